@@ -67,7 +67,7 @@ pub struct HttpProfiles {
     pub voip: Option<HttpProfile>,
     /// For messages.
     pub im: Option<HttpProfile>,
-    /// What `${platform}` becomes for a provider, if not the usual word.
+    /// The value of `${platform}` for a provider, if it is not the usual one.
     pub platforms: Vec<(Provider, String)>,
 }
 
@@ -76,7 +76,7 @@ pub struct HttpProfiles {
 pub struct HttpProfile {
     /// The gateway's URL.
     pub url: UrlTemplate,
-    /// What is sent with POST; `None` is GET.
+    /// The body of the POST request; `None` sends GET.
     pub body: Option<BodyTemplate>,
     /// Its `Content-Type`; a header value.
     pub content_type: String,
@@ -205,7 +205,7 @@ impl From<String> for ProxySettings {
 pub struct App {
     /// Its name in logs: unique, chosen by the operator.
     pub name: String,
-    /// Who delivers: `http` and `log` serve devices of any provider, others their own.
+    /// Who delivers its pushes: `http` and `log` serve devices of any provider, the others only their own.
     pub provider: Provider,
     /// The providers whose devices an `http` or `log` app serves; empty serves all.
     pub providers: Vec<Provider>,
@@ -231,7 +231,7 @@ pub struct App {
 }
 
 impl App {
-    /// All files that it is made from. A change of one makes it anew.
+    /// All files that it reads. When one changes, the app is set up again.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         let proxy = self.proxy.as_ref().and_then(|proxy| proxy.auth_file.as_deref());
         self.credentials

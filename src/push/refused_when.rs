@@ -11,7 +11,7 @@ use crate::types::Printable;
 pub struct RefusedWhen {
     /// Where to look in the reply's JSON.
     pub pointer: Pointer,
-    /// What is found there in a refusal.
+    /// The values that mean a refusal.
     pub found: Found,
     /// What the refusal means.
     pub means: Meaning,
@@ -34,15 +34,15 @@ word_enum! {
     /// The meaning of a refusal.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Meaning {
-        /// This push is not taken.
+        /// This push is refused.
         Refused = "refused",
         /// The token is gone: it is dropped.
         TokenGone = "token-gone",
         /// The token is bad: it is set aside until the phone's next REGISTER.
         TokenBad = "token-bad",
-        /// No push is taken for now.
+        /// The provider takes no pushes for now.
         Busy = "busy",
-        /// The credentials are not taken.
+        /// The credentials are refused.
         Credentials = "credentials",
     }
 }

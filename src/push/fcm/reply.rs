@@ -38,7 +38,7 @@ impl ErrorReply {
 
     /// `INVALID_ARGUMENT` means a bad token or a bad message. Only the former may set the token aside.
     ///
-    /// Text decides here: for a malformed token Google sends no field, only this sentence.
+    /// Its text decides: for a malformed token Google names no field.
     fn names_the_token(&self) -> bool {
         let violations = reply::list(&self.0, "details").flat_map(|d| reply::list(d, "fieldViolations"));
         let fields: Vec<&str> = violations.map(|v| reply::text(v, "field")).collect();
@@ -56,7 +56,7 @@ pub(crate) fn classify(reply: &Reply, now: SystemTime) -> Try {
     let answer = ErrorReply::read(body);
     let reason = answer.reason().to_owned();
     match (reason.as_str(), status) {
-        // Google gives no time.
+        // Google does not say since when.
         ("UNREGISTERED", _) => Try::Refused(PushError::TokenGone { since: None, reason }),
         (SENDER_ID_MISMATCH, _) => Try::Refused(PushError::TokenBad { reason }),
         ("INVALID_ARGUMENT", _) if answer.names_the_token() => Try::Refused(PushError::TokenBad { reason }),

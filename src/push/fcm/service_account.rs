@@ -1,7 +1,7 @@
 //! Google's service account: the file, and the signed JWT for which Google gives an access token.
 //!
 //! The grant is one signed JWT and one POST (RFC 7523 section 2.1; Google, "Using OAuth 2.0 for server to server
-//! applications"). The crates that do it were looked at: docs/ARCHITECTURE.md says why none is used.
+//! applications"). docs/ARCHITECTURE.md says why no crate is used for it.
 
 use std::path::Path;
 
@@ -94,7 +94,7 @@ impl ServiceAccount {
             scope: SCOPE,
             aud: self.token_uri.as_str(),
             iat,
-            // Google's longest.
+            // The longest that Google allows.
             exp: iat + 3600,
         };
         let header = Header {

@@ -24,16 +24,16 @@ use crate::types::push::{Fault, KeptBy, PushError};
 const RENEW_AHEAD: Duration = Duration::from_secs(300);
 /// A token with less than this left is not used: it could expire on the way.
 const TOO_LATE: Duration = Duration::from_secs(10);
-/// Longest that we wait for the token server. Less than a try, so that the pushes that wait see what failed.
+/// The longest wait for the token server. Shorter than a try, so that waiting pushes report what failed.
 const ASK_LIMIT: Duration = Duration::from_millis(2_500);
 /// After a failure the waiting pushes share its outcome instead of asking again one after another.
 const FAILURE_HOLDS: Duration = Duration::from_secs(1);
 
-/// Who asks for a token, and how.
+/// An account, and how its tokens are requested.
 pub(crate) trait Account: PartialEq + Send + Sync + 'static {
     /// Its name in logs.
     fn name(&self) -> &str;
-    /// Where it is asked for.
+    /// The token server's URL.
     fn url(&self) -> &Url;
     /// The form that is posted there (RFC 6749 section 4).
     fn form(&self, now: Now) -> Result<String, String>;
@@ -46,7 +46,7 @@ pub(crate) struct AccessTokens<A> {
     tls: Tls,
     clock: Clock,
     state: Mutex<TokenState>,
-    /// Held by the one that asks.
+    /// Held while a token is fetched.
     asking: tokio::sync::Mutex<()>,
 }
 
@@ -113,7 +113,7 @@ impl AccessToken {
 }
 
 impl<A: Account> AccessTokens<A> {
-    /// Tokens of an account, none of them asked for yet.
+    /// The tokens of an account, before the first is fetched.
     pub(crate) fn new(app: &App, account: A, tls: &Tls, clock: Clock) -> Result<Self, SetupError> {
         Ok(Self {
             account,
@@ -151,7 +151,7 @@ impl<A: Account> AccessTokens<A> {
         self.renewed(serial).await
     }
 
-    /// The provider did not take this token though its time is not over: it was revoked, and no push uses it any more.
+    /// The provider refused this token before it expired: it was revoked, and no further push uses it.
     pub(crate) fn refused(&self, token: &AccessToken) {
         let mut state = self.state();
         if state.token.as_ref().is_some_and(|kept| kept.serial == token.serial) {
