@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Tells fswake of an Asterisk's registrations (docs/GATEWAY.md).
+"""Reports the registrations of an Asterisk to fswake (docs/GATEWAY.md).
 
     registrations.py /etc/fswake/asterisk-registrations.ini
 
-AMI has no event for a REGISTER. A Contact that is new or has gone is a ContactStatus. A phone that registers again with the
-same Contact only proves who it is (SuccessfulAuth), as it also does for calls; so its contacts are then asked when they expire.
-Needs Python 3.9 and nothing else.
+AMI has no event for a REGISTER. There is a ContactStatus when a contact is added or removed. When a phone registers again with
+the same Contact, there is only a SuccessfulAuth, as for a call; so the expiry of the phone's contacts is read then. Needs only
+Python 3.9.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ import sys
 import time
 import urllib.parse
 
-# Seconds after a SuccessfulAuth in which Asterisk stores the Contact: usually 1 ms.
+# When to look for a new expiry, in seconds after a SuccessfulAuth: Asterisk usually stores the contact within 1 ms.
 ASKED_AFTER = (0.02, 0.2, 1.0)
-# How soon after it the phone's contact has gone, if it has logged out.
+# A contact that is removed so soon after a SuccessfulAuth was removed by an un-REGISTER.
 LOGGED_OUT_WITHIN = 0.5
-# How long news is a sign that the phone is awake.
+# How long after its REGISTER a phone is taken to be awake.
 RECENT = 3.0
-# How often all contacts are read, and whether both ends are still there.
+# How often to read all contacts, and how often to check both connections.
 LIST_EVERY = 300
 PING_EVERY = 30
 WRONG_CONFIGURATION = 78
@@ -38,7 +38,7 @@ def words(error):
 
 
 class State:
-    """Whether the other side is there; logged when that changes."""
+    """Whether a server answers; changes are logged."""
 
     def __init__(self, name):
         self.name, self.problem = name, None
@@ -50,7 +50,7 @@ class State:
 
 
 class Contact:
-    """A phone's address. `expires` is 0 until Asterisk has told it."""
+    """One registration. `expires` is 0 until it has been read."""
 
     def __init__(self, aor, uri, endpoint, expires=0, call_id="", agent=""):
         self.aor, self.uri, self.endpoint = aor, uri, endpoint
@@ -67,7 +67,7 @@ class Contact:
 
 
 class Fswake:
-    """Sends what has changed, one request at a time: news before what only a list says."""
+    """Sends registrations, one request at a time: REGISTERs before rows of a list."""
 
     def __init__(self, settings):
         self.url = urllib.parse.urlsplit(settings["url"])
@@ -80,8 +80,8 @@ class Fswake:
         self.work = asyncio.Event()
         self.state, self.started = State("fswake"), None
 
-    def tell(self, contact, listed=False, reason=None):
-        """Sends the contact's present state; with a reason: it has ended."""
+    def report(self, contact, listed=False, reason=None):
+        """Queues the contact's present state; `reason`: why it has ended."""
         self.news.pop(contact.key, None)
         self.rows.pop(contact.key, None)
         (self.rows if listed else self.news)[contact.key] = (contact, reason, time.monotonic())
@@ -123,7 +123,7 @@ class Fswake:
                 await asyncio.sleep(1)
                 continue
             self.state.note(None)
-            # Unless it has changed since.
+            # It stays in the queue if it has changed meanwhile.
             if queue.get(key) is item:
                 del queue[key]
 
@@ -132,7 +132,7 @@ class Fswake:
             return await asyncio.to_thread(self.request, *request)
 
     def request(self, method, path, body=None):
-        """The status and the body. A connection that fswake has closed in the meantime is opened again."""
+        """Returns status and body. Connects again if fswake has closed an idle connection."""
         for attempt in (1, 2):
             is_new = self.connection is None
             if is_new:
@@ -149,7 +149,7 @@ class Fswake:
                     raise
 
     async def watch(self, asterisk):
-        """fswake forgets where phones are when it restarts; then everything is sent again."""
+        """Sends all registrations again after a restart of fswake, which keeps only tokens."""
         while True:
             if not self.news and not self.rows:
                 started = await self.start_time()
@@ -157,7 +157,7 @@ class Fswake:
                     log("fswake has been restarted: sending all registrations")
                     for contact in asterisk.contacts.values():
                         if contact.expires:
-                            self.tell(contact, listed=True)
+                            self.report(contact, listed=True)
                 self.started = started or self.started
             await asyncio.sleep(PING_EVERY)
 
@@ -171,7 +171,7 @@ class Fswake:
 
 
 def detail(answer):
-    """What a problem (RFC 9457) says."""
+    """The detail of a problem (RFC 9457)."""
     try:
         return json.loads(answer)["detail"]
     except (ValueError, KeyError, TypeError):
@@ -186,9 +186,9 @@ class Asterisk:
         self.user, self.secret, self.fswake = settings["user"], settings["secret"], fswake
         self.contacts, self.of_endpoint = {}, {}
         self.writer, self.answers, self.asked = None, {}, 0
-        # (endpoint, Call-ID) -> when it has proved who it is, for REGISTERs that have not changed a contact so far.
-        self.proofs = {}
-        # The rows of the list that is being read, and what has ended since it was asked for.
+        # (endpoint, Call-ID) -> time of a SuccessfulAuth for which no contact has been added or refreshed so far.
+        self.logins = {}
+        # The rows of the list that is being read, when it was requested, and which contacts were removed since.
         self.rows, self.asked_at, self.ended = None, 0, set()
         self.tasks, self.state = set(), State("Asterisk")
 
@@ -256,18 +256,18 @@ class Asterisk:
         elif event == "ContactStatus":
             self.changed(message)
         elif event == "SuccessfulAuth" and message.get("Service") == "PJSIP":
-            self.proved(message["AccountID"], message.get("SessionID", ""))
+            self.logged_in(message["AccountID"], message.get("SessionID", ""))
         elif event == "ContactStatusDetail" and self.rows is not None:
             fields = ("AOR", "URI", "EndpointName", "RegExpire", "CallID", "UserAgent")
             aor, uri, endpoint, expires, call_id, agent = (message.get(field, "") for field in fields)
-            # Contacts of pjsip.conf do not expire.
+            # Static contacts of pjsip.conf do not expire, and have no phone to wake.
             if expires.isdigit() and int(expires) > 0:
                 self.rows[aor, uri] = Contact(aor, uri, endpoint, int(expires), call_id, agent)
         elif event == "ContactStatusDetailComplete":
             self.listed()
 
     async def keep_listing(self):
-        """Reads all contacts now and then, and keeps the connection in use."""
+        """Requests the list of all contacts from time to time, and pings in between."""
         self.is_first_list, next_list = True, 0
         while True:
             if time.monotonic() >= next_list:
@@ -290,14 +290,14 @@ class Asterisk:
                 continue
             if not known or not known.expires and known.since < self.asked_at:
                 self.add(row)
-                self.fswake.tell(row, listed=True)
+                self.fswake.report(row, listed=True)
             elif known.expires and row.expires != known.expires:
                 known.expires = row.expires
-                self.fswake.tell(known, listed=True)
+                self.fswake.report(known, listed=True)
         for contact in [c for key, c in self.contacts.items() if key not in rows and c.since < self.asked_at]:
             self.drop(contact)
             if contact.expires:
-                self.fswake.tell(contact, reason="expired")
+                self.fswake.report(contact, reason="expired")
 
     def add(self, contact):
         self.contacts[contact.key] = contact
@@ -317,9 +317,9 @@ class Asterisk:
             contact = known or Contact(aor, uri, endpoint)
             self.ended.add(contact.key)
             self.drop(contact)
-            self.fswake.tell(contact, reason=self.why(contact))
+            self.fswake.report(contact, reason=self.why(contact))
         elif known:
-            # It answers Asterisk's OPTIONS, or does not.
+            # The result of an OPTIONS (qualify_frequency) has changed.
             self.start(self.ask_again([known]))
         else:
             contact = Contact(aor, uri, endpoint)
@@ -328,25 +328,25 @@ class Asterisk:
             self.start(self.ask_all(contact))
 
     def why(self, contact):
-        """A phone has logged out if its contact ends with a REGISTER of its own Call-ID that has not brought another one."""
+        """Logged out: a REGISTER with the contact's own Call-ID removed it and added no other."""
         just_now = time.monotonic() - LOGGED_OUT_WITHIN
-        has_proved = self.proofs.get((contact.endpoint, contact.call_id), 0) > just_now
+        was_register = self.logins.get((contact.endpoint, contact.call_id), 0) > just_now
         others = self.of_endpoint.get(contact.endpoint, {}).values()
         has_moved = any(other.since > max(contact.since, just_now) for other in others)
-        return "unregistered" if has_proved and not has_moved else "expired"
+        return "unregistered" if was_register and not has_moved else "expired"
 
-    def proved(self, endpoint, call_id):
+    def logged_in(self, endpoint, call_id):
         now = time.monotonic()
-        self.proofs.pop((endpoint, call_id), None)
-        self.proofs[endpoint, call_id] = now
-        while next(iter(self.proofs.values())) < now - RECENT:
-            del self.proofs[next(iter(self.proofs))]
+        self.logins.pop((endpoint, call_id), None)
+        self.logins[endpoint, call_id] = now
+        while next(iter(self.logins.values())) < now - RECENT:
+            del self.logins[next(iter(self.logins))]
         contacts = list(self.of_endpoint.get(endpoint, {}).values())
         if contacts:
             self.start(self.ask_again(contacts, call_id))
 
     async def ask(self, contact, field):
-        """One field of a contact; empty if it is gone."""
+        """Reads one field of a contact; empty if the contact is gone."""
         self.asked += 1
         id, answer = str(self.asked), asyncio.get_running_loop().create_future()
         self.answers[id] = answer
@@ -360,12 +360,12 @@ class Asterisk:
         fields = ("expiration_time", "call_id", "user_agent")
         expires, contact.call_id, contact.agent = await asyncio.gather(*(self.ask(contact, field) for field in fields))
         if expires.isdigit() and int(expires) > 0 and self.is_there(contact):
-            self.proofs.pop((contact.endpoint, contact.call_id), None)
+            self.logins.pop((contact.endpoint, contact.call_id), None)
             contact.expires = int(expires)
-            self.fswake.tell(contact)
+            self.fswake.report(contact)
 
     async def ask_again(self, contacts, call_id=""):
-        """Tells fswake of the contact that now expires at another time."""
+        """Reports the contact whose expiry has changed."""
         for pause in ASKED_AFTER:
             await asyncio.sleep(pause)
             for contact in contacts:
@@ -375,18 +375,18 @@ class Asterisk:
                 if not expires.isdigit() or int(expires) == contact.expires or not self.is_there(contact):
                     continue
                 contact.expires = int(expires)
-                # Two may have proved at once: a REGISTER of this Call-ID, and a call.
-                if call_id and (contact.endpoint, contact.call_id) not in self.proofs:
+                # A new Call-ID for its REGISTERs; unless this SuccessfulAuth was a call at the same time as the REGISTER.
+                if call_id and (contact.endpoint, contact.call_id) not in self.logins:
                     contact.call_id = call_id
-                self.proofs.pop((contact.endpoint, contact.call_id), None)
-                self.fswake.tell(contact)
+                self.logins.pop((contact.endpoint, contact.call_id), None)
+                self.fswake.report(contact)
                 return
 
 
 async def main(settings):
     fswake = Fswake(settings["fswake"])
     asterisk = Asterisk(settings["asterisk"], fswake)
-    # The first that ends, ends all: systemd starts them again.
+    # If one fails, the program ends, and systemd starts it again.
     await asyncio.gather(asterisk.run(), fswake.run(), fswake.watch(asterisk))
 
 

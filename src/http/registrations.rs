@@ -17,7 +17,7 @@ use crate::engine::{Event, Registration, Source, UnregisterWhy, Unregistration};
 use crate::esl::registrations;
 use crate::types::{Aor, Target};
 
-/// Rows of another server's lists are newer than what fswake knows: that server sends its news in order.
+/// Rows of a list are newer than what fswake knows: the other server reports lists and REGISTERs in order.
 const LIST: Source = Source::Resync(1);
 /// The node where none is told.
 const NODE: &str = "default";
@@ -42,7 +42,7 @@ pub(super) struct RegistrationBody {
     node: Option<String>,
     /// Why it has ended.
     reason: Option<String>,
-    /// The phone has registered some time ago, and may sleep by now.
+    /// Read from a list: the phone registered some time ago, and may sleep by now.
     #[serde(default)]
     listed: bool,
 }

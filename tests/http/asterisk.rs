@@ -13,7 +13,7 @@ use crate::site::Site;
 
 const ANSWERS: Reaction = Reaction::Answer(Duration::from_millis(50));
 
-/// fswake without FreeSWITCH, and an Asterisk that asks it.
+/// fswake without FreeSWITCH, and an Asterisk that uses it.
 struct Office {
     stage: Stage,
     daemon: Daemon,
@@ -84,7 +84,7 @@ impl Office {
     }
 }
 
-/// Asterisk knows when a registration ends to the second: only a later one shows that the phone has registered again.
+/// Asterisk keeps expiries in whole seconds: a REGISTER in the same second does not change them.
 async fn next_second() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
 }
@@ -101,7 +101,7 @@ async fn calls_through_asterisk_wait_for_the_phone_that_its_push_wakes() {
     office.stage.stored(1).await;
     office.known("1001", 1, 1).await;
 
-    // It sleeps where it is registered, and comes back elsewhere.
+    // It sleeps while registered, and wakes up at another address.
     iphone.sleep();
     let call = caller.call("1001");
     let push = office.stage.push().await;
@@ -121,7 +121,7 @@ async fn calls_through_asterisk_wait_for_the_phone_that_its_push_wakes() {
         .await;
     assert_eq!(wakes["wakes"][0]["caller"], json!("1002"));
 
-    // It comes back with the Contact that it had: Asterisk has no event for that.
+    // It wakes up with the same Contact, for which Asterisk has no event.
     iphone.sleep();
     next_second().await;
     let call = caller.call("1001");
@@ -131,7 +131,7 @@ async fn calls_through_asterisk_wait_for_the_phone_that_its_push_wakes() {
     assert_eq!(call.outcome().await, 200, "{}", iphone.story());
     call.hang_up().await;
 
-    // A user whom nobody knows: the call does not wait.
+    // No device is known: the call does not wait.
     assert_eq!(caller.call("1003").outcome().await, 480);
 
     assert_eq!(iphone.unregister().await, 200);
@@ -160,11 +160,11 @@ async fn caller_who_hangs_up_in_asterisk_gives_the_wake_up() {
 }
 
 #[tokio::test]
-async fn asterisk_does_without_fswake_and_tells_it_later_what_it_missed() {
+async fn calls_go_on_without_fswake_and_missed_registrations_are_reported_later() {
     let Some(mut office) = Office::open(|stage| stage.set("wake.fresh-for", "30s")).await else {
         return;
     };
-    // Nobody tells fswake of this phone's REGISTER, and it is not there for the other's.
+    // One phone registers while registrations.py is not running, the other while fswake is not.
     let (iphone, _) = office.iphone("1001", Transport::Udp).await;
     let (other, _) = office.iphone("1003", Transport::Udp).await;
     let caller = office.phone("1002", ANSWERS).await;
@@ -175,7 +175,7 @@ async fn asterisk_does_without_fswake_and_tells_it_later_what_it_missed() {
     assert_eq!(other.register().await, 200);
     registrations.wait("trying again").await;
 
-    // Calls go where phones are registered.
+    // The call goes where the phone is registered.
     let call = caller.call("1003");
     assert_eq!(call.outcome().await, 200, "{}", other.story());
     call.hang_up().await;
@@ -184,7 +184,7 @@ async fn asterisk_does_without_fswake_and_tells_it_later_what_it_missed() {
     office.known("1003", 1, 1).await;
     registrations.wait("answers again").await;
 
-    // A phone that is only listed may sleep by now: it is pushed.
+    // A phone that is known from a list only is pushed.
     office.restart_fswake().await;
     drop(registrations);
     let _registrations = office.registrations().await;

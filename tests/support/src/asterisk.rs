@@ -1,7 +1,7 @@
-//! An Asterisk on loopback with the examples of gateway/asterisk, and their program that tells fswake of registrations.
+//! An Asterisk on loopback with the examples of gateway/asterisk, and registrations.py.
 //!
-//! It is the one that `$ASTERISK` names (without it, `/usr/sbin/asterisk`); everything that it writes is in a temporary
-//! directory, where its AGI script is, too.
+//! `$ASTERISK` names the program (default: `/usr/sbin/asterisk`). Its configuration, the AGI script and everything that it
+//! writes are in a temporary directory.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,12 +18,12 @@ use crate::sip::Account;
 
 /// How long it may take to come up.
 const START: Duration = Duration::from_secs(40);
-/// What its users log in with.
+/// Its users' password.
 const PASSWORD: &str = "sesame";
 const USERS: [&str; 4] = ["1001", "1002", "1003", "1004"];
 const AMI_SECRET: &str = "ami-sesame";
 
-/// Without these it does not register phones, or does not run the dialplan.
+/// What the registrar and the dialplan need.
 const MODULES: [&str; 30] = [
     "res_timing_timerfd",
     "res_sorcery_config",
