@@ -71,11 +71,13 @@ impl Fcm {
     /// Google does not name the project that the token belongs to; the phone may (`pn-param`).
     fn of_another_project(&self, named: &str) -> PushError {
         let project = self.connection.account.tokens.account.project();
-        let mut reason = format!("{SENDER_ID_MISMATCH}: the service account is of project {project}");
-        if !named.is_empty() && named != project {
-            let named: String = named.chars().take(LONGEST_NAME).collect();
-            reason += &format!("; the phone names {}", Printable(&named));
-        }
+        let known = format!("{SENDER_ID_MISMATCH}: the service account is of project {project}");
+        let named: String = named.chars().take(LONGEST_NAME).collect();
+        let reason = if named.is_empty() || named == project {
+            known
+        } else {
+            format!("{known}; the phone names {}", Printable(&named))
+        };
         PushError::TokenBad { reason }
     }
 
