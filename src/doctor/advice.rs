@@ -131,7 +131,7 @@ fn busy(app: &App, kept_by: KeptBy) -> &'static str {
 
 fn through(proxy: &str) -> String {
     format!(
-        "everything for this app goes through its proxy {proxy}: does it run, and does it let this host CONNECT to the provider?"
+        "everything for this app goes through its proxy {proxy}: does it run, and does it let this host CONNECT to the provider? If it asks for a login: proxy-auth-file holds one"
     )
 }
 

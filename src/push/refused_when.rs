@@ -26,7 +26,7 @@ pub struct Pointer(String);
 pub enum Found {
     /// One of these.
     One(Vec<String>),
-    /// Anything but these, or nothing.
+    /// Any other value, or a missing one.
     NoneOf(Vec<String>),
 }
 

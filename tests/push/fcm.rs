@@ -86,7 +86,7 @@ async fn refusals_are_told_apart_by_the_code_in_their_details() {
         ),
         (
             Fault::fcm(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH"),
-            "token refused (SENDER_ID_MISMATCH: the phone names project com.example.phone, the service account is example-phone's)",
+            "token refused (SENDER_ID_MISMATCH: the service account is of project example-phone; the phone names com.example.phone)",
         ),
         (Fault::google(403, "PERMISSION_DENIED", "x", &[]), "PERMISSION_DENIED"),
         (

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use fswake::push::app::{App, Credentials};
+use fswake::push::app::{App, Credentials, ProxySettings};
 use fswake::push::apps::status::{AppState, ProblemKind};
 use fswake::push::{AppChanges, PushRequest, Pushers};
 use fswake::types::Provider;
 use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
 use fswake_test_support::fcm::Fcm;
 use fswake_test_support::http2::Fault;
+use fswake_test_support::proxy::Proxy;
 
 use super::support::{MovedClock, TOKEN, apns_app, apns_call, app, attempts, fcm_app, fcm_call, pushers};
 
@@ -255,6 +256,30 @@ async fn remaining_days_are_counted_and_an_expired_certificate_is_a_problem() {
     assert_eq!(apns.pushes_so_far().await.len(), 0);
     let kinds: Vec<_> = state(&pushers).problems.iter().map(|p| p.kind).collect();
     assert_eq!(kinds, [ProblemKind::Expired]);
+}
+
+#[tokio::test]
+async fn new_login_at_the_proxy_is_used_for_the_access_token_too() {
+    let (fcm, proxy) = (Fcm::start().await, Proxy::start_for("fswake:new").await);
+    let dir = tempfile::tempdir().unwrap();
+    let login = dir.path().join("login");
+    std::fs::write(&login, "fswake:old").unwrap();
+    let pushers = pushers(App {
+        proxy: Some(ProxySettings {
+            url: proxy.url(),
+            auth_file: Some(login.clone()),
+        }),
+        ..fcm_app(&fcm)
+    });
+    let soon = PushRequest {
+        ttl: Duration::from_millis(500),
+        ..fcm_call()
+    };
+    assert!(pushers.push(&soon).await.is_err());
+    replace(&login, "fswake:new");
+    pushers.look();
+    assert_eq!(attempts(pushers.push(&fcm_call()).await), Ok(1));
+    assert_eq!(proxy.tunnels(), 2, "for the token, and for the push");
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ impl Hms {
         let tls = Tls::for_any_http(app)?;
         let client = ClientCredentials::read(app, client_id, secret_file, token_url.as_deref())?;
         let path = format!("/v1/{}/messages:send", client.id());
-        let account = SharedTokens::new(app, AccessTokens::new(app, client, &tls, clock.clone())?, accounts);
+        let account = SharedTokens::new(&tls, AccessTokens::new(app, client, &tls, clock.clone())?, accounts);
         let base = SetupError::base_url(app, BASE)?;
         Ok(Self {
             composer: Composer::new(&app.payload, &app.provider).map_err(|error| SetupError::template(app, &error))?,

@@ -4,20 +4,19 @@
 //! (`parallel_pushes_share_one_access_token`); the token ages while pushes go on
 //! (`access_token_is_renewed_ahead_of_time`).
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode, Url};
 
-use crate::push::app::{App, ProxySettings};
+use crate::push::app::App;
 use crate::push::clock::{Clock, Now};
 use crate::push::oauth::grant::{grant, refusal};
 use crate::push::setup::SetupError;
 use crate::push::transport::reply::read_body;
 use crate::push::transport::retry::{TransientFailure, Try, header_retry_after};
-use crate::push::transport::tls::Tls;
+use crate::push::transport::tls::{Route, Tls};
 use crate::types::push::{Fault, KeptBy, PushError};
 
 /// A token with less than this left is renewed in the background while it is still used.
@@ -261,26 +260,26 @@ impl<A: Account> AccessTokens<A> {
 /// An account's tokens and how the token server is reached; apps share a token when both are the same.
 pub(crate) struct SharedTokens<A> {
     pub tokens: Arc<AccessTokens<A>>,
-    way: (Option<PathBuf>, Option<ProxySettings>),
+    route: Route,
 }
 
 impl<A> Clone for SharedTokens<A> {
     fn clone(&self) -> Self {
         Self {
             tokens: Arc::clone(&self.tokens),
-            way: self.way.clone(),
+            route: self.route.clone(),
         }
     }
 }
 
 impl<A: Account> SharedTokens<A> {
     /// The tokens of an account, or those that another app has of it.
-    pub(crate) fn new(app: &App, tokens: AccessTokens<A>, others: &[Self]) -> Self {
+    pub(crate) fn new(tls: &Tls, tokens: AccessTokens<A>, others: &[Self]) -> Self {
         let own = Self {
             tokens: Arc::new(tokens),
-            way: (app.ca_file.clone(), app.proxy.clone()),
+            route: tls.route().clone(),
         };
-        let is_same = |other: &&Self| own.way == other.way && own.tokens.is_for(&other.tokens);
+        let is_same = |other: &&Self| own.route == other.route && own.tokens.is_for(&other.tokens);
         others.iter().find(is_same).cloned().unwrap_or(own)
     }
 }

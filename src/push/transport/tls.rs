@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Proxy, redirect, retry};
+use sha2::{Digest as _, Sha256};
 
 use crate::files;
 use crate::push::app::{App, ProxySettings};
@@ -29,6 +30,18 @@ pub(crate) struct Tls {
     gateway: Option<GatewayTls>,
     /// The rules for hosts, if phones choose where pushes go.
     endpoints: Option<Arc<EndpointRules>>,
+    route: Route,
+}
+
+/// What the settings and files say of the way to a provider. Equal ones may share what was fetched on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// A digest of the CAs that are trusted, if not the system's.
+    cas: Option<[u8; 32]>,
+    /// The proxy's URL.
+    proxy: Option<String>,
+    /// A digest of the login at the proxy.
+    login: Option<[u8; 32]>,
 }
 
 /// What only an operator's own gateway may need.
@@ -45,29 +58,44 @@ pub(crate) struct GatewayTls {
 impl Tls {
     /// Reads an app's CA file and proxy.
     pub(crate) fn new(app: &App, identity: Option<Identity>) -> Result<Self, SetupError> {
-        let cas = app.ca_file.as_deref().map(|file| read_cas(app, file)).transpose()?;
-        let proxy = match &app.proxy {
-            // Its text may hold a password, so the error does not repeat it.
-            Some(ProxySettings { url, auth_file }) => {
-                let problem = |_| SetupError::app(app, "proxy is not a URL http://host:port");
-                let proxy = Proxy::all(url).map_err(problem)?;
-                let login = auth_file
-                    .as_deref()
-                    .map(|file| SetupError::user_and_password(app, file));
-                Some(match login.transpose()? {
-                    Some((user, password)) => proxy.basic_auth(&user, password.expose()),
-                    None => proxy,
-                })
-            }
-            None => None,
+        let digest = |text: &str| <[u8; 32]>::from(Sha256::digest(text));
+        let mut route = Route {
+            cas: None,
+            proxy: None,
+            login: None,
         };
+        let mut cas = None;
+        if let Some(file) = &app.ca_file {
+            let pem = SetupError::read(app, file, files::pem)?;
+            cas = Some(parse_cas(app, file, &pem)?);
+            route.cas = Some(digest(&pem));
+        }
+        let mut proxy = None;
+        if let Some(ProxySettings { url, auth_file }) = &app.proxy {
+            // Its text may hold a password, so the error does not repeat it.
+            let problem = |_| SetupError::app(app, "proxy is not a URL http://host:port");
+            let mut through = Proxy::all(url).map_err(problem)?;
+            route.proxy = Some(url.clone());
+            if let Some(file) = auth_file {
+                let (user, password) = SetupError::user_and_password(app, file)?;
+                route.login = Some(digest(&format!("{user}:{}", password.expose())));
+                through = through.basic_auth(&user, password.expose());
+            }
+            proxy = Some(through);
+        }
         Ok(Self {
             cas,
             identity,
             proxy,
             gateway: None,
             endpoints: None,
+            route,
         })
+    }
+
+    /// The way to the provider.
+    pub(crate) fn route(&self) -> &Route {
+        &self.route
     }
 
     /// The same for an operator's gateway.
@@ -164,8 +192,7 @@ impl Tls {
     }
 }
 
-fn read_cas(app: &App, file: &Path) -> Result<Vec<Certificate>, SetupError> {
-    let pem = SetupError::read(app, file, files::pem)?;
+fn parse_cas(app: &App, file: &Path, pem: &str) -> Result<Vec<Certificate>, SetupError> {
     match Certificate::from_pem_bundle(pem.as_bytes()) {
         Ok(cas) if !cas.is_empty() => Ok(cas),
         _ => Err(SetupError::file(app, file, "holds no PEM certificate")),
