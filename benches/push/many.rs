@@ -11,6 +11,7 @@ use fswake::push::Pushers;
 use fswake::types::Aor;
 use fswake_test_support::apns::Apns;
 use fswake_test_support::http2::Fault;
+use fswake_test_support::process::Process;
 use tokio::task::JoinSet;
 
 use super::{Endpoint, TOKEN, app, request};
@@ -92,9 +93,10 @@ pub async fn measure() {
         Pushers::new(vec![of("slow", &stand_ins.slow), of("quick", &stand_ins.quick)]).expect("own credentials");
     pushers.warm().await;
     others(&pushers).await;
+    let this = Process(std::process::id());
     for round in 1..=ROUNDS {
         let alone = others(&pushers).await;
-        let before = resident();
+        let before = this.resident();
         let started = Instant::now();
         let mut under_way = JoinSet::new();
         for n in 0..IN_FLIGHT {
@@ -103,7 +105,7 @@ pub async fn measure() {
         }
         // Long enough for all pushes to start, and too short for any to finish.
         tokio::time::sleep(TAKES / 2).await;
-        let each = resident().saturating_sub(before) * 1024 / IN_FLIGHT;
+        let each = this.resident().saturating_sub(before) * 1024 / IN_FLIGHT;
         let meanwhile = others(&pushers).await;
         let taken = under_way.join_all().await.into_iter().filter(|taken| *taken).count();
         println!(
@@ -142,14 +144,4 @@ fn shown(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let at = |hundredths: usize| times[(times.len() - 1) * hundredths / 100].as_secs_f64() * 1000.0;
     format!("p50 {:.2}, p90 {:.2}, p99 {:.2} ms", at(50), at(90), at(99))
-}
-
-/// Resident memory of this process, in KiB.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }

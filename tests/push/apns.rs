@@ -2,13 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fswake::push::app::{App, PayloadStyle};
+use fswake::push::app::App;
 use fswake::push::{CancelReason, PushError, PushKind, PushRequest, Pushers};
 use fswake::types::{PushId, PushToken, Tokens};
 use fswake_test_support::apns::{Apns, BUNDLE_ID};
 use fswake_test_support::http2::Fault;
 
-use super::support::{apns_app, apns_call, attempts, parallel, pushers, turned};
+use super::support::{apns_app, apns_call, attempts, parallel, pushers, styles, turned};
 
 #[tokio::test]
 async fn call_reaches_the_phone_as_a_voip_push_that_ends_with_the_wait() {
@@ -33,13 +33,7 @@ async fn call_reaches_the_phone_as_a_voip_push_that_ends_with_the_wait() {
 
 #[tokio::test]
 async fn every_kind_of_push_in_every_style_is_accepted_by_apns() {
-    let template = PayloadStyle::Template(r#"{"who":"${caller-name}"}"#.into());
-    for payload in [
-        PayloadStyle::Default,
-        PayloadStyle::Linphone,
-        PayloadStyle::ModApn,
-        template,
-    ] {
+    for payload in styles(r#"{"who":"${caller-name}"}"#) {
         let apns = Apns::start().await;
         let app = App {
             payload,

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use fswake::push::app::{App, PayloadStyle};
+use fswake::push::app::App;
 use fswake::push::{CancelReason, PushError, PushKind, PushRequest, Pushers};
 use fswake_test_support::fcm::{Fcm, PROJECT};
 use fswake_test_support::http2::Fault;
 use fswake_test_support::proxy::Proxy;
 use serde_json::json;
 
-use super::support::{FCM_TOKEN, MovedClock, attempts, fcm_app, fcm_call, minute, parallel, pushers, turned};
+use super::support::{FCM_TOKEN, MovedClock, attempts, fcm_app, fcm_call, minute, parallel, pushers, styles, turned};
 
 #[tokio::test]
 async fn call_reaches_the_phone_as_a_data_message_of_high_priority() {
@@ -26,13 +26,7 @@ async fn call_reaches_the_phone_as_a_data_message_of_high_priority() {
 #[tokio::test]
 async fn every_kind_of_push_in_every_style_is_accepted_by_fcm() {
     let fcm = Fcm::start().await;
-    let template = PayloadStyle::Template(r#"{"who":"${caller-name}","n":1,"deep":{"k":"${kind}"}}"#.into());
-    for payload in [
-        PayloadStyle::Default,
-        PayloadStyle::Linphone,
-        PayloadStyle::ModApn,
-        template,
-    ] {
+    for payload in styles(r#"{"who":"${caller-name}","n":1,"deep":{"k":"${kind}"}}"#) {
         let app = App {
             payload,
             ..fcm_app(&fcm)

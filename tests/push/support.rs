@@ -102,6 +102,17 @@ pub fn with_rules(service: &PushService, rules: EndpointRules) -> App {
     }
 }
 
+/// Every style of a payload, with this as the template.
+pub fn styles(template: &str) -> [PayloadStyle; 4] {
+    let template = PayloadStyle::Template(template.into());
+    [
+        PayloadStyle::Default,
+        PayloadStyle::Linphone,
+        PayloadStyle::ModApn,
+        template,
+    ]
+}
+
 /// A profile that posts mod_apn's body.
 pub fn http_profile(gateway: &Gateway, path: &str) -> HttpProfile {
     HttpProfile {

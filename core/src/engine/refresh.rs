@@ -173,26 +173,24 @@ impl Registered {
         if self.due > world.now {
             return Some(self.due);
         }
-        if self.is_pushed {
+        let was_pushed = std::mem::take(&mut self.is_pushed);
+        if was_pushed {
             count(device, None, world);
-            self.is_pushed = false;
-        } else if self.ends > world.now && is_bound(&self.key, device, world) && self.push(device, world) {
+        }
+        let gap = world.policy.app(device)?.refresh?.gap;
+        if !was_pushed && self.ends > world.now && is_bound(&self.key, device, world) && self.push(device, world) {
             self.is_pushed = true;
             self.pushed = Some(world.now);
             self.due = self.ends;
             return Some(self.due);
         }
         // The time of the last push is kept for as long as it matters.
-        let gap = world.policy.app(device)?.refresh?.gap;
         self.due = self.pushed?.plus(gap);
         (self.due > world.now).then_some(self.due)
     }
 
     /// Sends a push; false if there is no token for it.
     fn push(&self, device: &Arc<DeviceKey>, world: &mut World) -> bool {
-        if world.policy.app(device).is_none_or(|app| app.refresh.is_none()) {
-            return false;
-        }
         let Some(known) = world.directory.device(&self.key, device) else {
             return false;
         };

@@ -50,7 +50,7 @@ impl Fcm {
         let path = format!("/v1/projects/{}/messages:send", account.tokens.account.project());
         let base = SetupError::base_url(app, BASE)?;
         Ok(Self {
-            composer: Composer::new(&app.payload, &app.provider).map_err(|error| SetupError::template(app, &error))?,
+            composer: Composer::of(app)?,
             connection: AuthorizedConnection::new(app, account, tls, base, &path)?,
             clock,
         })

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use reqwest::Url;
 
-use crate::files;
 use crate::push::app::App;
 use crate::push::clock::Now;
 use crate::push::oauth::access::Account;
@@ -27,12 +26,11 @@ pub(crate) struct ClientCredentials {
 impl ClientCredentials {
     /// Reads the secret.
     pub(super) fn read(app: &App, id: &str, file: &Path, token_url: Option<&str>) -> Result<Self, SetupError> {
-        let secret = SetupError::read(app, file, files::line)?;
         let url = Url::parse(token_url.unwrap_or(TOKEN_URL)).ok();
         let url = url.filter(|url| url.scheme() == "https");
         Ok(Self {
             id: id.to_owned(),
-            secret: Secret::new(secret.text),
+            secret: SetupError::secret_line(app, file)?,
             url: url.ok_or_else(|| {
                 SetupError::app(app, "token-url must be an https URL: the app's secret travels to it")
             })?,

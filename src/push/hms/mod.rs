@@ -54,7 +54,7 @@ impl Hms {
         let account = SharedTokens::new(&tls, AccessTokens::new(app, client, &tls, clock.clone())?, accounts);
         let base = SetupError::base_url(app, BASE)?;
         Ok(Self {
-            composer: Composer::new(&app.payload, &app.provider).map_err(|error| SetupError::template(app, &error))?,
+            composer: Composer::of(app)?,
             connection: AuthorizedConnection::new(app, account, tls, base, &path)?,
             clock,
         })
