@@ -231,14 +231,18 @@ pub struct App {
 }
 
 impl App {
+    /// The file with its login at the proxy.
+    pub(crate) fn proxy_login(&self) -> Option<&Path> {
+        self.proxy.as_ref()?.auth_file.as_deref()
+    }
+
     /// All files that it reads. When one changes, the app is set up again.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.auth_file.as_deref());
         self.credentials
             .files()
             .into_iter()
             .chain(self.ca_file.as_deref())
-            .chain(proxy)
+            .chain(self.proxy_login())
     }
 
     /// The app of a configuration without apps: it writes every push to the log.
