@@ -1,7 +1,7 @@
-//! 10,000 pushes in flight at a provider that takes a second for each, and pushes to another provider meanwhile.
+//! 10,000 pushes in flight to a provider that takes a second for each, and pushes to another provider meanwhile.
 //!
-//! The stand-ins are a process of their own, so that the memory of this one is fswake's. Each connection has Apple's 1,000
-//! streams.
+//! The stand-ins run in a separate process, so that this process's memory is only fswake's. Like Apple's, each
+//! connection allows 1,000 streams.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -11,11 +11,12 @@ use fswake::push::Pushers;
 use fswake::types::Aor;
 use fswake_test_support::apns::Apns;
 use fswake_test_support::http2::Fault;
+use fswake_test_support::process::Process;
 use tokio::task::JoinSet;
 
 use super::{Endpoint, TOKEN, app, request};
 
-/// Set in the process of the stand-ins.
+/// Set in the stand-ins' process.
 pub const STAND_INS: &str = "FSWAKE_BENCH_STAND_INS";
 /// A token whose pushes take a second.
 const SLOW: &str = "5105105105105105105105105105105105105105105105105105105105105100";
@@ -26,7 +27,7 @@ const OTHERS: u64 = 400;
 const EVERY: Duration = Duration::from_millis(5);
 const ROUNDS: usize = 3;
 
-/// Runs the two stand-ins until standard input ends, and prints where they are.
+/// Runs the two stand-ins until standard input ends, and prints their addresses.
 pub async fn stand_ins() {
     let (slow, quick) = (Apns::start().await, Apns::start().await);
     slow.faults.token(SLOW, Fault::Delay(TAKES));
@@ -79,7 +80,8 @@ impl Drop for StandIns {
     }
 }
 
-/// Prints what 10,000 pushes in flight take, and what another provider's pushes take alone and meanwhile.
+/// Prints the memory and time of 10,000 pushes in flight, and how long pushes to the other provider take without and
+/// with them.
 pub async fn measure() {
     let stand_ins = StandIns::start();
     let of = |name: &str, at: &Endpoint| {
@@ -91,18 +93,19 @@ pub async fn measure() {
         Pushers::new(vec![of("slow", &stand_ins.slow), of("quick", &stand_ins.quick)]).expect("own credentials");
     pushers.warm().await;
     others(&pushers).await;
+    let this = Process(std::process::id());
     for round in 1..=ROUNDS {
         let alone = others(&pushers).await;
-        let before = resident();
+        let before = this.resident();
         let started = Instant::now();
         let mut under_way = JoinSet::new();
         for n in 0..IN_FLIGHT {
             let (pushers, request) = (pushers.clone(), to("slow", n, SLOW));
             under_way.spawn(async move { pushers.push(&request).await.is_ok() });
         }
-        // Until every one has begun, and before the first has ended.
+        // Long enough for all pushes to start, and too short for any to finish.
         tokio::time::sleep(TAKES / 2).await;
-        let each = resident().saturating_sub(before) * 1024 / IN_FLIGHT;
+        let each = this.resident().saturating_sub(before) * 1024 / IN_FLIGHT;
         let meanwhile = others(&pushers).await;
         let taken = under_way.join_all().await.into_iter().filter(|taken| *taken).count();
         println!(
@@ -121,7 +124,7 @@ fn to(domain: &str, n: u64, token: &str) -> fswake::push::PushRequest {
     request
 }
 
-/// How long pushes to the quick provider take.
+/// How long pushes to the fast provider take.
 async fn others(pushers: &Pushers) -> Vec<Duration> {
     let mut under_way = JoinSet::new();
     let mut tick = tokio::time::interval(EVERY);
@@ -141,14 +144,4 @@ fn shown(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let at = |hundredths: usize| times[(times.len() - 1) * hundredths / 100].as_secs_f64() * 1000.0;
     format!("p50 {:.2}, p90 {:.2}, p99 {:.2} ms", at(50), at(90), at(99))
-}
-
-/// Resident memory of this process, in KiB.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }

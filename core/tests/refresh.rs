@@ -1,4 +1,4 @@
-//! Refresh pushes, in virtual time: when they are sent, to whom, and whether the phone came back.
+//! Refresh pushes, in virtual time: when they are sent, to which phones, and whether the phone registered again.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{Bench, apns, reg, unreg};
 use fswake_core::engine::policy::{AppPolicy, Policy, Refresh};
 use fswake_core::engine::{Command, Count, Event, Source, UnregisterWhy};
-use fswake_core::types::push::{About, NotificationPurpose, PushError, PushRequest};
+use fswake_core::types::push::{About, KeptBy, NotificationPurpose, PushError, PushRequest};
 use fswake_core::types::{Provider, PushParams, PushToken, TokenType, Tokens};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -39,13 +39,13 @@ fn android(token: &str) -> PushParams {
     }
 }
 
-/// A phone registers for an hour.
+/// Registers a phone for an hour.
 fn registers(b: &mut Bench, token: &str, push: PushParams) {
     b.register(reg("1001", token, &format!("1001@{token}:1"), Some(push)));
     b.out.clear();
 }
 
-/// The refresh push that comes within this time, and when.
+/// The refresh push within this time, and when it was sent.
 #[track_caller]
 fn pushed_within(b: &mut Bench, token: &str, time: Duration) -> (Duration, PushRequest) {
     let began = b.now;
@@ -60,7 +60,7 @@ fn pushed_within(b: &mut Bench, token: &str, time: Duration) -> (Duration, PushR
     panic!("no push within {time:?}");
 }
 
-/// What is counted: seconds from each push to the REGISTER after it.
+/// The counts: seconds from each push to the REGISTER after it.
 fn counted(b: &Bench) -> Vec<Option<u64>> {
     let refreshes = b.counts.iter().filter_map(|count| match count {
         Count::Refresh { came, .. } => Some(came.map(|after| after.as_secs())),
@@ -87,7 +87,7 @@ fn phone_is_pushed_quietly_shortly_before_its_registration_ends_and_counted_when
     b.pass(Duration::from_secs(3));
     registers(&mut b, "a", android("a"));
     assert_eq!(counted(&b), [Some(3)]);
-    // The next one is as far away as the first was.
+    // The next push is due after the same time.
     b.pass(Duration::from_secs(3600 - 240 - 1));
     b.expect_nothing_more();
     pushed_within(&mut b, "a", 2 * MINUTE + Duration::from_secs(1));
@@ -121,7 +121,7 @@ fn phones_that_registered_together_are_spread_over_the_time_ahead() {
 }
 
 #[test]
-fn phone_that_registers_by_itself_is_not_pushed() {
+fn phone_that_registers_without_a_push_is_not_pushed() {
     let mut b = bench();
     for _ in 0..20 {
         registers(&mut b, "a", android("a"));
@@ -132,7 +132,7 @@ fn phone_that_registers_by_itself_is_not_pushed() {
 }
 
 #[test]
-fn phone_that_does_not_come_back_is_counted_once_and_not_pushed_again() {
+fn phone_that_does_not_register_again_is_counted_once_and_not_pushed_again() {
     let mut b = bench();
     registers(&mut b, "a", android("a"));
     let (_, push) = pushed_within(&mut b, "a", HOUR);
@@ -152,7 +152,7 @@ fn pushes_to_a_phone_are_never_closer_than_the_gap() {
     });
     let mut times = Vec::new();
     for second in 0..8 * 3600_u64 {
-        // It registers for an hour, each time when that is over.
+        // It registers for an hour again whenever its registration ends.
         if second % 3600 == 0 {
             registers(&mut b, "a", android("a"));
         }
@@ -221,7 +221,7 @@ fn short_registrations_and_apps_without_the_setting_are_left_alone() {
 }
 
 #[test]
-fn registration_that_was_read_again_moves_nothing_and_counts_nothing() {
+fn registration_in_a_resync_changes_nothing_and_counts_nothing() {
     let mut b = bench();
     registers(&mut b, "a", android("a"));
     let (_, push) = pushed_within(&mut b, "a", HOUR);
@@ -254,4 +254,76 @@ fn token_that_is_gone_is_dropped_by_its_refresh_push() {
     let is_call_push = |command: &Command| matches!(command, Command::Push(push) if push.call().is_some());
     assert!(!b.all.iter().any(is_call_push));
     b.set_rest_aside();
+}
+
+/// A registration that a list has, with so much left of it.
+fn listed(b: &mut Bench, resync: u64, left: Duration) {
+    let mut listed = reg("1001", "a", "1001@a:1", Some(android("a")));
+    listed.source = Source::Resync(resync);
+    listed.expires = left;
+    b.feed(Event::ResyncBegan(resync));
+    b.feed(Event::Registered(listed));
+    b.out.clear();
+}
+
+#[test]
+fn register_that_was_missed_moves_the_push_and_counts_nothing() {
+    let mut b = bench();
+    registers(&mut b, "a", android("a"));
+    b.pass(50 * MINUTE);
+    // It registered two minutes ago, while the connection to FreeSWITCH was down.
+    listed(&mut b, 1, 58 * MINUTE);
+    b.pass(53 * MINUTE);
+    b.expect_nothing_more();
+    pushed_within(&mut b, "a", 4 * MINUTE);
+
+    listed(&mut b, 2, HOUR);
+    assert_eq!(counted(&b), []);
+}
+
+#[test]
+fn registration_that_a_restarted_daemon_finds_is_refreshed_whatever_is_left_of_it() {
+    let mut b = bench();
+    listed(&mut b, 1, 5 * MINUTE);
+    pushed_within(&mut b, "a", 3 * MINUTE);
+}
+
+#[test]
+fn push_is_never_sent_later_than_its_time_because_of_the_gap() {
+    let mut b = bench_with(Refresh {
+        gap: Duration::from_secs(1800),
+        ..REFRESH
+    });
+    let half_an_hour = |b: &mut Bench| {
+        let mut short = reg("1001", "a", "1001@a:1", Some(android("a")));
+        short.expires = 30 * MINUTE;
+        b.register(short);
+        b.out.clear();
+    };
+    half_an_hour(&mut b);
+    let (_, push) = pushed_within(&mut b, "a", 30 * MINUTE);
+    b.accepts(&push);
+    half_an_hour(&mut b);
+    b.pass(30 * MINUTE);
+    b.expect_nothing_more();
+    half_an_hour(&mut b);
+    let (_, push) = pushed_within(&mut b, "a", 30 * MINUTE);
+    assert!(push.ttl >= 2 * MINUTE, "{:?}", push.ttl);
+}
+
+#[test]
+fn phone_whose_push_was_not_delivered_is_not_counted() {
+    let mut b = bench();
+    registers(&mut b, "a", android("a"));
+    let (_, push) = pushed_within(&mut b, "a", HOUR);
+    b.refuses(
+        &push,
+        PushError::Exhausted {
+            kept_by: KeptBy::NoConnection,
+            reason: "away".into(),
+        },
+    );
+    assert!(b.noted("refresh-refused").is_none(), "one for each phone");
+    registers(&mut b, "a", android("a"));
+    assert_eq!(counted(&b), []);
 }

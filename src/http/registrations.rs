@@ -17,6 +17,8 @@ use crate::engine::{Event, Registration, Source, UnregisterWhy, Unregistration};
 use crate::esl::registrations;
 use crate::types::{Aor, Target};
 
+/// Rows of a list are newer than what fswake knows: the other server reports lists and REGISTERs in order.
+const LIST: Source = Source::Resync(1);
 /// The node where none is told.
 const NODE: &str = "default";
 /// The longest text of a field, in bytes; a Contact may be longer.
@@ -42,6 +44,9 @@ pub(super) struct RegistrationBody {
     node: Option<String>,
     /// Why it has ended.
     reason: Option<String>,
+    /// Read from a list: the phone registered some time ago, and may sleep by now.
+    #[serde(default)]
+    listed: bool,
 }
 
 /// What was read in the Contact.
@@ -131,7 +136,7 @@ pub(super) async fn tell(
             expires: Duration::from_secs(told.expires.into()),
             at,
             stamp,
-            source: Source::Event,
+            source: if told.listed { LIST } else { Source::Event },
         })
     };
     site.control.report(event).await?;

@@ -1,9 +1,9 @@
-//! Who we are to APNs: provider tokens and client certificates.
+//! Authentication with APNs: provider tokens and client certificates.
 
 use std::time::Duration;
 
-use fswake::push::app::{App, Credentials};
-use fswake::push::{PushError, Pushers};
+use fswake::push::app::{App, Credentials, ProxySettings};
+use fswake::push::{PushError, PushRequest, Pushers};
 use fswake::types::Provider;
 use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
 use fswake_test_support::http2::Fault;
@@ -35,7 +35,7 @@ async fn parallel_pushes_share_one_jwt() {
 }
 
 #[tokio::test]
-async fn jwt_outlives_connections_and_is_renewed_only_when_old() {
+async fn jwt_is_kept_across_connections_and_renewed_only_when_old() {
     let (apns, moved) = (Apns::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
     for (minutes, tokens) in [(0, 1), (15, 1), (30, 1), (10, 2), (49, 2), (2, 3)] {
@@ -53,7 +53,7 @@ async fn refused_jwt_is_renewed_once_for_all() {
     let (apns, moved) = (Apns::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
     pushers.push(&apns_call()).await.unwrap();
-    // Apple's clock is 40 minutes ahead: to it, the token has expired.
+    // Apple's clock is 40 minutes ahead, so for Apple the token has expired.
     moved.minutes(30);
     apns.advance(minute(70));
     let outcomes = parallel(&pushers, (0..50).map(|_| apns_call())).await;
@@ -62,7 +62,7 @@ async fn refused_jwt_is_renewed_once_for_all() {
 }
 
 #[tokio::test]
-async fn jwt_refused_within_twenty_minutes_is_kept_and_the_clock_is_named() {
+async fn jwt_refused_within_twenty_minutes_is_kept_and_the_clock_is_suspected() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     pushers.push(&apns_call()).await.unwrap();
@@ -77,7 +77,7 @@ async fn jwt_refused_within_twenty_minutes_is_kept_and_the_clock_is_named() {
 }
 
 #[tokio::test]
-async fn too_many_token_updates_are_waited_out_with_the_same_jwt() {
+async fn too_many_token_updates_are_retried_with_the_same_jwt() {
     let apns = Apns::start().await;
     apns.faults.next(Fault::apns(429, "TooManyProviderTokenUpdates"));
     assert_eq!(attempts(pushers(apns_app(&apns)).push(&apns_call()).await), Ok(2));
@@ -169,12 +169,43 @@ async fn untrusted_server_gets_no_push_and_no_retry() {
 async fn pushes_go_through_the_proxy() {
     let (apns, proxy) = (Apns::start().await, Proxy::start().await);
     let app = App {
-        proxy: Some(proxy.url()),
+        proxy: Some(proxy.url().into()),
         ..apns_app(&apns)
     };
     let pushers = pushers(app);
     for _ in 0..3 {
         pushers.push(&apns_call()).await.unwrap();
+    }
+    assert_eq!(proxy.tunnels(), 1);
+}
+
+#[tokio::test]
+async fn proxy_that_asks_for_a_password_gets_it_and_a_wrong_one_is_named_without_being_shown() {
+    let (apns, proxy) = (Apns::start().await, Proxy::start_for("fswake:se:same").await);
+    let file = apns.file("proxy-login");
+    let through = |auth_file| App {
+        proxy: Some(ProxySettings {
+            url: proxy.url(),
+            auth_file,
+        }),
+        ..apns_app(&apns)
+    };
+    std::fs::write(&file, "fswake:se:same\n").unwrap();
+    pushers(through(Some(file.clone()))).push(&apns_call()).await.unwrap();
+    assert_eq!(proxy.tunnels(), 1);
+
+    std::fs::write(&file, "fswake:wrong\n").unwrap();
+    for app in [through(Some(file)), through(None)] {
+        let request = PushRequest {
+            ttl: Duration::from_secs(1),
+            ..apns_call()
+        };
+        let refused = pushers(app).push(&request).await.unwrap_err().to_string();
+        assert!(
+            refused.contains("through the proxy: tunnel error: proxy authorization required"),
+            "{refused}"
+        );
+        assert!(!refused.contains("wrong"), "{refused}");
     }
     assert_eq!(proxy.tunnels(), 1);
 }

@@ -3,18 +3,22 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use fswake::push::app::{App, Credentials, HttpAuth, HttpProfile, HttpProfiles, PayloadStyle};
+use fswake::push::app::{App, Credentials, HttpAuth, HttpProfile, HttpProfiles, PayloadStyle, WebPushSettings};
+use fswake::push::endpoint::EndpointRules;
 use fswake::push::template::{BodyTemplate, JSON, UrlTemplate};
 use fswake::push::{About, CallPush, Clock, Now, PushKind, PushOutcome, PushRequest, Pushers};
 use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken, Tokens};
 use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
 use fswake_test_support::fcm::Fcm;
 use fswake_test_support::gateway::Gateway;
+use fswake_test_support::hms::{self, Hms};
+use fswake_test_support::webpush::{PushService, SUBJECT, Subscription};
 
 pub const TOKEN: &str = "00c0ffee00c0ffee00c0ffee00c0ffee";
 pub const FCM_TOKEN: &str = "dGVzdA:APA91bFakeRegistrationToken";
+pub const HMS_TOKEN: &str = "IQAAAACy0kYwAADOl4ceP8Gf7M3WdtMvTvv+fV==";
 
-/// An app without credentials of its own.
+/// An app with the stand-in's credentials.
 pub fn app(name: &str, provider: Provider, credentials: Credentials) -> App {
     App {
         name: name.into(),
@@ -45,7 +49,7 @@ pub fn apns_app(apns: &Apns) -> App {
     }
 }
 
-/// A signing key that nobody knows.
+/// A signing key that Apple does not know.
 pub fn other_key() -> String {
     fswake_test_support::tls::signing_key().pem
 }
@@ -61,6 +65,54 @@ pub fn fcm_app(fcm: &Fcm) -> App {
     }
 }
 
+pub fn hms_app(huawei: &Hms) -> App {
+    let credentials = Credentials::HmsClient {
+        client_id: hms::APP.into(),
+        secret_file: huawei.secret_file(),
+        token_url: Some(huawei.token_url()),
+    };
+    App {
+        base_url: Some(huawei.base_url()),
+        ca_file: Some(huawei.ca_file()),
+        ..app("huawei", Provider::Hms, credentials)
+    }
+}
+
+/// An app that may push to stand-ins on this machine.
+pub fn web_push_app(service: &PushService) -> App {
+    with_rules(
+        service,
+        EndpointRules {
+            allow_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            ..EndpointRules::default()
+        },
+    )
+}
+
+/// An app that may push to where the rules allow.
+pub fn with_rules(service: &PushService, rules: EndpointRules) -> App {
+    let credentials = Credentials::WebPush(Box::new(WebPushSettings {
+        key_file: service.key_file(),
+        subject: SUBJECT.into(),
+        rules,
+    }));
+    App {
+        ca_file: Some(service.ca_file()),
+        ..app("browser", Provider::WebPush, credentials)
+    }
+}
+
+/// Every style of a payload, with this as the template.
+pub fn styles(template: &str) -> [PayloadStyle; 4] {
+    let template = PayloadStyle::Template(template.into());
+    [
+        PayloadStyle::Default,
+        PayloadStyle::Linphone,
+        PayloadStyle::ModApn,
+        template,
+    ]
+}
+
 /// A profile that posts mod_apn's body.
 pub fn http_profile(gateway: &Gateway, path: &str) -> HttpProfile {
     HttpProfile {
@@ -71,6 +123,7 @@ pub fn http_profile(gateway: &Gateway, path: &str) -> HttpProfile {
         connect_timeout: Duration::from_secs(3),
         timeout: Duration::from_secs(3),
         insecure: false,
+        refused_when: Vec::new(),
     }
 }
 
@@ -118,7 +171,7 @@ pub fn call(provider: Provider, token: &str) -> PushRequest {
     }
 }
 
-/// The same request about another turn of its call.
+/// The same request for another try of its call.
 pub fn turned(mut request: PushRequest, kind: PushKind) -> PushRequest {
     if let About::Call(call) = &mut request.about {
         call.kind = kind;
@@ -132,6 +185,14 @@ pub fn apns_call() -> PushRequest {
 
 pub fn fcm_call() -> PushRequest {
     call(Provider::Fcm, FCM_TOKEN)
+}
+
+pub fn hms_call() -> PushRequest {
+    call(Provider::Hms, HMS_TOKEN)
+}
+
+pub fn web_push_call(subscription: &Subscription) -> PushRequest {
+    call(Provider::WebPush, &subscription.token())
 }
 
 /// The receipt's attempts, or the error's text.
@@ -164,7 +225,7 @@ pub fn minute(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
 }
 
-/// Runs many pushes at once and gives their outcomes.
+/// Runs many pushes at once, and returns their outcomes.
 pub async fn parallel(pushers: &Pushers, requests: impl IntoIterator<Item = PushRequest>) -> Vec<PushOutcome> {
     let mut tasks = tokio::task::JoinSet::new();
     for request in requests {

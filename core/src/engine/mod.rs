@@ -344,13 +344,11 @@ impl Engine {
         } = &mut self.world;
         let arrival = directory.register(*now, reg, policy, &mut |c| out.push_back(c));
         let Some(arrival) = arrival else { return };
-        if let Some(device) = arrival.device.as_ref().filter(|_| is_heard)
-            && let Some(known) = directory.device_mut(&AorKey::of(&device.aor, policy), device)
-        {
-            known.came = true;
-        }
         if let Some(device) = &arrival.device {
             let key = AorKey::of(&device.aor, policy);
+            if is_heard && let Some(known) = directory.device_mut(&key, device) {
+                known.came = true;
+            }
             self.refreshes
                 .on_registered(key, device, lasts, is_heard, &mut self.world);
         }

@@ -8,7 +8,7 @@ use crate::doctor::check::{APPS as FAMILY, AppFault, Check, Evidence};
 use crate::files;
 use crate::journal::Pattern;
 use crate::push::app::{App, Credentials};
-use crate::push::{certificates, other_bundle};
+use crate::push::{certificates, other_bundle, vapid_public_key};
 
 const DAY: u64 = 86_400;
 
@@ -21,12 +21,17 @@ pub(super) fn files(app: &App, evidence: &mut Evidence) -> Vec<Check> {
         Credentials::ApnsCertificate { key_file, .. } => vec![key_file.as_path()],
         credentials => credentials.files(),
     };
+    secret.extend(app.proxy_login());
     // Both of a gateway's profiles may use the same files.
     secret.dedup();
     let mut checks: Vec<Check> = secret.into_iter().map(|file| private(app, file)).collect();
     if let Credentials::ApnsCertificate { cert_file, .. } = &app.credentials {
         checks.extend(certificate(app, cert_file, evidence));
     }
+    checks.extend(vapid_public_key(app).map(|public| {
+        let seen = format!("phones subscribe with applicationServerKey {public}");
+        Check::ok(FAMILY, format!("{} VAPID key", app.name), seen)
+    }));
     checks
 }
 
@@ -110,6 +115,21 @@ mod tests {
     use super::*;
     use crate::doctor::CheckState;
     use crate::doctor::testing::apps;
+
+    #[test]
+    fn login_at_the_proxy_has_to_be_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let login = dir.path().join("proxy-login");
+        std::fs::write(&login, "fswake:sesame").unwrap();
+        let config = "[[app]]\nname = 'a'\nprovider = 'log'\nproxy = 'http://h:1'\nproxy-auth-file = 'proxy-login'";
+        let app = apps(dir.path(), config).remove(0);
+        for (mode, state) in [(0o644, CheckState::Warning), (0o600, CheckState::Ok)] {
+            std::fs::set_permissions(&login, Permissions::from_mode(mode)).unwrap();
+            let checks = files(&app, &mut Evidence::default());
+            assert_eq!(checks.len(), 1, "{checks:?}");
+            assert_eq!(checks[0].state, state, "{checks:?}");
+        }
+    }
 
     #[test]
     fn certificate_is_judged_by_its_days_and_its_chain() {

@@ -76,7 +76,7 @@ impl Apns {
             name: app.name.clone(),
             base: SetupError::base_url(app, default)?,
             app: app.clone(),
-            composer: Composer::new(&app.payload, &app.provider).map_err(|error| SetupError::template(app, &error))?,
+            composer: Composer::of(app)?,
             connection: ProviderConnection::new(app, Tls::new(app, identity)?)?,
             token,
             expires: expires.flatten(),

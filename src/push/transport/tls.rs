@@ -1,15 +1,18 @@
 //! How an app's connections are made: trusted CAs, client certificate, proxy, limits.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Proxy, redirect, retry};
+use sha2::{Digest as _, Sha256};
 
 use crate::files;
-use crate::push::app::App;
+use crate::push::app::{App, ProxySettings};
+use crate::push::endpoint::EndpointRules;
 use crate::push::setup::SetupError;
 use crate::push::transport::failure;
-use crate::push::transport::resolver::SystemResolver;
+use crate::push::transport::resolver::{CheckedResolver, SystemResolver};
 use crate::push::transport::retry::Try;
 
 /// An idle connection is pinged this often, which also keeps NATs and firewalls from forgetting it.
@@ -25,6 +28,20 @@ pub(crate) struct Tls {
     identity: Option<Identity>,
     proxy: Option<Proxy>,
     gateway: Option<GatewayTls>,
+    /// The rules for hosts, if phones choose where pushes go.
+    endpoints: Option<Arc<EndpointRules>>,
+    route: Route,
+}
+
+/// What the settings and files say of the way to a provider. Equal ones may share what was fetched on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// A digest of the CAs that are trusted, if not the system's.
+    cas: Option<[u8; 32]>,
+    /// The proxy's URL.
+    proxy: Option<String>,
+    /// A digest of the login at the proxy.
+    login: Option<[u8; 32]>,
 }
 
 /// What only an operator's own gateway may need.
@@ -41,20 +58,44 @@ pub(crate) struct GatewayTls {
 impl Tls {
     /// Reads an app's CA file and proxy.
     pub(crate) fn new(app: &App, identity: Option<Identity>) -> Result<Self, SetupError> {
-        let cas = app.ca_file.as_deref().map(|file| read_cas(app, file)).transpose()?;
-        let proxy = match &app.proxy {
-            // Its text may hold a password, so the error does not repeat it.
-            Some(url) => {
-                Some(Proxy::all(url).map_err(|_| SetupError::app(app, "proxy is not a URL http://host:port"))?)
-            }
-            None => None,
+        let digest = |text: &str| <[u8; 32]>::from(Sha256::digest(text));
+        let mut route = Route {
+            cas: None,
+            proxy: None,
+            login: None,
         };
+        let mut cas = None;
+        if let Some(file) = &app.ca_file {
+            let pem = SetupError::read(app, file, files::pem)?;
+            cas = Some(parse_cas(app, file, &pem)?);
+            route.cas = Some(digest(&pem));
+        }
+        let mut proxy = None;
+        if let Some(ProxySettings { url, auth_file }) = &app.proxy {
+            // Its text may hold a password, so the error does not repeat it.
+            let problem = |_| SetupError::app(app, "proxy is not a URL http://host:port");
+            let mut through = Proxy::all(url).map_err(problem)?;
+            route.proxy = Some(url.clone());
+            if let Some(file) = auth_file {
+                let (user, password) = SetupError::user_and_password(app, file)?;
+                route.login = Some(digest(&format!("{user}:{}", password.expose())));
+                through = through.basic_auth(&user, password.expose());
+            }
+            proxy = Some(through);
+        }
         Ok(Self {
             cas,
             identity,
             proxy,
             gateway: None,
+            endpoints: None,
+            route,
         })
+    }
+
+    /// The way to the provider.
+    pub(crate) fn route(&self) -> &Route {
+        &self.route
     }
 
     /// The same for an operator's gateway.
@@ -62,6 +103,25 @@ impl Tls {
         Ok(Self {
             gateway: Some(gateway),
             ..Self::new(app, None)?
+        })
+    }
+
+    /// The same for a provider that may speak any version of HTTP.
+    pub(crate) fn for_any_http(app: &App) -> Result<Self, SetupError> {
+        let encrypted = GatewayTls {
+            encrypted: true,
+            verified: true,
+            connect_timeout: CONNECT_LIMIT,
+        };
+        Self::for_gateway(app, encrypted)
+    }
+
+    /// The same for endpoints that phones choose: their names lead to no address that the rules forbid. A proxy looks
+    /// names up itself, so the configuration wants a list of hosts with one.
+    pub(crate) fn for_endpoints(app: &App, rules: &Arc<EndpointRules>) -> Result<Self, SetupError> {
+        Ok(Self {
+            endpoints: app.proxy.is_none().then(|| Arc::clone(rules)),
+            ..Self::for_any_http(app)?
         })
     }
 
@@ -114,8 +174,11 @@ impl Tls {
             // fswake does the retries.
             .retry(retry::never())
             .connect_timeout(gateway.connect_timeout)
-            .dns_resolver(SystemResolver)
             .tcp_nodelay(true);
+        builder = match &self.endpoints {
+            Some(rules) => builder.dns_resolver(CheckedResolver(Arc::clone(rules))),
+            None => builder.dns_resolver(SystemResolver),
+        };
         if let Some(cas) = &self.cas {
             builder = builder.tls_certs_only(cas.iter().cloned());
         }
@@ -129,8 +192,7 @@ impl Tls {
     }
 }
 
-fn read_cas(app: &App, file: &Path) -> Result<Vec<Certificate>, SetupError> {
-    let pem = SetupError::read(app, file, files::pem)?;
+fn parse_cas(app: &App, file: &Path, pem: &str) -> Result<Vec<Certificate>, SetupError> {
     match Certificate::from_pem_bundle(pem.as_bytes()) {
         Ok(cas) if !cas.is_empty() => Ok(cas),
         _ => Err(SetupError::file(app, file, "holds no PEM certificate")),

@@ -25,6 +25,7 @@ mod tokens;
 
 pub use self::binding::Binding;
 use self::binding::{Age, InDoubt};
+pub use self::bindings::EVENT_TO_LIST;
 use self::dropped_tokens::DroppedTokens;
 pub use self::entry::{AorEntry, AorKey, Arrival, KnownDevice, LastPush, MissedCall};
 pub use self::outcome::Departures;
