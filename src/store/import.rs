@@ -114,7 +114,7 @@ impl Import {
 }
 
 /// If root creates the file, gives it to the daemon's user, who owns the directory.
-fn give_to_owner_of_directory(path: &Path) {
+pub(super) fn give_to_owner_of_directory(path: &Path) {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
     let owner = std::fs::metadata(directory.unwrap_or(Path::new(".")));
     if let (Ok(owner), Ok(file)) = (owner, std::fs::metadata(path))
@@ -134,8 +134,8 @@ fn give_to_owner_of_directory(path: &Path) {
 fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(Fate, Option<Device>)> {
     let known = db
         .prepare_cached(&format!(
-            "SELECT {}, changed FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3",
-            rows::DEVICE
+            "SELECT {} FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3",
+            rows::columns(db)?
         ))?
         .query_row(params![key.provider.name(), key.app, key.token.expose()], rows::device)
         .optional()?

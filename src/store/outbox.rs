@@ -3,6 +3,8 @@
 //! Both are in the same transactions as the devices themselves. So however the daemon ends, a change that is in the file is
 //! sent when fswake runs again, and what was received is not read again.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
@@ -13,7 +15,7 @@ use crate::types::{Aor, Device, DeviceKey, Provider, PushToken, Tokens};
 
 /// What the two threads that write the file share: the file's writer, and the one that exchanges changes with the shared
 /// store. They take turns, in the order in which they ask. SQLite's own lock has no order: in a burst of writes one of the
-/// two would try until its time is over.
+/// two would try until its time limit.
 #[derive(Debug, Default)]
 pub struct FileAccess {
     turn: Mutex<()>,
@@ -59,13 +61,13 @@ pub(super) fn is_shared(db: &Connection) -> rusqlite::Result<bool> {
     db.query_row("SELECT EXISTS (SELECT 1 FROM shared)", [], |row| row.get(0))
 }
 
-/// From now on changes are kept to be sent.
+/// From now on changes are also put into the outbox.
 pub(super) fn begin(db: &Connection) -> rusqlite::Result<()> {
     db.execute("INSERT OR IGNORE INTO shared VALUES (1, '', 0, '')", [])?;
     Ok(())
 }
 
-/// No store is shared any more. All devices stay in the file.
+/// Ends sharing. All devices stay in the file.
 pub(super) fn end(db: &Connection) -> rusqlite::Result<()> {
     if is_shared(db)? {
         db.execute_batch("BEGIN IMMEDIATE; DELETE FROM shared; DELETE FROM outbox; COMMIT")?;
@@ -202,44 +204,46 @@ pub(super) fn apply(db: &Connection, changes: Vec<DeviceChange>) -> rusqlite::Re
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     let mut applied = Vec::with_capacity(changes.len());
     for change in changes {
-        let key = change.key();
-        let is_older = |known: Option<DeviceChange>| known.is_some_and(|known| !change.is_later_than(&known));
-        if is_older(waiting_change(&tx, &key)?) || is_older(known(&tx, &key)?) {
-            continue;
+        if apply_one(&tx, &change, Origin::Elsewhere)? {
+            applied.push(change);
         }
-        match &change {
-            DeviceChange::Kept(device) => {
-                rows::put(&tx, &key, device, Origin::Elsewhere)?;
-            }
-            DeviceChange::Dropped { .. } => {
-                tx.prepare_cached("DELETE FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3")?
-                    .execute(params![key.provider.name(), key.app, key.token.expose()])?;
-            }
-        }
-        applied.push(change);
     }
     tx.commit()?;
     Ok(applied)
 }
 
-/// Applies devices of another store, except where this file has later changes. Returns how many were applied.
-pub(super) fn import(db: &Connection, devices: Vec<DeviceChange>) -> rusqlite::Result<usize> {
-    let is_shared = is_shared(db)?;
-    let applied = apply(db, devices)?;
+/// Returns whether the change was applied. It is not if this file has a later one.
+fn apply_one(tx: &Connection, change: &DeviceChange, origin: Origin) -> rusqlite::Result<bool> {
+    let key = change.key();
+    let is_older = |known: Option<DeviceChange>| known.is_some_and(|known| !change.is_later_than(&known));
+    if is_older(waiting_change(tx, &key)?) || is_older(known(tx, &key)?) {
+        return Ok(false);
+    }
+    match change {
+        DeviceChange::Kept(device) => rows::put(tx, &key, device, origin)?,
+        DeviceChange::Dropped { .. } => tx
+            .prepare_cached("DELETE FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3")?
+            .execute(params![key.provider.name(), key.app, key.token.expose()])?,
+    };
+    Ok(true)
+}
+
+/// Applies devices of another store as if they had registered here, except where this file has later changes. Returns how
+/// many were applied. It is one transaction: a killed import has changed nothing, and can be repeated.
+pub(super) fn import(db: &Connection, devices: &[Arc<Device>]) -> rusqlite::Result<usize> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
-    for change in &applied {
-        if let DeviceChange::Kept(device) = change {
-            let key = device.key();
-            // As if they had registered here.
-            tx.prepare_cached("UPDATE devices SET elsewhere = 0 WHERE provider = ?1 AND app = ?2 AND token = ?3")?
-                .execute(params![key.provider.name(), key.app, key.token.expose()])?;
+    let is_shared = is_shared(&tx)?;
+    let mut applied = 0;
+    for device in devices {
+        if apply_one(&tx, &DeviceChange::Kept(device.clone()), Origin::Here)? {
+            applied += 1;
             if is_shared {
-                add(&tx, &key, &Change::Put(device.clone()))?;
+                add(&tx, &device.key(), &Change::Put(device.clone()))?;
             }
         }
     }
     tx.commit()?;
-    Ok(applied.len())
+    Ok(applied)
 }
 
 /// A token's change that waits to be sent.

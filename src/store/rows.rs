@@ -20,9 +20,8 @@ pub(super) fn devices_from(connection: &Connection, origin: Origin) -> rusqlite:
 }
 
 fn some_devices(connection: &Connection, which: &str) -> rusqlite::Result<Vec<Device>> {
-    let has_times = connection.column_exists(None, "devices", "changed")?;
-    let changed = if has_times { ", changed" } else { "" };
-    let mut query = connection.prepare(&format!("SELECT {DEVICE}{changed} FROM devices {which}"))?;
+    let columns = columns(connection)?;
+    let mut query = connection.prepare(&format!("SELECT {columns} FROM devices {which}"))?;
     query.query_map([], device)?.filter_map(Result::transpose).collect()
 }
 
@@ -101,6 +100,13 @@ pub(super) fn append(db: &Connection, entry: &JournalEntry) -> rusqlite::Result<
 /// What [`device`] reads, in its order; `changed` may follow, which files of older versions do not have.
 pub(super) const DEVICE: &str = "aor_user, aor_domain, provider, app, team, call_token, remote_token, user_agent, \
                                  register_call_id, first_seen, last_seen, set_aside";
+
+/// What [`device`] reads in this file, which may be of an older version.
+pub(super) fn columns(db: &Connection) -> rusqlite::Result<String> {
+    let has_times = db.column_exists(None, "devices", "changed")?;
+    let changed = if has_times { ", changed" } else { "" };
+    Ok(format!("{DEVICE}{changed}"))
+}
 
 /// One row's device; `None` for a row without a token, which fswake never writes.
 pub(super) fn device(row: &Row<'_>) -> rusqlite::Result<Option<Device>> {

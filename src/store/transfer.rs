@@ -1,14 +1,16 @@
 //! Export and import of devices. The file has a JSON object on each line; the first line identifies the format.
 //!
-//! Into any store: the later change of a token counts. A device that both have stays as it is.
+//! The later change of a token counts, in any store. A device that both have stays as it is.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 
 use super::database::{self, Options};
+use super::import::give_to_owner_of_directory;
 use super::outbox::{self, Cursor};
 use super::rows;
 use super::schema::{StoreError, failure};
@@ -166,7 +168,7 @@ fn line(to: &mut dyn Write, device: &Device) -> std::io::Result<()> {
 }
 
 /// The devices in these lines.
-fn read(from: &mut dyn BufRead) -> Result<impl Iterator<Item = Result<DeviceChange, TransferError>>, TransferError> {
+fn read(from: &mut dyn BufRead) -> Result<impl Iterator<Item = Result<Arc<Device>, TransferError>>, TransferError> {
     let not = |line: usize, reason: &str| TransferError::NotALine {
         line,
         reason: reason.to_owned(),
@@ -185,7 +187,7 @@ fn read(from: &mut dyn BufRead) -> Result<impl Iterator<Item = Result<DeviceChan
         let device = line
             .device()
             .ok_or_else(|| not(n + 2, "it has no push token that its provider gives out"))?;
-        Ok(DeviceChange::Kept(device.into()))
+        Ok(Arc::new(device))
     }))
 }
 
@@ -197,8 +199,12 @@ fn read(from: &mut dyn BufRead) -> Result<impl Iterator<Item = Result<DeviceChan
 pub fn import_file(path: &Path, from: &mut dyn BufRead) -> Result<(usize, usize), TransferError> {
     let devices = read(from)?.collect::<Result<Vec<_>, _>>()?;
     let count = devices.len();
+    let is_new = !path.exists();
     let db = database::connect(path, &Options::default())?;
-    let applied = outbox::import(&db, devices).map_err(|e| failure(path, &e))?;
+    if is_new {
+        give_to_owner_of_directory(path);
+    }
+    let applied = outbox::import(&db, &devices).map_err(|e| failure(path, &e))?;
     Ok((count, applied))
 }
 
@@ -208,7 +214,8 @@ pub fn import_file(path: &Path, from: &mut dyn BufRead) -> Result<(usize, usize)
 /// # Errors
 /// When PostgreSQL cannot take them, or a line cannot be read: then nothing has changed.
 pub async fn import_shared(dsn: &Dsn, from: &mut dyn BufRead) -> Result<usize, TransferError> {
-    let devices = read(from)?.collect::<Result<Vec<_>, _>>()?;
+    let devices = read(from)?.map(|device| device.map(DeviceChange::Kept));
+    let devices = devices.collect::<Result<Vec<_>, _>>()?;
     let (server, _notices) = Server::open(dsn).await?;
     let name = format!("import-{}", uuid::Uuid::new_v4());
     // A statement must not have a token twice: of two lines the later change is used.

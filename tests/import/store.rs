@@ -210,3 +210,21 @@ fn import_works_while_the_daemon_has_the_store_open() {
     let users: Vec<_> = stored(&place.path).iter().map(|d| d.aor.user.to_string()).collect();
     assert_eq!(users, ["101", "102", "103"]);
 }
+
+#[test]
+fn dry_run_reads_the_store_of_an_older_version_and_does_not_change_it() {
+    let place = place();
+    put(&place.path, &[registered("101", "a", 800)]);
+    let older = Connection::open(&place.path).unwrap();
+    let columns = "ALTER TABLE devices DROP COLUMN changed; ALTER TABLE devices DROP COLUMN elsewhere;
+                   PRAGMA user_version = 5";
+    older.execute_batch(columns).unwrap();
+    let devices = [device("101", Some("a"), None, 700), device("102", Some("b"), None, 900)];
+    assert_eq!(
+        Import::foresee(&place.path, &devices).unwrap(),
+        [Fate::Known, Fate::Added]
+    );
+    assert!(!older.column_exists(None, "devices", "changed").unwrap());
+    drop(older);
+    assert_eq!(import(&place.path, &devices), [Fate::Known, Fate::Added]);
+}
