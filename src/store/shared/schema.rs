@@ -24,10 +24,10 @@ pub(super) async fn ensure(client: &mut Client) -> Result<(), SharedError> {
         )
         .await
         .map_err(SharedError::of)?;
-    if about.get::<_, i32>(0) < OLDEST {
-        return Err(SharedError::TooOld(about.get(1)));
+    if about.try_get::<_, i32>(0)? < OLDEST {
+        return Err(SharedError::TooOld(about.try_get(1)?));
     }
-    if about.get(2) {
+    if about.try_get(2)? {
         return Err(SharedError::Standby);
     }
     if version(client).await? == Some(SCHEMA_VERSION) {
@@ -57,14 +57,14 @@ async fn version(client: &Client) -> Result<Option<i32>, SharedError> {
     // names).
     let exists = "SELECT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'fswake_schema' AND pg_table_is_visible(oid))";
     let there = client.query_typed_one(exists, &[]).await.map_err(SharedError::of)?;
-    if !there.get::<_, bool>(0) {
+    if !there.try_get::<_, bool>(0)? {
         return Ok(None);
     }
     let row = client
         .query_typed_one("SELECT coalesce(max(version), 0) FROM fswake_schema", &[])
         .await
         .map_err(SharedError::of)?;
-    match row.get(0) {
+    match row.try_get(0)? {
         found if found > SCHEMA_VERSION => Err(SharedError::NewerSchema { found }),
         found => Ok(Some(found)),
     }

@@ -119,7 +119,7 @@ impl Server {
         let snapshot = "SELECT pg_snapshot_xmin(now)::text::int8, pg_snapshot_xmax(now)::text::int8 FROM pg_current_snapshot() now";
         let snapshot = async { tx.query_typed_one(snapshot, &[]).await.map_err(SharedError::of) };
         let snapshot = within(TIMEOUT, snapshot).await?;
-        let (oldest, end): (i64, i64) = (snapshot.get(0), snapshot.get(1));
+        let (oldest, end): (i64, i64) = (snapshot.try_get(0)?, snapshot.try_get(1)?);
         // The first time everything is read, whoever wrote it: this file may be new.
         let (mut after, end, daemon) = if is_first {
             (0, i64::MAX, "")
@@ -142,10 +142,10 @@ impl Server {
             let rows = async { tx.query_typed(&sql, &values).await.map_err(SharedError::of) };
             let rows = within(TIMEOUT, rows).await?;
             let Some(last) = rows.last() else { break };
-            let (next_after, next_digest) = (last.get(15), last.get(16));
+            let (next_after, next_digest) = (last.try_get(15)?, last.try_get(16)?);
             let mut read_rows = Page::default();
             for row in &rows {
-                read_rows.is_late |= row.get::<_, bool>(17);
+                read_rows.is_late |= row.try_get::<_, bool>(17)?;
                 read_rows.changes.extend(read(row)?);
             }
             page(read_rows).await?;
@@ -195,7 +195,7 @@ impl Server {
                    WHERE NOT has_table_privilege('fswake_devices', r)";
         let rows = async { self.client.query_typed(sql, &[]).await.map_err(SharedError::of) };
         let rows = within(TIMEOUT, rows).await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
     /// PostgreSQL's version, and its clock in milliseconds since 1970.
@@ -206,13 +206,13 @@ impl Server {
         let sql = "SELECT split_part(current_setting('server_version'), ' ', 1), (extract(epoch FROM clock_timestamp()) * 1000)::int8";
         let row = async { self.client.query_typed_one(sql, &[]).await.map_err(SharedError::of) };
         let row = within(TIMEOUT, row).await?;
-        Ok((row.get(0), row.get(1)))
+        Ok((row.try_get(0)?, row.try_get(1)?))
     }
 }
 
 async fn one(client: &Client, sql: &str) -> Result<String, SharedError> {
     let row = client.query_typed_one(sql, &[]).await.map_err(SharedError::of)?;
-    Ok(row.get(0))
+    Ok(row.try_get(0)?)
 }
 
 async fn within<T>(limit: Duration, query: impl Future<Output = Result<T, SharedError>>) -> Result<T, SharedError> {
