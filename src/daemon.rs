@@ -98,6 +98,8 @@ impl Daemon {
         let options = Options {
             journal_keep: config.store.journal_keep,
             journal_max_lines: config.store.journal_max_lines,
+            // FreeSWITCH lists its registrations after a power failure; others do not repeat theirs.
+            sync: !config.has_freeswitch,
             shared: shared.as_ref().map(SharedStore::file_access),
             ..Options::default()
         };

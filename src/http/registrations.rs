@@ -54,7 +54,7 @@ pub(super) struct RegistrationBody {
 pub(super) struct Answer {
     /// Whether the phone is registered now.
     registered: bool,
-    /// Whether the store has it.
+    /// Whether the store has it on the disk.
     stored: bool,
     /// The provider of its token; `null` if it has none.
     provider: Option<String>,
@@ -139,8 +139,11 @@ pub(super) async fn tell(
             source: if told.listed { LIST } else { Source::Event },
         })
     };
+    let lost = || site.store.health().dropped_devices;
+    let lost_before = lost();
     site.control.report(event).await?;
-    answer.stored = site.store.is_written(STORED_WITHIN).await;
+    // A change that the store refuses is no longer waited for. It may also be that of another request.
+    answer.stored = site.store.is_written(STORED_WITHIN).await && lost() == lost_before;
     Ok(Json(answer))
 }
 

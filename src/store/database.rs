@@ -32,6 +32,9 @@ pub struct Options {
     pub max_queued_devices: usize,
     /// Limit of the file's size in pages of 4 KiB (`PRAGMA max_page_count`); none by default.
     pub max_pages: Option<u32>,
+    /// Whether each write is on the disk before it counts as written, so that it survives a power failure. Without it the
+    /// last writes may be lost then, but none if only fswake is killed.
+    pub sync: bool,
     /// Set if the file is a copy of a shared store.
     pub shared: Option<Arc<FileAccess>>,
 }
@@ -44,6 +47,7 @@ impl Default for Options {
             max_queued_journal: 100_000,
             max_queued_devices: 1_000_000,
             max_pages: None,
+            sync: false,
             shared: None,
         }
     }
@@ -125,7 +129,7 @@ fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update(None, "synchronous", if options.sync { "full" } else { "normal" })?;
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
     if let Some(pages) = options.max_pages {
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
@@ -177,5 +181,27 @@ fn left_out(done: rusqlite::Result<usize>) -> rusqlite::Result<u64> {
             Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch) => Ok(1),
             _ => Err(e),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_are_synced_only_where_the_options_say_so() {
+        let dir = tempfile::tempdir().unwrap();
+        // SQLite's numbers: 1 is NORMAL, 2 is FULL.
+        for (sync, expected) in [(false, 1), (true, 2)] {
+            let options = Options {
+                sync,
+                ..Options::default()
+            };
+            let connection = connect(&dir.path().join("fswake.db"), &options).unwrap();
+            let found: i64 = connection
+                .query_row("PRAGMA synchronous", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(found, expected);
+        }
     }
 }

@@ -101,7 +101,7 @@ impl StoreWriter {
     }
 
     /// Waits until every change of a device that was submitted before is in the file, at most `within`. Returns whether it
-    /// is. Does not wait if writing has failed for that long already.
+    /// is, or is lost ([`Health::dropped_devices`]). Does not wait if writing has failed for that long already.
     pub async fn is_written(&self, within: Duration) -> bool {
         let mut written = self.0.shared.written.subscribe();
         let (submitted, gives_up) = {

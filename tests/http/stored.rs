@@ -1,4 +1,4 @@
-//! Registrations that were answered are in the store: nobody sends them again after a crash.
+//! Answered registrations are in the store: no server sends them again after a crash.
 
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,7 @@ async fn registration_that_was_answered_survives_a_kill_at_once() {
 }
 
 #[tokio::test]
-async fn store_that_cannot_be_written_delays_an_answer_by_a_second_and_the_answer_says_so() {
+async fn store_that_cannot_be_written_delays_the_answer_by_a_second_and_stored_is_false() {
     let (stage, _daemon, site) = gateway(|_| {}).await;
     let store = open(&stage);
     store.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -76,11 +76,29 @@ async fn store_that_cannot_be_written_delays_an_answer_by_a_second_and_the_answe
         "{answer}"
     );
     assert!(began.elapsed() >= Duration::from_secs(1));
-    // It is known all the same, and is stored once that is possible.
+    // The phone is known all the same, and is stored once the store can be written.
     let known = site.json("/v1/devices?aor=1001@fs.test").await;
     assert_eq!(known["devices"].as_array().unwrap().len(), 1, "{known}");
     store.execute_batch("COMMIT").unwrap();
     stage.stored(1).await;
     let (_, answer) = tell(&site, registration("1001", 5060, &token, 600)).await;
     assert_eq!(answer["stored"], true);
+}
+
+#[tokio::test]
+async fn registration_that_the_store_refuses_is_not_answered_as_stored() {
+    let (stage, _daemon, site) = gateway(|_| {}).await;
+    let store = open(&stage);
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON devices WHEN NEW.aor_user = 'refused'
+                  BEGIN SELECT RAISE(ABORT, 'refused'); END";
+    store.execute_batch(refuse).unwrap();
+    for (user, is_stored) in [("1001", true), ("refused", false), ("1002", true)] {
+        let (status, answer) = tell(&site, registration(user, 5060, &hex_token(), 600)).await;
+        assert_eq!(
+            (status, &answer["stored"]),
+            (200, &json!(is_stored)),
+            "{user}: {answer}"
+        );
+    }
+    assert_eq!(tokens(&store).len(), 2);
 }
