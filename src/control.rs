@@ -110,7 +110,7 @@ impl Control {
         answered.map_err(|_| NoAnswer::Stopping)
     }
 
-    /// Passes on an event from outside. Answers when the loop has carried out what follows from it.
+    /// Passes on an event from outside. Returns when the loop has carried out the engine's commands.
     pub async fn report(&self, event: Event) -> Result<(), NoAnswer> {
         let (to, answer) = oneshot::channel();
         self.inputs

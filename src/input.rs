@@ -11,7 +11,7 @@ use crate::types::{Aor, CallId, DeviceKey, LegId, Moment};
 pub enum Input {
     /// For the engine.
     Event(Event),
-    /// The same, and who waits until what follows from it has been carried out.
+    /// For the engine, and who is notified when the engine's commands have been carried out.
     Reported(Event, oneshot::Sender<()>),
     /// A channel to hold, and where its orders go.
     Held(HeldCall, mpsc::UnboundedSender<CallOrder>),

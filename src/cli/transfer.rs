@@ -24,7 +24,7 @@ pub(super) struct ImportArgs {
     file: PathBuf,
 }
 
-/// Writes the devices of the store that the configuration names: of `store.url` if there is one, else of `store.path`.
+/// Writes the devices of the store that the configuration names: of `store.url` if it is set, otherwise of `store.path`.
 pub(super) fn export(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
     let shown = args.file.display().to_string();
     let made = OpenOptions::new()
@@ -43,7 +43,7 @@ pub(super) fn export(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
         Ok(count)
     });
     let count = written.inspect_err(|_| {
-        // A part of the devices would look like all of them.
+        // An incomplete file looks like a complete one.
         let _ = std::fs::remove_file(&args.file);
     })?;
     let mut out = std::io::stdout().lock();

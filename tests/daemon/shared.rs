@@ -30,7 +30,7 @@ async fn phone_that_registered_at_another_freeswitch_is_pushed() {
     near.log.wait(&["event=DeviceChangedElsewhere", "aor=1001@"]).await;
     let held = here.call(&near, "1001");
     here.push().await;
-    // And it is known after a restart, without PostgreSQL too.
+    // It is also known after a restart without PostgreSQL.
     drop(held);
     near.kill().await;
     server.kill();
@@ -41,7 +41,7 @@ async fn phone_that_registered_at_another_freeswitch_is_pushed() {
 }
 
 #[tokio::test]
-async fn what_phones_register_while_postgresql_is_away_is_known_everywhere_when_it_is_back() {
+async fn registrations_while_postgresql_is_down_reach_all_daemons_later() {
     let Some(server) = Server::start() else { return };
     let (here, there) = (sharing(&server).await, sharing(&server).await);
     let (near, far) = (here.start().await, there.start().await);
@@ -63,7 +63,7 @@ async fn what_phones_register_while_postgresql_is_away_is_known_everywhere_when_
 }
 
 #[tokio::test]
-async fn doctor_says_what_is_wrong_with_a_shared_store_and_how_changes_arrive() {
+async fn doctor_reports_errors_of_a_shared_store_and_how_changes_arrive() {
     let Some(server) = Server::start() else { return };
     let mut stage = sharing(&server).await;
     let daemon = stage.start().await;
@@ -81,7 +81,7 @@ async fn doctor_says_what_is_wrong_with_a_shared_store_and_how_changes_arrive() 
     daemon.kill().await;
     let localhost = server.url("pbx", "postgres").replace("127.0.0.1", "localhost");
     for (url, words) in [
-        // A certificate of nobody whom we trust, and one of another host.
+        // A certificate by an authority that is not trusted, and one of another host.
         (
             format!(
                 "{localhost}?sslmode=verify-full&sslrootcert={}",
@@ -118,12 +118,12 @@ async fn doctor_says_what_is_wrong_with_a_shared_store_and_how_changes_arrive() 
 }
 
 #[tokio::test]
-async fn doctor_says_that_changes_are_polled_where_notifications_do_not_arrive() {
+async fn doctor_reports_that_changes_are_polled_if_notifications_do_not_arrive() {
     let Some(server) = Server::start() else { return };
     let (here, there) = (sharing(&server).await, sharing(&server).await);
     let (near, far) = (here.start().await, there.start().await);
     here.measured(&near, "fswake_shared_store_notified 1").await;
-    // As replication between servers brings rows: with an earlier time, and without a notification.
+    // Rows arrive as by replication between servers: with an earlier time, and without a notification.
     let dsn = Dsn::read(&server.url("pbx", "postgres"), Some(PASSWORD)).unwrap();
     let client = fswake::postgres::connect(&dsn).await.unwrap();
     let replaced = client.batch_execute(
@@ -228,7 +228,7 @@ async fn has_devices(stage: &Stage, who: &str, expected: &[(String, String)]) {
 
 /// Kills fswake, PostgreSQL or both while phones register. `FSWAKE_ROUNDS` sets how often.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn phones_that_registered_are_known_to_all_whatever_was_killed_meanwhile() {
+async fn phones_that_registered_are_known_to_all_daemons_after_kills() {
     const PHONES: u64 = 12;
     let Some(server) = Server::start() else { return };
     let server = Arc::new(server);
@@ -237,10 +237,10 @@ async fn phones_that_registered_are_known_to_all_whatever_was_killed_meanwhile()
     let near = here.start().await;
     let mut far = there.start().await;
     let mut expected = Vec::new();
-    // All stay registered: a daemon that has restarted reads them from its FreeSWITCH.
+    // All phones stay registered: a restarted daemon reads them from its FreeSWITCH.
     let mut phones = Vec::new();
     for round in 0..rounds {
-        // A moment of its own in each round: at the start of the burst, in it, or just after it.
+        // The moment differs from round to round: at the start of the burst, in it, or just after it.
         let moment = Duration::from_millis(round * 7 % 60);
         let burst = async {
             for n in 0..PHONES {
@@ -251,7 +251,7 @@ async fn phones_that_registered_are_known_to_all_whatever_was_killed_meanwhile()
                 let params = phone.spec().params;
                 phones.push(phone);
                 if n % 4 == 0 {
-                    // Somebody else signs in, at the other FreeSWITCH. Its daemon is never killed.
+                    // Another user signs in on this phone, at the other FreeSWITCH. Its daemon is never killed.
                     user = format!("{round}-{n}-moved");
                     let moved = here.fs.phone(PhoneSpec::new(&user, DOMAIN).params(&params));
                     moved.register();

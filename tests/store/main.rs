@@ -164,7 +164,7 @@ fn burst_of_100_000_devices_loses_none() {
         for n in 0..100_000 {
             store.submit(StoreOp::Put(device(n).into()));
         }
-        // On a busy machine with PostgreSQL too this takes more than half a minute.
+        // With PostgreSQL on a busy machine this takes more than half a minute.
         store.flush(LONG * 4).unwrap();
         assert_eq!((store.health().dropped_devices, store.health().queued), (0, 0));
         drop(store);
@@ -237,7 +237,7 @@ fn kill_during_a_write_loses_nothing_that_was_committed() {
             let written = written.take(batches).last().unwrap();
             child.kill().unwrap();
             child.wait().unwrap();
-            // What the file has goes on its way when it is opened again.
+            // What is in the file is sent when the store is opened again.
             drop(place.open(Options::default()));
             assert!(place.stored().len() >= written);
             let db = Connection::open(&place.path).unwrap();
@@ -248,7 +248,7 @@ fn kill_during_a_write_loses_nothing_that_was_committed() {
 }
 
 #[test]
-fn old_journal_lines_go_in_small_steps_and_young_ones_stay() {
+fn old_journal_lines_are_pruned_in_small_steps_and_new_ones_stay() {
     let place = Place::file();
     // Both writers use one file. The first one must not prune what the second one has to.
     let keeps_long = Options {

@@ -22,7 +22,7 @@ use super::LONG;
 /// How long a daemon remembers that a token was dropped.
 const TOKEN_TTL: u64 = 60 * 86_400;
 
-/// Runs a test on each kind of store that can be had here.
+/// Runs a test on each kind of store that is available here.
 pub fn on_each(test: impl Fn(&Place)) {
     test(&Place::file());
     if let Some(place) = Server::shared().map(Place::shared) {
@@ -34,7 +34,7 @@ pub fn on_each(test: impl Fn(&Place)) {
 pub struct Place {
     _dir: TempDir,
     pub path: PathBuf,
-    /// The database that is shared, and its server if that is ours.
+    /// The shared database, and its server if this test started it.
     pub url: Option<String>,
     server: Option<Arc<Server>>,
 }
@@ -116,12 +116,12 @@ impl Place {
         })
     }
 
-    /// What is stored, in the order of AORs. Of a shared store: what a daemon without a file reads.
+    /// The stored devices, in the order of AORs. Of a shared store: what a daemon with a new file reads.
     pub fn stored(&self) -> Vec<Device> {
         self.another().open(Options::default()).devices()
     }
 
-    /// A later fswake was here.
+    /// Gives the store the version of a later fswake.
     pub fn make_newer(&self) {
         if let Some(url) = &self.url {
             sql(url, "UPDATE fswake_schema SET version = 99");
@@ -131,13 +131,13 @@ impl Place {
         }
     }
 
-    /// Names the store in another process's environment.
+    /// Passes the store's place to another process, in its environment.
     pub fn name_to_child(&self, child: &mut Command) {
         child.env("FSWAKE_TEST_STORE", &self.path);
         child.env("FSWAKE_TEST_URL", self.url.as_deref().unwrap_or_default());
     }
 
-    /// In that process.
+    /// The place that [`Place::name_to_child`] passed to this process.
     pub fn of_child() -> Self {
         let url = std::env::var("FSWAKE_TEST_URL").unwrap();
         Self {
@@ -150,7 +150,7 @@ impl Place {
     }
 }
 
-/// An open store. When dropped, all that was submitted is where it belongs.
+/// An open store. Before it is dropped, all that was submitted is written and sent.
 pub struct Opened {
     pub snapshot: Snapshot,
     writer: Option<StoreWriter>,
@@ -160,7 +160,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// What it began with, in the order of AORs.
+    /// The devices that it had when it was opened, in the order of AORs.
     pub fn devices(&self) -> Vec<Device> {
         let own = self.snapshot.devices.iter().chain(&self.snapshot.elsewhere);
         let mut devices: Vec<_> = own.cloned().collect();
@@ -168,7 +168,7 @@ impl Opened {
         devices
     }
 
-    /// Waits until the shared store has all.
+    /// Waits until the shared store has all changes.
     pub fn settle(&self) {
         self.flush(LONG).unwrap();
         let Some(shared) = &self.shared else { return };

@@ -1,4 +1,4 @@
-//! The store that several daemons share: what is true on top of what holds for any store.
+//! The store that several daemons share: what it does in addition to any store.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ fn owned_by(user: &str, later: i64) -> Device {
 }
 
 #[test]
-fn what_one_daemon_learns_moves_and_drops_reaches_the_others() {
+fn new_moved_and_dropped_tokens_reach_the_other_daemons() {
     let Some(place) = place() else { return };
     let (one, mut two) = (place.open(Options::default()), place.another().open(Options::default()));
     let moved = owned_by("other", 1);
@@ -72,7 +72,7 @@ fn what_one_daemon_learns_moves_and_drops_reaches_the_others() {
 }
 
 #[test]
-fn later_register_owns_the_token_whichever_daemon_writes_first() {
+fn later_register_owns_the_token_in_any_order_of_writing() {
     let Some(server) = Server::shared() else { return };
     for first in 0..2 {
         let place = Place::shared(Arc::clone(&server));
@@ -86,7 +86,7 @@ fn later_register_owns_the_token_whichever_daemon_writes_first() {
 }
 
 #[test]
-fn daemons_that_start_at_once_make_the_tables_once() {
+fn daemons_that_start_together_create_the_tables_once() {
     let Some(place) = place() else { return };
     std::thread::scope(|scope| {
         let starts: Vec<_> = (0..6)
@@ -94,7 +94,7 @@ fn daemons_that_start_at_once_make_the_tables_once() {
                 let place = place.another();
                 scope.spawn(move || {
                     let store = place.open(Options::default());
-                    // The first try succeeds: nobody finds half of the tables, or makes them twice.
+                    // Its first try succeeds: it never sees half of the tables, and never creates them twice.
                     assert_eq!(store.shared.as_ref().unwrap().health().failing, None);
                     store.submit(StoreOp::Put(device(n).into()));
                 })
@@ -110,7 +110,7 @@ fn daemons_that_start_at_once_make_the_tables_once() {
 }
 
 #[test]
-fn postgresql_that_is_killed_and_stays_away_loses_nothing() {
+fn nothing_is_lost_while_postgresql_is_killed_and_down() {
     let Some(server) = Server::start() else { return };
     let server = Arc::new(server);
     let place = Place::shared(Arc::clone(&server));
@@ -130,7 +130,7 @@ fn postgresql_that_is_killed_and_stays_away_loses_nothing() {
     for n in 500..1_000 {
         one.submit(StoreOp::Put(device(n).into()));
     }
-    // Written, as far as this daemon promises: a restart of it finds them, and begins without the server.
+    // They are in the file: a restarted daemon has them, and starts without the server.
     one.flush(LONG).unwrap();
     std::mem::forget(one);
     let one = place.open(Options::default());
@@ -153,7 +153,7 @@ fn changes_are_polled_where_notifications_do_not_arrive() {
     drop(place.open(Options::default()));
     let (one, mut two) = (place.open(Options::default()), place.another().open(Options::default()));
     until(&two, "notified", |health| health.arrival == Arrival::Notify);
-    // As replication brings rows, where it brings no notifications.
+    // Rows arrive as by a replication that carries no notifications.
     sql(
         url,
         "CREATE OR REPLACE FUNCTION fswake_written() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -243,7 +243,7 @@ fn user_without_rights_is_reported_and_changes_wait() {
 }
 
 #[test]
-fn administrators_tables_are_those_that_fswake_makes() {
+fn tables_that_an_administrator_creates_are_used() {
     let Some(place) = place() else { return };
     let url = place.url.as_deref().unwrap();
     sql(url, SCHEMA);

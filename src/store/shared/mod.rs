@@ -14,11 +14,11 @@
 //!
 //! Races, each with its test in `tests/store/shared.rs`:
 //! - several daemons start at once: one creates the tables, the others wait for it
-//!   (`daemons_that_start_at_once_make_the_tables_once`);
+//!   (`daemons_that_start_together_create_the_tables_once`);
 //! - a token registers at two nodes, and the changes arrive in any order: the later REGISTER owns it
-//!   (`later_register_owns_the_token_whichever_daemon_writes_first`);
+//!   (`later_register_owns_the_token_in_any_order_of_writing`);
 //! - PostgreSQL or a daemon is killed before a change was sent: the outbox has it
-//!   (`postgresql_that_is_killed_and_stays_away_loses_nothing`);
+//!   (`nothing_is_lost_while_postgresql_is_killed_and_down`);
 //! - a transaction that began earlier commits later: reading continues at the oldest open transaction
 //!   (`transaction_that_began_earlier_and_ends_later_is_not_missed`);
 //! - the file's writer and the synchronizer write the file at once: they take turns (`outbox::FileAccess`,

@@ -1,7 +1,7 @@
-//! A real PostgreSQL (Debian: `postgresql`): a private server in a directory of its own, with TLS and passwords, gone when
-//! it is dropped.
+//! A real PostgreSQL (Debian: `postgresql`): a private server in its own directory, with TLS and passwords, which exists
+//! only during a test.
 //!
-//! Without the server's programs a test says so by name and checks nothing.
+//! Without the server's programs the tests that need it are skipped, and noted as such.
 
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -16,7 +16,7 @@ use crate::tls::Authority;
 /// PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
 
-/// The password of `pbx`, the superuser: with what has a meaning in connection strings and shells.
+/// The password of the superuser `pbx`. Its characters have meanings in connection strings and shells.
 pub const PASSWORD: &str = "p'a\\ss w0rd";
 
 /// A server; stopped when dropped.
@@ -27,7 +27,7 @@ pub struct Server {
     pub port: u16,
 }
 
-/// Where the server's programs are.
+/// The directory of the server's programs.
 fn programs() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let find = || {
@@ -42,7 +42,8 @@ fn programs() -> Option<PathBuf> {
 }
 
 impl Server {
-    /// One for the tests of a program that run at the same time and leave each other alone. `None`: not installed.
+    /// One server for all tests of a program that run at the same time. Each uses its own database. `None` if PostgreSQL is
+    /// not installed.
     pub fn shared() -> Option<Arc<Self>> {
         static RUNNING: Mutex<Weak<Server>> = Mutex::new(Weak::new());
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,7 +55,7 @@ impl Server {
         Some(server)
     }
 
-    /// One of its own. `None`: not installed.
+    /// A server for one test. `None` if PostgreSQL is not installed.
     pub fn start() -> Option<Self> {
         let Some(programs) = programs() else {
             skipped::note("no PostgreSQL server is installed (Debian: postgresql)");
@@ -98,7 +99,7 @@ impl Server {
         Some(server)
     }
 
-    /// Starts it, again.
+    /// Starts the server, also after [`Server::stop`] or [`Server::kill`].
     pub fn resume(&self) {
         let settings = format!(
             "-k {dir} -p {port} -c listen_addresses=127.0.0.1 -c ssl=on -c ssl_cert_file={dir}/server.crt \
@@ -109,7 +110,7 @@ impl Server {
         self.run("pg_ctl", &["-D", "data", "-w", "-l", "log", "-o", &settings, "start"]);
     }
 
-    /// Stops it without a goodbye to anybody.
+    /// Stops it at once, without ending connections in order.
     pub fn stop(&self) {
         self.run("pg_ctl", &["-D", "data", "-m", "immediate", "-w", "stop"]);
     }
@@ -130,23 +131,23 @@ impl Server {
         {
             std::thread::yield_now();
         }
-        // Where nobody collects dead processes, its number stays taken.
+        // A dead process that its parent has not collected keeps its number, so PostgreSQL would take it for running.
         for lock in ["data/postmaster.pid".to_owned(), format!(".s.PGSQL.{}.lock", self.port)] {
             let _ = std::fs::remove_file(self.file(&lock));
         }
     }
 
-    /// A file of its directory: `ca.pem` signed its certificate for `localhost`, `other-ca.pem` did not.
+    /// A file in its directory: `ca.pem` is the authority of its certificate for `localhost`, `other-ca.pem` another one.
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Its directory, where its socket is.
+    /// Its directory, which also has its socket.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Its name in libpq's form, as FreeSWITCH's configuration has it.
+    /// A connection string as in FreeSWITCH's configuration.
     pub fn dsn(&self, host: &str) -> String {
         let password = PASSWORD.replace('\\', "\\\\").replace('\'', "\\'");
         let port = self.port;
@@ -155,7 +156,7 @@ impl Server {
         )
     }
 
-    /// Its name as a URL without a password.
+    /// A URL without a password.
     pub fn url(&self, user: &str, database: &str) -> String {
         format!("postgresql://{user}@127.0.0.1:{}/{database}", self.port)
     }
@@ -176,7 +177,7 @@ impl Server {
     }
 }
 
-/// To whom the server runs as, if that is not us.
+/// Makes the server's user the owner, if that is another user.
 fn give(path: &Path) {
     if is_root() {
         chown(path, Some(NOBODY), Some(NOBODY)).expect("root gives files away");

@@ -1,4 +1,5 @@
-//! Tokens that were dropped while FreeSWITCH may still list their registration, or while older changes of other daemons may arrive.
+//! Tokens that were dropped while FreeSWITCH may still list their registration, or while older changes of other daemons may
+//! arrive.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
