@@ -179,7 +179,8 @@ fn is_never_cut_short(text: &str, names: &ParamNames) {
     for value in text[open..close]
         .split(';')
         .filter_map(|param| param.split_once('='))
-        .map(|(_, value)| value)
+        // The parser ignores blanks around a value.
+        .map(|(_, value)| value.trim())
     {
         // An endpoint of web push may be as it was written; its fragment has keys, which have one length only.
         let plain = |value: &str| value.split('#').next().unwrap_or_default().trim().to_ascii_lowercase();
