@@ -156,10 +156,10 @@ fn shows_no_token(contact: &Contact) {
             .split(';')
             .next()
             .unwrap_or_default();
-        let names: Vec<_> = uri.params().map(|(name, _)| name).collect();
+        let names: Vec<_> = uri.params().map(|(name, _)| format!("{name}=..")).collect();
         let push = contact.push.as_ref();
         let app = push.map(|push| format!("{} {}", push.app, push.provider.name()));
-        let public = format!("{user}{address} {} {}", names.join(" "), app.unwrap_or_default()).to_ascii_lowercase();
+        let public = format!("{user}{address} {} {}", names.join(";"), app.unwrap_or_default()).to_ascii_lowercase();
         if token.expose().len() >= 12 && !public.contains(&token.expose().to_ascii_lowercase()) {
             assert!(!shown.contains(token.expose()), "{shown}");
         }
