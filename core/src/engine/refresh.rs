@@ -78,7 +78,9 @@ impl Refreshes {
         world: &mut World,
     ) {
         let Some(refresh) = world.policy.app(device).and_then(|app| app.refresh) else {
-            self.devices.remove(device);
+            if !self.devices.is_empty() {
+                self.devices.remove(device);
+            }
             return;
         };
         let (known, ends) = (self.devices.get(device), world.now.plus(lasts));

@@ -1,9 +1,10 @@
 //! Tokens that were dropped while FreeSWITCH may still list their registration, or while older changes of other daemons may
 //! arrive.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
+use crate::engine::ids::IdMap;
 use crate::types::UnixMicros;
 
 /// More than this many are not remembered: the oldest go.
@@ -13,7 +14,7 @@ const MOST: usize = 10_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct DroppedTokens {
     order: VecDeque<u64>,
-    all: HashMap<u64, UnixMicros>,
+    all: IdMap<u64, UnixMicros>,
 }
 
 impl Hash for DroppedTokens {
@@ -43,6 +44,10 @@ impl DroppedTokens {
         {
             self.all.remove(&oldest);
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
     }
 
     pub(super) fn has(&self, token: u64) -> bool {

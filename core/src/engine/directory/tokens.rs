@@ -44,11 +44,12 @@ impl Directory {
             };
         }
         let known = known.map(|d| d.device.changed);
-        let hash = self.hash_of(&push);
-        if is_listed && known.is_none() && self.dropped.has(hash) {
+        // A known token needs no hash if no token was dropped.
+        let hash = (known.is_none() || !self.dropped.is_empty()).then(|| self.hash_of(&push));
+        if is_listed && known.is_none() && hash.is_some_and(|hash| self.dropped.has(hash)) {
             return Ownership::default();
         }
-        let before = known.or_else(|| self.changed(hash, &push));
+        let before = known.or_else(|| self.changed(hash?, &push));
         let entry = self.entries.get(key);
         let renamed = entry.map(|e| e.renamed(&push)).unwrap_or_default();
         let replaced = entry.filter(|_| !is_listed).map(|e| e.same_phone(&push, &reg.call_id));
@@ -56,7 +57,9 @@ impl Directory {
         if known.is_none() && !self.take_over(now, key, &push, reg, out) {
             return Ownership::default();
         }
-        self.dropped.clear(hash);
+        if let Some(hash) = hash {
+            self.dropped.clear(hash);
+        }
         let replaced = replaced.unwrap_or_default();
         for (old, why) in each(&replaced, "new-token").chain(each(&renamed, APP_RENAMED)) {
             self.drop_token(key, old, (why, reg.stamp), out);
