@@ -67,6 +67,7 @@ fn app(name: &str, at: &Endpoint) -> App {
             key_file: at.key_file.clone(),
             key_id: KEY_ID.into(),
             team_id: TEAM_ID.into(),
+            next: None,
         },
         base_url: Some(at.base_url.clone()),
         ca_file: Some(at.ca_file.clone()),

@@ -3,7 +3,7 @@
 use super::app::Section;
 use super::raw;
 use super::values::CheckResult;
-use crate::push::app::Credentials;
+use crate::push::app::{Credentials, NextKey};
 use crate::types::Provider;
 
 impl Section<'_> {
@@ -27,6 +27,7 @@ impl Section<'_> {
                 )?,
                 key_id: self.apple_id("key-id", raw.key_id.take())?,
                 team_id: self.apple_id("team-id", raw.team_id.take())?,
+                next: self.next_key(raw)?,
             },
             Provider::Fcm => Credentials::FcmServiceAccount {
                 file: self.need(
@@ -75,6 +76,8 @@ impl Section<'_> {
             ("key-file", &raw.key_file),
             ("key-id", &raw.key_id),
             ("team-id", &raw.team_id),
+            ("next-key-file", &raw.next_key_file),
+            ("next-key-id", &raw.next_key_id),
             ("cert-file", &raw.cert_file),
             ("cert-key-file", &raw.cert_key_file),
             ("service-account-file", &raw.service_account_file),
@@ -112,6 +115,18 @@ impl Section<'_> {
             secret_file: self.files.secret(self.at, &name, &file)?.0,
             token_url,
         })
+    }
+
+    /// The signing key that takes the first one's place.
+    fn next_key(&self, raw: &mut raw::AppTable) -> CheckResult<Option<NextKey>> {
+        let (file, id) = (raw.next_key_file.take(), raw.next_key_id.take());
+        if file.is_none() && id.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(NextKey {
+            key_file: self.need("next-key-file", file, "the .p8 file of next-key-id")?,
+            key_id: self.apple_id("next-key-id", id)?,
+        }))
     }
 
     fn apple_id(&self, key: &str, id: Option<String>) -> CheckResult<String> {

@@ -141,6 +141,8 @@ pub(super) struct AppTable {
     pub key_file: Option<String>,
     pub key_id: Option<String>,
     pub team_id: Option<String>,
+    pub next_key_file: Option<String>,
+    pub next_key_id: Option<String>,
     pub cert_file: Option<String>,
     pub cert_key_file: Option<String>,
     pub service_account_file: Option<String>,

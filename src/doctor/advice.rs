@@ -2,11 +2,24 @@
 
 use crate::journal::Pattern;
 use crate::push::app::{App, Credentials};
+use crate::push::apps::status::ProblemKind;
 use crate::push::{Fault, KeptBy, PushErrorKind};
 
 /// Advice for a changed credential file that cannot be used.
-pub(crate) const BROKEN_FILE: &str =
+const BROKEN_FILE: &str =
     "fix the file: fswake reads it again by itself. Until then it uses the previous one, and a restart would fail";
+
+/// Advice for a signing key that has been replaced.
+const OLD_KEY: &str = "write next-key-file and next-key-id as key-file and key-id, and remove the old key: after a restart, the first \
+                       push loses time with it";
+
+/// Advice for a problem that fails no push.
+pub(crate) fn of_a_file(kind: ProblemKind) -> &'static str {
+    match kind {
+        ProblemKind::OldKey => OLD_KEY,
+        _ => BROKEN_FILE,
+    }
+}
 
 /// Advice for a failed push, by provider and kind of failure.
 pub(crate) fn advice(app: &App, error: PushErrorKind) -> (Option<Pattern>, String) {

@@ -9,7 +9,7 @@ use self::clock::{clock, skew};
 use self::files::files;
 
 use super::Daemon;
-use super::advice::{BROKEN_FILE, advice};
+use super::advice::advice;
 use super::check::{APPS as FAMILY, AppFault, Check, CheckState, Evidence};
 use super::daemon::DaemonApp;
 use crate::clock::{span, unix_now};
@@ -127,7 +127,7 @@ fn said(app: &App, known: &DaemonApp, evidence: &mut Evidence) -> Vec<Check> {
                     let words = problem.words();
                     judged(app, error, seen(&words), words, evidence)
                 }
-                None => Check::warning(FAMILY, name.clone(), seen(&problem.reason), BROKEN_FILE),
+                None => Check::warning(FAMILY, name.clone(), seen(&problem.reason), problem.advice()),
             }
         })
         .collect();

@@ -19,6 +19,8 @@ pub enum Credentials {
         key_id: String,
         /// 10-character team id.
         team_id: String,
+        /// The key to use when Apple refuses this one.
+        next: Option<NextKey>,
     },
     /// APNs with a client certificate.
     ApnsCertificate {
@@ -47,6 +49,15 @@ pub enum Credentials {
     Http(Box<HttpProfiles>),
     /// None: the push is written to the log.
     Log,
+}
+
+/// The signing key that takes another's place at Apple.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextKey {
+    /// PEM file with the PKCS #8 P-256 key.
+    pub key_file: PathBuf,
+    /// 10-character key id.
+    pub key_id: String,
 }
 
 /// How fswake authenticates to push services, and to which of them phones may let it push.
@@ -159,7 +170,10 @@ impl Credentials {
     /// The files they are in.
     pub fn files(&self) -> Vec<&Path> {
         match self {
-            Self::ApnsToken { key_file, .. } => vec![key_file],
+            Self::ApnsToken { key_file, next, .. } => {
+                let next = next.iter().map(|next| next.key_file.as_path());
+                [key_file.as_path()].into_iter().chain(next).collect()
+            }
             Self::ApnsCertificate { cert_file, key_file } => vec![cert_file, key_file],
             Self::FcmServiceAccount { file } => vec![file],
             Self::HmsClient { secret_file, .. } => vec![secret_file],

@@ -92,6 +92,7 @@ async fn wrong_key_or_team_is_misconfigured() {
             key_file: apns.key_file(),
             key_id: key_id.into(),
             team_id: team_id.into(),
+            next: None,
         };
         let app = App {
             credentials,

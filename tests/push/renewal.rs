@@ -363,6 +363,7 @@ async fn unchanged_apps_keep_connection_and_token_at_a_reload_and_a_bad_one_chan
             key_file: "/nowhere.p8".into(),
             key_id: KEY_ID.into(),
             team_id: TEAM_ID.into(),
+            next: None,
         },
         ..named("c", "c.example")
     };

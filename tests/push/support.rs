@@ -41,6 +41,7 @@ pub fn apns_app(apns: &Apns) -> App {
         key_file: apns.key_file(),
         key_id: KEY_ID.into(),
         team_id: TEAM_ID.into(),
+        next: None,
     };
     App {
         base_url: Some(apns.base_url()),

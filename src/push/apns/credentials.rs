@@ -7,13 +7,29 @@ use std::time::SystemTime;
 use reqwest::Identity;
 
 use crate::files;
+use crate::push::apns::keys::SigningKeys;
 use crate::push::apns::token::ProviderToken;
-use crate::push::app::App;
+use crate::push::app::{App, Credentials};
 use crate::push::certificate;
 use crate::push::setup::SetupError;
 
-/// The provider token of an app's key; that of `tokens` where the key is the same.
-pub(crate) fn shared_token(
+/// An app's signing keys; the provider tokens are those of `tokens` where the keys are the same.
+pub(crate) fn shared_keys(app: &App, tokens: &[Arc<ProviderToken>]) -> Result<SigningKeys, SetupError> {
+    let Credentials::ApnsToken {
+        key_file,
+        key_id,
+        team_id,
+        next,
+    } = &app.credentials
+    else {
+        return Err(SetupError::app(app, "has no signing key"));
+    };
+    let key = shared_token(app, tokens, key_file, key_id, team_id)?;
+    let next = next.as_ref().map(|next| shared_token(app, tokens, &next.key_file, &next.key_id, team_id));
+    Ok(SigningKeys::new(key, next.transpose()?))
+}
+
+fn shared_token(
     app: &App,
     tokens: &[Arc<ProviderToken>],
     file: &Path,

@@ -3,6 +3,7 @@
 //! Sources: Apple, "Sending notification requests to APNs" and "Handling notification responses from APNs".
 
 mod credentials;
+mod keys;
 mod reply;
 pub(crate) mod token;
 pub(crate) mod token_file;
@@ -15,9 +16,10 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use uuid::Uuid;
 
 use crate::clock::day;
-use crate::push::apns::credentials::{certificate_with_key, shared_token};
-use crate::push::apns::reply::{BAD_DEVICE_TOKEN, classify};
-use crate::push::apns::token::{Bearer, ProviderToken};
+use crate::push::apns::credentials::{certificate_with_key, shared_keys};
+use crate::push::apns::keys::{OtherKey, Refusal, SignedBy, SigningKeys};
+use crate::push::apns::reply::{BAD_DEVICE_TOKEN, OTHER_KEY_ON_THIS_CONNECTION, classify, is_about_the_key};
+use crate::push::apns::token::ProviderToken;
 use crate::push::app::{App, Credentials};
 use crate::push::clock::Clock;
 use crate::push::payload::Composer;
@@ -46,7 +48,7 @@ pub(crate) struct Apns {
     composer: Composer,
     connection: ProviderConnection,
     /// `None`: the connection's client certificate identifies fswake.
-    pub token: Option<Arc<ProviderToken>>,
+    pub keys: Option<SigningKeys>,
     /// When that certificate ends.
     pub expires: Option<SystemTime>,
     clock: Clock,
@@ -55,12 +57,8 @@ pub(crate) struct Apns {
 impl Apns {
     /// Reads the app's credentials. `tokens` are those of other apps: equal keys share one.
     pub(crate) fn new(app: &App, tokens: &[Arc<ProviderToken>], clock: Clock) -> Result<Self, SetupError> {
-        let (token, identity) = match &app.credentials {
-            Credentials::ApnsToken {
-                key_file,
-                key_id,
-                team_id,
-            } => (Some(shared_token(app, tokens, key_file, key_id, team_id)?), None),
+        let (keys, identity) = match &app.credentials {
+            Credentials::ApnsToken { .. } => (Some(shared_keys(app, tokens)?), None),
             Credentials::ApnsCertificate { cert_file, key_file } => {
                 (None, Some(certificate_with_key(app, cert_file, key_file)?))
             }
@@ -78,7 +76,7 @@ impl Apns {
             app: app.clone(),
             composer: Composer::of(app)?,
             connection: ProviderConnection::new(app, Tls::new(app, identity)?)?,
-            token,
+            keys,
             expires: expires.flatten(),
             clock,
         })
@@ -154,7 +152,7 @@ impl Apns {
             body: br#"{"aps":{}}"#.to_vec(),
         };
         let (tried, date) = match self.tried(&push).await {
-            // The provider token was an hour old and has been renewed.
+            // The provider token was an hour old and has been renewed, or the other key is used now.
             Ok((Try::Again { .. }, _)) => match self.tried(&push).await {
                 Ok(tried) => tried,
                 Err(error) => return (Err(error), None),
@@ -180,42 +178,42 @@ impl Apns {
     }
 
     async fn tried(&self, push: &ApnsPush) -> Result<(Try, Option<SystemTime>), PushError> {
-        let bearer = self.bearer().map_err(PushError::credentials)?;
+        let signed = self.signed().map_err(PushError::credentials)?;
         let asked = self
             .connection
-            .ask(&self.name, |client| self.request(client, push, bearer.as_ref()));
+            .ask(&self.name, |client| self.request(client, push, signed.as_ref()));
         let reply = asked.await?;
         let tried = match reply.status {
-            200 => Try::Taken {
-                provider_id: None,
-                status: 200,
-            },
-            status => self.refused(status, &reply.headers, &reply.body, bearer.as_ref()),
+            200 => self.taken(None, signed.as_ref()),
+            status => self.refused(status, &reply.headers, &reply.body, signed.as_ref()),
         };
+        if let Try::Again { on_new_connection: true, .. } = tried {
+            self.connection.replace_now(&self.name);
+        }
         Ok((tried, reply.date()))
     }
 
     /// The provider token to send now, where the app has a signing key.
-    fn bearer(&self) -> Result<Option<Bearer>, String> {
-        self.token.as_ref().map(|t| t.current(self.clock.now())).transpose()
+    fn signed(&self) -> Result<Option<SignedBy>, String> {
+        self.keys.as_ref().map(|keys| keys.current(self.clock.now())).transpose()
     }
 
     /// The request for a push.
-    fn request(&self, client: &reqwest::Client, push: &ApnsPush, bearer: Option<&Bearer>) -> reqwest::RequestBuilder {
+    fn request(&self, client: &reqwest::Client, push: &ApnsPush, signed: Option<&SignedBy>) -> reqwest::RequestBuilder {
         let url = format!("{}/3/device/{}", self.base, push.token.expose());
         let request = client.post(url).headers(headers(push)).body(push.body.clone());
-        match bearer {
-            Some(bearer) => request.header(AUTHORIZATION, bearer.header.clone()),
+        match signed {
+            Some(signed) => request.header(AUTHORIZATION, signed.bearer.header.clone()),
             None => request,
         }
     }
 
     async fn once(&self, client: reqwest::Client, push: &ApnsPush) -> Try {
-        let bearer = match self.bearer() {
-            Ok(bearer) => bearer,
+        let signed = match self.signed() {
+            Ok(signed) => signed,
             Err(reason) => return Try::Refused(PushError::credentials(reason)),
         };
-        let response = match self.request(&client, push, bearer.as_ref()).send().await {
+        let response = match self.request(&client, push, signed.as_ref()).send().await {
             Ok(response) => response,
             Err(error) => return self.connection.lost(error),
         };
@@ -225,40 +223,67 @@ impl Apns {
             let provider_id = id
                 .filter(|id| id.len() <= 64)
                 .map_or_else(|| push.apns_id.to_string(), str::to_owned);
-            return Try::Taken {
-                provider_id: Some(provider_id),
-                status: status.as_u16(),
-            };
+            return self.taken(Some(provider_id), signed.as_ref());
         }
         let headers = response.headers().clone();
         match read_body(response).await {
-            Ok(body) => self.refused(status.as_u16(), &headers, &body, bearer.as_ref()),
+            Ok(body) => self.refused(status.as_u16(), &headers, &body, signed.as_ref()),
             Err(error) => self.connection.lost(error),
         }
     }
 
-    fn refused(&self, status: u16, headers: &HeaderMap, body: &[u8], bearer: Option<&Bearer>) -> Try {
+    fn taken(&self, provider_id: Option<String>, signed: Option<&SignedBy>) -> Try {
+        if let (Some(keys), Some(signed)) = (&self.keys, signed) {
+            keys.is_taken(signed.key);
+        }
+        Try::Taken {
+            provider_id,
+            status: StatusCode::OK.as_u16(),
+        }
+    }
+
+    fn refused(&self, status: u16, headers: &HeaderMap, body: &[u8], signed: Option<&SignedBy>) -> Try {
         let now = self.clock.now();
         let tried = classify(status, headers, body, now.wall);
-        match (tried, &self.token, bearer) {
-            (
-                Try::Refused(PushError::Misconfigured {
-                    fault: Fault::Clock,
-                    reason,
-                }),
-                Some(token),
-                Some(bearer),
-            ) => {
-                if token.renew_refused(bearer, now) {
-                    return Try::Again { reason };
-                }
-                Try::Refused(PushError::Misconfigured {
-                    fault: Fault::Clock,
-                    reason: format!("{reason}, but it was signed less than 20 minutes ago: check this machine's clock"),
-                })
+        let (Some(keys), Some(signed)) = (&self.keys, signed) else {
+            return tried;
+        };
+        let (fault, reason) = match tried {
+            Try::Refused(PushError::Misconfigured { fault, reason }) => (fault, reason),
+            // The push itself is refused, so the key is not.
+            Try::Refused(_) => {
+                keys.is_taken(signed.key);
+                return tried;
             }
-            (tried, _, _) => tried,
+            _ => return tried,
+        };
+        let again = |on_new_connection| Try::Again {
+            reason: reason.clone(),
+            on_new_connection,
+        };
+        match fault {
+            Fault::Clock if keys.renew_refused(signed, now) => again(false),
+            Fault::Clock => Try::Refused(PushError::Misconfigured {
+                fault,
+                reason: format!("{reason}, but it was signed less than 20 minutes ago: check this machine's clock"),
+            }),
+            // The connection belongs to the key of its first push.
+            _ if reason == OTHER_KEY_ON_THIS_CONNECTION && keys.all().len() > 1 => again(true),
+            _ if is_about_the_key(&reason) => match keys.is_refused(signed.key, &reason, now) {
+                OtherKey::TakesOver => {
+                    tracing::warn!(app = self.name, reason, "Apple refuses a signing key: the other one is in use now");
+                    again(true)
+                }
+                OtherKey::IsUsed => again(true),
+                OtherKey::None => Try::Refused(PushError::Misconfigured { fault, reason }),
+            },
+            _ => Try::Refused(PushError::Misconfigured { fault, reason }),
         }
+    }
+
+    /// Why the app's first key is not used any more, if its next one is used in its place.
+    pub(crate) fn replaced_key(&self) -> Option<Refusal> {
+        self.keys.as_ref()?.replaced()
     }
 }
 

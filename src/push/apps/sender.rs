@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::clock::unix;
 use crate::push::apns::Apns;
 use crate::push::apns::token::ProviderToken;
 use crate::push::app::{App, Credentials};
+use crate::push::apps::status::{Problem, ProblemKind};
 use crate::push::clock::Clock;
 use crate::push::fcm::{Fcm, FcmAccount};
 use crate::push::gateway::Gateway;
@@ -38,7 +40,7 @@ impl Sender {
             }
             (Credentials::Http(_), _) => Ok(Self::Gateway(Box::new(Gateway::new(app, clock.clone())?))),
             (_, Provider::Apns | Provider::ApnsSandbox) => {
-                let keys: Vec<Arc<ProviderToken>> = known.filter_map(Self::provider_token).collect();
+                let keys: Vec<Arc<ProviderToken>> = known.flat_map(Self::provider_tokens).collect();
                 Ok(Self::Apns(Box::new(Apns::new(app, &keys, clock.clone())?)))
             }
             (_, Provider::Fcm) => {
@@ -60,11 +62,23 @@ impl Sender {
         }
     }
 
-    pub(crate) fn provider_token(&self) -> Option<Arc<ProviderToken>> {
+    /// The provider tokens of its signing keys.
+    pub(crate) fn provider_tokens(&self) -> Vec<Arc<ProviderToken>> {
         match self {
-            Self::Apns(apns) => apns.token.clone(),
-            _ => None,
+            Self::Apns(apns) => apns.keys.as_ref().map_or_else(Vec::new, |keys| keys.all().to_vec()),
+            _ => Vec::new(),
         }
+    }
+
+    /// The problem that its signing key is refused and the next one is used.
+    pub(crate) fn old_key(&self) -> Option<Problem> {
+        let Self::Apns(apns) = self else { return None };
+        apns.replaced_key().map(|refusal| Problem {
+            kind: ProblemKind::OldKey,
+            since: unix(refusal.since.wall),
+            reason: format!("Apple refuses the key in key-file ({}), and next-key-file is used", refusal.reason),
+            error: None,
+        })
     }
 
     fn fcm_account(&self) -> Option<FcmAccount> {

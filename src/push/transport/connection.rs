@@ -74,6 +74,9 @@ impl ProviderConnection {
                 self.replace(app, generation);
                 Try::TransientFailure(TransientFailure::no_answer(NO_ANSWER))
             });
+            if let Try::Again { on_new_connection: true, .. } = tried {
+                self.replace(app, generation);
+            }
             if let Some(outcome) = wait.settle(app, tried).await {
                 return outcome;
             }
@@ -105,6 +108,12 @@ impl ProviderConnection {
     ) -> Result<Reply, PushError> {
         self.once(app, PROBE_LIMIT, async |client| Reply::to(request(&client)).await)
             .await
+    }
+
+    /// Leaves the connection, as after a hang: the next request opens a new one.
+    pub(crate) fn replace_now(&self, app: &str) {
+        let (generation, _) = self.client();
+        self.replace(app, generation);
     }
 
     /// Does something other than a push, once, within a limit.

@@ -16,6 +16,8 @@ use crate::types::push::{KeptBy, PushError, PushReceipt};
 pub const TRY_LIMIT: Duration = Duration::from_secs(3);
 /// Pause after the first failure, before jitter.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The most tries without a pause.
+const AT_ONCE: u32 = 4;
 /// Longest pause that we choose ourselves.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -57,6 +59,8 @@ pub(crate) enum Try {
     /// The cause was removed (a new provider token): try again without a pause.
     Again {
         reason: String,
+        /// Whether the connection cannot be used for it.
+        on_new_connection: bool,
     },
 }
 
@@ -114,7 +118,7 @@ impl Try {
             Self::Taken { .. } => None,
             Self::Refused(error) => Some(error),
             Self::TransientFailure(passing) => Some(passing.into()),
-            Self::Again { reason } => Some(TransientFailure::no_answer(&reason).into()),
+            Self::Again { reason, .. } => Some(TransientFailure::no_answer(&reason).into()),
         }
     }
 }
@@ -178,7 +182,12 @@ impl Wait {
                 }));
             }
             Try::Refused(error) => return Some(Err(error)),
-            Try::Again { reason } => (KeptBy::NoAnswer, reason, Some(Duration::ZERO)),
+            // Should the cause come back again and again, it is a failure like any other.
+            Try::Again { reason, .. } if self.attempts <= AT_ONCE => (KeptBy::NoAnswer, reason, Some(Duration::ZERO)),
+            Try::Again { reason, .. } => {
+                let pause = pause(self.attempts, None, jitter::fraction(), self.left());
+                (KeptBy::NoAnswer, reason, pause)
+            }
             Try::TransientFailure(TransientFailure {
                 kept_by,
                 reason,
