@@ -11,7 +11,7 @@ mod rate;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use fswake::push::app::{App, Credentials, PayloadStyle};
+use fswake::push::app::{ApnsRules, App, Credentials, PayloadStyle};
 use fswake::push::{About, CallPush, PushKind, PushRequest};
 use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken, Tokens};
 use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
@@ -63,6 +63,7 @@ fn app(name: &str, at: &Endpoint) -> App {
         app_ids: Vec::new(),
         domains: Vec::new(),
         tenant: None,
+        apns: ApnsRules::default(),
         credentials: Credentials::ApnsToken {
             key_file: at.key_file.clone(),
             key_id: KEY_ID.into(),

@@ -3,7 +3,9 @@
 use super::app::Section;
 use super::raw;
 use super::values::CheckResult;
+use crate::files;
 use crate::push::app::{Credentials, NextKey};
+use crate::push::is_pkcs12;
 use crate::types::Provider;
 
 impl Section<'_> {
@@ -11,13 +13,7 @@ impl Section<'_> {
     pub(super) fn credentials(&self, provider: &Provider, raw: &mut raw::AppTable) -> CheckResult<Credentials> {
         let credentials = match provider {
             Provider::Apns | Provider::ApnsSandbox if raw.cert_file.is_some() && raw.key_file.is_none() => {
-                let cert_file = self.need("cert-file", raw.cert_file.take(), "")?;
-                Credentials::ApnsCertificate {
-                    key_file: self
-                        .file("cert-key-file", raw.cert_key_file.take())?
-                        .unwrap_or_else(|| cert_file.clone()),
-                    cert_file,
-                }
+                self.certificate(raw)?
             }
             Provider::Apns | Provider::ApnsSandbox => Credentials::ApnsToken {
                 key_file: self.need(
@@ -44,6 +40,7 @@ impl Section<'_> {
         let allowed = match &credentials {
             Credentials::ApnsToken { .. } => "key-file, key-id and team-id without other credentials",
             Credentials::ApnsCertificate { .. } => "cert-file and cert-key-file without other credentials",
+
             Credentials::FcmServiceAccount { .. } => "service-account-file without other credentials",
             Credentials::HmsClient { .. } => "client-id and client-secret-file without other credentials",
             Credentials::WebPush(_) => "vapid-key-file and vapid-subject without other credentials",
@@ -80,6 +77,7 @@ impl Section<'_> {
             ("next-key-id", &raw.next_key_id),
             ("cert-file", &raw.cert_file),
             ("cert-key-file", &raw.cert_key_file),
+            ("cert-password-file", &raw.cert_password_file),
             ("service-account-file", &raw.service_account_file),
         ];
         match left.into_iter().find_map(|(key, value)| Some((key, value.as_ref()?))) {
@@ -114,6 +112,38 @@ impl Section<'_> {
             client_id,
             secret_file: self.files.secret(self.at, &name, &file)?.0,
             token_url,
+        })
+    }
+
+    /// A client certificate: PEM, or PKCS #12.
+    fn certificate(&self, raw: &mut raw::AppTable) -> CheckResult<Credentials> {
+        let cert_file = self.need("cert-file", raw.cert_file.take(), "")?;
+        // One that this user may not read is taken for PEM.
+        let has_key = files::read(&cert_file).is_ok_and(|bytes| is_pkcs12(&bytes));
+        let (other_key, password) = (raw.cert_key_file.take(), raw.cert_password_file.take());
+        match (&other_key, &password) {
+            (Some(file), _) if has_key => {
+                return self.wrong("cert-key-file", file, "nothing: a PKCS #12 file (.p12) has its key");
+            }
+            (_, Some(file)) if !has_key => {
+                return self.wrong(
+                    "cert-password-file",
+                    file,
+                    "only with a PKCS #12 file (.p12) in cert-file",
+                );
+            }
+            _ => {}
+        }
+        let name = self.key("cert-password-file");
+        let password_file = password
+            .map(|file| self.files.secret(self.at, &name, &file))
+            .transpose()?;
+        Ok(Credentials::ApnsCertificate {
+            key_file: self
+                .file("cert-key-file", other_key)?
+                .unwrap_or_else(|| cert_file.clone()),
+            cert_file,
+            password_file: password_file.map(|(path, _)| path),
         })
     }
 

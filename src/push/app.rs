@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use crate::push::apns::rules::{ApnsPriority, ApnsRules, CollapseId, LONGEST_COLLAPSE_ID};
 use crate::push::endpoint::EndpointRules;
 use crate::push::refused_when::RefusedWhen;
 use crate::push::template::{BodyTemplate, UrlTemplate};
@@ -24,10 +25,12 @@ pub enum Credentials {
     },
     /// APNs with a client certificate.
     ApnsCertificate {
-        /// PEM file with the certificate (and its chain).
+        /// PEM file with the certificate (and its chain), or a PKCS #12 file with its key too.
         cert_file: PathBuf,
         /// PEM file with its private key; may be the same file.
         key_file: PathBuf,
+        /// The file with the password of a PKCS #12 file on one line; without it the password is empty.
+        password_file: Option<PathBuf>,
     },
     /// FCM HTTP v1 with a Google service account.
     FcmServiceAccount {
@@ -174,7 +177,14 @@ impl Credentials {
                 let next = next.iter().map(|next| next.key_file.as_path());
                 [key_file.as_path()].into_iter().chain(next).collect()
             }
-            Self::ApnsCertificate { cert_file, key_file } => vec![cert_file, key_file],
+            Self::ApnsCertificate {
+                cert_file,
+                key_file,
+                password_file,
+            } => {
+                let files = [cert_file.as_path(), key_file.as_path()];
+                files.into_iter().chain(password_file.as_deref()).collect()
+            }
             Self::FcmServiceAccount { file } => vec![file],
             Self::HmsClient { secret_file, .. } => vec![secret_file],
             Self::WebPush(settings) => vec![&settings.key_file],
@@ -240,6 +250,8 @@ pub struct App {
     /// APNs topic of call pushes; without it the app id of [`App::app_ids`] that the device's stands for, with `.voip`;
     /// without those the device's.
     pub topic: Option<String>,
+    /// Headers of pushes to Apple, by purpose.
+    pub apns: ApnsRules,
     /// What call pushes look like.
     pub payload: PayloadStyle,
 }
@@ -268,6 +280,7 @@ impl App {
             app_ids: Vec::new(),
             domains: Vec::new(),
             tenant: None,
+            apns: ApnsRules::default(),
             credentials: Credentials::Log,
             base_url: None,
             ca_file: None,

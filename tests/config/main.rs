@@ -11,7 +11,7 @@ use fswake::config::{Config, EXAMPLE, Environment, LogFormat};
 use fswake::contact::{ParamSet, Pattern};
 use fswake::engine::Mode;
 use fswake::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
-use fswake::push::app::{App, Credentials, PayloadStyle};
+use fswake::push::app::{ApnsRules, App, Credentials, PayloadStyle};
 use fswake::push::template::BodyTemplate;
 use fswake::types::{Aor, DeviceKey, Provider, PushToken, Secret};
 use tempfile::TempDir;
@@ -83,6 +83,7 @@ fn without_a_configuration_it_uses_the_local_freeswitch_and_logs_its_pushes() {
         app_ids: vec![],
         domains: vec![],
         tenant: None,
+        apns: ApnsRules::default(),
         credentials: Credentials::Log,
         base_url: None,
         ca_file: None,

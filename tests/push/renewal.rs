@@ -36,7 +36,11 @@ fn problem(pushers: &Pushers) -> Option<ProblemKind> {
 
 fn certificate_app(apns: &Apns) -> App {
     let (cert_file, key_file) = apns.client_files();
-    let credentials = Credentials::ApnsCertificate { cert_file, key_file };
+    let credentials = Credentials::ApnsCertificate {
+        cert_file,
+        key_file,
+        password_file: None,
+    };
     App {
         base_url: Some(apns.base_url()),
         ca_file: Some(apns.ca_file()),

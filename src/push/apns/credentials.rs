@@ -25,7 +25,9 @@ pub(crate) fn shared_keys(app: &App, tokens: &[Arc<ProviderToken>]) -> Result<Si
         return Err(SetupError::app(app, "has no signing key"));
     };
     let key = shared_token(app, tokens, key_file, key_id, team_id)?;
-    let next = next.as_ref().map(|next| shared_token(app, tokens, &next.key_file, &next.key_id, team_id));
+    let next = next
+        .as_ref()
+        .map(|next| shared_token(app, tokens, &next.key_file, &next.key_id, team_id));
     Ok(SigningKeys::new(key, next.transpose()?))
 }
 
@@ -49,18 +51,18 @@ fn shared_token(
     Ok(known.map_or_else(|| Arc::new(token), Arc::clone))
 }
 
-/// A client certificate with its key, and when it ends.
-pub(crate) fn certificate_with_key(
-    app: &App,
-    cert_file: &Path,
-    key_file: &Path,
-) -> Result<(Identity, Option<SystemTime>), SetupError> {
-    let mut pem = SetupError::read(app, cert_file, files::pem)?;
+/// An app's client certificate with its key, and when it ends.
+pub(crate) fn client_certificate(app: &App) -> Result<(Identity, Option<SystemTime>), SetupError> {
+    let Credentials::ApnsCertificate {
+        cert_file,
+        key_file,
+        password_file,
+    } = &app.credentials
+    else {
+        return Err(SetupError::app(app, "has no certificate"));
+    };
+    let pem = certificate::pem_with_key(app, cert_file, key_file, password_file.as_deref())?;
     let ends = certificate::ends(pem.as_bytes());
-    if key_file != cert_file {
-        pem.push('\n');
-        pem.push_str(&SetupError::read(app, key_file, files::pem)?);
-    }
     // The parser's own message may quote the file.
     let identity = Identity::from_pem(pem.as_bytes()).map_err(|_| {
         let problem = "with its key file: not a PEM certificate and an unencrypted PEM private key";

@@ -89,7 +89,10 @@ impl SigningKeys {
             reason: reason.to_owned(),
         });
         let ago = |refusal: &Refusal| now.monotonic.saturating_duration_since(refusal.since.monotonic);
-        if state.refused[other].as_ref().is_some_and(|refusal| ago(refusal) < TRY_AGAIN) {
+        if state.refused[other]
+            .as_ref()
+            .is_some_and(|refusal| ago(refusal) < TRY_AGAIN)
+        {
             return OtherKey::None;
         }
         state.refused[other] = None;

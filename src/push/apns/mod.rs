@@ -5,6 +5,7 @@
 mod credentials;
 mod keys;
 mod reply;
+pub(crate) mod rules;
 pub(crate) mod token;
 pub(crate) mod token_file;
 
@@ -16,7 +17,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use uuid::Uuid;
 
 use crate::clock::day;
-use crate::push::apns::credentials::{certificate_with_key, shared_keys};
+use crate::push::apns::credentials::{client_certificate, shared_keys};
 use crate::push::apns::keys::{OtherKey, Refusal, SignedBy, SigningKeys};
 use crate::push::apns::reply::{BAD_DEVICE_TOKEN, OTHER_KEY_ON_THIS_CONNECTION, classify, is_about_the_key};
 use crate::push::apns::token::ProviderToken;
@@ -59,9 +60,7 @@ impl Apns {
     pub(crate) fn new(app: &App, tokens: &[Arc<ProviderToken>], clock: Clock) -> Result<Self, SetupError> {
         let (keys, identity) = match &app.credentials {
             Credentials::ApnsToken { .. } => (Some(shared_keys(app, tokens)?), None),
-            Credentials::ApnsCertificate { cert_file, key_file } => {
-                (None, Some(certificate_with_key(app, cert_file, key_file)?))
-            }
+            Credentials::ApnsCertificate { .. } => (None, Some(client_certificate(app)?)),
             _ => return Err(SetupError::app(app, "apns needs a .p8 key or a certificate")),
         };
         let (identity, expires) = identity.unzip();
@@ -86,7 +85,9 @@ impl Apns {
     pub(crate) async fn push(&self, req: &PushRequest) -> PushOutcome {
         let wait = Wait::new(req.patience());
         self.is_valid()?;
-        let push = self.composer.apns(req, self.topic(&req.to), self.clock.now().wall)?;
+        let now = self.clock.now().wall;
+        let mut push = self.composer.apns(req, self.topic(&req.to), now)?;
+        self.app.apns.apply(&mut push, req, now);
         self.connection
             .deliver(&self.name, req, wait, |client, _left| self.once(client, &push))
             .await
@@ -148,6 +149,7 @@ impl Apns {
             topic: topic.to_owned(),
             priority: "10",
             expiration: 0,
+            collapse_id: None,
             apns_id: Uuid::new_v4(),
             body: br#"{"aps":{}}"#.to_vec(),
         };
@@ -187,7 +189,11 @@ impl Apns {
             200 => self.taken(None, signed.as_ref()),
             status => self.refused(status, &reply.headers, &reply.body, signed.as_ref()),
         };
-        if let Try::Again { on_new_connection: true, .. } = tried {
+        if let Try::Again {
+            on_new_connection: true,
+            ..
+        } = tried
+        {
             self.connection.replace_now(&self.name);
         }
         Ok((tried, reply.date()))
@@ -195,7 +201,10 @@ impl Apns {
 
     /// The provider token to send now, where the app has a signing key.
     fn signed(&self) -> Result<Option<SignedBy>, String> {
-        self.keys.as_ref().map(|keys| keys.current(self.clock.now())).transpose()
+        self.keys
+            .as_ref()
+            .map(|keys| keys.current(self.clock.now()))
+            .transpose()
     }
 
     /// The request for a push.
@@ -271,7 +280,11 @@ impl Apns {
             _ if reason == OTHER_KEY_ON_THIS_CONNECTION && keys.all().len() > 1 => again(true),
             _ if is_about_the_key(&reason) => match keys.is_refused(signed.key, &reason, now) {
                 OtherKey::TakesOver => {
-                    tracing::warn!(app = self.name, reason, "Apple refuses a signing key: the other one is in use now");
+                    tracing::warn!(
+                        app = self.name,
+                        reason,
+                        "Apple refuses a signing key: the other one is in use now"
+                    );
                     again(true)
                 }
                 OtherKey::IsUsed => again(true),
@@ -311,6 +324,9 @@ fn headers(push: &ApnsPush) -> HeaderMap {
         HeaderName::from_static("apns-expiration"),
         HeaderValue::from(push.expiration),
     );
+    if let Some(id) = &push.collapse_id {
+        headers.insert(HeaderName::from_static("apns-collapse-id"), unique(text(id)));
+    }
     headers.insert(
         HeaderName::from_static("apns-id"),
         unique(text(&push.apns_id.to_string())),

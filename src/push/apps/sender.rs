@@ -76,7 +76,10 @@ impl Sender {
         apns.replaced_key().map(|refusal| Problem {
             kind: ProblemKind::OldKey,
             since: unix(refusal.since.wall),
-            reason: format!("Apple refuses the key in key-file ({}), and next-key-file is used", refusal.reason),
+            reason: format!(
+                "Apple refuses the key in key-file ({}), and next-key-file is used",
+                refusal.reason
+            ),
             error: None,
         })
     }

@@ -38,11 +38,7 @@ impl<'a> Facts<'a> {
     }
 
     pub(crate) fn kind(&self) -> &'static str {
-        match self.call.kind {
-            PushKind::Call => "call",
-            PushKind::Cancel(_) => "cancel",
-            PushKind::MissedCall => "missed-call",
-        }
+        self.call.kind.purpose().as_str()
     }
 
     pub(crate) fn reason(&self) -> Option<&'static str> {

@@ -30,7 +30,7 @@ impl Json {
     /// have it.
     pub(crate) fn parse(template: &str, vocabulary: Vocabulary) -> Result<Self, TemplateError> {
         let (parsed, note) = match vocabulary {
-            Vocabulary::Payload => (serde_json::from_str(template), ""),
+            Vocabulary::Payload | Vocabulary::Notification => (serde_json::from_str(template), ""),
             Vocabulary::Gateway => (
                 serde_json::from_str(&with_bare_names_quoted(template)?),
                 " with ${..} in place of values",

@@ -56,6 +56,16 @@ impl Text {
         Ok(Self(pieces))
     }
 
+    /// A name alone.
+    pub(crate) fn of_name(name: Name) -> Self {
+        Self(vec![Piece::Name(name)])
+    }
+
+    /// A text without names.
+    pub(crate) fn of(text: &str) -> Self {
+        Self(vec![Piece::Literal(text.to_owned())])
+    }
+
     /// Appends the text with its values. A value is never searched for names.
     pub(crate) fn fill(&self, values: &impl Values, place: Encoding, out: &mut String) {
         for piece in &self.0 {
@@ -64,6 +74,15 @@ impl Text {
                 Piece::Name(name) => place.encode(&values.text(*name), out),
             }
         }
+    }
+
+    /// The length of what stands around the names, in bytes.
+    pub(crate) fn literal_len(&self) -> usize {
+        let literal = |piece: &Piece| match piece {
+            Piece::Literal(text) => text.len(),
+            Piece::Name(_) => 0,
+        };
+        self.0.iter().map(literal).sum()
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = Name> {

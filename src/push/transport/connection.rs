@@ -74,7 +74,11 @@ impl ProviderConnection {
                 self.replace(app, generation);
                 Try::TransientFailure(TransientFailure::no_answer(NO_ANSWER))
             });
-            if let Try::Again { on_new_connection: true, .. } = tried {
+            if let Try::Again {
+                on_new_connection: true,
+                ..
+            } = tried
+            {
                 self.replace(app, generation);
             }
             if let Some(outcome) = wait.settle(app, tried).await {

@@ -1,0 +1,169 @@
+//! Headers of APNs pushes that an operator sets by purpose: `apns-collapse-id`, `apns-expiration` and `apns-priority`.
+//!
+//! Source: Apple, "Sending notification requests to APNs".
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::clock::unix;
+use crate::push::payload::facts::Facts;
+use crate::push::payload::message::ApnsPush;
+use crate::push::template::{Encoding, Name, TemplateError, Text, Values, Vocabulary};
+use crate::types::push::{About, PushPurpose, PushRequest};
+
+/// Longest `apns-collapse-id`, in bytes.
+pub const LONGEST_COLLAPSE_ID: usize = 64;
+
+/// What an app sets, by purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApnsRules {
+    /// Of two pushes with the same identifier, iOS shows the later in place of the earlier.
+    pub collapse_ids: Vec<(PushPurpose, CollapseId)>,
+    /// How long Apple may keep a push for a phone that is out of reach; 0 means "now or never".
+    pub expirations: Vec<(PushPurpose, Duration)>,
+    /// How urgent it is.
+    pub priorities: Vec<(PushPurpose, ApnsPriority)>,
+}
+
+/// A text for `apns-collapse-id`, with names in it; empty for none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CollapseId(Text);
+
+/// `apns-priority`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApnsPriority {
+    /// 10: at once.
+    AtOnce,
+    /// 5: when the phone's battery allows.
+    Considerate,
+    /// 1: never wakes the phone.
+    Passive,
+}
+
+impl Default for ApnsRules {
+    /// All that a call shows is one notification, and so is all that a mailbox shows.
+    fn default() -> Self {
+        let call = || CollapseId(Text::of_name(Name::Call));
+        Self {
+            collapse_ids: vec![
+                (PushPurpose::Call, call()),
+                (PushPurpose::MissedCall, call()),
+                (PushPurpose::Voicemail, CollapseId(Text::of("voicemail"))),
+            ],
+            expirations: Vec::new(),
+            priorities: Vec::new(),
+        }
+    }
+}
+
+impl ApnsRules {
+    /// Sets the headers of a push. `now` is when it is sent.
+    pub(crate) fn apply(&self, push: &mut ApnsPush, req: &PushRequest, now: SystemTime) {
+        let purpose = req.about.purpose();
+        // PushKit shows no notification that a later one could replace.
+        if push.push_type != "voip"
+            && let Some(id) = find(&self.collapse_ids, purpose)
+        {
+            push.collapse_id = id.fill(req, now);
+        }
+        if let Some(time) = find(&self.expirations, purpose) {
+            // A call's push is of no use after its wait.
+            let time = if purpose == PushPurpose::Call {
+                req.ttl.min(*time)
+            } else {
+                *time
+            };
+            push.expiration = if time.is_zero() { 0 } else { unix(now + time) };
+        }
+        // Apple takes no other priority of a background push.
+        if push.push_type != "background"
+            && let Some(priority) = find(&self.priorities, purpose)
+        {
+            push.priority = priority.as_str();
+        }
+    }
+}
+
+fn find<T>(rules: &[(PushPurpose, T)], purpose: PushPurpose) -> Option<&T> {
+    rules.iter().find(|(of, _)| *of == purpose).map(|(_, rule)| rule)
+}
+
+impl CollapseId {
+    /// Parses a text with `${name}` in it; the names are those of payloads.
+    ///
+    /// # Errors
+    /// A name that is unknown, or that pushes of this purpose do not have.
+    pub fn parse(text: &str, purpose: PushPurpose) -> Result<Self, TemplateError> {
+        let vocabulary = match purpose {
+            PushPurpose::Call | PushPurpose::Cancel | PushPurpose::MissedCall => Vocabulary::Payload,
+            PushPurpose::Notification | PushPurpose::Voicemail | PushPurpose::Refresh => Vocabulary::Notification,
+        };
+        Text::parse(text, vocabulary).map(Self)
+    }
+
+    /// The length of its fixed part, in bytes.
+    pub(crate) fn shortest(&self) -> usize {
+        self.0.literal_len()
+    }
+
+    /// The header's value. One that is too long, or that no header can carry, becomes a digest: cut off, it could be
+    /// another's.
+    fn fill(&self, req: &PushRequest, now: SystemTime) -> Option<String> {
+        let mut id = String::new();
+        match &req.about {
+            About::Call(call) => self.0.fill(&Facts::new(req, call, now), Encoding::JsonString, &mut id),
+            About::Notification(_) => self.0.fill(&NotificationFacts(req), Encoding::JsonString, &mut id),
+        }
+        let is_plain = |b: u8| b.is_ascii_graphic() || b == b' ';
+        if id.len() > LONGEST_COLLAPSE_ID || !id.bytes().all(is_plain) {
+            let digest = Sha256::digest(&id);
+            id.clear();
+            for byte in &digest[..16] {
+                let _ = write!(id, "{byte:02x}");
+            }
+        }
+        (!id.is_empty()).then_some(id)
+    }
+}
+
+impl ApnsPriority {
+    /// The priority of this number.
+    pub fn from_number(number: i64) -> Option<Self> {
+        [Self::AtOnce, Self::Considerate, Self::Passive]
+            .into_iter()
+            .find(|priority| priority.as_str().parse() == Ok(number))
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::AtOnce => "10",
+            Self::Considerate => "5",
+            Self::Passive => "1",
+        }
+    }
+}
+
+/// What is known about a push without a call.
+struct NotificationFacts<'a>(&'a PushRequest);
+
+impl Values for NotificationFacts<'_> {
+    fn text(&self, name: Name) -> Cow<'_, str> {
+        let Self(req) = self;
+        Cow::Borrowed(match name {
+            Name::Kind => req.about.purpose().as_str(),
+            Name::User => &req.callee.user,
+            Name::Realm => &req.callee.domain,
+            Name::AppId => &req.to.app,
+            Name::Callee => return Cow::Owned(req.callee.to_string()),
+            _ => "",
+        })
+    }
+
+    fn json(&self, name: Name) -> Value {
+        Value::String(self.text(name).into_owned())
+    }
+}
