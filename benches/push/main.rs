@@ -2,9 +2,11 @@
 //!
 //! 1. `rate`: pushes a second over one connection, compared with the bare HTTP library.
 //! 2. `many`: 10,000 pushes in flight to a slow provider: their memory, and their effect on pushes to another provider.
+//! 3. `faults`: how long a push takes when the provider, or the way to it, fails.
 //!
 //! `FSWAKE_BENCH` selects one.
 
+mod faults;
 mod many;
 mod rate;
 
@@ -30,6 +32,9 @@ fn main() {
     }
     if runs("many") {
         runtime.block_on(many::measure());
+    }
+    if runs("faults") {
+        runtime.block_on(faults::measure());
     }
 }
 

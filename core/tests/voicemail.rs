@@ -65,6 +65,7 @@ fn expect_push(b: &mut Bench) -> Value {
     let About::Notification(about) = &push.about else {
         unreachable!()
     };
+    assert_eq!(push.about.purpose(), PushPurpose::Voicemail);
     b.accepts(&push);
     b.out.clear();
     serde_json::from_str(&about.payload.to_json()).unwrap()

@@ -1,5 +1,6 @@
 //! The configuration: the shipped one equals the defaults, and every mistake is reported.
 
+mod apns;
 mod documents;
 mod gateway;
 mod mistakes;
@@ -34,8 +35,10 @@ impl Place {
         place
     }
 
+    /// Writes a file. A `.p12` has what such files begin with.
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
+        let content = if name.ends_with(".p12") { &[0x30, 0x82] } else { text.as_bytes() };
+        std::fs::write(self.path(name), content).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -167,3 +167,57 @@ impl Values for NotificationFacts<'_> {
         Value::String(self.text(name).into_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::types::push::{NotificationPurpose, NotificationPush, Payload};
+    use crate::types::{Aor, NotificationId, Provider, PushId, PushParams, PushToken, TokenType, Tokens};
+
+    fn voicemail(callee: &str) -> PushRequest {
+        PushRequest {
+            id: PushId(1),
+            to: PushParams {
+                provider: Provider::Apns,
+                app: "com.example.phone".into(),
+                team: None,
+                tokens: Tokens::Remote(PushToken::new("bb22")),
+            },
+            about: About::Notification(NotificationPush {
+                purpose: NotificationPurpose::Voicemail(NotificationId(1)),
+                token_type: TokenType::Im,
+                payload: Arc::new(Payload::from(serde_json::Map::new())),
+            }),
+            callee: Aor::new(callee, "pbx.example"),
+            domain: "pbx.example".into(),
+            ttl: Duration::from_secs(60),
+        }
+    }
+
+    fn id(text: &str, callee: &str) -> Option<String> {
+        let id = CollapseId::parse(text, PushPurpose::Voicemail).unwrap();
+        id.fill(&voicemail(callee), SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn names_are_filled_in_for_pushes_without_a_call_too() {
+        assert_eq!(
+            id("${kind} of ${callee} (${app-id})", "1000").as_deref(),
+            Some("voicemail of 1000@pbx.example (com.example.phone)")
+        );
+        assert_eq!(id("", "1000"), None);
+    }
+
+    #[test]
+    fn value_that_no_header_takes_becomes_a_digest_that_differs_with_it() {
+        let long = "1".repeat(60);
+        for callee in [&*long, "Zo\u{eb}", "a\r\nb"] {
+            let digest = id("${callee-user}@${callee-domain}", callee).unwrap();
+            assert!(digest.len() == 32 && digest.bytes().all(|b| b.is_ascii_hexdigit()), "{digest}");
+            let other = id("${callee-user}@${callee-domain}", &format!("{callee}x")).unwrap();
+            assert_ne!(digest, other);
+        }
+    }
+}

@@ -77,7 +77,7 @@ impl Sender {
             kind: ProblemKind::OldKey,
             since: unix(refusal.since.wall),
             reason: format!(
-                "Apple refuses the key in key-file ({}), and next-key-file is used",
+                "Apple refuses the key in key-file ({}), and the one in next-key-file is used",
                 refusal.reason
             ),
             error: None,
