@@ -15,7 +15,7 @@ impl Section<'_> {
         let mut rules = ApnsRules::default();
         for (key, purpose, text) in self.by_purpose("apns-collapse-id", is_apns, &raw.apns_collapse_id)? {
             let id = CollapseId::parse(text, purpose);
-            let id = id.or_else(|error| self.wrong(&key, text, format!("a text whose names are known: it {error}")))?;
+            let id = id.or_else(|error| self.wrong(&key, text, error.to_string()))?;
             if id.shortest() > LONGEST_COLLAPSE_ID {
                 return self.wrong(&key, text, format!("at most {LONGEST_COLLAPSE_ID} bytes"));
             }
@@ -64,7 +64,7 @@ impl Section<'_> {
         let known = PushPurpose::ALL.map(PushPurpose::as_str).join(", ");
         let value = |(word, value): (&String, &'v T)| match PushPurpose::from_word(word) {
             Some(purpose) => Ok((format!("{table}.{word}"), purpose, value)),
-            None => self.wrong(table, word, format!("only kinds of pushes: {known}")),
+            None => self.wrong(table, word, format!("a kind of push: {known}")),
         };
         written.iter().map(value).collect()
     }

@@ -15,16 +15,7 @@ impl Section<'_> {
             Provider::Apns | Provider::ApnsSandbox if raw.cert_file.is_some() && raw.key_file.is_none() => {
                 self.certificate(raw)?
             }
-            Provider::Apns | Provider::ApnsSandbox => Credentials::ApnsToken {
-                key_file: self.need(
-                    "key-file",
-                    raw.key_file.take(),
-                    "a .p8 file with key-id and team-id, or else cert-file",
-                )?,
-                key_id: self.apple_id("key-id", raw.key_id.take())?,
-                team_id: self.apple_id("team-id", raw.team_id.take())?,
-                next: self.next_key(raw)?,
-            },
+            Provider::Apns | Provider::ApnsSandbox => self.signing_key(raw)?,
             Provider::Fcm => Credentials::FcmServiceAccount {
                 file: self.need(
                     "service-account-file",
@@ -38,9 +29,8 @@ impl Section<'_> {
             Provider::Other(_) => Credentials::Log,
         };
         let allowed = match &credentials {
-            Credentials::ApnsToken { .. } => "key-file, key-id and team-id without other credentials",
-            Credentials::ApnsCertificate { .. } => "cert-file and cert-key-file without other credentials",
-
+            Credentials::ApnsToken { .. } => "key-file, key-id and team-id (and next-key-file, next-key-id) without other credentials",
+            Credentials::ApnsCertificate { .. } => "cert-file and cert-key-file (or cert-password-file) without other credentials",
             Credentials::FcmServiceAccount { .. } => "service-account-file without other credentials",
             Credentials::HmsClient { .. } => "client-id and client-secret-file without other credentials",
             Credentials::WebPush(_) => "vapid-key-file and vapid-subject without other credentials",
@@ -118,19 +108,15 @@ impl Section<'_> {
     /// A client certificate: PEM, or PKCS #12.
     fn certificate(&self, raw: &mut raw::AppTable) -> CheckResult<Credentials> {
         let cert_file = self.need("cert-file", raw.cert_file.take(), "")?;
-        // One that this user may not read is taken for PEM.
-        let has_key = files::read(&cert_file).is_ok_and(|bytes| is_pkcs12(&bytes));
         let (other_key, password) = (raw.cert_key_file.take(), raw.cert_password_file.take());
-        match (&other_key, &password) {
-            (Some(file), _) if has_key => {
+        // What this user may not read is not judged.
+        let is_pkcs12 = files::read(&cert_file).ok().map(|bytes| is_pkcs12(&bytes));
+        match (is_pkcs12, &other_key, &password) {
+            (Some(true), Some(file), _) => {
                 return self.wrong("cert-key-file", file, "nothing: a PKCS #12 file (.p12) has its key");
             }
-            (_, Some(file)) if !has_key => {
-                return self.wrong(
-                    "cert-password-file",
-                    file,
-                    "only with a PKCS #12 file (.p12) in cert-file",
-                );
+            (Some(false), _, Some(file)) => {
+                return self.wrong("cert-password-file", file, "only with a PKCS #12 file (.p12) in cert-file");
             }
             _ => {}
         }
@@ -147,16 +133,32 @@ impl Section<'_> {
         })
     }
 
+    fn signing_key(&self, raw: &mut raw::AppTable) -> CheckResult<Credentials> {
+        let needed = "a .p8 file with key-id and team-id, or else cert-file";
+        let key_file = self.need("key-file", raw.key_file.take(), needed)?;
+        let key_id = self.apple_id("key-id", raw.key_id.take())?;
+        Ok(Credentials::ApnsToken {
+            team_id: self.apple_id("team-id", raw.team_id.take())?,
+            next: self.next_key(&key_id, raw)?,
+            key_file,
+            key_id,
+        })
+    }
+
     /// The signing key that takes the first one's place.
-    fn next_key(&self, raw: &mut raw::AppTable) -> CheckResult<Option<NextKey>> {
+    fn next_key(&self, key_id: &str, raw: &mut raw::AppTable) -> CheckResult<Option<NextKey>> {
         let (file, id) = (raw.next_key_file.take(), raw.next_key_id.take());
         if file.is_none() && id.is_none() {
             return Ok(None);
         }
-        Ok(Some(NextKey {
+        let next = NextKey {
             key_file: self.need("next-key-file", file, "the .p8 file of next-key-id")?,
             key_id: self.apple_id("next-key-id", id)?,
-        }))
+        };
+        if next.key_id == key_id {
+            return self.wrong("next-key-id", next.key_id, "another than key-id");
+        }
+        Ok(Some(next))
     }
 
     fn apple_id(&self, key: &str, id: Option<String>) -> CheckResult<String> {

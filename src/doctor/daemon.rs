@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
-use super::advice::of_a_file;
+use super::advice::advice_without_error;
 use crate::push::apps::status::ProblemKind;
 use crate::push::{Fault, KeptBy, PushErrorKind};
 
@@ -61,7 +61,7 @@ impl AppProblem {
 
     /// What to do about one that fails no push.
     pub(super) fn advice(&self) -> &'static str {
-        of_a_file(ProblemKind::named(&self.kind).unwrap_or(ProblemKind::BrokenFile))
+        advice_without_error(ProblemKind::named(&self.kind).unwrap_or(ProblemKind::BrokenFile))
     }
 
     /// That error in words.
@@ -86,7 +86,7 @@ fn of_an_older_daemon(kind: ProblemKind) -> Option<PushErrorKind> {
         ProblemKind::Unreachable => PushErrorKind::Exhausted(KeptBy::NoConnection),
         ProblemKind::NoAnswer => PushErrorKind::Exhausted(KeptBy::NoAnswer),
         ProblemKind::Busy => PushErrorKind::Exhausted(KeptBy::Busy { status: 0 }),
-        ProblemKind::BrokenFile | ProblemKind::OldKey => return None,
+        ProblemKind::BrokenFile | ProblemKind::OldKey | ProblemKind::NextKey => return None,
     })
 }
 

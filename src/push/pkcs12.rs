@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use p12_keystore::{Certificate, Pkcs12Archive, error::Error};
+use p12_keystore::error::Error;
+use p12_keystore::{Certificate, CertificateBag, Pkcs12Archive};
 use thiserror::Error as ThisError;
 
 /// Characters on a line of PEM (RFC 7468 section 2).
@@ -20,11 +21,21 @@ pub(crate) enum Pkcs12Error {
     /// A part is missing.
     #[error("holds no certificate with its private key: export both together")]
     Incomplete,
+    /// Which key is meant?
+    #[error("holds several private keys: export one certificate with its key")]
+    SeveralKeys,
 }
 
-/// Whether a file may have this form: it begins with a SEQUENCE (X.690) of more than 127 bytes. No text does.
+/// Whether a file has this form: a SEQUENCE whose first member is the INTEGER 3 (X.690; RFC 7292 section 4). A certificate
+/// in DER begins with two SEQUENCEs.
 pub fn is_pkcs12(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x30, 0x80..=0x84, ..])
+    let members = match bytes {
+        // Of indefinite length, as BouncyCastle writes it.
+        [0x30, 0x80, members @ ..] => members,
+        [0x30, length @ 0x81..=0x84, rest @ ..] => rest.get(usize::from(length & 0x7f)..).unwrap_or_default(),
+        _ => return false,
+    };
+    members.starts_with(&[0x02, 0x01, 0x03])
 }
 
 /// The certificate of its private key, the others, and the key, as PEM.
@@ -33,17 +44,17 @@ pub(crate) fn to_pem(bytes: &[u8], password: &str) -> Result<String, Pkcs12Error
         Error::MacError(_) => Pkcs12Error::Password,
         _ => Pkcs12Error::Unreadable,
     })?;
-    let key = archive.keys.first().ok_or(Pkcs12Error::Incomplete)?;
+    let key = match archive.keys.as_slice() {
+        [] => return Err(Pkcs12Error::Incomplete),
+        [key] => key,
+        _ => return Err(Pkcs12Error::SeveralKeys),
+    };
     let id = key.local_key_id.as_ref().map(AsRef::as_ref);
-    let own = archive
-        .certs
-        .iter()
-        .position(|bag| id.is_some() && bag.local_key_id.as_deref() == id);
-    let own = match own {
-        Some(own) => own,
-        // Without ids that match, the certificate comes first.
-        None if archive.certs.is_empty() => return Err(Pkcs12Error::Incomplete),
-        None => 0,
+    let is_its = |bag: &CertificateBag| id.is_some() && bag.local_key_id.as_deref() == id;
+    let own = match archive.certs.as_slice() {
+        [] => return Err(Pkcs12Error::Incomplete),
+        [_] => 0,
+        certs => certs.iter().position(is_its).ok_or(Pkcs12Error::Incomplete)?,
     };
     let others = archive.certs.iter().enumerate().filter(|(at, _)| *at != own);
     let chain = [&archive.certs[own]].into_iter().chain(others.map(|(_, bag)| bag));
@@ -65,4 +76,23 @@ fn block(label: &str, der: &[u8]) -> String {
         lines.push('\n');
     }
     format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pkcs12_is_distinguished_from_a_certificate_in_der_and_from_text() {
+        for (bytes, expected) in [
+            (&[0x30, 0x82, 0x09, 0xd1, 0x02, 0x01, 0x03, 0x30][..], true),
+            (&[0x30, 0x80, 0x02, 0x01, 0x03, 0x30], true),
+            (&[0x30, 0x82, 0x05, 0x5b, 0x30, 0x82, 0x04, 0x43], false),
+            (&[0x30, 0x84], false),
+            (b"-----BEGIN CERTIFICATE-----", false),
+            (b"", false),
+        ] {
+            assert_eq!(is_pkcs12(bytes), expected, "{bytes:x?}");
+        }
+    }
 }

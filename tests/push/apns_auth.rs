@@ -275,17 +275,65 @@ async fn probe_finds_that_the_next_key_has_to_be_used() {
 }
 
 #[tokio::test]
-async fn two_refused_keys_are_an_error_after_one_try_with_each() {
+async fn key_for_another_environment_is_replaced_too() {
     let apns = Apns::start().await;
+    let pushers = pushers(with_next_key(&apns));
+    apns.faults.next(Fault::apns(403, "BadEnvironmentKeyIdInToken"));
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(2));
+    assert_eq!(key_problems(&pushers), [ProblemKind::OldKey]);
+    // The first key works again, and the probe finds it.
+    pushers.probe().await;
+    assert_eq!(key_problems(&pushers), []);
+    while apns.next_push().await.key != Some(1) {}
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+    assert_eq!(apns.next_push().await.key, Some(0));
+}
+
+#[tokio::test]
+async fn next_key_that_apple_refuses_is_reported_before_it_is_needed() {
+    let apns = Apns::start().await;
+    let mut app = with_next_key(&apns);
+    std::fs::write(apns.file("next.p8"), super::support::other_key()).unwrap();
+    let refused = pushers(app.clone());
+    refused.probe().await;
+    assert_eq!(key_problems(&refused), [ProblemKind::NextKey]);
+    assert_eq!(attempts(refused.push(&apns_call()).await), Ok(1));
+
+    app = with_next_key(&apns);
+    let good = pushers(app);
+    good.probe().await;
+    assert_eq!(key_problems(&good), []);
+}
+
+#[tokio::test]
+async fn two_refused_keys_are_an_error_after_one_try_with_each() {
+    let (apns, moved) = (Apns::start().await, MovedClock::default());
     let app = with_next_key(&apns);
     apns.new_key("THIRDKEY12");
     apns.revoke_old_keys();
-    let pushers = pushers(app);
-    for tries in [2, 1, 1] {
+    let pushers = Pushers::with_clock(vec![app], &moved.clock()).unwrap();
+    for (minutes, tries) in [(0, 2), (0, 1), (2, 2), (0, 1), (2, 2)] {
+        moved.minutes(minutes);
         let outcome = attempts(pushers.push(&apns_call()).await);
-        assert_eq!(outcome, Err("InvalidProviderToken".into()));
+        assert_eq!(outcome, Err("InvalidProviderToken, for both keys".into()));
         assert_eq!(apns.pushes_so_far().await.len(), tries);
     }
+    moved.minutes(2);
+    let probes = pushers.probe().await;
+    let outcome = &probes[0].1.as_ref().unwrap().outcome;
+    assert!(
+        matches!(outcome, Err(PushError::Misconfigured { .. })),
+        "{outcome:?}"
+    );
+    assert_eq!(key_problems(&pushers), []);
+}
+
+/// The problems of an app's keys.
+fn key_problems(pushers: &Pushers) -> Vec<ProblemKind> {
+    let kinds = pushers.states()[0].problems.iter().map(|problem| problem.kind);
+    kinds
+        .filter(|kind| matches!(kind, ProblemKind::OldKey | ProblemKind::NextKey))
+        .collect()
 }
 
 #[tokio::test]

@@ -84,6 +84,8 @@ impl PushRequest {
     pub fn patience(&self) -> Duration {
         match self.about.purpose() {
             PushPurpose::Call => self.ttl,
+            // "Do not keep it" does not mean "do not send it".
+            _ if self.ttl.is_zero() => PATIENCE,
             _ => self.ttl.min(PATIENCE),
         }
     }
@@ -172,7 +174,7 @@ pub enum NotificationPurpose {
 }
 
 impl NotificationPurpose {
-    /// The same as a word.
+    /// What the push is for.
     pub fn purpose(self) -> PushPurpose {
         match self {
             Self::Request(_) => PushPurpose::Notification,

@@ -18,7 +18,11 @@ const SOON_DAYS: u64 = 60;
 /// Files that only fswake's user may read: all but a certificate by itself, which is not secret.
 pub(super) fn files(app: &App, evidence: &mut Evidence) -> Vec<Check> {
     let mut secret = match &app.credentials {
-        Credentials::ApnsCertificate { key_file, .. } => vec![key_file.as_path()],
+        Credentials::ApnsCertificate {
+            key_file,
+            password_file,
+            ..
+        } => [key_file.as_path()].into_iter().chain(password_file.as_deref()).collect(),
         credentials => credentials.files(),
     };
     secret.extend(app.proxy_login());

@@ -28,7 +28,11 @@ pub(crate) fn shared_keys(app: &App, tokens: &[Arc<ProviderToken>]) -> Result<Si
     let next = next
         .as_ref()
         .map(|next| shared_token(app, tokens, &next.key_file, &next.key_id, team_id));
-    Ok(SigningKeys::new(key, next.transpose()?))
+    let next = next.transpose()?;
+    if next.as_ref().is_some_and(|next| next.has_same_key(&key)) {
+        return Err(SetupError::app(app, "next-key-file has the same key as key-file"));
+    }
+    Ok(SigningKeys::new(key, next))
 }
 
 fn shared_token(

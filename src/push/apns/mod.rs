@@ -3,7 +3,7 @@
 //! Sources: Apple, "Sending notification requests to APNs" and "Handling notification responses from APNs".
 
 mod credentials;
-mod keys;
+pub(crate) mod keys;
 mod reply;
 pub(crate) mod rules;
 pub(crate) mod token;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::clock::day;
 use crate::push::apns::credentials::{client_certificate, shared_keys};
-use crate::push::apns::keys::{OtherKey, Refusal, SignedBy, SigningKeys};
+use crate::push::apns::keys::{KeyProblem, OtherKey, SignedBy, SigningKeys};
 use crate::push::apns::reply::{BAD_DEVICE_TOKEN, OTHER_KEY_ON_THIS_CONNECTION, classify, is_about_the_key};
 use crate::push::apns::token::ProviderToken;
 use crate::push::app::{App, Credentials};
@@ -38,6 +38,8 @@ use crate::types::{Provider, PushParams, PushToken};
 const EXPIRED: &str = "CertificateExpired";
 /// Apps have one or two topics; a probe asks for no more than this.
 const PROBED_TOPICS: usize = 8;
+/// How often a probe is repeated whose cause of failure was removed: a renewed token, and the same with the other key.
+const PROBED_AGAIN: usize = 3;
 const PRODUCTION: &str = "https://api.push.apple.com";
 const SANDBOX: &str = "https://api.sandbox.push.apple.com";
 
@@ -117,7 +119,8 @@ impl Apns {
         self.connection.open(&self.name, &self.base).await
     }
 
-    /// Pushes to a token that cannot exist, with each topic that the app's phones have.
+    /// Pushes to a token that cannot exist, with each topic that the app's phones have, and once with the key that is not
+    /// in use.
     pub(crate) async fn probe(&self) -> (Result<Proof, PushError>, Option<SystemTime>) {
         if let Err(expired) = self.is_valid() {
             return (Err(expired), None);
@@ -131,7 +134,42 @@ impl Apns {
                 break;
             }
         }
+        if let Some(keys) = &self.keys
+            && let Some(unused) = keys.unused()
+        {
+            self.probe_key(keys, unused, topics.first().map_or("", String::as_str)).await;
+        }
         (outcome, date)
+    }
+
+    /// Tries the key that is not in use, on a connection of its own: a next key that Apple refuses would be found too late,
+    /// when the first is revoked.
+    async fn probe_key(&self, keys: &SigningKeys, key: usize, topic: &str) {
+        let Ok(signed) = keys.sign_with(key, self.clock.now()) else {
+            return;
+        };
+        let (push, generation) = (probe_push(topic), self.connection.generation());
+        let request = |client: &reqwest::Client| self.request(client, &push, Some(&signed));
+        let Ok(reply) = self.connection.ask_apart(request).await else {
+            return;
+        };
+        let now = self.clock.now();
+        match classify(reply.status, &reply.headers, &reply.body, now.wall) {
+            Try::Refused(PushError::Misconfigured { reason, .. }) if is_about_the_key(&reason) => {
+                keys.unused_is_refused(key, &reason, now);
+            }
+            Try::Refused(PushError::TokenBad { .. } | PushError::TokenGone { .. }) => {
+                if keys.unused_is_accepted(key) {
+                    tracing::info!(
+                        app = self.name,
+                        key_id = keys.id(key),
+                        "Apple takes the first signing key again: it is in use now"
+                    );
+                    self.connection.replace(&self.name, generation);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// The topics of the app's call pushes that are known before a phone names its own.
@@ -143,25 +181,21 @@ impl Apns {
     }
 
     async fn probe_topic(&self, topic: &str) -> (Result<Proof, PushError>, Option<SystemTime>) {
-        let push = ApnsPush {
-            token: PushToken::new("0".repeat(64)),
-            push_type: "voip",
-            topic: topic.to_owned(),
-            priority: "10",
-            expiration: 0,
-            collapse_id: None,
-            apns_id: Uuid::new_v4(),
-            body: br#"{"aps":{}}"#.to_vec(),
-        };
-        let (tried, date) = match self.tried(&push).await {
-            // The provider token was an hour old and has been renewed, or the other key is used now.
-            Ok((Try::Again { .. }, _)) => match self.tried(&push).await {
-                Ok(tried) => tried,
-                Err(error) => return (Err(error), None),
-            },
+        let push = probe_push(topic);
+        let (mut tried, mut date) = match self.tried(&push).await {
             Ok(tried) => tried,
             Err(error) => return (Err(error), None),
         };
+        // The provider token was an hour old and has been renewed, or the other key is used now.
+        for _ in 0..PROBED_AGAIN {
+            if !matches!(tried, Try::Again { .. }) {
+                break;
+            }
+            (tried, date) = match self.tried(&push).await {
+                Ok(tried) => tried,
+                Err(error) => return (Err(error), None),
+            };
+        }
         let outcome = match tried {
             Try::Refused(PushError::TokenBad { reason }) if reason == BAD_DEVICE_TOKEN => {
                 Ok(Proof::Taken(BAD_DEVICE_TOKEN))
@@ -181,6 +215,7 @@ impl Apns {
 
     async fn tried(&self, push: &ApnsPush) -> Result<(Try, Option<SystemTime>), PushError> {
         let signed = self.signed().map_err(PushError::credentials)?;
+        let generation = self.connection.generation();
         let asked = self
             .connection
             .ask(&self.name, |client| self.request(client, push, signed.as_ref()));
@@ -194,7 +229,7 @@ impl Apns {
             ..
         } = tried
         {
-            self.connection.replace_now(&self.name);
+            self.connection.replace(&self.name, generation);
         }
         Ok((tried, reply.date()))
     }
@@ -243,7 +278,7 @@ impl Apns {
 
     fn taken(&self, provider_id: Option<String>, signed: Option<&SignedBy>) -> Try {
         if let (Some(keys), Some(signed)) = (&self.keys, signed) {
-            keys.is_taken(signed.key);
+            keys.accepted(signed.key);
         }
         Try::Taken {
             provider_id,
@@ -259,44 +294,67 @@ impl Apns {
         };
         let (fault, reason) = match tried {
             Try::Refused(PushError::Misconfigured { fault, reason }) => (fault, reason),
-            // The push itself is refused, so the key is not.
-            Try::Refused(_) => {
-                keys.is_taken(signed.key);
+            // It knows the phone's token, so the key is good.
+            Try::Refused(PushError::TokenBad { .. } | PushError::TokenGone { .. }) => {
+                keys.accepted(signed.key);
                 return tried;
             }
             _ => return tried,
         };
-        let again = |on_new_connection| Try::Again {
-            reason: reason.clone(),
+        let again = |reason: &str, on_new_connection| Try::Again {
+            reason: reason.to_owned(),
             on_new_connection,
         };
         match fault {
-            Fault::Clock if keys.renew_refused(signed, now) => again(false),
+            Fault::Clock if keys.renew_refused(signed, now) => again(&reason, false),
             Fault::Clock => Try::Refused(PushError::Misconfigured {
                 fault,
                 reason: format!("{reason}, but it was signed less than 20 minutes ago: check this machine's clock"),
             }),
             // The connection belongs to the key of its first push.
-            _ if reason == OTHER_KEY_ON_THIS_CONNECTION && keys.all().len() > 1 => again(true),
-            _ if is_about_the_key(&reason) => match keys.is_refused(signed.key, &reason, now) {
+            _ if reason == OTHER_KEY_ON_THIS_CONNECTION && keys.unused().is_some() => again(&reason, true),
+            _ if is_about_the_key(&reason) && keys.renew_doubtful(signed, now) => again(&reason, false),
+            _ if is_about_the_key(&reason) => match keys.refused(signed.key, &reason, now) {
                 OtherKey::TakesOver => {
                     tracing::warn!(
                         app = self.name,
                         reason,
+                        refused_key_id = keys.id(signed.key),
+                        key_id = keys.id(1 - signed.key),
                         "Apple refuses a signing key: the other one is in use now"
                     );
-                    again(true)
+                    again(&reason, true)
                 }
-                OtherKey::IsUsed => again(true),
-                OtherKey::None => Try::Refused(PushError::Misconfigured { fault, reason }),
+                OtherKey::IsUsed => again(&reason, true),
+                OtherKey::None => Try::Refused(PushError::Misconfigured {
+                    fault,
+                    reason: match keys.unused() {
+                        Some(_) => format!("{reason}, for both keys"),
+                        None => reason,
+                    },
+                }),
             },
             _ => Try::Refused(PushError::Misconfigured { fault, reason }),
         }
     }
 
-    /// Why the app's first key is not used any more, if its next one is used in its place.
-    pub(crate) fn replaced_key(&self) -> Option<Refusal> {
-        self.keys.as_ref()?.replaced()
+    /// Which of the app's two keys Apple refuses, if it takes the other.
+    pub(crate) fn key_problem(&self) -> Option<KeyProblem> {
+        self.keys.as_ref()?.problem()
+    }
+}
+
+/// A push to a token that cannot exist.
+fn probe_push(topic: &str) -> ApnsPush {
+    ApnsPush {
+        token: PushToken::new("0".repeat(64)),
+        push_type: "voip",
+        topic: topic.to_owned(),
+        priority: "10",
+        expiration: 0,
+        collapse_id: None,
+        apns_id: Uuid::new_v4(),
+        body: br#"{"aps":{}}"#.to_vec(),
     }
 }
 

@@ -2,17 +2,15 @@
 //!
 //! Source: Apple, "Sending notification requests to APNs".
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::clock::unix;
-use crate::push::payload::facts::Facts;
+use crate::push::payload::facts::{Facts, NotificationFacts};
 use crate::push::payload::message::ApnsPush;
-use crate::push::template::{Encoding, Name, TemplateError, Text, Values, Vocabulary};
+use crate::push::template::{Encoding, Name, TemplateError, Text, Vocabulary};
 use crate::types::push::{About, PushPurpose, PushRequest};
 
 /// Longest `apns-collapse-id`, in bytes.
@@ -47,12 +45,12 @@ pub enum ApnsPriority {
 impl Default for ApnsRules {
     /// All that a call shows is one notification, and so is all that a mailbox shows.
     fn default() -> Self {
-        let call = || CollapseId(Text::of_name(Name::Call));
+        let call = || CollapseId(Text::of("").with_name(Name::Call));
         Self {
             collapse_ids: vec![
                 (PushPurpose::Call, call()),
                 (PushPurpose::MissedCall, call()),
-                (PushPurpose::Voicemail, CollapseId(Text::of("voicemail"))),
+                (PushPurpose::Voicemail, CollapseId(Text::of("voicemail ").with_name(Name::Callee))),
             ],
             expirations: Vec::new(),
             priorities: Vec::new(),
@@ -64,6 +62,10 @@ impl ApnsRules {
     /// Sets the headers of a push. `now` is when it is sent.
     pub(crate) fn apply(&self, push: &mut ApnsPush, req: &PushRequest, now: SystemTime) {
         let purpose = req.about.purpose();
+        // An app must show a call for each push over PushKit, whoever asked for it.
+        if push.push_type == "voip" && purpose != PushPurpose::Call {
+            return;
+        }
         // PushKit shows no notification that a later one could replace.
         if push.push_type != "voip"
             && let Some(id) = find(&self.collapse_ids, purpose)
@@ -115,11 +117,12 @@ impl CollapseId {
     fn fill(&self, req: &PushRequest, now: SystemTime) -> Option<String> {
         let mut id = String::new();
         match &req.about {
-            About::Call(call) => self.0.fill(&Facts::new(req, call, now), Encoding::JsonString, &mut id),
-            About::Notification(_) => self.0.fill(&NotificationFacts(req), Encoding::JsonString, &mut id),
+            About::Call(call) => self.0.fill(&Facts::new(req, call, now), Encoding::Plain, &mut id),
+            About::Notification(_) => self.0.fill(&NotificationFacts { req, now }, Encoding::Plain, &mut id),
         }
         let is_plain = |b: u8| b.is_ascii_graphic() || b == b' ';
-        if id.len() > LONGEST_COLLAPSE_ID || !id.bytes().all(is_plain) {
+        // A header's value neither begins nor ends with a blank (RFC 9113 section 8.2.1).
+        if id.len() > LONGEST_COLLAPSE_ID || !id.bytes().all(is_plain) || id.trim() != id {
             let digest = Sha256::digest(&id);
             id.clear();
             for byte in &digest[..16] {
@@ -144,27 +147,6 @@ impl ApnsPriority {
             Self::Considerate => "5",
             Self::Passive => "1",
         }
-    }
-}
-
-/// What is known about a push without a call.
-struct NotificationFacts<'a>(&'a PushRequest);
-
-impl Values for NotificationFacts<'_> {
-    fn text(&self, name: Name) -> Cow<'_, str> {
-        let Self(req) = self;
-        Cow::Borrowed(match name {
-            Name::Kind => req.about.purpose().as_str(),
-            Name::User => &req.callee.user,
-            Name::Realm => &req.callee.domain,
-            Name::AppId => &req.to.app,
-            Name::Callee => return Cow::Owned(req.callee.to_string()),
-            _ => "",
-        })
-    }
-
-    fn json(&self, name: Name) -> Value {
-        Value::String(self.text(name).into_owned())
     }
 }
 
@@ -213,7 +195,7 @@ mod tests {
     #[test]
     fn value_that_no_header_takes_becomes_a_digest_that_differs_with_it() {
         let long = "1".repeat(60);
-        for callee in [&*long, "Zo\u{eb}", "a\r\nb"] {
+        for callee in [&*long, "Zo\u{eb}", "a\r\nb", " 1"] {
             let digest = id("${callee-user}@${callee-domain}", callee).unwrap();
             assert!(digest.len() == 32 && digest.bytes().all(|b| b.is_ascii_hexdigit()), "{digest}");
             let other = id("${callee-user}@${callee-domain}", &format!("{callee}x")).unwrap();

@@ -118,7 +118,7 @@ impl LiveApp {
             credentials: self.app.credentials.kind(),
             expires: None,
             days_left: None,
-            problems: self.sender.old_key().into_iter().collect(),
+            problems: self.sender.key_problem().into_iter().collect(),
             status: match &self.sender {
                 Sender::Log => AppStatus::OnlyLogs,
                 _ => AppStatus::Untried,

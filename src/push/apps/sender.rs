@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use crate::clock::unix;
 use crate::push::apns::Apns;
+use crate::push::apns::keys::KeyProblem;
 use crate::push::apns::token::ProviderToken;
 use crate::push::app::{App, Credentials};
 use crate::push::apps::status::{Problem, ProblemKind};
@@ -70,16 +71,26 @@ impl Sender {
         }
     }
 
-    /// The problem that its signing key is refused and the next one is used.
-    pub(crate) fn old_key(&self) -> Option<Problem> {
+    /// The problem that Apple refuses one of its two signing keys.
+    pub(crate) fn key_problem(&self) -> Option<Problem> {
         let Self::Apns(apns) = self else { return None };
-        apns.replaced_key().map(|refusal| Problem {
-            kind: ProblemKind::OldKey,
+        let (kind, refusal, reason) = match apns.key_problem()? {
+            KeyProblem::Old(refusal) => {
+                let reason = format!(
+                    "Apple refuses the key in key-file ({}), and the one in next-key-file is used",
+                    refusal.reason
+                );
+                (ProblemKind::OldKey, refusal, reason)
+            }
+            KeyProblem::Next(refusal) => {
+                let reason = format!("Apple refuses the key in next-key-file ({})", refusal.reason);
+                (ProblemKind::NextKey, refusal, reason)
+            }
+        };
+        Some(Problem {
+            kind,
             since: unix(refusal.since.wall),
-            reason: format!(
-                "Apple refuses the key in key-file ({}), and the one in next-key-file is used",
-                refusal.reason
-            ),
+            reason,
             error: None,
         })
     }

@@ -26,7 +26,7 @@ pub struct ApnsPush {
     pub topic: String,
     /// `apns-priority`: 10 at once, 5 when the battery allows (required of background pushes), 1 without waking the phone.
     pub priority: &'static str,
-    /// `apns-expiration`: when the wait ends, in Unix seconds; 0 is "now or never".
+    /// `apns-expiration`: until when Apple keeps it, in Unix seconds; 0 is "now or never".
     pub expiration: UnixSeconds,
     /// `apns-collapse-id`, at most 64 bytes: iOS shows it in place of an earlier push with the same.
     pub collapse_id: Option<String>,

@@ -152,7 +152,7 @@ impl JsonNode {
             Self::Array(items) => Value::Array(items.iter().map(|node| node.fill(values)).collect()),
             Self::Text(text) => {
                 let mut out = String::new();
-                text.fill(values, Encoding::JsonString, &mut out);
+                text.fill(values, Encoding::Plain, &mut out);
                 Value::String(out)
             }
             Self::Bare(name) => values.json(*name),

@@ -56,14 +56,15 @@ impl Text {
         Ok(Self(pieces))
     }
 
-    /// A name alone.
-    pub(crate) fn of_name(name: Name) -> Self {
-        Self(vec![Piece::Name(name)])
-    }
-
     /// A text without names.
     pub(crate) fn of(text: &str) -> Self {
-        Self(vec![Piece::Literal(text.to_owned())])
+        Self(Vec::from_iter((!text.is_empty()).then(|| Piece::Literal(text.to_owned()))))
+    }
+
+    /// The same with a name after it.
+    pub(crate) fn with_name(mut self, name: Name) -> Self {
+        self.0.push(Piece::Name(name));
+        self
     }
 
     /// Appends the text with its values. A value is never searched for names.
@@ -98,8 +99,8 @@ impl Text {
 pub(crate) enum Encoding {
     /// A path segment, a query's or a form's value: everything but RFC 3986's unreserved characters is encoded.
     Uri,
-    /// The text of a JSON string, which a JSON writer writes.
-    JsonString,
+    /// As it is: the text of a JSON string, which a JSON writer writes, or a header's value, which is checked afterwards.
+    Plain,
     /// Text or a quoted attribute of XML or HTML.
     Markup,
     /// Any other text, kept on one line.
@@ -113,7 +114,7 @@ impl Encoding {
     fn encode(self, value: &str, out: &mut String) {
         match self {
             Self::Uri => out.extend(utf8_percent_encode(value, UNRESERVED)),
-            Self::JsonString => out.push_str(value),
+            Self::Plain => out.push_str(value),
             Self::Markup => value.chars().for_each(|c| match c {
                 '&' => out.push_str("&amp;"),
                 '<' => out.push_str("&lt;"),

@@ -114,10 +114,19 @@ impl ProviderConnection {
             .await
     }
 
-    /// Leaves the connection, as after a hang: the next request opens a new one.
-    pub(crate) fn replace_now(&self, app: &str) {
-        let (generation, _) = self.client();
-        self.replace(app, generation);
+    /// The same on a connection of its own, which is closed then.
+    pub(crate) async fn ask_apart(&self, request: impl FnOnce(&Client) -> RequestBuilder) -> Result<Reply, PushError> {
+        let client = self.tls.client().map_err(|error| self.lost(error).into_error().unwrap_or_else(no_answer))?;
+        match tokio::time::timeout(PROBE_LIMIT, Reply::to(request(&client))).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => Err(self.lost(error).into_error().unwrap_or_else(no_answer)),
+            Err(_) => Err(no_answer()),
+        }
+    }
+
+    /// The generation of the connection that the next request uses, for [`ProviderConnection::replace`].
+    pub(crate) fn generation(&self) -> u64 {
+        self.client().0
     }
 
     /// Does something other than a push, once, within a limit.
@@ -138,11 +147,11 @@ impl ProviderConnection {
         }
     }
 
-    /// Leaves a connection on which a request hung: the next try opens a new one.
+    /// Leaves a connection on which a request hung, or that cannot be used any more: the next try opens a new one.
     ///
     /// The pool would hand out the hanging connection until a ping times out. Whatever is still on its way there
     /// keeps its own handle. Of many requests that hung together only the first replaces.
-    fn replace(&self, app: &str, generation: u64) {
+    pub(crate) fn replace(&self, app: &str, generation: u64) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.0 != generation {
             return;

@@ -129,6 +129,8 @@ pub(crate) struct Wait {
     deadline: Instant,
     try_limit: Duration,
     attempts: u32,
+    /// Of these, how many were repeated without a pause.
+    at_once: u32,
     last: (KeptBy, String),
 }
 
@@ -145,6 +147,7 @@ impl Wait {
             deadline: Instant::now() + ttl,
             try_limit,
             attempts: 0,
+            at_once: 0,
             last: (KeptBy::Us, "no time left".into()),
         }
     }
@@ -183,7 +186,10 @@ impl Wait {
             }
             Try::Refused(error) => return Some(Err(error)),
             // Should the cause come back again and again, it is a failure like any other.
-            Try::Again { reason, .. } if self.attempts <= AT_ONCE => (KeptBy::NoAnswer, reason, Some(Duration::ZERO)),
+            Try::Again { reason, .. } if self.at_once < AT_ONCE => {
+                self.at_once += 1;
+                (KeptBy::NoAnswer, reason, Some(Duration::ZERO))
+            }
             Try::Again { reason, .. } => {
                 let pause = pause(self.attempts, None, jitter::fraction(), self.left());
                 (KeptBy::NoAnswer, reason, pause)

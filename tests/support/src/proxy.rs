@@ -157,10 +157,13 @@ async fn forward(
     mut silent: watch::Receiver<u32>,
 ) {
     let Ok(mut server) = TcpStream::connect(to).await else { return };
-    tokio::select! {
-        _ = copy_bidirectional(&mut client, &mut server) => {}
-        _ = whole.wait_for(|whole| !whole) => {}
-        // Both sockets stay open until the test ends, or the connections are cut.
-        Ok(()) = silent.changed() => _ = whole.wait_for(|whole| !whole).await,
+    let is_silent = tokio::select! {
+        _ = copy_bidirectional(&mut client, &mut server) => false,
+        _ = whole.wait_for(|whole| !whole) => false,
+        Ok(()) = silent.changed() => true,
+    };
+    if is_silent {
+        // Both sockets stay open until the connections are cut.
+        let _ = whole.wait_for(|whole| !whole).await;
     }
 }
