@@ -82,6 +82,10 @@ pub async fn measure() {
         }
         took.sort_unstable();
         let ms = |took: Duration| took.as_secs_f64() * 1e3;
-        println!("{name:<32} {:>9.1} ms {:>9.1} ms", ms(took[took.len() / 2]), ms(took[took.len() - 1]));
+        println!(
+            "{name:<32} {:>9.1} ms {:>9.1} ms",
+            ms(took[took.len() / 2]),
+            ms(took[took.len() - 1])
+        );
     }
 }

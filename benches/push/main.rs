@@ -9,6 +9,7 @@
 mod faults;
 mod many;
 mod rate;
+mod stand_ins;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -24,8 +25,8 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let only = std::env::var("FSWAKE_BENCH").ok();
     let runs = |name: &str| only.as_deref().is_none_or(|only| only == name);
-    if std::env::var_os(many::STAND_INS).is_some() {
-        return runtime.block_on(many::stand_ins());
+    if std::env::var_os(stand_ins::STAND_INS).is_some() {
+        return runtime.block_on(stand_ins::run());
     }
     if runs("rate") {
         runtime.block_on(rate::measure());

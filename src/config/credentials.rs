@@ -29,8 +29,12 @@ impl Section<'_> {
             Provider::Other(_) => Credentials::Log,
         };
         let allowed = match &credentials {
-            Credentials::ApnsToken { .. } => "key-file, key-id and team-id (and next-key-file, next-key-id) without other credentials",
-            Credentials::ApnsCertificate { .. } => "cert-file and cert-key-file (or cert-password-file) without other credentials",
+            Credentials::ApnsToken { .. } => {
+                "key-file, key-id and team-id (and next-key-file, next-key-id) without other credentials"
+            }
+            Credentials::ApnsCertificate { .. } => {
+                "cert-file and cert-key-file (or cert-password-file) without other credentials"
+            }
             Credentials::FcmServiceAccount { .. } => "service-account-file without other credentials",
             Credentials::HmsClient { .. } => "client-id and client-secret-file without other credentials",
             Credentials::WebPush(_) => "vapid-key-file and vapid-subject without other credentials",
@@ -116,7 +120,11 @@ impl Section<'_> {
                 return self.wrong("cert-key-file", file, "nothing: a PKCS #12 file (.p12) has its key");
             }
             (Some(false), _, Some(file)) => {
-                return self.wrong("cert-password-file", file, "only with a PKCS #12 file (.p12) in cert-file");
+                return self.wrong(
+                    "cert-password-file",
+                    file,
+                    "only with a PKCS #12 file (.p12) in cert-file",
+                );
             }
             _ => {}
         }

@@ -14,7 +14,8 @@ const OLD_KEY: &str = "write next-key-file and next-key-id as key-file and key-i
                        push takes a moment longer with it";
 
 /// Advice for a next signing key that is refused.
-const NEXT_KEY: &str = "next-key-id, team-id and next-key-file must belong together: do not revoke the other key before this is fixed";
+const NEXT_KEY: &str =
+    "next-key-id, team-id and next-key-file must belong together: do not revoke the other key before this is fixed";
 
 /// Advice for a problem that is no error of a push.
 pub(crate) fn advice_without_error(kind: ProblemKind) -> &'static str {

@@ -258,7 +258,7 @@ impl Inbound {
             return self.send(Input::MessagesWaiting(waiting)).await;
         }
         let subclass = event.header_str("Event-Subclass").unwrap_or_default();
-        match registrations::read(subclass, |h| event.header_str(h), rules, unix_now()) {
+        match registrations::from_event(subclass, |h| event.header_str(h), rules, unix_now()) {
             Some(registration) => self.pass_on(registration).await,
             None => Ok(()),
         }

@@ -16,7 +16,7 @@ use crate::clock::unix_now;
 use crate::config::{Config, Environment};
 use crate::files as reader;
 use crate::import::apn_conf::{self, ApnConf};
-use crate::import::convert::{ImportContext, ConvertedConfig, convert};
+use crate::import::convert::{ConvertedConfig, ImportContext, convert};
 use crate::import::source::Source;
 use crate::import::tokens::{self, TokenPlan};
 use crate::new_files::{self, Fresh, Made, NewFile};

@@ -62,11 +62,11 @@ pub fn certificate_chain(app: &App) -> Option<(&Path, Vec<Certificate>)> {
         return None;
     };
     let bytes = files::read(cert_file).ok()?;
-    let pem = match pkcs12::is_pkcs12(&bytes) {
-        true => pem_of_pkcs12(app, cert_file, &bytes, password_file.as_deref())
-            .ok()?
-            .into_bytes(),
-        false => bytes,
+    let pem = if pkcs12::is_pkcs12(&bytes) {
+        let pem = pem_of_pkcs12(app, cert_file, &bytes, password_file.as_deref());
+        pem.ok()?.into_bytes()
+    } else {
+        bytes
     };
     Some((cert_file, certificates(&pem)))
 }

@@ -5,7 +5,8 @@ use fswake::types::push::PushPurpose;
 
 use super::*;
 
-const KEY: &str = "[[app]]\nname = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'\n";
+const KEY: &str =
+    "[[app]]\nname = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'\n";
 
 fn app(text: &str) -> (Place, App) {
     let place = Place::with(text);
@@ -33,7 +34,8 @@ fn second_key_is_read() {
 
 #[test]
 fn certificate_with_its_key_in_one_file_is_read() {
-    let (place, app) = app("[[app]]\nname = 'a'\nprovider = 'apns'\ncert-file = 'k.p12'\ncert-password-file = 'password'");
+    let (place, app) =
+        app("[[app]]\nname = 'a'\nprovider = 'apns'\ncert-file = 'k.p12'\ncert-password-file = 'password'");
     let expected = Credentials::ApnsCertificate {
         cert_file: place.path("k.p12"),
         key_file: place.path("k.p12"),

@@ -321,10 +321,7 @@ async fn two_refused_keys_are_an_error_after_one_try_with_each() {
     moved.minutes(2);
     let probes = pushers.probe().await;
     let outcome = &probes[0].1.as_ref().unwrap().outcome;
-    assert!(
-        matches!(outcome, Err(PushError::Misconfigured { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(PushError::Misconfigured { .. })), "{outcome:?}");
     assert_eq!(key_problems(&pushers), []);
 }
 

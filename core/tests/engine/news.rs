@@ -32,7 +32,10 @@ fn cancel_push_goes_to_woken_devices_that_were_not_rung() {
     assert_eq!(cancel.ttl, Duration::from_secs(30));
     // A phone that is off shows it when it is back.
     let missed = b.expect_news(&PushKind::MissedCall);
-    assert_eq!((missed.ttl, missed.kept_for()), (Policy::default().notification_ttl, Some(missed.ttl)));
+    assert_eq!(
+        (missed.ttl, missed.kept_for()),
+        (Policy::default().notification_ttl, Some(missed.ttl))
+    );
     assert_eq!(missed.patience(), Duration::from_secs(30));
     b.expect_close(1);
     b.expect_nothing_more();

@@ -22,7 +22,10 @@ pub(super) fn files(app: &App, evidence: &mut Evidence) -> Vec<Check> {
             key_file,
             password_file,
             ..
-        } => [key_file.as_path()].into_iter().chain(password_file.as_deref()).collect(),
+        } => [key_file.as_path()]
+            .into_iter()
+            .chain(password_file.as_deref())
+            .collect(),
         credentials => credentials.files(),
     };
     secret.extend(app.proxy_login());

@@ -119,7 +119,10 @@ impl SigningKeys {
         let mut state = self.state();
         state.note_refusal(key, reason, now);
         let other = 1 - key;
-        if state.refused[other].as_ref().is_some_and(|refusal| refusal.is_recent(now)) {
+        if state.refused[other]
+            .as_ref()
+            .is_some_and(|refusal| refusal.is_recent(now))
+        {
             return OtherKey::None;
         }
         if std::mem::replace(&mut state.used, other) == key {

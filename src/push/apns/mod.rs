@@ -137,7 +137,8 @@ impl Apns {
         if let Some(keys) = &self.keys
             && let Some(unused) = keys.unused()
         {
-            self.probe_key(keys, unused, topics.first().map_or("", String::as_str)).await;
+            self.probe_key(keys, unused, topics.first().map_or("", String::as_str))
+                .await;
         }
         (outcome, date)
     }
@@ -158,15 +159,13 @@ impl Apns {
             Try::Refused(PushError::Misconfigured { reason, .. }) if is_about_the_key(&reason) => {
                 keys.unused_is_refused(key, &reason, now);
             }
-            Try::Refused(PushError::TokenBad { .. } | PushError::TokenGone { .. }) => {
-                if keys.unused_is_accepted(key) {
-                    tracing::info!(
-                        app = self.name,
-                        key_id = keys.id(key),
-                        "Apple takes the first signing key again: it is in use now"
-                    );
-                    self.connection.replace(&self.name, generation);
-                }
+            Try::Refused(PushError::TokenBad { .. } | PushError::TokenGone { .. }) if keys.unused_is_accepted(key) => {
+                tracing::info!(
+                    app = self.name,
+                    key_id = keys.id(key),
+                    "Apple takes the first signing key again: it is in use now"
+                );
+                self.connection.replace(&self.name, generation);
             }
             _ => {}
         }

@@ -50,7 +50,10 @@ impl Default for ApnsRules {
             collapse_ids: vec![
                 (PushPurpose::Call, call()),
                 (PushPurpose::MissedCall, call()),
-                (PushPurpose::Voicemail, CollapseId(Text::of("voicemail ").with_name(Name::Callee))),
+                (
+                    PushPurpose::Voicemail,
+                    CollapseId(Text::of("voicemail ").with_name(Name::Callee)),
+                ),
             ],
             expirations: Vec::new(),
             priorities: Vec::new(),
@@ -197,7 +200,10 @@ mod tests {
         let long = "1".repeat(60);
         for callee in [&*long, "Zo\u{eb}", "a\r\nb", " 1"] {
             let digest = id("${callee-user}@${callee-domain}", callee).unwrap();
-            assert!(digest.len() == 32 && digest.bytes().all(|b| b.is_ascii_hexdigit()), "{digest}");
+            assert!(
+                digest.len() == 32 && digest.bytes().all(|b| b.is_ascii_hexdigit()),
+                "{digest}"
+            );
             let other = id("${callee-user}@${callee-domain}", &format!("{callee}x")).unwrap();
             assert_ne!(digest, other);
         }

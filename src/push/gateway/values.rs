@@ -5,7 +5,6 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use crate::clock::unix;
 use crate::push::payload::facts::{Facts, NotificationFacts};
 use crate::push::payload::preset::Preset;
 use crate::push::template::{Name, Values};

@@ -130,9 +130,19 @@ impl Values for NotificationFacts<'_> {
             Name::AppId => &req.to.app,
             Name::Callee => return Cow::Owned(format!("{}@{}", req.callee.user, req.callee.domain)),
             Name::Time | Name::Expires | Name::Ttl => return Cow::Owned(self.json(name).to_string()),
-            // Of calls, or a gateway's own.
-            Name::SipCall | Name::CallerName | Name::CallerNumber | Name::Reason | Name::Call => "",
-            Name::Type | Name::Token | Name::TokenType | Name::Platform | Name::Provider | Name::Payload => "",
+            // Of calls only.
+            Name::SipCall
+            | Name::CallerName
+            | Name::CallerNumber
+            | Name::Reason
+            | Name::Call
+            // A gateway's own names.
+            | Name::Type
+            | Name::Token
+            | Name::TokenType
+            | Name::Platform
+            | Name::Provider
+            | Name::Payload => "",
         })
     }
 

@@ -58,7 +58,9 @@ impl Text {
 
     /// A text without names.
     pub(crate) fn of(text: &str) -> Self {
-        Self(Vec::from_iter((!text.is_empty()).then(|| Piece::Literal(text.to_owned()))))
+        Self(Vec::from_iter(
+            (!text.is_empty()).then(|| Piece::Literal(text.to_owned())),
+        ))
     }
 
     /// The same with a name after it.

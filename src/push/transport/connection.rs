@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::push::app::App;
 use crate::push::setup::SetupError;
@@ -61,12 +61,11 @@ impl ProviderConnection {
     where
         F: Future<Output = Try>,
     {
-        let busy = "too many pushes under way";
         let _message = match req.call() {
             Some(_) => None,
-            None => Some(wait.until(busy, self.for_messages.acquire()).await?),
+            None => Some(slot(&self.for_messages, &mut wait).await?),
         };
-        let _slot = wait.until(busy, self.slots.acquire()).await?;
+        let _slot = slot(&self.slots, &mut wait).await?;
         loop {
             let (generation, client) = self.client();
             let left = wait.left();
@@ -116,7 +115,10 @@ impl ProviderConnection {
 
     /// The same on a connection of its own, which is closed then.
     pub(crate) async fn ask_apart(&self, request: impl FnOnce(&Client) -> RequestBuilder) -> Result<Reply, PushError> {
-        let client = self.tls.client().map_err(|error| self.lost(error).into_error().unwrap_or_else(no_answer))?;
+        let client = self
+            .tls
+            .client()
+            .map_err(|error| self.lost(error).into_error().unwrap_or_else(no_answer))?;
         match tokio::time::timeout(PROBE_LIMIT, Reply::to(request(&client))).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(error)) => Err(self.lost(error).into_error().unwrap_or_else(no_answer)),
@@ -165,6 +167,16 @@ impl ProviderConnection {
             ),
         }
     }
+}
+
+/// Takes a slot; waits for one, if it has to, at most as long as the push may.
+async fn slot<'a>(slots: &'a Semaphore, wait: &mut Wait) -> Result<SemaphorePermit<'a>, PushError> {
+    if let Ok(slot) = slots.try_acquire() {
+        return Ok(slot);
+    }
+    let slot = wait.until("too many pushes under way", slots.acquire()).await?;
+    // Nobody closes them.
+    slot.map_err(|_| no_answer())
 }
 
 fn no_answer() -> PushError {

@@ -3,6 +3,7 @@
 //! A call push is of use for as long as the caller waits and no longer, so the wait is the only limit on the number
 //! of tries, and each try is bounded so that a provider that accepts and never answers cannot eat the wait.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
@@ -131,7 +132,7 @@ pub(crate) struct Wait {
     attempts: u32,
     /// Of these, how many were repeated without a pause.
     at_once: u32,
-    last: (KeptBy, String),
+    last: (KeptBy, Cow<'static, str>),
 }
 
 impl Wait {
@@ -167,8 +168,12 @@ impl Wait {
     }
 
     /// Waits for `ready`, at most as long as the push may. `ready` is fswake's own.
-    pub(crate) async fn until<T>(&mut self, what: &str, ready: impl Future<Output = T>) -> Result<T, PushError> {
-        self.last = (KeptBy::Us, what.to_owned());
+    pub(crate) async fn until<T>(
+        &mut self,
+        what: &'static str,
+        ready: impl Future<Output = T>,
+    ) -> Result<T, PushError> {
+        self.last = (KeptBy::Us, what.into());
         tokio::time::timeout_at(self.deadline, ready)
             .await
             .map_err(|_| self.exhausted())
@@ -204,7 +209,7 @@ impl Wait {
             }
         };
         tracing::debug!(app, attempt = self.attempts, reason, ?pause, "push not taken");
-        self.last = (kept_by, reason);
+        self.last = (kept_by, reason.into());
         match pause {
             None => Some(Err(self.exhausted())),
             Some(pause) => {
@@ -216,7 +221,10 @@ impl Wait {
 
     fn exhausted(&self) -> PushError {
         let (kept_by, reason) = self.last.clone();
-        PushError::Exhausted { kept_by, reason }
+        PushError::Exhausted {
+            kept_by,
+            reason: reason.into_owned(),
+        }
     }
 }
 

@@ -107,7 +107,7 @@ fn means_what_it_says(event: &EslEvent) {
         strip_push: true,
     };
     let subclass = header("Event-Subclass").unwrap_or_default();
-    if let Some(heard) = registrations::read(subclass, header, &rules, 0) {
+    if let Some(heard) = registrations::from_event(subclass, header, &rules, 0) {
         assert!(
             heard.warnings.iter().all(|warning| is_clean(warning)),
             "{:?}",

@@ -156,7 +156,9 @@ async fn forward(
     mut whole: watch::Receiver<bool>,
     mut silent: watch::Receiver<u32>,
 ) {
-    let Ok(mut server) = TcpStream::connect(to).await else { return };
+    let Ok(mut server) = TcpStream::connect(to).await else {
+        return;
+    };
     let is_silent = tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => false,
         _ = whole.wait_for(|whole| !whole) => false,
