@@ -37,7 +37,7 @@ impl Place {
 
     /// Writes a file. A `.p12` has what such files begin with.
     fn write(&self, name: &str, text: &str) {
-        let content = if name.ends_with(".p12") {
+        let content = if Path::new(name).extension().is_some_and(|end| end == "p12") {
             &[0x30, 0x81, 0x03, 0x02, 0x01, 0x03][..]
         } else {
             text.as_bytes()

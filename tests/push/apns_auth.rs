@@ -327,7 +327,8 @@ async fn two_refused_keys_are_an_error_after_one_try_with_each() {
 
 /// The problems of an app's keys.
 fn key_problems(pushers: &Pushers) -> Vec<ProblemKind> {
-    let kinds = pushers.states()[0].problems.iter().map(|problem| problem.kind);
+    let states = pushers.states();
+    let kinds = states[0].problems.iter().map(|problem| problem.kind);
     kinds
         .filter(|kind| matches!(kind, ProblemKind::OldKey | ProblemKind::NextKey))
         .collect()

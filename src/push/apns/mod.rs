@@ -159,7 +159,8 @@ impl Apns {
             Try::Refused(PushError::Misconfigured { reason, .. }) if is_about_the_key(&reason) => {
                 keys.unused_is_refused(key, &reason, now);
             }
-            Try::Refused(PushError::TokenBad { .. } | PushError::TokenGone { .. }) if keys.unused_is_accepted(key) => {
+            // Apple looks at the key first.
+            Try::Refused(error) if is_about_the_push(&error) && keys.unused_is_accepted(key) => {
                 tracing::info!(
                     app = self.name,
                     key_id = keys.id(key),
@@ -293,8 +294,8 @@ impl Apns {
         };
         let (fault, reason) = match tried {
             Try::Refused(PushError::Misconfigured { fault, reason }) => (fault, reason),
-            // It knows the phone's token, so the key is good.
-            Try::Refused(PushError::TokenBad { .. } | PushError::TokenGone { .. }) => {
+            // Apple looks at the key first.
+            Try::Refused(ref error) if is_about_the_push(error) => {
                 keys.accepted(signed.key);
                 return tried;
             }
@@ -341,6 +342,11 @@ impl Apns {
     pub(crate) fn key_problem(&self) -> Option<KeyProblem> {
         self.keys.as_ref()?.problem()
     }
+}
+
+/// Whether Apple refuses a push for its token or its topic.
+fn is_about_the_push(error: &PushError) -> bool {
+    matches!(error, PushError::TokenBad { .. } | PushError::TokenGone { .. }) || error.is_about_the_topic()
 }
 
 /// A push to a token that cannot exist.
