@@ -12,8 +12,8 @@ pub(crate) mod token_file;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
 use uuid::Uuid;
 
 use crate::clock::day;
@@ -46,7 +46,7 @@ const SANDBOX: &str = "https://api.sandbox.push.apple.com";
 /// One app's sender.
 pub(crate) struct Apns {
     name: String,
-    base: String,
+    base: Url,
     app: App,
     composer: Composer,
     connection: ProviderConnection,
@@ -71,9 +71,10 @@ impl Apns {
         } else {
             PRODUCTION
         };
+        let base = SetupError::base_url(app, default)?;
         Ok(Self {
             name: app.name.clone(),
-            base: SetupError::base_url(app, default)?,
+            base: Url::parse(&base).map_err(|_| SetupError::app(app, "base-url is no URL"))?,
             app: app.clone(),
             composer: Composer::of(app)?,
             connection: ProviderConnection::new(app, Tls::new(app, identity)?)?,
@@ -116,7 +117,8 @@ impl Apns {
     /// Opens the connection with a request that reaches no phone, so that the first call finds it open.
     pub(crate) async fn warm(&self) -> Result<(), PushError> {
         self.is_valid()?;
-        self.connection.open(&self.name, &self.base).await
+        let origin = self.base.as_str().trim_end_matches('/');
+        self.connection.open(&self.name, origin).await
     }
 
     /// Pushes to a token that cannot exist, with each topic that the app's phones have, and once with the key that is not
@@ -244,12 +246,12 @@ impl Apns {
 
     /// The request for a push.
     fn request(&self, client: &reqwest::Client, push: &ApnsPush, signed: Option<&SignedBy>) -> reqwest::RequestBuilder {
-        let url = format!("{}/3/device/{}", self.base, push.token.expose());
-        let request = client.post(url).headers(headers(push)).body(push.body.clone());
-        match signed {
-            Some(signed) => request.header(AUTHORIZATION, signed.bearer.header.clone()),
-            None => request,
-        }
+        let mut url = self.base.clone();
+        url.set_path(&format!("/3/device/{}", push.token.expose()));
+        let mut request = reqwest::Request::new(Method::POST, url);
+        *request.headers_mut() = headers(push, signed);
+        *request.body_mut() = Some(push.body.clone().into());
+        reqwest::RequestBuilder::from_parts(client.clone(), request)
     }
 
     async fn once(&self, client: reqwest::Client, push: &ApnsPush) -> Try {
@@ -363,7 +365,7 @@ fn probe_push(topic: &str) -> ApnsPush {
     }
 }
 
-fn headers(push: &ApnsPush) -> HeaderMap {
+fn headers(push: &ApnsPush, signed: Option<&SignedBy>) -> HeaderMap {
     // Apple asks that values which differ with every push stay out of its HPACK table; h2 keeps only sensitive ones
     // out.
     let unique = |mut value: HeaderValue| {
@@ -372,6 +374,9 @@ fn headers(push: &ApnsPush) -> HeaderMap {
     };
     let text = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
     let mut headers = HeaderMap::with_capacity(8);
+    if let Some(signed) = signed {
+        headers.insert(AUTHORIZATION, signed.bearer.header.clone());
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(
         HeaderName::from_static("apns-push-type"),

@@ -159,6 +159,8 @@ async fn forward(
     let Ok(mut server) = TcpStream::connect(to).await else {
         return;
     };
+    // Whatever is written goes on at once, as in a router.
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let is_silent = tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => false,
         _ = whole.wait_for(|whole| !whole) => false,
