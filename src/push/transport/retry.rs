@@ -71,6 +71,8 @@ pub(crate) struct TransientFailure {
     pub kept_by: KeptBy,
     pub reason: String,
     pub retry_after: Option<Duration>,
+    /// A connection that was open broke: the first time, the push is sent again on a new one without a pause.
+    pub has_broken: bool,
 }
 
 impl TransientFailure {
@@ -80,6 +82,7 @@ impl TransientFailure {
             kept_by: KeptBy::NoAnswer,
             reason: reason.to_owned(),
             retry_after: None,
+            has_broken: false,
         }
     }
 
@@ -90,6 +93,7 @@ impl TransientFailure {
             kept_by,
             reason: format!("{status} {code}"),
             retry_after: header_retry_after(headers, now),
+            has_broken: false,
         }
     }
 }
@@ -202,7 +206,17 @@ impl Wait {
             Try::TransientFailure(TransientFailure {
                 kept_by,
                 reason,
+                has_broken: true,
+                ..
+            }) if self.at_once == 0 => {
+                self.at_once += 1;
+                (kept_by, reason, Some(Duration::ZERO))
+            }
+            Try::TransientFailure(TransientFailure {
+                kept_by,
+                reason,
                 retry_after,
+                ..
             }) => {
                 let pause = pause(self.attempts, retry_after, jitter::fraction(), self.left());
                 (kept_by, reason, pause)
