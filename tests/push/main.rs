@@ -10,6 +10,7 @@ mod http;
 mod http_auth;
 mod http_hostile;
 mod http_requests;
+mod pkcs12;
 mod probe;
 mod recipes;
 mod renewal;

@@ -193,6 +193,7 @@ impl ProfileSender {
         {
             return Try::Again {
                 reason: "401 with a challenge".into(),
+                on_new_connection: false,
             };
         }
         let rules = &self.spec.refused_when;

@@ -246,6 +246,7 @@ impl<A: Account> AccessTokens<A> {
                 },
                 reason,
                 retry_after,
+                has_broken: false,
             }));
         }
         let fault = if is_about_the_clock {

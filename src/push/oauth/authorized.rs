@@ -127,7 +127,10 @@ impl<A: Account> AuthorizedConnection<A> {
         match self.account.tokens.renewed(token.serial()).await {
             Ok(_) => {
                 renewed.store(true, Ordering::Relaxed);
-                Try::Again { reason }
+                Try::Again {
+                    reason,
+                    on_new_connection: false,
+                }
             }
             // The next try asks again.
             Err(failure) => failure.into(),

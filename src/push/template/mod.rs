@@ -17,5 +17,5 @@ pub use body::{BodyTemplate, JSON, is_media_type};
 pub use error::TemplateError;
 pub(crate) use json::Json;
 pub use name::{Name, Vocabulary};
-pub(crate) use text::Values;
+pub(crate) use text::{Encoding, Text, Values};
 pub use url::UrlTemplate;
