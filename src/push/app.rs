@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::push::endpoint::EndpointRules;
 use crate::push::refused_when::RefusedWhen;
-use crate::push::template::{BodyTemplate, UrlTemplate};
+use crate::push::template::{BodyTemplate, HeaderTemplate, UrlTemplate};
 use crate::types::{Provider, app_id};
 
 /// How an app proves to its provider that it may push. Files are read by the provider's own module.
@@ -76,6 +76,8 @@ pub struct HttpProfiles {
 pub struct HttpProfile {
     /// The gateway's URL.
     pub url: UrlTemplate,
+    /// Headers of the operator's own.
+    pub headers: Vec<HeaderTemplate>,
     /// The body of the POST request; `None` sends GET.
     pub body: Option<BodyTemplate>,
     /// Its `Content-Type`; a header value.
@@ -106,6 +108,17 @@ pub enum HttpAuth {
     Digest(PathBuf),
     /// A header of the operator's own; the line is `Name: value`.
     Header(PathBuf),
+    /// A field of a form; the line is `name=value`.
+    Field(PathBuf),
+    /// `Authorization: Bearer` with an access token of OAuth 2.0 (RFC 6749 section 4.4).
+    OAuth {
+        /// The client's id.
+        client_id: String,
+        /// The client's secret is the line.
+        secret_file: PathBuf,
+        /// Where access tokens are asked for: an https URL.
+        token_url: String,
+    },
 }
 
 impl HttpAuth {
@@ -117,6 +130,8 @@ impl HttpAuth {
             Self::Basic(_) => "basic",
             Self::Digest(_) => "digest",
             Self::Header(_) => "header",
+            Self::Field(_) => "field",
+            Self::OAuth { .. } => "oauth",
         }
     }
 
@@ -124,7 +139,12 @@ impl HttpAuth {
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::None => None,
-            Self::Bearer(file) | Self::Basic(file) | Self::Digest(file) | Self::Header(file) => Some(file),
+            Self::Bearer(file)
+            | Self::Basic(file)
+            | Self::Digest(file)
+            | Self::Header(file)
+            | Self::Field(file)
+            | Self::OAuth { secret_file: file, .. } => Some(file),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod documents;
 mod gateway;
+mod gateway_replies;
 mod mistakes;
 
 use std::path::{Path, PathBuf};

@@ -111,6 +111,7 @@ impl Values for GatewayValues<'_> {
             (Name::Platform, _) => self.platform,
             (Name::Provider, _) => req.to.provider.name(),
             (Name::Payload, _) => return Cow::Owned(Value::Object(self.payload()).to_string()),
+            (Name::Now, _) => return Cow::Owned(unix(self.now).to_string()),
             (name, Some(facts)) => return facts.text(name),
             (Name::User, None) => &req.callee.user,
             (Name::Realm, None) => &req.callee.domain,
@@ -126,7 +127,7 @@ impl Values for GatewayValues<'_> {
         match (name, self.call()) {
             (Name::Payload, _) => Value::Object(self.payload()),
             (Name::Time | Name::Expires | Name::Ttl, Some(facts)) => facts.json(name),
-            (Name::Time, None) => unix(self.now).into(),
+            (Name::Time, None) | (Name::Now, _) => unix(self.now).into(),
             (Name::Expires, None) => unix(self.now + self.req.ttl).into(),
             (Name::Ttl, None) => self.req.ttl.as_secs().into(),
             (other, _) => Value::String(self.text(other).into_owned()),
