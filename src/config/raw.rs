@@ -222,7 +222,6 @@ impl<'de> Deserialize<'de> for Values {
                 Ok(Values(vec![number.to_string()]))
             }
 
-            // toml gives every number as one of these.
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Values, E> {
                 Ok(Values(vec![number.to_string()]))
             }

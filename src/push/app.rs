@@ -135,6 +135,11 @@ impl HttpAuth {
         }
     }
 
+    /// Whether it needs an access token.
+    pub fn is_oauth(&self) -> bool {
+        matches!(self, Self::OAuth { .. })
+    }
+
     /// The file that holds the secret.
     pub fn file(&self) -> Option<&Path> {
         match self {
