@@ -1,12 +1,15 @@
-//! Maps whose keys are fswake's own ids: numbers and random UUIDs that nobody outside chooses.
+//! Maps whose keys are fswake's own ids: numbers, random UUIDs and keyed hashes that nobody outside chooses.
 //!
 //! The standard hasher protects from keys that an attacker picked, at a price that would be a tenth of an event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A map by fswake's own ids; never by text from the network.
 pub type IdMap<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
+
+/// A set of them.
+pub type IdSet<K> = HashSet<K, BuildHasherDefault<IdHasher>>;
 
 /// Spreads ids over a table by one multiplication per word.
 #[derive(Clone, Copy, Debug, Default)]

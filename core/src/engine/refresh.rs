@@ -80,7 +80,9 @@ impl Refreshes {
     ) {
         let refresh = world.policy.app(device).and_then(|app| app.refresh);
         let Some(refresh) = refresh.filter(|_| gets_payloads(device)) else {
-            self.devices.remove(device);
+            if !self.devices.is_empty() {
+                self.devices.remove(device);
+            }
             return;
         };
         let (known, ends) = (self.devices.get(device), world.now.plus(lasts));

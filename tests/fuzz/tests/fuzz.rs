@@ -1,4 +1,5 @@
-//! Tries mutated inputs of the corpus on every parser for `FUZZ_SECONDS` (default: one and a half seconds each).
+//! Tries mutated inputs of the corpus on every parser for `FUZZ_SECONDS` (default: one and a half seconds each), and at most
+//! `FUZZ_INPUTS` of them.
 //! Without `FUZZ_SEED` the inputs are always the same. A failing input is shortened and left in `target/fuzz`.
 //!
 //! `cargo test --test fuzz -- contact` runs one target; `cargo test --test fuzz -- --input FILE contact` one input.
@@ -86,7 +87,8 @@ fn run(target: &Target) -> Result<(), Failed> {
     let limit = Duration::from_secs_f64(setting("FUZZ_SECONDS").unwrap_or(1.5));
     let mut random = Random(setting("FUZZ_SEED").unwrap_or_default().to_bits());
     let (begun, mut tried) = (Instant::now(), corpus.len());
-    while begun.elapsed() < limit {
+    let most = setting("FUZZ_INPUTS").unwrap_or(f64::INFINITY);
+    while begun.elapsed() < limit && (tried as f64) < most {
         for _ in 0..16 {
             let input = changed(&corpus, target.words, &mut random);
             if let Some(problem) = problem(target, &input) {

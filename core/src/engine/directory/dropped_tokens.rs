@@ -1,7 +1,9 @@
 //! Tokens that were dropped while FreeSWITCH may still list their registration.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+
+use crate::engine::ids::IdSet;
 
 /// More than this many are not remembered: the oldest go.
 const MOST: usize = 10_000;
@@ -10,7 +12,7 @@ const MOST: usize = 10_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct DroppedTokens {
     order: VecDeque<u64>,
-    all: HashSet<u64>,
+    all: IdSet<u64>,
 }
 
 impl Hash for DroppedTokens {
@@ -40,6 +42,10 @@ impl DroppedTokens {
         {
             self.all.remove(&oldest);
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
     }
 
     pub(super) fn has(&self, token: u64) -> bool {

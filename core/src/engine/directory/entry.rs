@@ -1,13 +1,14 @@
 //! What is known of one AOR: its devices and its bindings.
 
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::Binding;
 use crate::engine::command::{Command, Note};
 use crate::engine::count::Count;
 use crate::engine::event::{Mailbox, Registration, Source};
+use crate::engine::ids::IdMap;
 use crate::engine::limits::Window;
 use crate::engine::policy::Policy;
 use crate::engine::step::Step;
@@ -17,23 +18,37 @@ use crate::types::{Aor, CallId, Device, DeviceKey, Moment, PushId, PushParams, T
 pub(super) const MOST_PER_AOR: usize = 20;
 
 /// An AOR as it is compared: aliases resolved, domain in lower case (or empty with `ignore-domain`).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AorKey {
     pub(super) user: Arc<str>,
     pub(super) domain: Arc<str>,
+    /// Of both, worked out once: an event looks for its AOR several times.
+    hash: u64,
+}
+
+/// Keyed, because phones choose the names. Maps by this hash need no other ([`AorMap`]).
+static AOR_HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// A map by AOR.
+pub(super) type AorMap<V> = IdMap<AorKey, V>;
+
+impl Hash for AorKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 impl AorKey {
     /// Normalises an AOR.
     pub fn of(aor: &Aor, policy: &Policy) -> Self {
+        let (user, domain) = (aor.user.clone(), policy.domain_of(&aor.domain));
         Self {
-            user: aor.user.clone(),
-            domain: policy.domain_of(&aor.domain),
+            hash: AOR_HASHER.hash_one((&user, &domain)),
+            user,
+            domain,
         }
     }
-}
 
-impl AorKey {
     /// Whether it is this user's.
     pub fn is_of(&self, user: &str) -> bool {
         *self.user == *user

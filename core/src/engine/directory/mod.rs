@@ -8,7 +8,7 @@
 //! - an old registration of a phone ends after its new one began: only what has ended ends (`ends`);
 //! - a user's registrations are asked for, and an event comes before the answer: the event wins.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ pub use self::binding::Binding;
 use self::binding::{Age, InDoubt};
 pub use self::bindings::EVENT_TO_LIST;
 use self::dropped_tokens::DroppedTokens;
+use self::entry::AorMap;
 pub use self::entry::{AorEntry, AorKey, Arrival, KnownDevice, LastPush, MissedCall};
 pub use self::outcome::Departures;
 use self::outcome::{ListingQuery, Ownership};
@@ -38,7 +39,7 @@ use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 /// All AORs.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    entries: HashMap<AorKey, AorEntry>,
+    entries: AorMap<AorEntry>,
     /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the
     /// memory.
     owners: IdMap<u64, AorKey>,
@@ -54,12 +55,12 @@ pub struct Directory {
     /// How many had been when the latest resync began.
     asked_before: u64,
     /// Users whose registrations were asked for, without an answer so far.
-    questions: HashMap<AorKey, ListingQuery>,
+    questions: AorMap<ListingQuery>,
     /// Dropped tokens: an older list must not bring them back.
     dropped: DroppedTokens,
     /// Whose registrations have ended since the resync under way began, and as whom they were registered: its list may
     /// be older.
-    ended: HashMap<AorKey, BTreeSet<Aor>>,
+    ended: AorMap<BTreeSet<Aor>>,
     is_resyncing: bool,
     /// Nobody can be asked which registrations a user has.
     nobody_to_ask: bool,

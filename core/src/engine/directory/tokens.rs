@@ -43,11 +43,13 @@ impl Directory {
                 replaced: None,
             };
         }
-        let hash = self.hash_of(&push);
-        if is_listed && known.is_none() && self.dropped.has(hash) {
-            return Ownership::default();
+        if !self.dropped.is_empty() {
+            let hash = self.hash_of(&push);
+            if is_listed && known.is_none() && self.dropped.has(hash) {
+                return Ownership::default();
+            }
+            self.dropped.clear(hash);
         }
-        self.dropped.clear(hash);
         let entry = self.entries.get(key);
         let renamed = entry.map(|e| e.renamed(&push)).unwrap_or_default();
         let replaced = entry.filter(|_| !is_listed).map(|e| e.same_phone(&push, &reg.call_id));
