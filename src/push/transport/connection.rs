@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, Version};
+use reqwest::{Client, RequestBuilder};
 use tokio::sync::Semaphore;
 
 use crate::push::app::App;
@@ -17,8 +17,10 @@ use crate::types::push::{PushError, PushOutcome, PushRequest};
 
 /// Requests of one app under way at once, as many as APNs allows streams on a connection. Others wait.
 const IN_FLIGHT: usize = 1000;
-/// The same over HTTP/1.1, where each needs a connection of its own.
-const IN_FLIGHT_OVER_HTTP1: usize = 100;
+/// The same for a server that may speak HTTP/1.1, where each needs a connection of its own. Over HTTP/2 as many streams are
+/// what servers should allow at least (RFC 9113 section 6.5.2): more could wait for one inside the library, calls behind
+/// messages.
+const IN_FLIGHT_OVER_ANY_HTTP: usize = 100;
 /// Notifications get this many of ten slots, so that calls always find one.
 const FOR_MESSAGES: usize = 7;
 /// A probe may take twice a try's time: it connects first, and then asks.
@@ -30,53 +32,24 @@ const NO_ANSWER: &str = "no answer in time";
 pub(crate) struct ProviderConnection {
     tls: Tls,
     current: Mutex<(u64, Client)>,
-    /// How many slots there are.
-    in_flight: Mutex<usize>,
     slots: Semaphore,
     for_messages: Semaphore,
-}
-
-/// How many of the slots notifications get.
-fn for_messages(in_flight: usize) -> usize {
-    in_flight * FOR_MESSAGES / 10
 }
 
 impl ProviderConnection {
     pub(crate) fn new(app: &App, tls: Tls) -> Result<Self, SetupError> {
         let client = tls.client().map_err(|error| Tls::unusable(app, error))?;
-        // Until it has answered over HTTP/2.
         let in_flight = if tls.may_be_http1() {
-            IN_FLIGHT_OVER_HTTP1
+            IN_FLIGHT_OVER_ANY_HTTP
         } else {
             IN_FLIGHT
         };
         Ok(Self {
             tls,
             current: Mutex::new((0, client)),
-            in_flight: Mutex::new(in_flight),
             slots: Semaphore::new(in_flight),
-            for_messages: Semaphore::new(for_messages(in_flight)),
+            for_messages: Semaphore::new(in_flight * FOR_MESSAGES / 10),
         })
-    }
-
-    /// The server has answered over this version of HTTP, which says how many requests may be under way at once.
-    fn speaks(&self, version: Version) {
-        let allowed = if version >= Version::HTTP_2 {
-            IN_FLIGHT
-        } else {
-            IN_FLIGHT_OVER_HTTP1
-        };
-        let mut now = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *now, allowed);
-        let slots = [
-            (&self.slots, before, allowed),
-            (&self.for_messages, for_messages(before), for_messages(allowed)),
-        ];
-        for (slots, before, allowed) in slots {
-            slots.add_permits(allowed.saturating_sub(before));
-            // Those in use cannot be taken back: a server that goes back to HTTP/1.1 under load keeps them.
-            slots.forget_permits(before.saturating_sub(allowed));
-        }
     }
 
     /// Delivers one push within its wait: tries `once`, with what is left of the wait, until it is taken or refused.
@@ -122,9 +95,7 @@ impl ProviderConnection {
     /// Opens the connection with a request that reaches no phone, so that the first call finds it open.
     pub(crate) async fn open(&self, app: &str, base: &str) -> Result<(), PushError> {
         let opening = async |client: Client| client.get(format!("{base}/")).send().await;
-        // Whatever its status is.
-        let response = self.once(app, TRY_LIMIT, opening).await?;
-        self.speaks(response.version());
+        let _any_status = self.once(app, TRY_LIMIT, opening).await?;
         Ok(())
     }
 

@@ -156,7 +156,7 @@ impl Tls {
         self.builder().pool_max_idle_per_host(0).build()
     }
 
-    /// Whether the server may turn out to speak HTTP/1.1, where each request at once needs a connection of its own.
+    /// Whether the server may turn out to speak HTTP/1.1.
     pub(crate) fn may_be_http1(&self) -> bool {
         self.any_http.is_some()
     }
