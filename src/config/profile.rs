@@ -177,7 +177,10 @@ impl Section<'_> {
         let (kind, file) = (raw.auth_type.as_deref(), raw.auth_file.take());
         if kind != Some("oauth") {
             let of_oauth = [("client-id", &raw.client_id), ("token-url", &raw.token_url)];
-            if let Some((name, value)) = of_oauth.into_iter().find_map(|(name, value)| Some((name, value.as_ref()?))) {
+            if let Some((name, value)) = of_oauth
+                .into_iter()
+                .find_map(|(name, value)| Some((name, value.as_ref()?)))
+            {
                 return self.wrong(&key(name), value, r#"only with auth-type = "oauth""#);
             }
         }

@@ -224,7 +224,8 @@ fn no_value_changes_the_structure_of_a_json_body() {
 
 #[test]
 fn no_value_changes_the_structure_of_a_form() {
-    let template = r#"token=${token}&name=${cid_name}&payload=${payload}&deep={"n": "${cid_name}", "p": ${payload}}&last=${user}"#;
+    let template =
+        r#"token=${token}&name=${cid_name}&payload=${payload}&deep={"n": "${cid_name}", "p": ${payload}}&last=${user}"#;
     property("application/x-www-form-urlencoded", Some(template), |sent| {
         let [user, _, token, _, name, number, _] = sent.values else {
             unreachable!("seven values")

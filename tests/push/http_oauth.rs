@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use fswake::push::app::{App, HttpAuth, HttpProfile, HttpProfiles};
 use fswake::push::app::Credentials;
+use fswake::push::app::{App, HttpAuth, HttpProfile, HttpProfiles};
 use fswake::push::template::{BodyTemplate, HeaderTemplate, JSON, UrlTemplate};
 use fswake::push::{About, NotificationPurpose, NotificationPush, Payload, PushRequest, Pushers};
 use fswake::types::{NotificationId, Provider, TokenType};
@@ -42,7 +42,11 @@ fn with_both(name: &str, honor: &VendorService, secret_file: &Path) -> App {
     App {
         providers: vec![Provider::from_name(name)],
         ca_file: Some(honor.ca_file()),
-        ..app(name, Provider::Other("http".into()), Credentials::Http(Box::new(profiles)))
+        ..app(
+            name,
+            Provider::Other("http".into()),
+            Credentials::Http(Box::new(profiles)),
+        )
     }
 }
 

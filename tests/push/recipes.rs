@@ -70,7 +70,11 @@ impl Recipe {
     async fn token(&self, vendor: &str, secret: &str, service: &VendorService, path: &str) -> Result<(), String> {
         let keys = self.path("keys");
         let url = format!("{}{path}", service.url());
-        std::fs::write(&keys, format!("id={APP_ID}\nkey={APP_KEY}\nsecret={secret}\nurl={url}\n")).unwrap();
+        std::fs::write(
+            &keys,
+            format!("id={APP_ID}\nkey={APP_KEY}\nsecret={secret}\nurl={url}\n"),
+        )
+        .unwrap();
         let script = Command::new(root().join("gateway/push-token.sh"))
             .arg(vendor)
             .arg(&keys)

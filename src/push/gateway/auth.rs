@@ -71,7 +71,8 @@ impl Auth {
             HttpAuth::Field(file) => {
                 let line = SetupError::secret_line(app, file)?;
                 let field = line.expose().split_once('=').filter(|(name, _)| !name.is_empty());
-                let (name, value) = field.ok_or_else(|| SetupError::file(app, file, "must hold one line, name=value"))?;
+                let (name, value) =
+                    field.ok_or_else(|| SetupError::file(app, file, "must hold one line, name=value"))?;
                 let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
                 Self::Field(Secret::new(format!("{}={}", encoded(name), encoded(value))))
             }

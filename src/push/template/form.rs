@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn json_in_a_field_is_filled_as_json_and_encoded_as_a_whole() {
-        let out = filled(r#"a=${token}&m={ "t": "A & B } ${caller_name}", "n": ${ttl}, "p": ${payload}, "q": "\"{" }&z=1"#);
+        let out =
+            filled(r#"a=${token}&m={ "t": "A & B } ${caller_name}", "n": ${ttl}, "p": ${payload}, "q": "\"{" }&z=1"#);
         let fields: Vec<_> = out.split('&').collect();
         assert_eq!(fields.len(), 3, "{out}");
         assert_eq!(
@@ -175,10 +176,7 @@ mod tests {
             "t": format!("A & B }} {HOSTILE}"), "n": 25, "p": { "deep": HOSTILE }, "q": "\"{",
         });
         assert_eq!(decoded(fields[1].strip_prefix("m=").unwrap()), expected);
-        assert_eq!(
-            Form::parse(r#"m={"a":"${token}"}"#).unwrap().names(),
-            [Name::Token]
-        );
+        assert_eq!(Form::parse(r#"m={"a":"${token}"}"#).unwrap().names(), [Name::Token]);
     }
 
     #[test]

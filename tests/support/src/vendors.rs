@@ -212,7 +212,9 @@ impl Rules {
             Vendor::Honor => json!({
                 "code": 200, "message": "success", "data": { "sendResult": true, "requestId": "1699349600" },
             }),
-            Vendor::Meizu => json!({ "code": "200", "message": "", "msgId": "c2ee5c3bf004", "value": {}, "redirect": "" }),
+            Vendor::Meizu => {
+                json!({ "code": "200", "message": "", "msgId": "c2ee5c3bf004", "value": {}, "redirect": "" })
+            }
             Vendor::Pushover => json!({ "status": 1, "request": "647d2300-702c-4b38-8b2f-d56326ae460b" }),
         }
     }

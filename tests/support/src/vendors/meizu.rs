@@ -34,7 +34,11 @@ pub(super) fn judge(request: &HttpRequest) -> Verdict {
         return refused("signature", 1006);
     }
     let message: Value = serde_json::from_str(get("messageJson")).unwrap_or_default();
-    let length = |name: &str| message["noticeBarInfo"][name].as_str().map_or(0, |text| text.chars().count());
+    let length = |name: &str| {
+        message["noticeBarInfo"][name]
+            .as_str()
+            .map_or(0, |text| text.chars().count())
+    };
     let click = &message["clickTypeInfo"];
     let is_fine = (1..=32).contains(&length("title"))
         && (1..=100).contains(&length("content"))
@@ -46,7 +50,10 @@ pub(super) fn judge(request: &HttpRequest) -> Verdict {
     }
     let refused_ids = |code: &str, reason| {
         let value = json!({ code: [get("pushIds")] });
-        Err((reason, json!({ "code": "200", "message": "", "msgId": "c2ee", "value": value })))
+        Err((
+            reason,
+            json!({ "code": "200", "message": "", "msgId": "c2ee", "value": value }),
+        ))
     };
     match get("pushIds") {
         KNOWN => Ok(click["parameters"].to_string()),
