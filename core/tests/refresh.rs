@@ -106,9 +106,11 @@ fn web_push_subscription_is_pushed_only_with_keys_because_without_it_would_look_
         let mut b = bench();
         b.register(reg("1001", token, "1001@a:1", Some(with(token))));
         b.out.clear();
-        b.pass(HOUR);
-        let refreshed = !b.out.is_empty();
-        assert_eq!(refreshed, is_pushed, "{token}");
+        b.pass(HOUR - 5 * MINUTE);
+        for _ in 0..29 {
+            b.pass(Duration::from_secs(10));
+        }
+        assert_eq!(!b.out.is_empty(), is_pushed, "{token}");
     }
 }
 
