@@ -136,6 +136,7 @@ impl Section<'_> {
             return self.wrong("voicemail-push", true, "false, or a section [app.im]");
         }
         let refresh = self.refresh(&credentials, &raw)?;
+        let apns = self.apns_rules(is_apns, &raw)?;
         let app = App {
             name: self.name.to_owned(),
             providers,
@@ -148,6 +149,7 @@ impl Section<'_> {
             app_ids: raw.app_ids,
             tenant: raw.tenant,
             credentials,
+            apns,
             topic: raw.topic,
         };
         let on_unregister = on_unregister.unwrap_or(general);

@@ -2,11 +2,29 @@
 
 use crate::journal::Pattern;
 use crate::push::app::{App, Credentials};
+use crate::push::apps::status::ProblemKind;
 use crate::push::{Fault, KeptBy, PushErrorKind};
 
 /// Advice for a changed credential file that cannot be used.
-pub(crate) const BROKEN_FILE: &str =
+const BROKEN_FILE: &str =
     "fix the file: fswake reads it again by itself. Until then it uses the previous one, and a restart would fail";
+
+/// Advice for an old signing key that is refused.
+const OLD_KEY: &str = "write next-key-file and next-key-id as key-file and key-id, and remove the old key: after a restart, the first \
+                       push takes a moment longer with it";
+
+/// Advice for a next signing key that is refused.
+const NEXT_KEY: &str =
+    "next-key-id, team-id and next-key-file must belong together: do not revoke the other key before this is fixed";
+
+/// Advice for a problem that is no error of a push.
+pub(crate) fn advice_without_error(kind: ProblemKind) -> &'static str {
+    match kind {
+        ProblemKind::OldKey => OLD_KEY,
+        ProblemKind::NextKey => NEXT_KEY,
+        _ => BROKEN_FILE,
+    }
+}
 
 /// Advice for a failed push, by provider and kind of failure.
 pub(crate) fn advice(app: &App, error: PushErrorKind) -> (Option<Pattern>, String) {
@@ -167,8 +185,8 @@ fn credentials(app: &App, fault: Fault) -> &'static str {
              comes from developer.apple.com"
         }
         Credentials::ApnsToken { .. } => {
-            "Apple rejects this key: key-id, team-id and key-file must belong together; if they do, it was revoked: \
-             make a new one at developer.apple.com"
+            "Apple rejects this key: key-id, team-id and key-file (next-key-id and next-key-file too) must belong together; if \
+             they do, it was revoked: make a new one at developer.apple.com"
         }
         Credentials::FcmServiceAccount { .. } if fault == Fault::AppleKeyAtGoogle => {
             "Google has no good APNs key for this app: Firebase console, project settings, Cloud Messaging"

@@ -164,7 +164,7 @@ mod tests {
                 "network-port" => Some("52238"),
                 _ => None,
             };
-            match registrations::heard("sofia::register", header, &rules(), 0)
+            match registrations::from_event("sofia::register", header, &rules(), 0)
                 .unwrap()
                 .event
             {

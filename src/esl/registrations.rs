@@ -17,7 +17,7 @@ pub struct RegistrationEvent {
 }
 
 /// Reads one `sofia::*` event. `None`: it is not about a registration, or it has no AOR.
-pub fn heard<'a>(
+pub fn from_event<'a>(
     subclass: &str,
     header: impl Fn(&str) -> Option<&'a str>,
     rules: &ContactRules,

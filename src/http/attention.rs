@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::cache::Census;
 use super::census;
 use super::{ProblemDetails, Site};
-use crate::doctor::advice::{BROKEN_FILE, advice};
+use crate::doctor::advice::{advice, advice_without_error};
 use crate::push::app::App;
 use crate::push::apps::status::{AppState, ProblemKind};
 use crate::push::{Fault, PushErrorKind};
@@ -118,7 +118,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
             let text = match problem.kind {
                 ProblemKind::Refused => format!("its provider rejects the credentials: {reason}"),
                 ProblemKind::BrokenFile => format!("its new file cannot be used: {reason}"),
-                ProblemKind::Expired => reason.clone(),
+                ProblemKind::Expired | ProblemKind::OldKey | ProblemKind::NextKey => reason.clone(),
                 ProblemKind::Rejected => format!("its provider refuses the pushes: {reason}"),
                 ProblemKind::Unreachable => format!("its provider cannot be reached: {reason}"),
                 ProblemKind::NoAnswer => format!("its provider does not answer: {reason}"),
@@ -126,7 +126,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
             };
             let (level, advice) = match &problem.error {
                 Some(error) => (Level::Error, to_do(app, error.kind())),
-                None => (Level::Warning, BROKEN_FILE.to_owned()),
+                None => (Level::Warning, advice_without_error(problem.kind).to_owned()),
             };
             item(level, text, advice, Some(problem.since))
         })

@@ -37,6 +37,9 @@ fn examples_in_the_example_are_valid() {
         "vapid.pem",
         "push-server-token",
         "push-server-secret",
+        "AuthKey_XYZ987UVWT.p8",
+        "voip-password",
+        "voip.p12",
     ] {
         place.write(file, "-");
     }
@@ -56,6 +59,7 @@ fn examples_in_the_example_are_valid() {
         [
             "acme-ios",
             "acme-ios-sandbox",
+            "acme-ios-certificate",
             "acme-android",
             "acme-huawei",
             "acme-web",
@@ -63,7 +67,7 @@ fn examples_in_the_example_are_valid() {
         ]
     );
     assert_eq!(
-        config.apps[2].payload,
+        config.apps[3].payload,
         PayloadStyle::Template(r#"{"from-number": "${caller-number}"}"#.into())
     );
 }

@@ -12,6 +12,7 @@ mod http_auth;
 mod http_hostile;
 mod http_oauth;
 mod http_requests;
+mod pkcs12;
 mod probe;
 mod recipes;
 mod renewal;

@@ -36,7 +36,11 @@ fn problem(pushers: &Pushers) -> Option<ProblemKind> {
 
 fn certificate_app(apns: &Apns) -> App {
     let (cert_file, key_file) = apns.client_files();
-    let credentials = Credentials::ApnsCertificate { cert_file, key_file };
+    let credentials = Credentials::ApnsCertificate {
+        cert_file,
+        key_file,
+        password_file: None,
+    };
     App {
         base_url: Some(apns.base_url()),
         ca_file: Some(apns.ca_file()),
@@ -363,6 +367,7 @@ async fn unchanged_apps_keep_connection_and_token_at_a_reload_and_a_bad_one_chan
             key_file: "/nowhere.p8".into(),
             key_id: KEY_ID.into(),
             team_id: TEAM_ID.into(),
+            next: None,
         },
         ..named("c", "c.example")
     };

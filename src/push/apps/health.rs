@@ -306,7 +306,7 @@ impl Health {
         }
     }
 
-    /// The state at a time; `blank` has what does not change.
+    /// The state at a time; `blank` has what does not change, and problems that others know of.
     pub(crate) fn fill(&self, blank: AppState, wall: SystemTime) -> AppState {
         let known = self.known();
         let left = known.expires.map(|end| unix(end) - unix(wall));
@@ -324,7 +324,7 @@ impl Health {
             _ => None,
         };
         let problems = [refused, expired, trouble, known.broken_file.clone()];
-        let problems: Vec<Problem> = problems.into_iter().flatten().collect();
+        let problems: Vec<Problem> = problems.into_iter().flatten().chain(blank.problems.clone()).collect();
         let (status, why) = match (problems.first(), &known.last_word) {
             (Some(problem), _) => (AppStatus::Problem(problem.kind), Some(problem.reason.clone())),
             _ if blank.only_logs() => (AppStatus::OnlyLogs, None),

@@ -62,7 +62,7 @@ impl AppState {
             ProblemKind::Refused | ProblemKind::Rejected | ProblemKind::Busy => {
                 matches!(self.credentials, "signing-key" | "certificate" | "service-account") && problem.is_probed()
             }
-            ProblemKind::BrokenFile => false,
+            ProblemKind::BrokenFile | ProblemKind::OldKey | ProblemKind::NextKey => false,
         }
     }
 }
@@ -136,7 +136,7 @@ impl Problem {
             ),
             ProblemKind::Rejected => self.error.as_ref().is_some_and(PushError::is_about_the_topic),
             ProblemKind::Unreachable | ProblemKind::NoAnswer | ProblemKind::Busy => true,
-            ProblemKind::Expired | ProblemKind::BrokenFile => false,
+            ProblemKind::Expired | ProblemKind::BrokenFile | ProblemKind::OldKey | ProblemKind::NextKey => false,
         }
     }
 }
@@ -158,11 +158,15 @@ pub enum ProblemKind {
     Busy,
     /// A new credential file cannot be used; keeping the previous one.
     BrokenFile,
+    /// Apple refuses the app's signing key, and takes its next one.
+    OldKey,
+    /// Apple refuses the app's next signing key: it could not take over.
+    NextKey,
 }
 
 impl ProblemKind {
     /// All of them: the values of a metric's label.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Refused,
         Self::Expired,
         Self::Rejected,
@@ -170,6 +174,8 @@ impl ProblemKind {
         Self::NoAnswer,
         Self::Busy,
         Self::BrokenFile,
+        Self::OldKey,
+        Self::NextKey,
     ];
 
     /// The kind of this word.
@@ -187,6 +193,8 @@ impl ProblemKind {
             Self::NoAnswer => "no-answer",
             Self::Busy => "busy",
             Self::BrokenFile => "broken-file",
+            Self::OldKey => "old-key",
+            Self::NextKey => "next-key",
         }
     }
 }

@@ -31,7 +31,8 @@ pub(crate) enum Auth {
     Digest(Digest),
     /// The field as a form has it.
     Field(Secret),
-    OAuth(ClientTokens),
+    /// `Bearer`, with an access token of this client.
+    AccessToken(ClientTokens),
 }
 
 impl Auth {
@@ -85,7 +86,7 @@ impl Auth {
                 let tls = Tls::for_any_http(app)?;
                 let client = ClientCredentials::read(app, client_id, secret_file, token_url)?;
                 let tokens = AccessTokens::new(app, client, &tls, clock.clone())?;
-                Self::OAuth(SharedTokens::new(&tls, tokens, clients))
+                Self::AccessToken(SharedTokens::new(&tls, tokens, clients))
             }
         })
     }
@@ -93,7 +94,7 @@ impl Auth {
     /// Whose access tokens it needs.
     pub(crate) fn client(&self) -> Option<&ClientTokens> {
         match self {
-            Self::OAuth(client) => Some(client),
+            Self::AccessToken(client) => Some(client),
             _ => None,
         }
     }
@@ -110,7 +111,7 @@ impl Auth {
     pub(crate) fn repeats(&self) -> u32 {
         match self {
             Self::Digest(_) => CHALLENGES,
-            Self::OAuth(_) => NEW_TOKENS,
+            Self::AccessToken(_) => NEW_TOKENS,
             _ => 0,
         }
     }
@@ -134,7 +135,7 @@ impl Auth {
     ) -> RequestBuilder {
         match self {
             Self::None | Self::Field(_) => request,
-            Self::OAuth(_) => match token {
+            Self::AccessToken(_) => match token {
                 Some(token) => request.header(AUTHORIZATION, token.header.clone()),
                 None => request,
             },

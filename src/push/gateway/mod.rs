@@ -208,6 +208,7 @@ impl ProfileSender {
         if status == StatusCode::UNAUTHORIZED && self.auth.learn(&headers) && may_repeat() {
             return Try::Again {
                 reason: "401 with a challenge".into(),
+                on_new_connection: false,
             };
         }
         let tried = self.judge(status, &headers, body, clock);

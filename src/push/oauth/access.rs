@@ -158,7 +158,10 @@ impl<A: Account> AccessTokens<A> {
     pub(crate) async fn try_with_another(&self, refused: &AccessToken, reason: String) -> Try {
         self.refused(refused);
         match self.renewed(refused.serial).await {
-            Ok(_) => Try::Again { reason },
+            Ok(_) => Try::Again {
+                reason,
+                on_new_connection: false,
+            },
             // The next try asks again.
             Err(failure) => failure.into(),
         }
@@ -252,6 +255,7 @@ impl<A: Account> AccessTokens<A> {
                 },
                 reason,
                 retry_after,
+                has_broken: false,
             }));
         }
         let fault = if is_about_the_clock {

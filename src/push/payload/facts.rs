@@ -38,11 +38,7 @@ impl<'a> Facts<'a> {
     }
 
     pub(crate) fn kind(&self) -> &'static str {
-        match self.call.kind {
-            PushKind::Call => "call",
-            PushKind::Cancel(_) => "cancel",
-            PushKind::MissedCall => "missed-call",
-        }
+        self.call.kind.purpose().as_str()
     }
 
     pub(crate) fn reason(&self) -> Option<&'static str> {
@@ -118,6 +114,50 @@ impl Values for Facts<'_> {
             Name::Time => self.time.into(),
             Name::Expires => self.expires.into(),
             Name::Ttl => self.ttl.into(),
+            other => Value::String(self.text(other).into_owned()),
+        }
+    }
+}
+
+/// All facts that a template may contain about a push without a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotificationFacts<'a> {
+    pub req: &'a PushRequest,
+    pub now: SystemTime,
+}
+
+impl Values for NotificationFacts<'_> {
+    fn text(&self, name: Name) -> Cow<'_, str> {
+        let req = self.req;
+        Cow::Borrowed(match name {
+            Name::Kind => req.about.purpose().as_str(),
+            Name::User => &req.callee.user,
+            Name::Realm => &req.callee.domain,
+            Name::AppId => &req.to.app,
+            Name::Callee => return Cow::Owned(format!("{}@{}", req.callee.user, req.callee.domain)),
+            Name::Time | Name::Expires | Name::Ttl => return Cow::Owned(self.json(name).to_string()),
+            // Of calls only.
+            Name::SipCall
+            | Name::CallerName
+            | Name::CallerNumber
+            | Name::Reason
+            | Name::Call
+            // A gateway's own names.
+            | Name::Type
+            | Name::Token
+            | Name::TokenType
+            | Name::Platform
+            | Name::Provider
+            | Name::Payload
+            | Name::Now => "",
+        })
+    }
+
+    fn json(&self, name: Name) -> Value {
+        match name {
+            Name::Time => clock::unix(self.now).into(),
+            Name::Expires => clock::unix(self.now + self.req.ttl).into(),
+            Name::Ttl => self.req.ttl.as_secs().into(),
             other => Value::String(self.text(other).into_owned()),
         }
     }

@@ -134,7 +134,7 @@ impl Composer {
                 data,
                 notification,
                 system: None,
-                keep: None,
+                keep: req.kept_for(),
                 may_wait: false,
             };
             let size = push.size();
@@ -154,7 +154,7 @@ impl Composer {
                 token: token.clone(),
                 data: self.0.keys(facts, &Provider::Hms),
                 is_urgent: call.kind != PushKind::MissedCall,
-                keep: None,
+                keep: req.kept_for(),
             };
             let size = push.size();
             (push, size)
@@ -172,7 +172,7 @@ impl Composer {
         })?;
         Ok(WebPushMessage {
             payload,
-            ..WebPushMessage::about(&req.to, call)?
+            ..WebPushMessage::about(req, call)?
         })
     }
 }

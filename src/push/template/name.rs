@@ -50,6 +50,8 @@ pub enum Name {
 pub enum Vocabulary {
     /// A call's payload: names of the call, written with `-`.
     Payload,
+    /// The same for a push without a call: names that it has too.
+    Notification,
     /// A gateway's URL, headers and body: every name, mod_apn's and its fork's too; `-` and `_` are the same.
     Gateway,
 }
@@ -88,16 +90,19 @@ const NAMES: [(&str, Name, bool); 27] = [
 impl Vocabulary {
     /// The part of the table that it has.
     fn known(self) -> impl Iterator<Item = (&'static str, Name)> {
-        let known = NAMES
-            .iter()
-            .filter(move |(_, _, in_payloads)| *in_payloads || self == Self::Gateway);
+        let without_call = |name| matches!(name, Name::Kind | Name::AppId | Name::Callee | Name::User | Name::Realm);
+        let known = NAMES.iter().filter(move |(_, name, in_payloads)| match self {
+            Self::Gateway => true,
+            Self::Payload => *in_payloads,
+            Self::Notification => *in_payloads && without_call(*name),
+        });
         known.map(|(word, name, _)| (*word, *name))
     }
 
     /// Its names, as the documents write them.
     pub fn names(self) -> impl Iterator<Item = String> {
         self.known().map(move |(word, _)| match self {
-            Self::Payload => word.replace('_', "-"),
+            Self::Payload | Self::Notification => word.replace('_', "-"),
             Self::Gateway => word.to_owned(),
         })
     }
@@ -105,8 +110,8 @@ impl Vocabulary {
     /// The name's meaning.
     pub(crate) fn find(self, written: &str) -> Option<Name> {
         let plain = match self {
-            Self::Payload if written.contains('_') => return None,
-            Self::Payload | Self::Gateway => written.replace('-', "_"),
+            Self::Payload | Self::Notification if written.contains('_') => return None,
+            _ => written.replace('-', "_"),
         };
         self.known().find(|(word, _)| *word == plain).map(|(_, name)| name)
     }

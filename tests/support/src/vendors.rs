@@ -273,7 +273,9 @@ fn is_now(milliseconds: &str, tokens: &AccessTokens) -> bool {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |all, byte| all + &format!("{byte:02x}"))
 }
 
 /// The fields of a form.

@@ -45,7 +45,7 @@ pub(super) fn judge(request: &HttpRequest, rules: &Rules) -> Verdict {
     let notification = &android["notification"];
     let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
     let is_shown = is_text(&notification["title"]) && is_text(&notification["body"]);
-    if !notification.is_null() && !(is_shown && notification["clickAction"]["type"] == 3) {
+    if !(notification.is_null() || is_shown && notification["clickAction"]["type"] == 3) {
         return refused("message structure", 80_100_003);
     }
     let ttl = android["ttl"].as_str().and_then(|ttl| ttl.strip_suffix('s'));

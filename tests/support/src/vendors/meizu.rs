@@ -29,7 +29,9 @@ pub(super) fn judge(request: &HttpRequest) -> Verdict {
     }
     let mut names: Vec<_> = form.keys().filter(|name| *name != "sign").collect();
     names.sort();
-    let signed: String = names.iter().map(|name| format!("{name}={}", get(name))).collect();
+    let signed = names
+        .iter()
+        .fold(String::new(), |all, name| all + name + "=" + get(name));
     if get("sign") != hex(&Md5::digest(format!("{signed}{SECRET}"))) {
         return refused("signature", 1006);
     }

@@ -17,7 +17,7 @@ pub(super) fn grant(request: &HttpRequest, tokens: &mut AccessTokens) -> Reply {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let time = body["timestamp"].to_string();
     let sign = hex(&Md5::digest(format!("{APP_ID}{APP_KEY}{time}{SECRET}")));
-    let is_app = body["appId"].to_string() == APP_ID && body["appKey"] == APP_KEY;
+    let is_app = body["appId"].as_u64() == APP_ID.parse().ok() && body["appKey"] == APP_KEY;
     let is_json = request.header("content-type").starts_with("application/json");
     if !is_json || !is_app || !is_now(&time, tokens) || body["sign"] != sign {
         return Reply::json(200, &json!({ "result": 10000, "desc": "not authenticated" }));
