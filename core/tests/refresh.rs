@@ -8,7 +8,7 @@ use common::{Bench, apns, reg, unreg};
 use fswake_core::engine::policy::{AppPolicy, Policy, Refresh};
 use fswake_core::engine::{Command, Count, Event, Source, UnregisterWhy};
 use fswake_core::types::push::{About, KeptBy, NotificationPurpose, PushError, PushRequest};
-use fswake_core::types::{Provider, PushParams, PushToken, TokenType, Tokens};
+use fswake_core::types::{Provider, PushParams, PushToken, TokenType, Tokens, with_keys};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -91,6 +91,28 @@ fn phone_is_pushed_quietly_shortly_before_its_registration_ends_and_counted_when
     b.pass(Duration::from_secs(3600 - 240 - 1));
     b.expect_nothing_more();
     pushed_within(&mut b, "a", 2 * MINUTE + Duration::from_secs(1));
+}
+
+#[test]
+fn web_push_subscription_is_pushed_only_with_keys_because_without_it_would_look_like_a_call() {
+    let with = |token: &str| PushParams {
+        provider: Provider::WebPush,
+        tokens: Tokens::Call(PushToken::new(token)),
+        ..apns(token)
+    };
+    let endpoint = "https://push.example/1";
+    let keys = with_keys(endpoint, &format!("B{}", "A".repeat(86)), &"A".repeat(22));
+    for (token, is_pushed) in [(endpoint, false), (keys.as_str(), true)] {
+        let mut b = bench();
+        b.register(reg("1001", token, "1001@a:1", Some(with(token))));
+        b.out.clear();
+        b.pass(55 * MINUTE);
+        for _ in 0..29 {
+            b.pass(Duration::from_secs(10));
+        }
+        let pushes = std::mem::take(&mut b.out).len();
+        assert_eq!(pushes, usize::from(is_pushed), "{token}");
+    }
 }
 
 #[test]

@@ -209,7 +209,7 @@ impl Section<'_> {
             return self.wrong(
                 key,
                 true,
-                "false, or ${kind} or ${payload} in url or body of the profile voip",
+                "false, or ${kind} or ${payload} in url, headers or body of the profile voip",
             );
         }
         let is_gateway = matches!(credentials, Credentials::Http(_));

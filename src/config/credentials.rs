@@ -2,7 +2,7 @@
 
 use super::app::Section;
 use super::raw;
-use super::values::CheckResult;
+use super::values::{CheckResult, is_https};
 use crate::files;
 use crate::push::app::{Credentials, NextKey};
 use crate::push::is_pkcs12;
@@ -94,7 +94,7 @@ impl Section<'_> {
         };
         let token_url = raw.token_url.take();
         if let Some(url) = &token_url
-            && reqwest::Url::parse(url).ok().is_none_or(|url| url.scheme() != "https")
+            && !is_https(url)
         {
             return self.wrong_url(
                 "token-url",

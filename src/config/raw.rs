@@ -186,6 +186,9 @@ pub(super) struct ProfileSection {
     pub method: Option<String>,
     pub auth_type: Option<String>,
     pub auth_file: Option<String>,
+    pub client_id: Option<String>,
+    pub token_url: Option<String>,
+    pub headers: BTreeMap<String, String>,
     pub content_type: Option<String>,
     pub body: Option<String>,
     pub body_file: Option<String>,
@@ -201,6 +204,7 @@ pub(super) struct RefusedWhenTable {
     pub pointer: Option<String>,
     pub is: Option<Values>,
     pub not: Option<Values>,
+    pub exists: Option<bool>,
     pub means: Option<String>,
 }
 
@@ -223,6 +227,10 @@ impl<'de> Deserialize<'de> for Values {
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Values, E> {
+                Ok(Values(vec![number.to_string()]))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Values, E> {
                 Ok(Values(vec![number.to_string()]))
             }
 

@@ -205,6 +205,9 @@ fn credentials(app: &App, fault: Fault) -> &'static str {
              app (AppGallery Connect)"
         }
         Credentials::WebPush(_) => "look at vapid-key-file: it must hold a P-256 key that can sign",
+        Credentials::Http(profiles) if profiles.all().any(|(_, profile)| profile.auth.is_oauth()) => {
+            "the gateway or its token server rejects this client: client-id, auth-file and token-url must belong together"
+        }
         Credentials::Http(_) | Credentials::Log => {
             "the gateway rejects these credentials: compare auth-type and auth-file with what it wants"
         }
@@ -231,6 +234,8 @@ mod tests {
         let proxied = format!("{key}\nproxy = 'http://proxy.example:3128'");
         let certificate = "provider = 'apns'\ncert-file = 'k'";
         let gateway = "provider = 'http'\nvoip = { url = 'https://127.0.0.1:9/' }";
+        let client = "provider = 'http'\nvoip = { url = 'https://127.0.0.1:9/', auth-type = 'oauth', auth-file = 'k', \
+                      client-id = 'c', token-url = 'https://127.0.0.1:9/' }";
         let kept = |kept_by, reason: &str| {
             let reason = reason.into();
             PushError::Exhausted { kept_by, reason }
@@ -281,6 +286,13 @@ mod tests {
                 credentials,
                 "service account",
                 "team",
+            ),
+            (
+                client,
+                &refused("access token: 401 unauthorized_client"),
+                credentials,
+                "client-id, auth-file and token-url",
+                "auth-type",
             ),
             (
                 certificate,

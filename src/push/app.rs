@@ -6,7 +6,7 @@ use std::time::Duration;
 pub use crate::push::apns::rules::{ApnsPriority, ApnsRules, CollapseId, LONGEST_COLLAPSE_ID};
 use crate::push::endpoint::EndpointRules;
 use crate::push::refused_when::RefusedWhen;
-use crate::push::template::{BodyTemplate, UrlTemplate};
+use crate::push::template::{BodyTemplate, HeaderTemplate, UrlTemplate};
 use crate::types::{Provider, app_id};
 
 /// How an app proves to its provider that it may push. Files are read by the provider's own module.
@@ -90,6 +90,8 @@ pub struct HttpProfiles {
 pub struct HttpProfile {
     /// The gateway's URL.
     pub url: UrlTemplate,
+    /// Headers of the operator's own.
+    pub headers: Vec<HeaderTemplate>,
     /// The body of the POST request; `None` sends GET.
     pub body: Option<BodyTemplate>,
     /// Its `Content-Type`; a header value.
@@ -120,6 +122,17 @@ pub enum HttpAuth {
     Digest(PathBuf),
     /// A header of the operator's own; the line is `Name: value`.
     Header(PathBuf),
+    /// A field of a form; the line is `name=value`.
+    Field(PathBuf),
+    /// `Authorization: Bearer` with an access token of OAuth 2.0 (RFC 6749 section 4.4).
+    OAuth {
+        /// The client's id.
+        client_id: String,
+        /// The client's secret is the line.
+        secret_file: PathBuf,
+        /// Where access tokens are asked for: an https URL.
+        token_url: String,
+    },
 }
 
 impl HttpAuth {
@@ -131,14 +144,26 @@ impl HttpAuth {
             Self::Basic(_) => "basic",
             Self::Digest(_) => "digest",
             Self::Header(_) => "header",
+            Self::Field(_) => "field",
+            Self::OAuth { .. } => "oauth",
         }
+    }
+
+    /// Whether it needs an access token.
+    pub fn is_oauth(&self) -> bool {
+        matches!(self, Self::OAuth { .. })
     }
 
     /// The file that holds the secret.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::None => None,
-            Self::Bearer(file) | Self::Basic(file) | Self::Digest(file) | Self::Header(file) => Some(file),
+            Self::Bearer(file)
+            | Self::Basic(file)
+            | Self::Digest(file)
+            | Self::Header(file)
+            | Self::Field(file)
+            | Self::OAuth { secret_file: file, .. } => Some(file),
         }
     }
 }

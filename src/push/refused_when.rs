@@ -28,6 +28,8 @@ pub enum Found {
     One(Vec<String>),
     /// Any other value, or a missing one.
     NoneOf(Vec<String>),
+    /// Anything at all but `null`.
+    Anything,
 }
 
 word_enum! {
@@ -63,11 +65,17 @@ impl std::str::FromStr for Pointer {
 impl RefusedWhen {
     /// Why a reply is a refusal by this rule, if it is one. The reason is safe to log.
     pub(crate) fn refusal(&self, reply: &Value) -> Option<String> {
-        let value = reply.pointer(&self.pointer.0).and_then(text);
+        let found = reply.pointer(&self.pointer.0);
+        let value = found.and_then(text);
         let among = |list: &[String]| value.as_ref().is_some_and(|value| list.contains(value));
         let is_refusal = match &self.found {
             Found::One(list) => among(list),
             Found::NoneOf(list) => !among(list),
+            // What is there may be the phone's token.
+            Found::Anything if found.is_some_and(|value| !value.is_null()) => {
+                return Some(format!("{} is there", Printable(&self.pointer.0)));
+            }
+            Found::Anything => false,
         };
         let value = || {
             value
@@ -130,6 +138,24 @@ mod tests {
         }
         // No JSON at all.
         assert!(rule("/code", none_of(&["0"])).refusal(&Value::Null).is_some());
+        assert!(rule("", Found::Anything).refusal(&Value::Null).is_none());
+    }
+
+    #[test]
+    fn anything_at_a_place_is_a_refusal_that_does_not_repeat_it() {
+        let reply = json!({"value": {"110002": ["s3cret-token"]}, "expired": [], "null": null, "no": false});
+        for (pointer, reason) in [
+            ("/value/110002", Some("/value/110002 is there")),
+            ("/value/110002/0", Some("/value/110002/0 is there")),
+            ("/expired", Some("/expired is there")),
+            ("/expired/0", None),
+            ("/value/110003", None),
+            ("/null", None),
+            ("/no", Some("/no is there")),
+        ] {
+            let refusal = rule(pointer, Found::Anything).refusal(&reply);
+            assert_eq!(refusal.as_deref(), reason, "{pointer}");
+        }
     }
 
     #[test]

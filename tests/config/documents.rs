@@ -36,7 +36,7 @@ fn examples_in_the_example_are_valid() {
         "huawei-secret",
         "vapid.pem",
         "push-server-token",
-        "push-server-user",
+        "push-server-secret",
         "AuthKey_XYZ987UVWT.p8",
         "voip-password",
         "voip.p12",

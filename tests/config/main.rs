@@ -3,6 +3,7 @@
 mod apns;
 mod documents;
 mod gateway;
+mod gateway_replies;
 mod mistakes;
 mod shared;
 

@@ -121,6 +121,7 @@ pub fn styles(template: &str) -> [PayloadStyle; 4] {
 pub fn http_profile(gateway: &Gateway, path: &str) -> HttpProfile {
     HttpProfile {
         url: UrlTemplate::parse(&format!("{}{path}", gateway.url())).unwrap(),
+        headers: Vec::new(),
         body: Some(BodyTemplate::parse(JSON, None).unwrap()),
         content_type: JSON.into(),
         auth: HttpAuth::None,

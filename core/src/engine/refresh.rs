@@ -1,7 +1,8 @@
 //! Refresh pushes: quiet pushes that make a phone register again before its registration ends.
 //!
 //! Only for apps with [`AppPolicy::refresh`](super::policy::AppPolicy::refresh), and only to a token that need not show a
-//! call (APNs: the remote token). A push is due between one and two times `before` ahead of the registration's end; where
+//! call (APNs: the remote token), and never to a web push subscription without keys: it gets pushes without a payload, so
+//! its app would take a refresh for a call. A push is due between one and two times `before` ahead of the registration's end; where
 //! in that time follows from the device, so that phones that registered together are not pushed together. A REGISTER
 //! moves it.
 //!
@@ -26,7 +27,7 @@ use super::policy::Policy;
 use super::step::Step;
 use super::world::{PendingPush, Purpose, World};
 use crate::types::push::{About, NotificationPurpose, NotificationPush, Payload, PushError, PushRequest};
-use crate::types::{DeviceKey, Moment, TokenType};
+use crate::types::{DeviceKey, Moment, Provider, Subscription, TokenType};
 
 /// A registration that lasts less than this many times `before` is not refreshed: such a phone registers often by
 /// itself.
@@ -77,7 +78,8 @@ impl Refreshes {
         is_heard: bool,
         world: &mut World,
     ) {
-        let Some(refresh) = world.policy.app(device).and_then(|app| app.refresh) else {
+        let refresh = world.policy.app(device).and_then(|app| app.refresh);
+        let Some(refresh) = refresh.filter(|_| gets_payloads(device)) else {
             if !self.devices.is_empty() {
                 self.devices.remove(device);
             }
@@ -248,6 +250,11 @@ fn note_refusal(push: &PendingPush, error: &PushError, world: &mut World) {
         aor: push.device.aor.clone(),
         step,
     }));
+}
+
+/// Whether a push to this device can say what it is for.
+fn gets_payloads(device: &DeviceKey) -> bool {
+    device.provider != Provider::WebPush || Subscription::of(device.token.expose()).keys.is_some()
 }
 
 /// Where in the time of refresh pushes this device's is: from 0 to 1.

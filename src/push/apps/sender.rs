@@ -12,8 +12,9 @@ use crate::push::apps::status::{Problem, ProblemKind};
 use crate::push::clock::Clock;
 use crate::push::fcm::{Fcm, FcmAccount};
 use crate::push::gateway::Gateway;
-use crate::push::hms::{Hms, HmsAccount};
+use crate::push::hms::Hms;
 use crate::push::log;
+use crate::push::oauth::client::ClientTokens;
 use crate::push::setup::SetupError;
 use crate::push::transport::probe::Proof;
 use crate::push::webpush::WebPush;
@@ -39,7 +40,10 @@ impl Sender {
                 checked.map_err(|error| SetupError::template(app, &error))?;
                 Ok(Self::Log)
             }
-            (Credentials::Http(_), _) => Ok(Self::Gateway(Box::new(Gateway::new(app, clock.clone())?))),
+            (Credentials::Http(_), _) => {
+                let clients: Vec<ClientTokens> = known.flat_map(Self::clients).collect();
+                Ok(Self::Gateway(Box::new(Gateway::new(app, clients, clock.clone())?)))
+            }
             (_, Provider::Apns | Provider::ApnsSandbox) => {
                 let keys: Vec<Arc<ProviderToken>> = known.flat_map(Self::provider_tokens).collect();
                 Ok(Self::Apns(Box::new(Apns::new(app, &keys, clock.clone())?)))
@@ -50,8 +54,8 @@ impl Sender {
             }
             (_, Provider::WebPush) => Ok(Self::WebPush(Box::new(WebPush::new(app, clock.clone())?))),
             (_, Provider::Hms) => {
-                let accounts: Vec<HmsAccount> = known.filter_map(Self::hms_account).collect();
-                Ok(Self::Hms(Box::new(Hms::new(app, &accounts, clock.clone())?)))
+                let clients: Vec<ClientTokens> = known.flat_map(Self::clients).collect();
+                Ok(Self::Hms(Box::new(Hms::new(app, &clients, clock.clone())?)))
             }
             (_, other @ Provider::Other(_)) => {
                 let problem = format!(
@@ -102,10 +106,12 @@ impl Sender {
         }
     }
 
-    fn hms_account(&self) -> Option<HmsAccount> {
+    /// The OAuth clients for which it asks for tokens.
+    fn clients(&self) -> Vec<ClientTokens> {
         match self {
-            Self::Hms(hms) => Some(hms.connection.account.clone()),
-            _ => None,
+            Self::Hms(hms) => vec![hms.connection.account.clone()],
+            Self::Gateway(gateway) => gateway.clients().cloned().collect(),
+            _ => Vec::new(),
         }
     }
 

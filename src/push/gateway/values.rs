@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
+use crate::clock::unix;
 use crate::push::payload::facts::{Facts, NotificationFacts};
 use crate::push::payload::preset::Preset;
 use crate::push::template::{Name, Values};
@@ -117,6 +118,7 @@ impl Values for GatewayValues<'_> {
             (Name::Platform, _) => self.platform,
             (Name::Provider, _) => req.to.provider.name(),
             (Name::Payload, _) => return Cow::Owned(Value::Object(self.payload()).to_string()),
+            (Name::Now, _) => return Cow::Owned(unix(self.now).to_string()),
             (name, Some(facts)) => return facts.text(name),
             (name, None) => return Cow::Owned(self.notification().text(name).into_owned()),
         })
@@ -126,6 +128,7 @@ impl Values for GatewayValues<'_> {
         match (name, self.call()) {
             (Name::Payload, _) => Value::Object(self.payload()),
             (Name::Time | Name::Expires | Name::Ttl, Some(facts)) => facts.json(name),
+            (Name::Now, _) => unix(self.now).into(),
             (Name::Time | Name::Expires | Name::Ttl, None) => self.notification().json(name),
             (other, _) => Value::String(self.text(other).into_owned()),
         }

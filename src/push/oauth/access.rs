@@ -61,6 +61,7 @@ struct TokenState {
 #[derive(Clone)]
 pub(crate) struct AccessToken {
     pub header: HeaderValue,
+    /// Distinguishes one token from the next.
     serial: u64,
     /// Lifetime, counted from the moment before we asked.
     asked: Now,
@@ -99,11 +100,6 @@ impl NoToken {
 }
 
 impl AccessToken {
-    /// Distinguishes one token from the next, for [`AccessTokens::renewed`].
-    pub(crate) fn serial(&self) -> u64 {
-        self.serial
-    }
-
     fn left(&self, now: Now) -> Duration {
         let age = now.monotonic.saturating_duration_since(self.asked.monotonic);
         let wall = now.wall.duration_since(self.asked.wall).unwrap_or_default();
@@ -158,8 +154,21 @@ impl<A: Account> AccessTokens<A> {
         }
     }
 
+    /// The provider refused this token: the push is tried again with the next one.
+    pub(crate) async fn try_with_another(&self, refused: &AccessToken, reason: String) -> Try {
+        self.refused(refused);
+        match self.renewed(refused.serial).await {
+            Ok(_) => Try::Again {
+                reason,
+                on_new_connection: false,
+            },
+            // The next try asks again.
+            Err(failure) => failure.into(),
+        }
+    }
+
     /// A token newer than `refused`, which the provider did not take (or which is about to end).
-    pub(crate) async fn renewed(&self, refused: u64) -> Result<AccessToken, NoToken> {
+    async fn renewed(&self, refused: u64) -> Result<AccessToken, NoToken> {
         let _asking = self.asking.lock().await;
         let asked = self.clock.now();
         {

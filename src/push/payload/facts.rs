@@ -99,7 +99,13 @@ impl Values for Facts<'_> {
             Name::Expires => return Cow::Owned(self.expires.to_string()),
             Name::Ttl => return Cow::Owned(self.ttl.to_string()),
             // A gateway's own names, which no payload may use.
-            Name::Type | Name::Token | Name::TokenType | Name::Platform | Name::Provider | Name::Payload => "",
+            Name::Type
+            | Name::Token
+            | Name::TokenType
+            | Name::Platform
+            | Name::Provider
+            | Name::Payload
+            | Name::Now => "",
         })
     }
 
@@ -142,7 +148,8 @@ impl Values for NotificationFacts<'_> {
             | Name::TokenType
             | Name::Platform
             | Name::Provider
-            | Name::Payload => "",
+            | Name::Payload
+            | Name::Now => "",
         })
     }
 

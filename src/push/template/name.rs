@@ -41,6 +41,8 @@ pub enum Name {
     Expires,
     /// Seconds that are left of it.
     Ttl,
+    /// When the request is written, Unix seconds.
+    Now,
 }
 
 /// What a template is for, which decides the names that it may use.
@@ -50,12 +52,12 @@ pub enum Vocabulary {
     Payload,
     /// The same for a push without a call: names that it has too.
     Notification,
-    /// A gateway's URL and body: every name, mod_apn's and its fork's too; `-` and `_` are the same.
+    /// A gateway's URL, headers and body: every name, mod_apn's and its fork's too; `-` and `_` are the same.
     Gateway,
 }
 
 /// Every name as gateways write it, and whether a payload may use it too.
-const NAMES: [(&str, Name, bool); 26] = [
+const NAMES: [(&str, Name, bool); 27] = [
     ("type", Name::Type, false),
     ("user", Name::User, false),
     ("realm", Name::Realm, false),
@@ -65,6 +67,7 @@ const NAMES: [(&str, Name, bool); 26] = [
     ("platform", Name::Platform, false),
     ("provider", Name::Provider, false),
     ("payload", Name::Payload, false),
+    ("now", Name::Now, false),
     ("uuid", Name::Call, false),
     ("aleg_uuid", Name::Call, false),
     ("x_call_id", Name::SipCall, false),

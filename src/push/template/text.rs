@@ -113,7 +113,7 @@ pub(crate) enum Encoding {
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Encoding {
-    fn encode(self, value: &str, out: &mut String) {
+    pub(crate) fn encode(self, value: &str, out: &mut String) {
         match self {
             Self::Uri => out.extend(utf8_percent_encode(value, UNRESERVED)),
             Self::Plain => out.push_str(value),

@@ -17,8 +17,10 @@ use crate::types::push::{PushError, PushOutcome, PushRequest};
 
 /// Requests of one app under way at once, as many as APNs allows streams on a connection. Others wait.
 const IN_FLIGHT: usize = 1000;
-/// The same for an operator's gateway, where each may need a connection of its own.
-const IN_FLIGHT_TO_GATEWAY: usize = 100;
+/// The same for a server that may speak HTTP/1.1, where each needs a connection of its own. Over HTTP/2 as many streams are
+/// what servers should allow at least (RFC 9113 section 6.5.2): more could wait for one inside the library, calls behind
+/// messages.
+const IN_FLIGHT_OVER_ANY_HTTP: usize = 100;
 /// Notifications get this many of ten slots, so that calls always find one.
 const FOR_MESSAGES: usize = 7;
 /// A probe may take twice a try's time: it connects first, and then asks.
@@ -37,8 +39,8 @@ pub(crate) struct ProviderConnection {
 impl ProviderConnection {
     pub(crate) fn new(app: &App, tls: Tls) -> Result<Self, SetupError> {
         let client = tls.client().map_err(|error| Tls::unusable(app, error))?;
-        let in_flight = if tls.is_for_gateway() {
-            IN_FLIGHT_TO_GATEWAY
+        let in_flight = if tls.may_be_http1() {
+            IN_FLIGHT_OVER_ANY_HTTP
         } else {
             IN_FLIGHT
         };

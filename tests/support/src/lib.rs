@@ -15,6 +15,7 @@ pub mod hms;
 pub mod http1;
 pub mod http2;
 pub mod kamailio;
+mod oauth;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
