@@ -1,6 +1,6 @@
 //! The profiles `[app.voip]` and `[app.im]` of an `http` app: mod_apn's, with our spelling.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::app::Section;
@@ -110,7 +110,14 @@ impl Section<'_> {
                 self.at.plain(&name, "", problem.to_string())
             })
         };
-        written.into_iter().map(header).collect()
+        let headers: Vec<HeaderTemplate> = written.into_iter().map(header).collect::<CheckResult<_>>()?;
+        let mut names = HashSet::new();
+        // In another case it is the same header.
+        if let Some(twice) = headers.iter().find(|header| !names.insert(header.name())) {
+            let name = self.key(&key("headers"));
+            return Err(self.at.plain(&name, twice.name().as_str(), "each header once"));
+        }
+        Ok(headers)
     }
 
     fn refused_when(&self, profile: &str, written: Vec<raw::RefusedWhenTable>) -> CheckResult<Vec<RefusedWhen>> {
@@ -181,7 +188,7 @@ impl Section<'_> {
                 .into_iter()
                 .find_map(|(name, value)| Some((name, value.as_ref()?)))
             {
-                return self.wrong(&key(name), value, r#"only with auth-type = "oauth""#);
+                return self.wrong_url(&key(name), value, r#"only with auth-type = "oauth""#);
             }
         }
         let (kind, holds): (Option<Kind>, _) = match kind {

@@ -184,9 +184,13 @@ fn credentials(app: &App, fault: Fault) -> &'static str {
             "Apple rejects this certificate: is it revoked, or for the other environment (apns, apns.dev)? A new one \
              comes from developer.apple.com"
         }
-        Credentials::ApnsToken { .. } => {
-            "Apple rejects this key: key-id, team-id and key-file (next-key-id and next-key-file too) must belong together; if \
-             they do, it was revoked: make a new one at developer.apple.com"
+        Credentials::ApnsToken { next: Some(_), .. } => {
+            "Apple rejects both keys: key-id, next-key-id and team-id must belong to key-file and next-key-file; if they do, the \
+             keys were revoked: make a new one at developer.apple.com"
+        }
+        Credentials::ApnsToken { next: None, .. } => {
+            "Apple rejects this key: key-id, team-id and key-file must belong together; if they do, it was revoked: \
+             make a new one at developer.apple.com"
         }
         Credentials::FcmServiceAccount { .. } if fault == Fault::AppleKeyAtGoogle => {
             "Google has no good APNs key for this app: Firebase console, project settings, Cloud Messaging"

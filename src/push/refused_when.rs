@@ -26,7 +26,8 @@ pub struct Pointer(String);
 pub enum Found {
     /// One of these.
     One(Vec<String>),
-    /// Any other value, or a missing one.
+    /// Any other value, or a missing one, in a reply with a status of success: others may come from something on the way,
+    /// and have no such value.
     NoneOf(Vec<String>),
     /// Anything at all but `null`.
     Anything,
@@ -63,14 +64,14 @@ impl std::str::FromStr for Pointer {
 }
 
 impl RefusedWhen {
-    /// Why a reply is a refusal by this rule, if it is one. The reason is safe to log.
-    pub(crate) fn refusal(&self, reply: &Value) -> Option<String> {
+    /// Why a reply is a refusal by this rule, if it is one; `is_success` is its status. The reason is safe to log.
+    pub(crate) fn refusal(&self, reply: &Value, is_success: bool) -> Option<String> {
         let found = reply.pointer(&self.pointer.0);
         let value = found.and_then(text);
         let among = |list: &[String]| value.as_ref().is_some_and(|value| list.contains(value));
         let is_refusal = match &self.found {
             Found::One(list) => among(list),
-            Found::NoneOf(list) => !among(list),
+            Found::NoneOf(list) => is_success && !among(list),
             // What is there may be the phone's token.
             Found::Anything if found.is_some_and(|value| !value.is_null()) => {
                 return Some(format!("{} is there", Printable(&self.pointer.0)));
@@ -134,11 +135,14 @@ mod tests {
             ("/in", none_of(&["x"]), Some("/in is nothing")),
             ("/null", one(&["null"]), None),
         ] {
-            assert_eq!(rule(pointer, found).refusal(&reply).as_deref(), reason, "{pointer}");
+            let refusal = rule(pointer, found).refusal(&reply, true);
+            assert_eq!(refusal.as_deref(), reason, "{pointer}");
         }
         // No JSON at all.
-        assert!(rule("/code", none_of(&["0"])).refusal(&Value::Null).is_some());
-        assert!(rule("", Found::Anything).refusal(&Value::Null).is_none());
+        assert!(rule("/code", none_of(&["0"])).refusal(&Value::Null, true).is_some());
+        let of_something_on_the_way = rule("/code", none_of(&["0"])).refusal(&Value::Null, false);
+        assert_eq!(of_something_on_the_way, None);
+        assert!(rule("", Found::Anything).refusal(&Value::Null, true).is_none());
     }
 
     #[test]
@@ -153,7 +157,7 @@ mod tests {
             ("/null", None),
             ("/no", Some("/no is there")),
         ] {
-            let refusal = rule(pointer, Found::Anything).refusal(&reply);
+            let refusal = rule(pointer, Found::Anything).refusal(&reply, true);
             assert_eq!(refusal.as_deref(), reason, "{pointer}");
         }
     }
@@ -161,7 +165,7 @@ mod tests {
     #[test]
     fn what_may_be_a_token_is_not_repeated_and_pointers_are_checked() {
         let reply = json!({"reason": "no such id abcdefghijklmnopqrstuvwx0123456789\n!"});
-        let refusal = rule("/reason", none_of(&["x"])).refusal(&reply).unwrap();
+        let refusal = rule("/reason", none_of(&["x"])).refusal(&reply, true).unwrap();
         assert_eq!(refusal, "/reason is no such id .. !");
         for wrong in ["code", "/a~2", "/a~", "a/b"] {
             assert!(wrong.parse::<Pointer>().is_err(), "{wrong}");

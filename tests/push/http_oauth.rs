@@ -110,8 +110,8 @@ async fn secret_of_a_field_is_added_to_the_form_encoded_and_once() {
     let form = "application/x-www-form-urlencoded";
     std::fs::write(gateway.file("field"), "auth_token=a b&c=d/+\n").unwrap();
     for (body, expected) in [
-        ("user=${user}", "user=1000&auth%5Ftoken=a%20b%26c%3Dd%2F%2B"),
-        ("", "auth%5Ftoken=a%20b%26c%3Dd%2F%2B"),
+        ("user=${user}", "user=1000&auth_token=a%20b%26c%3Dd%2F%2B"),
+        ("", "auth_token=a%20b%26c%3Dd%2F%2B"),
     ] {
         let spec = HttpProfile {
             body: Some(BodyTemplate::parse(form, Some(body)).unwrap()),

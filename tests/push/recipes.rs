@@ -10,7 +10,7 @@ use fswake::push::refused_when::{Found, Meaning, RefusedWhen};
 use fswake::push::{PushError, PushRequest, Pushers};
 use fswake::types::{Provider, PushParams, PushToken, Tokens};
 use fswake_test_support::gateway::{Gateway, Over, Wants};
-use fswake_test_support::http2::Fault;
+use fswake_test_support::http2::{Fault, Reply};
 use fswake_test_support::skipped;
 use fswake_test_support::vendors::{APP_ID, APP_KEY, GONE, KNOWN, PACKAGE, SECRET, Vendor, VendorService};
 use serde_json::json;
@@ -212,6 +212,34 @@ async fn script_for_tokens_keeps_the_last_one_when_it_gets_none_and_says_why() {
         recipe.token(name, SECRET, &service, path).await.unwrap();
         assert_ne!(std::fs::read_to_string(&file).unwrap(), before);
     }
+}
+
+#[tokio::test]
+async fn error_of_something_on_the_way_is_tried_again_although_it_has_none_of_the_values() {
+    let honor = VendorService::start(Vendor::Honor).await;
+    let pushers = Recipe::of("honor")
+        .at("https://push-api.cloud.honor.com", &honor.url())
+        .at("https://iam.developer.honor.com", &honor.url())
+        .file("honor-secret", SECRET)
+        .pushers(&honor);
+    for status in [429, 500, 502, 503] {
+        honor.faults.next(Fault::Reply(Reply {
+            status,
+            body: b"<html>try later</html>".to_vec(),
+            ..Reply::default()
+        }));
+        assert_eq!(attempts(pushers.push(&to("honor", KNOWN)).await), Ok(2), "{status}");
+    }
+    // A token that was revoked, whatever the code.
+    honor.faults.next(Fault::json(401, &json!({"code": 999})));
+    assert_eq!(attempts(pushers.push(&to("honor", KNOWN)).await), Ok(2));
+    assert_eq!(honor.token_requests(), 2);
+    // A client that may not push does not ask for a token with each push.
+    for _ in 0..5 {
+        honor.faults.next(Fault::json(401, &json!({"code": 999})));
+        assert!(pushers.push(&to("honor", KNOWN)).await.is_err());
+    }
+    assert_eq!(honor.token_requests(), 2);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Url};
 
@@ -13,7 +13,7 @@ use crate::push::gateway::digest::Digest;
 use crate::push::oauth::access::{AccessToken, AccessTokens, NoToken, SharedTokens};
 use crate::push::oauth::client::{ClientCredentials, ClientTokens};
 use crate::push::setup::SetupError;
-use crate::push::template::may_be_set;
+use crate::push::template::{UNRESERVED, may_be_set};
 use crate::push::transport::tls::Tls;
 use crate::types::Secret;
 
@@ -74,7 +74,7 @@ impl Auth {
                 let field = line.expose().split_once('=').filter(|(name, _)| !name.is_empty());
                 let (name, value) =
                     field.ok_or_else(|| SetupError::file(app, file, "must hold one line, name=value"))?;
-                let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+                let encoded = |text| utf8_percent_encode(text, UNRESERVED);
                 Self::Field(Secret::new(format!("{}={}", encoded(name), encoded(value))))
             }
             HttpAuth::OAuth {
@@ -89,6 +89,11 @@ impl Auth {
                 Self::AccessToken(SharedTokens::new(&tls, tokens, clients))
             }
         })
+    }
+
+    /// Whether it sets this header.
+    pub(crate) fn sets(&self, name: &HeaderName) -> bool {
+        matches!(self, Self::Header(own, _) if own == name)
     }
 
     /// Whose access tokens it needs.

@@ -173,9 +173,14 @@ impl ProfileSender {
         };
         let content_type = HeaderValue::from_str(&spec.content_type)
             .map_err(|_| SetupError::app(app, "content-type is not one that a header can carry"))?;
+        let auth = Auth::new(app, &spec.auth, clients, clock)?;
+        if let Some(twice) = spec.headers.iter().find(|header| auth.sets(header.name())) {
+            let problem = format!("headers has {}, which auth-file sets", twice.name());
+            return Err(SetupError::app(app, &problem));
+        }
         Ok(Self {
             content_type,
-            auth: Auth::new(app, &spec.auth, clients, clock)?,
+            auth,
             connection: ProviderConnection::new(app, Tls::for_gateway(app, http)?)?,
             spec,
         })
@@ -211,13 +216,15 @@ impl ProfileSender {
                 on_new_connection: false,
             };
         }
-        let tried = self.judge(status, &headers, body, clock);
-        match (self.auth.client(), token, tried) {
-            (Some(client), Some(token), Try::Refused(error)) if is_about_the_token(status, &error) && may_repeat() => {
-                client.tokens.try_with_another(&token, error.to_string()).await
-            }
-            (.., tried) => tried,
+        let (tried, by_rule) = self.judge(status, &headers, body, clock);
+        let (Some(client), Some(token)) = (self.auth.client(), token) else {
+            return tried;
+        };
+        if !is_about_the_token(status, by_rule, &tried) || !may_repeat() {
+            return tried;
         }
+        let reason = tried.into_error().map_or_else(String::new, |error| error.reason());
+        client.tokens.try_with_another(&token, reason).await
     }
 
     fn request(&self, client: &Client, prepared: &PreparedRequest, token: Option<&AccessToken>) -> RequestBuilder {
@@ -236,41 +243,44 @@ impl ProfileSender {
         self.auth.sign(request, method.as_str(), &prepared.url, token)
     }
 
-    /// What to do about a reply.
+    /// What to do about a reply, and whether a rule of the operator's says so.
     fn judge(
         &self,
         status: StatusCode,
         headers: &HeaderMap,
         body: Result<Vec<u8>, reqwest::Error>,
         clock: &Clock,
-    ) -> Try {
+    ) -> (Try, bool) {
         let rules = &self.spec.refused_when;
         if rules.is_empty() {
-            return classify(status, headers, clock);
+            return (classify(status, headers, clock), false);
         }
         // What a rule looks for may be in the part that is missing.
         let body = match body {
             Ok(body) => reply::read(&body),
-            Err(error) => return self.connection.lost(error),
+            Err(error) => return (self.connection.lost(error), false),
         };
-        let refusal = rules.iter().find_map(|rule| Some((rule.means, rule.refusal(&body)?)));
+        let is_success = status.is_success();
+        let refusal = rules
+            .iter()
+            .find_map(|rule| Some((rule.means, rule.refusal(&body, is_success)?)));
         match refusal {
-            Some((means, reason)) => refused(means, status, reason, headers, clock),
-            None => classify(status, headers, clock),
+            Some((means, reason)) => (refused(means, status, reason, headers, clock), true),
+            None => (classify(status, headers, clock), false),
         }
     }
 }
 
-/// Whether an access token that was refused may be the reason. A 403 is about what the client may do.
-fn is_about_the_token(status: StatusCode, error: &PushError) -> bool {
+/// Whether an access token may be the reason of a refusal: 401, or what a rule says. A 403 is about what the client may do.
+fn is_about_the_token(status: StatusCode, by_rule: bool, tried: &Try) -> bool {
     let is_about_credentials = matches!(
-        error,
-        PushError::Misconfigured {
+        tried,
+        Try::Refused(PushError::Misconfigured {
             fault: Fault::Credentials,
             ..
-        }
+        })
     );
-    is_about_credentials && (status == StatusCode::UNAUTHORIZED || status.is_success())
+    is_about_credentials && (by_rule || status == StatusCode::UNAUTHORIZED)
 }
 
 /// What to do about a refusal that a rule of the operator's has found in a reply.

@@ -19,10 +19,16 @@ use crate::push::transport::retry::{TransientFailure, Try, header_retry_after};
 use crate::push::transport::tls::{Route, Tls};
 use crate::types::push::{Fault, KeptBy, PushError};
 
-/// A token with less than this left is renewed in the background while it is still used.
+/// A token with less than this left, and with less than a fifth of its lifetime, is renewed in the background while it is
+/// still used.
 const RENEW_AHEAD: Duration = Duration::from_secs(300);
-/// A token with less than this left is not used: it could expire on the way.
+/// A token with less than this left, and with less than a tenth of its lifetime, is not used: it could expire on the way.
 const TOO_LATE: Duration = Duration::from_secs(10);
+/// A token that was fetched less than this ago is used, however short its lifetime is: another would be no better.
+const FRESH: Duration = Duration::from_secs(1);
+/// After a provider has refused a token, the next refusal within this asks for no other: a client that may not push would
+/// ask for a token with each push.
+const REFUSALS_APART: Duration = Duration::from_secs(30);
 /// The longest wait for the token server. Shorter than a try, so that waiting pushes report what failed.
 const ASK_LIMIT: Duration = Duration::from_millis(2_500);
 /// After a failure the waiting pushes share its outcome instead of asking again one after another.
@@ -54,6 +60,8 @@ struct TokenState {
     token: Option<AccessToken>,
     failed: Option<(Now, NoToken)>,
     serial: u64,
+    /// When a token was last fetched because the provider had refused one.
+    refused: Option<Now>,
     /// A renewal ahead of time is under way.
     renewing: bool,
 }
@@ -105,6 +113,17 @@ impl AccessToken {
         let wall = now.wall.duration_since(self.asked.wall).unwrap_or_default();
         self.lifetime.saturating_sub(age.max(wall))
     }
+
+    /// Whether it is to be renewed while it is used.
+    fn is_old(&self, now: Now) -> bool {
+        self.left(now) < RENEW_AHEAD.min(self.lifetime / 5)
+    }
+
+    /// Whether it can be used.
+    fn is_good(&self, now: Now) -> bool {
+        let is_fresh = now.monotonic.saturating_duration_since(self.asked.monotonic) < FRESH;
+        is_fresh || self.left(now) > TOO_LATE.min(self.lifetime / 10)
+    }
 }
 
 impl<A: Account> AccessTokens<A> {
@@ -131,7 +150,7 @@ impl<A: Account> AccessTokens<A> {
     pub(crate) async fn current(self: &Arc<Self>) -> Result<AccessToken, NoToken> {
         let now = self.clock.now();
         if let Some(token) = self.kept(now) {
-            if token.left(now) < RENEW_AHEAD && !std::mem::replace(&mut self.state().renewing, true) {
+            if token.is_old(now) && !std::mem::replace(&mut self.state().renewing, true) {
                 let (tokens, serial) = (Arc::clone(self), token.serial);
                 tokio::spawn(async move {
                     if let Err(failure) = tokens.renewed(serial).await {
@@ -143,7 +162,16 @@ impl<A: Account> AccessTokens<A> {
             return Ok(token);
         }
         let serial = self.state().serial;
-        self.renewed(serial).await
+        self.renew(serial).await
+    }
+
+    /// [`AccessTokens::renewed`] in a task of its own: a push that gives up does not end the request that others wait for.
+    async fn renew(self: &Arc<Self>, refused: u64) -> Result<AccessToken, NoToken> {
+        let tokens = Arc::clone(self);
+        let asking = tokio::spawn(async move { tokens.renewed(refused).await });
+        asking
+            .await
+            .unwrap_or_else(|_| Err(NoToken::credentials("access token: the request was given up")))
     }
 
     /// The provider refused this token before it expired: it was revoked, and no further push uses it.
@@ -155,9 +183,12 @@ impl<A: Account> AccessTokens<A> {
     }
 
     /// The provider refused this token: the push is tried again with the next one.
-    pub(crate) async fn try_with_another(&self, refused: &AccessToken, reason: String) -> Try {
+    pub(crate) async fn try_with_another(self: &Arc<Self>, refused: &AccessToken, reason: String) -> Try {
+        if !self.may_replace(refused) {
+            return Try::Refused(PushError::credentials(reason));
+        }
         self.refused(refused);
-        match self.renewed(refused.serial).await {
+        match self.renew(refused.serial).await {
             Ok(_) => Try::Again {
                 reason,
                 on_new_connection: false,
@@ -165,6 +196,22 @@ impl<A: Account> AccessTokens<A> {
             // The next try asks again.
             Err(failure) => failure.into(),
         }
+    }
+
+    /// Whether a refused token may be replaced by another: once, and then not for a while.
+    fn may_replace(&self, refused: &AccessToken) -> bool {
+        let now = self.clock.now();
+        let mut state = self.state();
+        // Another push has replaced it.
+        if state.serial > refused.serial {
+            return true;
+        }
+        let ago = |at: Now| now.monotonic.saturating_duration_since(at.monotonic);
+        if state.refused.is_some_and(|at| ago(at) < REFUSALS_APART) {
+            return false;
+        }
+        state.refused = Some(now);
+        true
     }
 
     /// A token newer than `refused`, which the provider did not take (or which is about to end).
@@ -176,7 +223,7 @@ impl<A: Account> AccessTokens<A> {
             // Another push asked while this one waited.
             if let Some(token) = &state.token
                 && state.serial > refused
-                && token.left(asked) > TOO_LATE
+                && token.is_good(asked)
             {
                 return Ok(token.clone());
             }
@@ -223,7 +270,7 @@ impl<A: Account> AccessTokens<A> {
     }
 
     fn kept(&self, now: Now) -> Option<AccessToken> {
-        self.state().token.clone().filter(|t| t.left(now) > TOO_LATE)
+        self.state().token.clone().filter(|token| token.is_good(now))
     }
 
     async fn ask(&self, now: Now) -> Result<(HeaderValue, Duration), NoToken> {
@@ -291,5 +338,44 @@ impl<A: Account> SharedTokens<A> {
         };
         let is_same = |other: &&Self| own.route == other.route && own.tokens.is_for(&other.tokens);
         others.iter().find(is_same).cloned().unwrap_or(own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_of_any_lifetime_is_used_and_renewed_within_it() {
+        let start = Clock::default().now();
+        let later = |seconds: f64| {
+            let by = Duration::from_secs_f64(seconds);
+            Now {
+                monotonic: start.monotonic + by,
+                wall: start.wall + by,
+            }
+        };
+        for (lifetime, old_at, bad_at) in [
+            (3600, 3300.0, 3590.0),
+            (300, 240.0, 290.0),
+            (60, 48.0, 54.0),
+            (0, 0.0, 1.0),
+        ] {
+            let token = AccessToken {
+                header: HeaderValue::from_static("Bearer x"),
+                serial: 1,
+                asked: start,
+                lifetime: Duration::from_secs(lifetime),
+            };
+            assert!(
+                token.is_good(later(0.0)) && token.is_good(later(bad_at - 0.1)),
+                "{lifetime}"
+            );
+            assert!(!token.is_good(later(bad_at + 0.1)), "{lifetime}");
+            if lifetime > 0 {
+                assert!(!token.is_old(later(old_at - 0.1)), "{lifetime}");
+                assert!(token.is_old(later(old_at + 0.1)), "{lifetime}");
+            }
+        }
     }
 }

@@ -30,7 +30,8 @@ enum FieldValue {
 impl Form {
     /// Parses and checks a template.
     pub(crate) fn parse(written: &str) -> Result<Self, TemplateError> {
-        let (mut fields, mut rest) = (Vec::new(), Some(written));
+        // A file ends with a line's end.
+        let (mut fields, mut rest) = (Vec::new(), Some(written.trim_end()));
         while let Some(from_here) = rest {
             let (field, after) = Field::parse(from_here)?;
             fields.push(field);
@@ -81,8 +82,8 @@ impl Field {
         }
         let (value, rest) = match rest.strip_prefix('=') {
             None => (None, rest),
-            Some(value) if is_object(value) => {
-                let (json, rest) = value.split_at(object_end(value));
+            Some(value) if is_json(value) => {
+                let (json, rest) = value.split_at(json_end(value));
                 if !rest.is_empty() && !rest.starts_with('&') {
                     let problem = "has text after the JSON of a field: & must follow it";
                     return Err(TemplateError::Shape(problem.to_owned()));
@@ -91,6 +92,11 @@ impl Field {
             }
             Some(value) => {
                 let (text, rest) = value.split_at(value.find('&').unwrap_or(value.len()));
+                // Perhaps JSON after something else: a value would not be encoded for it.
+                if text.contains('"') && text.contains("${") {
+                    let problem = "has ${..} and a quotation mark in one value that is no JSON: write it as %22";
+                    return Err(TemplateError::Shape(problem.to_owned()));
+                }
                 (Some(FieldValue::Text(Text::parse(text, Vocabulary::Gateway)?)), rest)
             }
         };
@@ -99,20 +105,24 @@ impl Field {
     }
 }
 
-/// Whether a value begins as a JSON object with a key does.
-fn is_object(value: &str) -> bool {
-    let inside = value.strip_prefix('{');
-    inside.is_some_and(|inside| inside.trim_start().starts_with('"'))
+/// Whether a value begins as a JSON object with a key does, or as a list of strings, objects or lists.
+fn is_json(value: &str) -> bool {
+    let value = value.trim_start();
+    let begins = |inside: &str, with: &[char]| inside.trim_start().starts_with(with);
+    value.strip_prefix('{').is_some_and(|inside| begins(inside, &['"']))
+        || value
+            .strip_prefix('[')
+            .is_some_and(|inside| begins(inside, &['"', '{', '[']))
 }
 
-/// Where the JSON object that a text begins with ends. A `${name}` in it has both its braces.
-fn object_end(text: &str) -> usize {
+/// Where the JSON that a text begins with ends. A `${name}` in it has both its braces.
+fn json_end(text: &str) -> usize {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for (at, c) in text.char_indices() {
         match c {
             '"' if !escaped => in_string = !in_string,
-            '{' if !in_string => depth += 1,
-            '}' if !in_string => {
+            '{' | '[' if !in_string => depth += 1,
+            '}' | ']' if !in_string => {
                 depth = depth.saturating_sub(1);
                 if depth == 0 {
                     return at + c.len_utf8();
@@ -177,11 +187,16 @@ mod tests {
         });
         assert_eq!(decoded(fields[1].strip_prefix("m=").unwrap()), expected);
         assert_eq!(Form::parse(r#"m={"a":"${token}"}"#).unwrap().names(), [Name::Token]);
+        let list = filled("m= [ {\"a\": \"${caller_name}\"}, [1] ]\n");
+        assert_eq!(
+            decoded(list.strip_prefix("m=").unwrap()),
+            json!([{ "a": HOSTILE }, [1]])
+        );
     }
 
     #[test]
-    fn what_is_no_json_object_is_text_as_it_is_written() {
-        assert_eq!(filled("a={x}&b&c=%7B&d=&e=[1]"), "a={x}&b&c=%7B&d=&e=[1]");
+    fn values_that_are_not_json_are_text_as_they_are_written() {
+        assert_eq!(filled("a={x}&b&c=%7B&d=&e=[1]\n"), "a={x}&b&c=%7B&d=&e=[1]");
     }
 
     #[test]
@@ -195,5 +210,6 @@ mod tests {
         );
         assert!(refused(r#"m={"${token}":1}"#).starts_with("must have fixed JSON keys"));
         assert!(refused("${token}=1").starts_with("must have fixed keys"));
+        assert!(refused(r#"m=x{"a":"${caller_name}"}"#).starts_with("has ${..} and a quotation mark"));
     }
 }

@@ -33,6 +33,11 @@ impl HeaderTemplate {
         })
     }
 
+    /// Its name.
+    pub fn name(&self) -> &HeaderName {
+        &self.name
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = Name> {
         self.value.names()
     }
@@ -54,7 +59,7 @@ impl fmt::Debug for HeaderTemplate {
 
 /// Whether an operator may set this header: not those of the connection or the body.
 pub(crate) fn may_be_set(name: &HeaderName) -> bool {
-    const OURS: [&str; 8] = [
+    const OURS: [&str; 12] = [
         "host",
         "content-length",
         "content-type",
@@ -63,6 +68,10 @@ pub(crate) fn may_be_set(name: &HeaderName) -> bool {
         "te",
         "trailer",
         "upgrade",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "expect",
     ];
     !OURS.contains(&name.as_str())
 }

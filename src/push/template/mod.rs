@@ -23,5 +23,5 @@ pub use header::HeaderTemplate;
 pub(crate) use header::may_be_set;
 pub(crate) use json::Json;
 pub use name::{Name, Vocabulary};
-pub(crate) use text::{Encoding, Text, Values};
+pub(crate) use text::{Encoding, Text, UNRESERVED, Values};
 pub use url::UrlTemplate;

@@ -110,7 +110,7 @@ pub(crate) enum Encoding {
 }
 
 /// RFC 3986 section 2.3.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Encoding {
     pub(crate) fn encode(self, value: &str, out: &mut String) {
