@@ -60,8 +60,8 @@ struct TokenState {
     token: Option<AccessToken>,
     failed: Option<(Now, NoToken)>,
     serial: u64,
-    /// When a token was last fetched because the provider had refused one.
-    refused: Option<Now>,
+    /// The last token that was replaced because the provider had refused it, and when.
+    refused: Option<(Now, u64)>,
     /// A renewal ahead of time is under way.
     renewing: bool,
 }
@@ -207,11 +207,15 @@ impl<A: Account> AccessTokens<A> {
             return true;
         }
         let ago = |at: Now| now.monotonic.saturating_duration_since(at.monotonic);
-        if state.refused.is_some_and(|at| ago(at) < REFUSALS_APART) {
-            return false;
+        match state.refused {
+            // Other pushes with the same token were refused at the same time.
+            Some((_, serial)) if serial == refused.serial => true,
+            Some((at, _)) if ago(at) < REFUSALS_APART => false,
+            _ => {
+                state.refused = Some((now, refused.serial));
+                true
+            }
         }
-        state.refused = Some(now);
-        true
     }
 
     /// A token newer than `refused`, which the provider did not take (or which is about to end).
