@@ -54,6 +54,8 @@ pub(crate) struct Server {
     client: Client,
     /// The server and its table: cursors of another one do not apply.
     pub(crate) identity: String,
+    /// When it started.
+    pub(crate) started: String,
 }
 
 /// A part of other daemons' changes.
@@ -74,7 +76,13 @@ impl Server {
         // Another daemon may be upgrading the tables.
         within(TIMEOUT * 6, schema::ensure(&mut client)).await?;
         let identity = within(TIMEOUT, one(&client, IDENTITY)).await?;
-        Ok((Self { client, identity }, notifications))
+        let started = within(TIMEOUT, one(&client, "SELECT pg_postmaster_start_time()::text")).await?;
+        let server = Self {
+            client,
+            identity,
+            started,
+        };
+        Ok((server, notifications))
     }
 
     /// Writes changes, except where the server has later ones.

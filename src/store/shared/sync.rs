@@ -17,7 +17,7 @@ use crate::engine::Event;
 use crate::input::Input;
 use crate::jitter;
 use crate::postgres::Dsn;
-use crate::store::outbox;
+use crate::store::outbox::{self, Cursor};
 
 /// How often other daemons' changes are read, with or without notifications.
 const POLL: Duration = Duration::from_secs(2);
@@ -29,6 +29,10 @@ const BATCH: usize = 1_000;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// How often rows of dropped tokens are deleted.
 const SWEEP: Duration = Duration::from_secs(3600);
+
+/// How many transactions are read again after a start of the server: more than it loses when it is killed (it flushes
+/// within 600 ms).
+const REWIND: i64 = 100_000;
 
 /// Gets the result of the first try.
 type FirstResult = SyncSender<Result<(), SharedError>>;
@@ -43,6 +47,8 @@ pub(super) struct Synchronizer {
     /// Names this process in the rows that it writes.
     daemon: String,
     backoff: Duration,
+    /// When the server that was read last had started.
+    server_started: Option<String>,
 }
 
 /// What to do next.
@@ -72,6 +78,7 @@ impl Synchronizer {
             first: Some(first),
             daemon: uuid::Uuid::new_v4().to_string(),
             backoff: BACKOFF.0,
+            server_started: None,
         }
     }
 
@@ -102,7 +109,11 @@ impl Synchronizer {
             outbox::add_all(&self.local)?;
         }
         self.send(&server).await?;
+        if self.server_started.as_ref() != Some(&server.started) {
+            self.rewind().await?;
+        }
         self.read(&mut server).await?;
+        self.server_started = Some(server.started.clone());
         self.thread.succeeded();
         self.backoff = BACKOFF.0;
         if let Some(first) = self.first.take() {
@@ -192,6 +203,19 @@ impl Synchronizer {
             let sent = u64::try_from(changes.len()).unwrap_or(u64::MAX);
             self.thread.update(|health| health.sent += sent);
         }
+    }
+
+    /// Reads again what was written last. A server that was killed numbers its next transactions as if those had not been
+    /// that it had not flushed yet, notifications for one: a change may have a number that this daemon has passed.
+    async fn rewind(&self) -> Result<(), SharedError> {
+        let cursor = outbox::cursor(&self.local)?;
+        let earlier = Cursor {
+            read_to: cursor.read_to.saturating_sub(REWIND).max(0),
+            ..cursor
+        };
+        let _turn = self.thread.file.turn().await;
+        outbox::set_cursor(&self.local, &earlier)?;
+        Ok(())
     }
 
     /// Reads other daemons' changes into the file, and passes them to the engine. Returns whether one of them had been
