@@ -21,6 +21,8 @@
 //!   (`nothing_is_lost_while_postgresql_is_killed_and_down`);
 //! - a transaction that began earlier commits later: reading continues at the oldest open transaction
 //!   (`transaction_that_began_earlier_and_ends_later_is_not_missed`);
+//! - a killed PostgreSQL uses transaction numbers again: after each of its starts the last ones are read again
+//!   (`registrations_while_postgresql_is_down_reach_all_daemons_later` in `tests/daemon/shared.rs`);
 //! - the file's writer and the synchronizer write the file at once: they take turns (`outbox::FileAccess`,
 //!   `burst_of_100_000_devices_loses_none`).
 

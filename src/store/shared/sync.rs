@@ -17,7 +17,7 @@ use crate::engine::Event;
 use crate::input::Input;
 use crate::jitter;
 use crate::postgres::Dsn;
-use crate::store::outbox::{self, Cursor};
+use crate::store::outbox;
 
 /// How often other daemons' changes are read, with or without notifications.
 const POLL: Duration = Duration::from_secs(2);
@@ -109,11 +109,7 @@ impl Synchronizer {
             outbox::add_all(&self.local)?;
         }
         self.send(&server).await?;
-        if self.server_started.as_ref() != Some(&server.started) {
-            self.rewind().await?;
-        }
         self.read(&mut server).await?;
-        self.server_started = Some(server.started.clone());
         self.thread.succeeded();
         self.backoff = BACKOFF.0;
         if let Some(first) = self.first.take() {
@@ -205,23 +201,16 @@ impl Synchronizer {
         }
     }
 
-    /// Reads again what was written last. A server that was killed numbers its next transactions as if those had not been
-    /// that it had not flushed yet, notifications for one: a change may have a number that this daemon has passed.
-    async fn rewind(&self) -> Result<(), SharedError> {
-        let cursor = outbox::cursor(&self.local)?;
-        let earlier = Cursor {
-            read_to: cursor.read_to.saturating_sub(REWIND).max(0),
-            ..cursor
-        };
-        let _turn = self.thread.file.turn().await;
-        outbox::set_cursor(&self.local, &earlier)?;
-        Ok(())
-    }
-
     /// Reads other daemons' changes into the file, and passes them to the engine. Returns whether one of them had been
     /// there for a while.
     async fn read(&mut self, server: &mut Server) -> Result<bool, SharedError> {
-        let cursor = outbox::cursor(&self.local)?;
+        let mut cursor = outbox::cursor(&self.local)?;
+        // A server that was killed uses transaction numbers again that it had not flushed: a change may have a number that
+        // this daemon has read past.
+        let is_new_start = self.server_started.as_ref() != Some(&server.started);
+        if is_new_start {
+            cursor.read_to = cursor.read_to.saturating_sub(REWIND).max(0);
+        }
         let mut is_late = false;
         let (local, thread, inputs) = (&self.local, &self.thread, &self.inputs);
         let apply = async |page: Page| {
@@ -241,6 +230,9 @@ impl Synchronizer {
             Ok(())
         };
         let next = server.read(&cursor, &self.daemon, apply).await?;
+        if is_new_start {
+            self.server_started = Some(server.started.clone());
+        }
         let _turn = self.thread.file.turn().await;
         outbox::set_cursor(&self.local, &next)?;
         Ok(is_late)
