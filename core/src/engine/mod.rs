@@ -345,12 +345,11 @@ impl Engine {
         let arrival = directory.register(*now, reg, policy, &mut |c| out.push_back(c));
         let Some(arrival) = arrival else { return };
         if let Some(device) = &arrival.device {
-            let key = AorKey::of(&device.aor, policy);
-            if is_heard && let Some(known) = directory.device_mut(&key, device) {
+            if is_heard && let Some(known) = directory.device_mut(&arrival.key, device) {
                 known.came = true;
             }
             self.refreshes
-                .on_registered(key, device, lasts, is_heard, &mut self.world);
+                .on_registered(&arrival.key, device, lasts, is_heard, &mut self.world);
         }
         for &id in &arrival.waiting {
             self.with(id, |call, world| call.on_registered(&arrival, world));

@@ -72,7 +72,7 @@ impl Refreshes {
     /// A device has registered (`is_heard`), or is found registered, for so long.
     pub fn on_registered(
         &mut self,
-        key: AorKey,
+        key: &AorKey,
         device: &Arc<DeviceKey>,
         lasts: Duration,
         is_heard: bool,
@@ -119,7 +119,7 @@ impl Refreshes {
             self.timers.push(Reverse((due, Arc::clone(device))));
         }
         let registered = Registered {
-            key,
+            key: key.clone(),
             ends,
             due,
             timer: armed.unwrap_or(due),

@@ -348,6 +348,8 @@ impl AorEntry {
 /// What a registration changed, for waiting calls.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Arrival {
+    /// Whose registration it is.
+    pub key: AorKey,
     /// Which device, if it has a token.
     pub device: Option<Arc<DeviceKey>>,
     /// The device that this one replaces (a new token of the same app).

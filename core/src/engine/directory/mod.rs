@@ -232,6 +232,7 @@ impl Directory {
             }
         }
         Some(Arrival {
+            key,
             device: owned.device,
             replaced: owned.replaced,
             target,
