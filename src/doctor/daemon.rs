@@ -56,12 +56,12 @@ impl AppProblem {
     pub(super) fn error(&self) -> Option<PushErrorKind> {
         let code = self.code.as_deref();
         code.and_then(|code| PushErrorKind::from_code(code, self.status))
-            .or_else(|| of_an_older_daemon(ProblemKind::named(&self.kind)?))
+            .or_else(|| of_an_older_daemon(ProblemKind::from_word(&self.kind)?))
     }
 
     /// What to do about one that fails no push.
     pub(super) fn advice(&self) -> &'static str {
-        advice_without_error(ProblemKind::named(&self.kind).unwrap_or(ProblemKind::BrokenFile))
+        advice_without_error(ProblemKind::from_word(&self.kind).unwrap_or(ProblemKind::BrokenFile))
     }
 
     /// That error in words.

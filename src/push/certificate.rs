@@ -61,14 +61,8 @@ pub fn certificate_chain(app: &App) -> Option<(&Path, Vec<Certificate>)> {
     else {
         return None;
     };
-    let bytes = files::read(cert_file).ok()?;
-    let pem = if pkcs12::is_pkcs12(&bytes) {
-        let pem = pem_of_pkcs12(app, cert_file, &bytes, password_file.as_deref());
-        pem.ok()?.into_bytes()
-    } else {
-        bytes
-    };
-    Some((cert_file, certificates(&pem)))
+    let (pem, _) = read(app, cert_file, password_file.as_deref()).ok()?;
+    Some((cert_file, certificates(pem.as_bytes())))
 }
 
 /// A client certificate, its chain and its private key as PEM.
@@ -78,24 +72,27 @@ pub(crate) fn pem_with_key(
     key_file: &Path,
     password_file: Option<&Path>,
 ) -> Result<String, SetupError> {
-    let bytes = SetupError::read(app, cert_file, |file| Ok(files::read(file)?))?;
-    if pkcs12::is_pkcs12(&bytes) {
-        return pem_of_pkcs12(app, cert_file, &bytes, password_file);
-    }
-    let mut pem = files::pem_of(&bytes).map_err(|error| SetupError::file(app, cert_file, &error.to_string()))?;
-    if key_file != cert_file {
+    let (mut pem, has_key) = read(app, cert_file, password_file)?;
+    if !has_key && key_file != cert_file {
         pem.push('\n');
         pem.push_str(&SetupError::read(app, key_file, files::pem)?);
     }
     Ok(pem)
 }
 
-fn pem_of_pkcs12(app: &App, file: &Path, bytes: &[u8], password_file: Option<&Path>) -> Result<String, SetupError> {
+/// A certificate's file as PEM, and whether the key is surely in it: PKCS #12 has both.
+fn read(app: &App, file: &Path, password_file: Option<&Path>) -> Result<(String, bool), SetupError> {
+    let bytes = SetupError::read(app, file, |file| Ok(files::read(file)?))?;
+    let unusable = |problem: &dyn std::fmt::Display| SetupError::file(app, file, &problem.to_string());
+    if !pkcs12::is_pkcs12(&bytes) {
+        let pem = files::pem_of(&bytes).map_err(|error| unusable(&error))?;
+        return Ok((pem, false));
+    }
     let password = password_file
         .map(|file| SetupError::secret_line(app, file))
         .transpose()?;
-    let pem = pkcs12::to_pem(bytes, password.as_ref().map_or("", Secret::expose));
-    pem.map_err(|error| SetupError::file(app, file, &error.to_string()))
+    let pem = pkcs12::to_pem(&bytes, password.as_ref().map_or("", Secret::expose));
+    Ok((pem.map_err(|error| unusable(&error))?, true))
 }
 
 /// Why an app's certificate wakes no phone, although its file is good: it has expired, is not valid yet, or is for

@@ -214,14 +214,18 @@ async fn script_for_tokens_keeps_the_last_one_when_it_gets_none_and_says_why() {
     }
 }
 
-#[tokio::test]
-async fn error_of_something_on_the_way_is_tried_again_although_it_has_none_of_the_values() {
-    let honor = VendorService::start(Vendor::Honor).await;
-    let pushers = Recipe::of("honor")
+fn at_honor(honor: &VendorService) -> Pushers {
+    Recipe::of("honor")
         .at("https://push-api.cloud.honor.com", &honor.url())
         .at("https://iam.developer.honor.com", &honor.url())
         .file("honor-secret", SECRET)
-        .pushers(&honor);
+        .pushers(honor)
+}
+
+#[tokio::test]
+async fn error_of_something_on_the_way_is_tried_again_although_it_has_none_of_the_values() {
+    let honor = VendorService::start(Vendor::Honor).await;
+    let pushers = at_honor(&honor);
     for status in [429, 500, 502, 503] {
         honor.faults.next(Fault::Reply(Reply {
             status,
@@ -245,11 +249,7 @@ async fn error_of_something_on_the_way_is_tried_again_although_it_has_none_of_th
 #[tokio::test]
 async fn recipe_for_honor_gets_its_access_tokens_itself() {
     let honor = VendorService::start(Vendor::Honor).await;
-    let pushers = Recipe::of("honor")
-        .at("https://push-api.cloud.honor.com", &honor.url())
-        .at("https://iam.developer.honor.com", &honor.url())
-        .file("honor-secret", SECRET)
-        .pushers(&honor);
+    let pushers = at_honor(&honor);
     for _ in 0..2 {
         assert_eq!(attempts(pushers.push(&to("honor", KNOWN)).await), Ok(1));
         let asked = honor.next().await;

@@ -15,7 +15,7 @@ use crate::push::clock::{Clock, Now};
 use crate::push::oauth::grant::{grant, refusal};
 use crate::push::setup::SetupError;
 use crate::push::transport::reply::read_body;
-use crate::push::transport::retry::{TransientFailure, Try, header_retry_after};
+use crate::push::transport::retry::{TransientFailure, Try};
 use crate::push::transport::tls::{Route, Tls};
 use crate::types::push::{Fault, KeptBy, PushError};
 
@@ -299,15 +299,11 @@ impl<A: Account> AccessTokens<A> {
         let (words, is_about_the_clock) = refusal(&body);
         let reason = format!("access token: {status} {words}");
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            let retry_after = header_retry_after(&headers, now.wall);
-            return Err(NoToken::TransientFailure(TransientFailure {
-                kept_by: KeptBy::Busy {
-                    status: status.as_u16(),
-                },
-                reason,
-                retry_after,
-                has_broken: false,
-            }));
+            let kept_by = KeptBy::Busy {
+                status: status.as_u16(),
+            };
+            let answered = TransientFailure::answered(kept_by, &words, &headers, now.wall);
+            return Err(NoToken::TransientFailure(TransientFailure { reason, ..answered }));
         }
         let fault = if is_about_the_clock {
             Fault::Clock
