@@ -94,7 +94,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     let login = match config.unread("freeswitch.password-file") {
         _ if !config.has_freeswitch => None,
         Some(unread) => Some(Err(Box::new(not_by_this_user("freeswitch", "login", unread)))),
-        None => Some(esl::Session::open(&config.freeswitch).await),
+        None => Some(esl::Session::open(&config.first().endpoint).await),
     };
     match login {
         None => {}

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{
@@ -21,6 +21,7 @@ use tracing::{debug, info, warn};
 use super::answers::Answer;
 use super::encode;
 pub use super::endpoint::{Endpoint, Settings};
+use super::nodes::Nodes;
 use super::notifications;
 use super::registrations::{self, RegistrationEvent};
 use super::resync::Reader;
@@ -31,7 +32,7 @@ use crate::contact::ContactRules;
 use crate::engine::{Cause, Event};
 use crate::input::Input;
 use crate::jitter;
-use crate::types::LegId;
+use crate::types::{LegId, NodeId};
 use crate::words;
 
 /// The events that it subscribes to.
@@ -65,8 +66,10 @@ pub struct Inbound {
     pub inputs: mpsc::Sender<Input>,
     /// How many calls wait for a REGISTER: nudge while there is one.
     pub waiting: watch::Receiver<usize>,
-    /// Whether the connection is up and all registrations were read.
-    pub up: Arc<AtomicBool>,
+    /// All FreeSWITCHes, and which one this connection is for.
+    pub nodes: Nodes,
+    /// Which.
+    pub node: NodeId,
     /// Legs to kill whose call's own connection is gone.
     pub kills: mpsc::Receiver<(LegId, Cause)>,
     /// Questions about one user's registrations.
@@ -117,17 +120,19 @@ impl Inbound {
                 ended = self.session(&settings) => ended,
                 Ok(()) = changes.changed() => EndReason::Changed,
             };
-            let was_up = self.up.swap(false, Ordering::Relaxed);
+            let was_up = self.nodes.get(self.node).set_down();
             if matches!(ended, EndReason::Stopping) {
                 return;
             }
+            let _ = self.tell(Event::NodeLost(self.node)).await;
             if was_up {
                 pause = FIRST_PAUSE;
             }
             let (host, port) = (&settings.endpoint.host, settings.endpoint.port);
+            let name = self.name();
             if matches!(ended, EndReason::Changed) {
                 (pause, complained) = (FIRST_PAUSE, None);
-                info!(%host, port, "closing the connection to FreeSWITCH: its settings have changed");
+                info!(name, %host, port, "closing the connection to FreeSWITCH: its settings have changed");
                 continue;
             }
             let reason = ended.to_string();
@@ -135,10 +140,10 @@ impl Inbound {
             // FreeSWITCH, which is down.
             let is_news = ended.is_refusal() && complained.as_ref() != Some(&reason);
             if was_up || complained.is_none() || is_news {
-                warn!(%host, port, reason, "no connection to FreeSWITCH: no registrations until it is back");
+                warn!(name, %host, port, reason, "no connection to FreeSWITCH: no registrations until it is back");
                 complained = Some(reason);
             } else {
-                debug!(%host, port, reason = %ended, "still no connection to FreeSWITCH");
+                debug!(name, %host, port, reason = %ended, "still no connection to FreeSWITCH");
             }
             let mut waiting = self.waiting.clone();
             let called = async {
@@ -194,10 +199,12 @@ impl Inbound {
             settings: settings.clone(),
             inputs: self.inputs.clone(),
             resyncs: self.resyncs.clone(),
-            up: self.up.clone(),
+            nodes: self.nodes.clone(),
+            node: self.node,
             started,
         };
         let asker = Asker {
+            node: self.node,
             settings: settings.clone(),
             questions: self.questions.clone(),
             inputs: self.inputs.clone(),
@@ -300,8 +307,14 @@ impl Inbound {
         self.tell(event).await
     }
 
+    /// What the log calls this FreeSWITCH, where there are several.
+    fn name(&self) -> Option<String> {
+        let name = &self.nodes.get(self.node).name;
+        (!name.is_empty()).then(|| name.to_string())
+    }
+
     async fn tell(&self, event: Event) -> Result<(), EndReason> {
-        self.send(Input::Event(event)).await
+        self.send(Input::Event(event.at(self.node))).await
     }
 
     async fn send(&self, input: Input) -> Result<(), EndReason> {

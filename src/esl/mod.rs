@@ -18,6 +18,8 @@
 //! | [`users`], [`directory`] | questions to FreeSWITCH's directory: whose number, who rings; a user's variables |
 //! | `query` | a connection of fswake that asks, and gets no events |
 //! | `frame` | the format of messages on the socket, for `link` and `query` |
+//! | [`nodes`] | the FreeSWITCHes, while fswake runs; which of them a held call is of |
+//! | [`leg_token`] | pure: signed headers of legs from one FreeSWITCH to another |
 //! | `endpoint` | where FreeSWITCH's event socket is, how to log in, and how its events are parsed |
 //! | `job` | which leg a `bgapi` job was for |
 
@@ -30,8 +32,10 @@ mod frame;
 pub mod inbound;
 pub mod inherit;
 mod job;
+pub mod leg_token;
 pub mod link;
 pub mod listing;
+pub mod nodes;
 pub mod notifications;
 pub mod options;
 pub mod originate;

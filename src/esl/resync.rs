@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -22,13 +22,14 @@ use tracing::{debug, info, warn};
 use super::encode::{self, Argument, Word};
 use super::inbound::Settings;
 use super::listing::{List, lasts, listed, registration, running};
+use super::nodes::Nodes;
 use super::query::QueryConnection;
 use super::registrations::RegistrationEvent;
 use crate::clock::unix_now;
 use crate::contact::ContactRules;
 use crate::engine::Event;
 use crate::input::Input;
-use crate::types::{Aor, UnixSeconds};
+use crate::types::{Aor, NodeId, UnixSeconds};
 use crate::words;
 
 /// A profile's start is announced a moment before it runs: how often and how long to wait for it.
@@ -49,8 +50,10 @@ pub(super) struct Reader {
     pub(super) inputs: mpsc::Sender<Input>,
     /// How many resyncs there were.
     pub(super) resyncs: Arc<AtomicU64>,
-    /// Whether all profiles that ran at the start were read.
-    pub(super) up: Arc<AtomicBool>,
+    /// All FreeSWITCHes, and which one is read.
+    pub(super) nodes: Nodes,
+    /// Which.
+    pub(super) node: NodeId,
     /// Profiles that start.
     pub(super) started: mpsc::Receiver<String>,
 }
@@ -67,11 +70,14 @@ impl Reader {
     async fn read(&mut self) -> io::Result<std::convert::Infallible> {
         let since = Instant::now();
         let mut line = self.line().await?;
+        self.identify(&mut line).await?;
         let running = profiles(&mut line).await?;
         let (mut read, count) = self.read_all(&mut line, &running).await?;
-        self.up.store(true, Ordering::Relaxed);
+        let node = self.nodes.get(self.node);
+        node.set_up();
         let (host, port) = (&self.settings.endpoint.host, self.settings.endpoint.port);
-        info!(%host, port, registrations = count, "connected to FreeSWITCH");
+        let name = (!node.name.is_empty()).then_some(&*node.name);
+        info!(name, %host, port, registrations = count, "connected to FreeSWITCH");
         if read.is_empty() {
             // Keep what is known: they may be starting.
             warn!("cannot read registrations: `sofia xmlstatus` names no running profile");
@@ -112,6 +118,24 @@ impl Reader {
         }
     }
 
+    /// Learns what its calls' connections are known by.
+    async fn identify(&self, line: &mut QueryConnection) -> io::Result<()> {
+        let core = line.api(encode::ASK_CORE).await?;
+        let (host, port) = (self.settings.endpoint.host.as_str(), self.settings.endpoint.port);
+        let addresses = tokio::net::lookup_host((host, port)).await;
+        let addresses = addresses.map(|all| all.map(|address| address.ip()).collect());
+        let node = self.nodes.get(self.node);
+        node.identify(core.trim(), addresses.unwrap_or_default());
+        let twin = self
+            .nodes
+            .iter()
+            .find(|other| other.id != node.id && other.is_same_as(node));
+        if let Some(twin) = twin {
+            warn!(name = %node.name, other = %twin.name, "two [[freeswitch]] are the same FreeSWITCH: take one out");
+        }
+        Ok(())
+    }
+
     async fn line(&self) -> io::Result<QueryConnection> {
         QueryConnection::open(self.settings.endpoint.clone()).await
     }
@@ -125,7 +149,7 @@ impl Reader {
         profiles: &BTreeSet<String>,
     ) -> io::Result<(BTreeSet<String>, usize)> {
         let number = self.resyncs.fetch_add(1, Ordering::Relaxed) + 1;
-        self.tell(Event::ResyncBegan(number)).await?;
+        self.tell(Event::ResyncBegan(self.node, number)).await?;
         let (mut all, mut read) = (Vec::new(), BTreeSet::new());
         for profile in profiles {
             let mut list = List::default();
@@ -151,12 +175,12 @@ impl Reader {
             self.tell(event).await?;
         }
         let ended = read.iter().map(|profile| profile.as_str().into()).collect();
-        self.tell(Event::ResyncEnded(number, ended)).await?;
+        self.tell(Event::ResyncEnded(self.node, number, ended)).await?;
         Ok((read, count))
     }
 
     async fn tell(&self, event: Event) -> io::Result<()> {
-        self.send(Input::Event(event)).await
+        self.send(Input::Event(event.at(self.node))).await
     }
 
     async fn send(&self, input: Input) -> io::Result<()> {

@@ -16,7 +16,7 @@ use super::encode::{self, Word};
 use super::other_leg;
 use crate::engine::{DIRECTORY, DirectoryQuery, Event};
 use crate::input::Input;
-use crate::types::{Aor, CallId};
+use crate::types::{Aor, CallId, NodeId};
 use crate::words;
 
 /// Questions at once: with a directory that hangs, each costs FreeSWITCH a thread.
@@ -25,6 +25,8 @@ const MOST: usize = 64;
 /// A call's question.
 #[derive(Debug)]
 pub struct UserQuestion {
+    /// The FreeSWITCH that the call is held at.
+    pub node: NodeId,
     /// The call that asks.
     pub call: CallId,
     /// What was dialled.
@@ -35,8 +37,8 @@ pub struct UserQuestion {
 
 /// Asks.
 pub struct Users {
-    /// Who is asked.
-    pub directory: Directory,
+    /// Who is asked, by FreeSWITCH.
+    pub directories: Vec<Directory>,
     /// What to ask.
     pub questions: mpsc::Receiver<UserQuestion>,
     /// To the driver.
@@ -55,10 +57,12 @@ impl Users {
                 question = self.questions.recv() => question,
             };
             let Some(question) = question else { return };
-            let directory = self.directory.clone();
+            let Some(directory) = self.directories.get(question.node.index()).cloned() else {
+                continue;
+            };
             let (inputs, turn) = (self.inputs.clone(), under_way.clone().try_acquire_owned());
             tokio::spawn(async move {
-                let UserQuestion { call, aor, query } = question;
+                let UserQuestion { call, aor, query, .. } = question;
                 let answer = if let Ok(_turn) = turn {
                     find(&directory, &aor, query).await
                 } else {

@@ -1,7 +1,6 @@
 //! Statistics for the status page.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
@@ -13,6 +12,7 @@ use super::cache::Window;
 use super::wakes::read;
 use super::{ProblemDetails, Site};
 use crate::clock::unix_now;
+use crate::esl::nodes::Node;
 
 /// The windows in seconds, each with the time for which an answer is reused. A busy site's day is long to read, so it
 /// is read once for all open pages.
@@ -28,6 +28,9 @@ pub(super) struct SummaryJson {
 /// One FreeSWITCH.
 #[derive(Debug, Serialize)]
 struct NodeJson {
+    /// Its name, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     address: String,
     up: bool,
 }
@@ -38,16 +41,15 @@ pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<SummaryJs
     // client does not start over.
     let reading = tokio::spawn(windows(Arc::clone(&site)));
     let windows = reading.await.unwrap_or_else(|_| Err(ProblemDetails::failed()))?;
-    let node = site.has_freeswitch.then(|| {
-        let endpoint = &site.inbound.borrow().endpoint;
-        NodeJson {
-            address: format!("{}:{}", endpoint.host, endpoint.port),
-            up: site.esl_up.load(Ordering::Relaxed),
-        }
-    });
+    let node = |node: &Node| NodeJson {
+        name: Some(node.name.to_string()).filter(|name| !name.is_empty()),
+        address: node.address(),
+        up: node.is_up(),
+    };
+    let nodes = site.has_freeswitch.then(|| site.nodes.iter().map(node).collect());
     Ok(Json(SummaryJson {
         version: env!("CARGO_PKG_VERSION"),
-        freeswitch: node.into_iter().collect(),
+        freeswitch: nodes.unwrap_or_default(),
         windows,
     }))
 }

@@ -77,10 +77,10 @@ fn built_in() -> Config {
 fn without_a_configuration_it_uses_the_local_freeswitch_and_logs_its_pushes() {
     let config = built_in();
     assert_eq!(
-        (config.freeswitch.host.as_str(), config.freeswitch.port),
+        (config.first().endpoint.host.as_str(), config.first().endpoint.port),
         ("127.0.0.1", 8021)
     );
-    assert_eq!(config.freeswitch.password, Secret::new("ClueCon"));
+    assert_eq!(config.first().endpoint.password, Secret::new("ClueCon"));
     assert_eq!(config.listen.addresses, ["127.0.0.1:8084".parse().unwrap()]);
     assert!(config.listen.allow.iter().any(|n| n.contains("::1".parse().unwrap())));
     assert_eq!(config.store.path, Path::new("/var/lib/fswake/fswake.db"));

@@ -55,7 +55,11 @@ impl Connection {
 
     /// Kills a leg over another connection.
     pub(super) async fn kill_elsewhere(&self, leg: LegId, cause: Cause) {
-        let _ = self.shared.inputs.send(Input::KillElsewhere(leg, cause)).await;
+        let _ = self
+            .shared
+            .inputs
+            .send(Input::KillElsewhere(self.shared.node, leg, cause))
+            .await;
     }
 }
 
@@ -74,8 +78,9 @@ mod tests {
     use crate::esl::directory::Directory;
     use crate::esl::inbound::Endpoint;
     use crate::esl::link::Link;
+    use crate::esl::nodes::Nodes;
     use crate::esl::outbound::Outbound;
-    use crate::types::{CallId, Secret};
+    use crate::types::{CallId, NodeId, Secret};
 
     const OVER: Cause = Cause::Ours("ORIGINATOR_CANCEL");
 
@@ -98,7 +103,8 @@ mod tests {
             password: Secret::new(""),
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let shared = Outbound::new(inputs, |_| true, 1, stop, tasks, directory);
+        let nodes = Nodes::new(Vec::new(), None);
+        let shared = Outbound::new(inputs, |_| true, 1, stop, tasks, &[directory], nodes);
         (Connection::new(shared, Link::new(stream), held), told)
     }
 
@@ -135,7 +141,7 @@ mod tests {
         };
         connection.attend_to_its_end(queue, work).await;
         let lost = format!("{:?}", Input::Event(Event::ConnectionLost(call)));
-        let kill = |n| format!("{:?}", Input::KillElsewhere(leg(n), OVER));
+        let kill = |n| format!("{:?}", Input::KillElsewhere(NodeId::FIRST, leg(n), OVER));
         assert_eq!(all(told).await, [lost, kill(1), kill(2)]);
         assert!(
             orders.send(CallOrder::Alert).is_err(),

@@ -1,0 +1,62 @@
+//! Legs between FreeSWITCHes.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::Word;
+use crate::esl::leg_token::{HEADER, LegClaims};
+use crate::types::Target;
+
+/// For a leg that came from another FreeSWITCH: what the dialplan's bridge dials, and for how long. The phone gets the
+/// Call-ID that its push had, and not the header.
+pub fn pass_on(channel: Uuid, target: &Target, claims: &LegClaims) -> [String; 3] {
+    let call_id = Word::new(&claims.call_id);
+    let call_id = call_id
+        .map(|id| format!("[sip_invite_call_id={id}]"))
+        .unwrap_or_default();
+    [
+        format!("uuid_setvar {channel} fswake_bridge {call_id}{}", target.as_str()),
+        format!("uuid_setvar {channel} call_timeout {}", claims.ring),
+        format!("uuid_setvar {channel} sip_h_{HEADER}"),
+    ]
+}
+
+/// Notes in FreeSWITCH that a leg was taken, and has it forgotten after this long.
+pub fn take_once(leg: Uuid, remembered: Duration) -> [String; 2] {
+    [
+        format!("hash insert_ifempty/fswake/{leg}/taken"),
+        format!("sched_api +{} none hash delete/fswake/{leg}", remembered.as_secs()),
+    ]
+}
+
+/// Whether a channel is answered: `ANSWER` then, an error if it is gone.
+pub fn ask_disposition(channel: Uuid) -> String {
+    format!("uuid_getvar {channel} endpoint_disposition")
+}
+
+/// Where the leg to another FreeSWITCH goes: its address (a SIP URI without a user), for this user.
+pub fn to_node(profile: &str, address: &str, user: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.+".contains(&b);
+    let user = if !user.is_empty() && user.bytes().all(is_plain) {
+        user
+    } else {
+        "fswake"
+    };
+    let (scheme, place) = address.split_once(':').unwrap_or(("sip", address));
+    format!("sofia/{profile}/{scheme}:{user}@{place}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leg_to_another_freeswitch_names_the_user_if_that_is_safe() {
+        let to = |user| to_node("internal", "sip:192.0.2.1:5080;transport=tcp", user);
+        assert_eq!(to("1001"), "sofia/internal/sip:1001@192.0.2.1:5080;transport=tcp");
+        for odd in ["a b", "x@y", "${x}", "", "a;b"] {
+            assert_eq!(to(odd), "sofia/internal/sip:fswake@192.0.2.1:5080;transport=tcp");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Legs from other FreeSWITCHes: the call is held there, and the phone is registered here.
+//!
+//! The dialplan (`fswake_node`) hands over an INVITE that has a signed header ([`leg_token`]). fswake rings nothing
+//! itself: it sets `fswake_bridge` to the one binding that the header names and hands the channel back at once. The
+//! dialplan's own `bridge` rings the phone, so everything between the two is FreeSWITCH's: caller id, codecs, headers,
+//! early media, causes, cancel. Without a valid header `fswake_bridge` stays what the dialplan has set before: a failure.
+//!
+//! "Once" is kept by the FreeSWITCH that the INVITE came to (mod_hash, `insert_ifempty`), because any of several fswakes
+//! may get the channel. Without mod_hash each fswake remembers what it has taken itself.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use freeswitch_esl_tokio::EslResponse;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use super::command::api;
+use super::{Outbound, hand_back};
+use crate::clock::unix_now;
+use crate::esl::encode;
+use crate::esl::leg_token::{HEADER, LegClaims, Refusal};
+use crate::esl::link::Link;
+use crate::input::{Ask, Input, Query};
+use crate::types::Target;
+
+/// A leg is remembered for longer than its header is valid, whatever the clocks say.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// How long a REGISTER's event may come later here than at the fswake that has signed the header.
+const EVENT_IS_LATE: Duration = Duration::from_millis(500);
+const AGAIN: Duration = Duration::from_millis(5);
+/// For how long the call's FreeSWITCH may be unreachable before its legs end here.
+const LOST: Duration = Duration::from_secs(1);
+
+/// The header of a channel that is a leg from another FreeSWITCH.
+pub(super) fn header(data: &EslResponse) -> Option<&str> {
+    data.header(&format!("variable_sip_h_{HEADER}"))
+        .filter(|header| !header.is_empty())
+}
+
+/// Legs that were taken, so that none is taken twice.
+#[derive(Default)]
+pub(super) struct TakenLegs(Mutex<HashMap<Uuid, Instant>>);
+
+impl TakenLegs {
+    /// Notes a leg; `false` if it is known.
+    fn note(&self, leg: Uuid, now: Instant) -> bool {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.retain(|_, at| now.duration_since(*at) < REMEMBERED);
+        taken.insert(leg, now).is_none()
+    }
+}
+
+/// A leg that may ring, and where.
+struct Granted {
+    claims: LegClaims,
+    target: Target,
+}
+
+impl Outbound {
+    /// Lets the dialplan ring the phone that the header names.
+    pub(super) async fn take_leg(self, mut link: Link, data: &EslResponse, header: &str, peer: SocketAddr) {
+        let Some(channel) = data.header("Unique-ID").and_then(|id| id.parse::<Uuid>().ok()) else {
+            return hand_back(link, data).await;
+        };
+        match self.granted(&mut link, header).await {
+            Ok(Some(granted)) => {
+                let LegClaims { leg, from, .. } = &granted.claims;
+                debug!(%leg, from, aor = %granted.claims.aor(), "a leg from another FreeSWITCH rings its phone");
+                let commands = encode::pass_on(channel, &granted.target, &granted.claims);
+                let _ = link.send_all(&commands.map(api)).await;
+                self.clone().end_with_its_call(channel, &granted.claims);
+            }
+            Ok(None) => info!(%peer, "a leg from another FreeSWITCH is for a phone that is no longer registered there"),
+            Err(refusal) => {
+                self.nodes.refused_leg(refusal);
+                if self.warned.is_due(&format!("leg {refusal}"), std::time::Instant::now()) {
+                    let node = self.nodes.get(self.node).label();
+                    warn!(node, reason = %refusal, "refused a leg that says it is from another FreeSWITCH: nothing is rung");
+                }
+            }
+        }
+        hand_back(link, data).await;
+    }
+
+    /// What the header allows. `None`: its phone is not registered there any more.
+    async fn granted(&self, link: &mut Link, header: &str) -> Result<Option<Granted>, Refusal> {
+        let key = self.nodes.key().ok_or(Refusal::NoKey)?;
+        let node = self.nodes.get(self.node);
+        let claims = key.claims(header, &node.name, unix_now())?;
+        if !self.taken_legs.note(claims.leg, Instant::now()) || !is_first(link, claims.leg).await {
+            return Err(Refusal::Replayed);
+        }
+        let target = self.address(&claims).await;
+        Ok(target.map(|target| Granted { claims, target }))
+    }
+
+    /// Where the phone is. The fswake that has signed may have seen the REGISTER a moment earlier.
+    async fn address(&self, claims: &LegClaims) -> Option<Target> {
+        let since = Instant::now();
+        loop {
+            let (answer, address) = oneshot::channel();
+            let ask = Ask::Address(claims.aor(), claims.binding, answer);
+            self.inputs.send(Input::Ask(Query::at_once(ask))).await.ok()?;
+            let target = address.await.ok()?;
+            if target.as_ref().is_some_and(|target| target.node() == self.node) {
+                return target;
+            }
+            if since.elapsed() > EVENT_IS_LATE {
+                return None;
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// Ends the leg if it rings here while the call's FreeSWITCH is gone: nobody would cancel it.
+    fn end_with_its_call(self, channel: Uuid, claims: &LegClaims) {
+        let Some(node) = self.nodes.named(&claims.from) else {
+            return;
+        };
+        let (mut state, id) = (node.watch(), node.id);
+        let ring = Duration::from_secs(claims.ring.into());
+        tokio::spawn(async move {
+            let rings = sleep(ring);
+            tokio::pin!(rings);
+            loop {
+                tokio::select! {
+                    () = &mut rings => return,
+                    () = self.stop.cancelled() => return,
+                    lost = is_lost(&mut state) => if !lost { return },
+                }
+                if self.is_over_or_answered(channel).await {
+                    return;
+                }
+                let node = self.nodes.get(id).label();
+                info!(node, "a leg ends: the FreeSWITCH of its call is gone");
+                let kill = encode::kill(channel, "NORMAL_TEMPORARY_FAILURE");
+                let _ = self.directory.api(&kill).await;
+                return;
+            }
+        });
+    }
+
+    /// Whether nothing rings on behalf of this channel.
+    async fn is_over_or_answered(&self, channel: Uuid) -> bool {
+        let state = self.directory.api(&encode::ask_disposition(channel)).await;
+        state.is_ok_and(|state| state.starts_with("-ERR") || state.trim() == "ANSWER")
+    }
+}
+
+/// Waits until a FreeSWITCH is down for longer than a reconnection takes.
+async fn is_lost(state: &mut tokio::sync::watch::Receiver<bool>) -> bool {
+    loop {
+        if state.wait_for(|up| !up).await.is_err() {
+            return false;
+        }
+        match tokio::time::timeout(LOST, state.wait_for(|up| *up)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => return false,
+            Err(_) => return true,
+        }
+    }
+}
+
+/// Whether no fswake has taken this leg from this FreeSWITCH before.
+async fn is_first(link: &mut Link, leg: Uuid) -> bool {
+    let [insert, forget] = encode::take_once(leg, REMEMBERED).map(api);
+    let Ok(reply) = link.send(insert).await else {
+        return false;
+    };
+    let answer = reply.body().unwrap_or_default();
+    if answer.contains("already exists") {
+        return false;
+    }
+    let _ = link.send(forget).await;
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leg_is_taken_once_and_forgotten_when_its_header_is_long_invalid() {
+        let (taken, leg, now) = (TakenLegs::default(), Uuid::from_u128(1), Instant::now());
+        assert!(taken.note(leg, now));
+        assert!(!taken.note(leg, now + REMEMBERED / 2));
+        assert!(taken.note(Uuid::from_u128(2), now));
+        assert!(taken.note(leg, now + REMEMBERED * 2));
+    }
+}
