@@ -157,7 +157,7 @@ fn files_are_found_by_argument_then_environment_then_default_path() {
     place.write("env.toml", "[freeswitch]\nport = 2");
     place.write("etc.toml", "[freeswitch]\nport = 3");
     place.env.default_file = place.path("etc.toml");
-    let port = |file: Option<&Path>, env: &Environment| Config::load(file, env).unwrap().freeswitch.port;
+    let port = |file: Option<&Path>, env: &Environment| Config::load(file, env).unwrap().first().endpoint.port;
     assert_eq!(port(None, &place.env), 3);
     place.env.config = Some(place.path("env.toml"));
     assert_eq!(port(None, &place.env), 2);
@@ -170,9 +170,9 @@ fn secrets_are_found_in_credentials_then_next_to_the_file() {
     place.write("esl", "beside");
     let credentials = tempfile::tempdir().unwrap();
     place.env.credentials_directory = Some(credentials.path().into());
-    assert_eq!(place.load().freeswitch.password, Secret::new("beside"));
+    assert_eq!(place.load().first().endpoint.password, Secret::new("beside"));
     std::fs::write(credentials.path().join("esl"), "credential\n").unwrap();
-    assert_eq!(place.load().freeswitch.password, Secret::new("credential"));
+    assert_eq!(place.load().first().endpoint.password, Secret::new("credential"));
 }
 
 #[test]
