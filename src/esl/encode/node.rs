@@ -35,28 +35,24 @@ pub fn ask_disposition(channel: Uuid) -> String {
     format!("uuid_getvar {channel} endpoint_disposition")
 }
 
-/// Where the leg to another FreeSWITCH goes: its address (a SIP URI without a user), for this user.
-pub fn to_node(profile: &str, address: &str, user: &str) -> String {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.+".contains(&b);
-    let user = if !user.is_empty() && user.bytes().all(is_plain) {
-        user
-    } else {
-        "fswake"
-    };
+/// Where the leg to another FreeSWITCH goes: its address (a SIP URI without a user). The user is the snippet's, so that no
+/// other extension takes the INVITE where the snippet is missing.
+pub fn to_node(profile: &str, address: &str) -> String {
     let (scheme, place) = address.split_once(':').unwrap_or(("sip", address));
-    format!("sofia/{profile}/{scheme}:{user}@{place}")
+    format!("sofia/{profile}/{scheme}:{LEG_USER}@{place}")
 }
+
+/// The user in the INVITE's request URI (fs-conf/dialplan/public/00_fswake_node.xml).
+pub const LEG_USER: &str = "fswake-leg";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn leg_to_another_freeswitch_names_the_user_if_that_is_safe() {
-        let to = |user| to_node("internal", "sip:192.0.2.1:5080;transport=tcp", user);
-        assert_eq!(to("1001"), "sofia/internal/sip:1001@192.0.2.1:5080;transport=tcp");
-        for odd in ["a b", "x@y", "${x}", "", "a;b"] {
-            assert_eq!(to(odd), "sofia/internal/sip:fswake@192.0.2.1:5080;transport=tcp");
-        }
+    fn leg_to_another_freeswitch_goes_to_its_address() {
+        let to = to_node("internal", "sip:192.0.2.1:5080;transport=tcp");
+        assert_eq!(to, "sofia/internal/sip:fswake-leg@192.0.2.1:5080;transport=tcp");
+        assert_eq!(to_node("x", "sips:[::1]"), "sofia/x/sips:fswake-leg@[::1]");
     }
 }

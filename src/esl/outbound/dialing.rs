@@ -95,7 +95,7 @@ impl Connection {
             .as_deref()
             .or(encode::profile_of(&ring.target))
             .unwrap_or("internal");
-        let target = encode::to_node(profile, &address, &ring.aor.user);
+        let target = encode::to_node(profile, &address);
         (Cow::Owned(target), Some(key.header(&claims)))
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::apns::{Apns, BUNDLE_ID, Push, TEAM_ID};
 use crate::daemon::{self, Daemon};
-use crate::realfs::{ASSERTING, RealFs};
+use crate::realfs::{ASSERTING, Ports, RealFs};
 use crate::sip::{Account, PATIENCE, Phone, Script, What};
 
 /// What a phone does when it gets a push.
@@ -46,6 +46,14 @@ pub struct Settings {
     pub app: &'static str,
     /// Port of the event socket, if it is not FreeSWITCH's.
     pub esl_port: Option<u16>,
+    /// More FreeSWITCHes. Then each has the name `fs1`, `fs2`, ..
+    pub others: Vec<Ports>,
+    /// Lines of each `[[freeswitch]]`, where there are several.
+    pub node: String,
+    /// The key that signs legs between them.
+    pub key: String,
+    /// More sections.
+    pub more: String,
 }
 
 impl Default for Settings {
@@ -62,6 +70,10 @@ impl Default for Settings {
             drain: "30s".to_owned(),
             app: "",
             esl_port: None,
+            others: Vec::new(),
+            node: String::new(),
+            key: "0123456789abcdef0123456789abcdef".to_owned(),
+            more: String::new(),
         }
     }
 }
@@ -99,6 +111,8 @@ pub struct Site {
     dir: TempDir,
     binary: PathBuf,
     logs: bool,
+    /// How many FreeSWITCHes there are.
+    nodes: usize,
 }
 
 impl Site {
@@ -145,6 +159,7 @@ impl Site {
             dir,
             binary: binary.to_owned(),
             logs: settings.log.starts_with("debug"),
+            nodes: 1 + settings.others.len(),
         };
         site.start_daemon().await;
         site
@@ -154,7 +169,32 @@ impl Site {
     pub async fn start_daemon(&mut self) {
         let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
         command.arg("run");
-        self.daemon = Some(Daemon::start(command).await.connected().await);
+        let daemon = Daemon::start(command).await.connected().await;
+        daemon.log.wait_times(self.nodes, &["connected to FreeSWITCH"]).await;
+        self.daemon = Some(daemon);
+    }
+
+    /// Another fswake for the same phones and providers, with a directory and settings of its own. Calls reach it only
+    /// where a dialplan names its address.
+    pub async fn join(&self, settings: &Settings, listen: std::net::SocketAddr) -> (Daemon, TempDir) {
+        let dir = TempDir::new().expect("a directory");
+        let text = configuration(&self.fs, &self.apns, dir.path(), settings);
+        let own = Some(self.fs.ports.fswake)
+            .into_iter()
+            .chain(settings.others.iter().map(|ports| ports.fswake));
+        let text = own.fold(text, |text, address| {
+            text.replacen(&format!("\"{address}\""), &format!("\"{listen}\""), 1)
+        });
+        let file = dir.path().join("fswake.toml");
+        std::fs::write(&file, text).expect("a file");
+        let mut command = daemon::command(&self.binary, &file);
+        command.arg("run");
+        let daemon = Daemon::start(command).await.connected().await;
+        daemon
+            .log
+            .wait_times(1 + settings.others.len(), &["connected to FreeSWITCH"])
+            .await;
+        (daemon, dir)
     }
 
     /// The running fswake.
@@ -367,12 +407,12 @@ fn configuration(fs: &RealFs, apns: &Apns, dir: &Path, settings: &Settings) -> S
     let http = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
     let http = http.expect("a free port");
     let (four, six) = (fs.ports.fswake, fs.ports.fswake_six());
-    let listen: Vec<String> = [Some(four), six].iter().flatten().map(|a| format!("\"{a}\"")).collect();
+    let others = settings.others.iter().map(|ports| ports.fswake);
+    let all = [Some(four), six].into_iter().flatten().chain(others);
+    let listen: Vec<String> = all.map(|a| format!("\"{a}\"")).collect();
     let listen = listen.join(", ");
     format!(
-        r#"[freeswitch]
-host = "127.0.0.1"
-port = {esl}
+        r#"{freeswitch}
 [listen]
 addresses = [{listen}]
 [http]
@@ -385,13 +425,37 @@ path = "{dir}/fswake.db"
 filter = "{log}"
 [run]
 drain-timeout = "{drain}"
+{more}
 [[app]]
 name = "ios"
 {app}"#,
-        esl = settings.esl_port.unwrap_or(fs.ports.esl.port()),
+        more = settings.more,
+        freeswitch = freeswitches(fs, dir, settings),
         dir = dir.display(),
         log = settings.log,
         drain = settings.drain,
         app = apns.app() + settings.app,
     )
+}
+
+/// `[freeswitch]`, or a `[[freeswitch]]` for each of several.
+fn freeswitches(fs: &RealFs, dir: &Path, settings: &Settings) -> String {
+    let esl = settings.esl_port.unwrap_or(fs.ports.esl.port());
+    if settings.others.is_empty() {
+        return format!("[freeswitch]\nhost = \"127.0.0.1\"\nport = {esl}");
+    }
+    let key = dir.join("cluster.key");
+    std::fs::write(&key, &settings.key).expect("a file");
+    let mut text = format!("[cluster]\nkey-file = \"{}\"\n", key.display());
+    for (n, ports) in std::iter::once(&fs.ports).chain(&settings.others).enumerate() {
+        let esl = if n == 0 { esl } else { ports.esl.port() };
+        let _ = write!(
+            text,
+            "[[freeswitch]]\nname = \"fs{}\"\nhost = \"127.0.0.1\"\nport = {esl}\nsip = \"{}\"\n{}\n",
+            n + 1,
+            ports.sip,
+            settings.node,
+        );
+    }
+    text
 }
