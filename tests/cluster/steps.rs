@@ -23,8 +23,12 @@ pub async fn sleeper(site: &Site, fs: &RealFs, user: &str, script: impl Into<Scr
 
 /// Calls a user by the dialplan, at this FreeSWITCH.
 pub async fn call(site: &Site, fs: &Arc<RealFs>, user: &str) -> OutgoingCall {
-    let caller = Phone::new(fs.account(&site.fs.new_user(), DOMAIN), Script::default()).await;
-    caller.call(&format!("7{user}"))
+    caller(site, fs).await.call(&format!("7{user}"))
+}
+
+/// A phone that calls at this FreeSWITCH.
+pub async fn caller(site: &Site, fs: &RealFs) -> Phone {
+    Phone::new(fs.account(&site.fs.new_user(), DOMAIN), Script::default()).await
 }
 
 /// The caller hangs up, and the phone gets its BYE.
