@@ -19,11 +19,11 @@ use crate::control::Control;
 use crate::driver::Driver;
 use crate::engine::{DeviceChange, Engine, Event};
 use crate::esl::answers::Answerer;
-use crate::esl::directory::Directory;
 use crate::esl::inbound::Inbound;
 use crate::esl::leg_token::ClusterKey;
-use crate::esl::nodes::{Node, Nodes};
+use crate::esl::nodes::Nodes;
 use crate::esl::outbound::Outbound;
+use crate::esl::peers::Peers;
 use crate::esl::users::Users;
 use crate::http::{self, Site};
 use crate::input::Input;
@@ -131,19 +131,13 @@ impl Daemon {
         let (inbound_settings, settings): (Vec<_>, Vec<_>) = all_settings.unzip();
         let names = config.freeswitch.iter().map(|node| node.name.as_str().into());
         let key = config.cluster_key.as_ref().map(ClusterKey::new);
-        let nodes = Nodes::new(names.zip(settings).collect(), key);
-        let directory = |node: &Node| {
-            let settings = node.settings.clone();
-            Directory::new(move || settings.borrow().endpoint.clone())
-        };
-        let directories: Vec<_> = nodes.iter().map(directory).collect();
+        let nodes = Nodes::new(names.zip(settings).collect(), key, Peers::new("fswake".into()));
         let outbound = Outbound::new(
             inputs.clone(),
             is_allowed,
             most_calls,
             stop.clone(),
             calls.clone(),
-            &directories,
             nodes.clone(),
         );
         let listening = config.has_freeswitch.then_some(&config.listen.addresses);
@@ -186,6 +180,7 @@ impl Daemon {
             engine.handle(Moment::default(), Event::DeviceChangedElsewhere(change));
         }
         let (kills, kills_rx): (Vec<_>, Vec<_>) = nodes.iter().map(|_| mpsc::channel(1024)).unzip();
+        let (news, news_rx): (Vec<_>, Vec<_>) = nodes.iter().map(|_| mpsc::channel(1024)).unzip();
         let (questions, questions_rx): (Vec<_>, Vec<_>) = nodes.iter().map(|_| mpsc::channel(QUESTIONS)).unzip();
         let driver = Driver {
             engine,
@@ -194,6 +189,8 @@ impl Daemon {
             waiting,
             kills,
             questions,
+            news,
+            nodes: nodes.clone(),
             users,
             tasks: pushes.clone(),
             inputs: inputs.clone(),
@@ -203,14 +200,15 @@ impl Daemon {
         parts.spawn("the driver's loop", driver.run(inputs_rx));
         if config.has_freeswitch {
             let users = Users {
-                directories,
+                nodes: nodes.clone(),
                 questions: users_rx,
                 inputs: inputs.clone(),
                 stop: stop.clone(),
             };
             parts.spawn("what asks the directory", users.run());
             let resyncs = Arc::default();
-            for (node, (kills, questions)) in nodes.iter().zip(kills_rx.into_iter().zip(questions_rx)) {
+            let parts_of_nodes = kills_rx.into_iter().zip(questions_rx).zip(news_rx);
+            for (node, ((kills, questions), news)) in nodes.iter().zip(parts_of_nodes) {
                 let (answers, answers_rx) = mpsc::channel(1024);
                 let answerer = Answerer {
                     settings: node.settings.clone(),
@@ -225,6 +223,7 @@ impl Daemon {
                     nodes: nodes.clone(),
                     node: node.id,
                     kills,
+                    news,
                     questions: Arc::new(Mutex::new(questions)),
                     resyncs: Arc::clone(&resyncs),
                     answers,

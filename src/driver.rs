@@ -18,6 +18,8 @@ use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
 use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Routing, Step, Summary};
+use crate::esl::nodes::Nodes;
+use crate::esl::peers::News;
 use crate::esl::{user_registrations, users};
 use crate::input::{Input, Waker};
 use crate::logging::once::Once;
@@ -41,6 +43,10 @@ pub struct Driver {
     pub kills: Vec<mpsc::Sender<(LegId, Cause)>>,
     /// Questions for the inbound connections, by FreeSWITCH.
     pub questions: Vec<mpsc::Sender<user_registrations::RegistrationsQuery>>,
+    /// What other fswakes have to know, by the FreeSWITCH that they are told through.
+    pub news: Vec<mpsc::Sender<News>>,
+    /// The FreeSWITCHes.
+    pub nodes: Nodes,
     /// Questions for FreeSWITCH's directory.
     pub users: mpsc::Sender<users::UserQuestion>,
     /// Tasks that may outlive the loop a little: pushes.

@@ -19,6 +19,7 @@
 //! | `query` | a connection of fswake that asks, and gets no events |
 //! | `frame` | the format of messages on the socket, for `link` and `query` |
 //! | [`nodes`] | the FreeSWITCHes, while fswake runs; which of them a held call is of |
+//! | [`peers`] | the other fswakes of a cluster: what they have pushed; who does what only one has to do |
 //! | [`leg_token`] | pure: signed headers of legs from one FreeSWITCH to another |
 //! | `endpoint` | where FreeSWITCH's event socket is, how to log in, and how its events are parsed |
 //! | `job` | which leg a `bgapi` job was for |
@@ -41,6 +42,7 @@ pub mod options;
 pub mod originate;
 pub mod other_leg;
 pub mod outbound;
+pub mod peers;
 mod query;
 pub mod registrations;
 pub mod resync;

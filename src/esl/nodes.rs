@@ -4,18 +4,29 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tracing::debug;
 
+use super::directory::Directory;
+use super::encode;
 use super::endpoint::Settings;
 use super::leg_token::{ClusterKey, Refusal};
+use super::peers::Peers;
 use crate::types::NodeId;
+use crate::words;
+
+/// How long a claim is remembered.
+const CLAIMED: Duration = Duration::from_secs(60);
 
 /// All of them. There is at least one.
 #[derive(Clone)]
 pub struct Nodes {
     all: Arc<[Node]>,
     key: Option<Arc<ClusterKey>>,
+    /// The other fswakes.
+    pub peers: Peers,
     refused: Arc<Mutex<BTreeMap<&'static str, u64>>>,
 }
 
@@ -27,6 +38,8 @@ pub struct Node {
     pub name: Arc<str>,
     /// Where it is, and how its events are parsed.
     pub settings: watch::Receiver<Settings>,
+    /// Questions and commands on connections of their own.
+    pub directory: Directory,
     /// Whether it is connected and all its registrations were read.
     is_up: watch::Sender<bool>,
     identity: Mutex<Identity>,
@@ -43,10 +56,14 @@ struct Identity {
 
 impl Nodes {
     /// With these names and settings, in the order of the configuration.
-    pub fn new(all: Vec<(Arc<str>, watch::Receiver<Settings>)>, key: Option<ClusterKey>) -> Self {
-        let node = |(n, (name, settings)): (usize, _)| Node {
+    pub fn new(all: Vec<(Arc<str>, watch::Receiver<Settings>)>, key: Option<ClusterKey>, peers: Peers) -> Self {
+        let node = |(n, (name, settings)): (usize, (Arc<str>, watch::Receiver<Settings>))| Node {
             id: NodeId(u16::try_from(n).unwrap_or(u16::MAX)),
             name,
+            directory: {
+                let settings = settings.clone();
+                Directory::new(move || settings.borrow().endpoint.clone())
+            },
             settings,
             is_up: watch::channel(false).0,
             identity: Mutex::default(),
@@ -54,6 +71,7 @@ impl Nodes {
         Self {
             all: all.into_iter().enumerate().map(node).collect(),
             key: key.map(Arc::new),
+            peers,
             refused: Arc::default(),
         }
     }
@@ -89,9 +107,33 @@ impl Nodes {
         self.all.iter().find(|node| *node.name == *name)
     }
 
-    /// Whether at least one is connected.
-    pub fn any_up(&self) -> bool {
-        self.all.iter().any(Node::is_up)
+    /// Notes what the event socket of one says of it.
+    ///
+    /// # Errors
+    /// If another is the same FreeSWITCH, and came first: its name.
+    pub fn identify(&self, id: NodeId, core: &str, addresses: Vec<IpAddr>) -> Result<(), Arc<str>> {
+        let is_twin = |other: &&Node| other.id != id && other.is_up() && other.identity().core.as_deref() == Some(core);
+        if let Some(twin) = self.all.iter().find(is_twin) {
+            return Err(Arc::clone(&twin.name));
+        }
+        *self.get(id).lock() = Identity {
+            core: Some(core.to_owned()).filter(|core| !core.is_empty()),
+            addresses: addresses.iter().map(IpAddr::to_canonical).collect(),
+        };
+        Ok(())
+    }
+
+    /// Whether no other fswake listens to any of them.
+    pub fn are_alone(&self) -> bool {
+        self.all.iter().all(|node| self.peers.is_alone_at(node.id))
+    }
+
+    /// [`Node::claim`], at the first that is connected: mostly the same one for all fswakes.
+    pub async fn claim(&self, name: &str) -> bool {
+        match self.all.iter().find(|node| node.is_up()) {
+            Some(node) => node.claim(name).await,
+            None => true,
+        }
     }
 
     /// What signs legs from one to another.
@@ -144,18 +186,16 @@ impl Node {
         self.is_up.send_replace(false)
     }
 
-    /// What its event socket says of it.
-    pub fn identify(&self, core: &str, addresses: Vec<IpAddr>) {
-        *self.lock() = Identity {
-            core: Some(core.to_owned()).filter(|core| !core.is_empty()),
-            addresses: addresses.iter().map(IpAddr::to_canonical).collect(),
-        };
-    }
-
-    /// Whether both are the same FreeSWITCH.
-    pub fn is_same_as(&self, other: &Self) -> bool {
-        let core = self.identity().core;
-        core.is_some() && core == other.identity().core
+    /// Takes on what one of several fswakes has to do, by a name that is the same for all. `false`: another has taken it
+    /// on. If FreeSWITCH cannot say, it is done: rather twice than never.
+    pub async fn claim(&self, name: &str) -> bool {
+        let [claim, forget] = encode::take_once(name, CLAIMED);
+        match self.directory.api(&claim).await {
+            Ok(answer) if encode::is_taken(&answer) => return false,
+            Ok(_) => _ = self.directory.api(&forget).await,
+            Err(error) => debug!(error = words::of_io(&error), "cannot ask FreeSWITCH who answers"),
+        }
+        true
     }
 
     /// Its event socket's address, for people.

@@ -70,7 +70,6 @@ impl Reader {
     async fn read(&mut self) -> io::Result<std::convert::Infallible> {
         let since = Instant::now();
         let mut line = self.line().await?;
-        self.identify(&mut line).await?;
         let running = profiles(&mut line).await?;
         let (mut read, count) = self.read_all(&mut line, &running).await?;
         let node = self.nodes.get(self.node);
@@ -116,24 +115,6 @@ impl Reader {
                 }
             }
         }
-    }
-
-    /// Learns what its calls' connections are known by.
-    async fn identify(&self, line: &mut QueryConnection) -> io::Result<()> {
-        let core = line.api(encode::ASK_CORE).await?;
-        let (host, port) = (self.settings.endpoint.host.as_str(), self.settings.endpoint.port);
-        let addresses = tokio::net::lookup_host((host, port)).await;
-        let addresses = addresses.map(|all| all.map(|address| address.ip()).collect());
-        let node = self.nodes.get(self.node);
-        node.identify(core.trim(), addresses.unwrap_or_default());
-        let twin = self
-            .nodes
-            .iter()
-            .find(|other| other.id != node.id && other.is_same_as(node));
-        if let Some(twin) = twin {
-            warn!(name = %node.name, other = %twin.name, "two [[freeswitch]] are the same FreeSWITCH: take one out");
-        }
-        Ok(())
     }
 
     async fn line(&self) -> io::Result<QueryConnection> {

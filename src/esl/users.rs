@@ -13,6 +13,7 @@ use tracing::debug;
 
 use super::directory::Directory;
 use super::encode::{self, Word};
+use super::nodes::Nodes;
 use super::other_leg;
 use crate::engine::{DIRECTORY, DirectoryQuery, Event};
 use crate::input::Input;
@@ -37,8 +38,8 @@ pub struct UserQuestion {
 
 /// Asks.
 pub struct Users {
-    /// Who is asked, by FreeSWITCH.
-    pub directories: Vec<Directory>,
+    /// Whose directories are asked.
+    pub nodes: Nodes,
     /// What to ask.
     pub questions: mpsc::Receiver<UserQuestion>,
     /// To the driver.
@@ -57,9 +58,7 @@ impl Users {
                 question = self.questions.recv() => question,
             };
             let Some(question) = question else { return };
-            let Some(directory) = self.directories.get(question.node.index()).cloned() else {
-                continue;
-            };
+            let directory = self.nodes.get(question.node).directory.clone();
             let (inputs, turn) = (self.inputs.clone(), under_way.clone().try_acquire_owned());
             tokio::spawn(async move {
                 let UserQuestion { call, aor, query, .. } = question;

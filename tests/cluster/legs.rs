@@ -25,7 +25,11 @@ crate::trials![
 ];
 
 /// A phone that sleeps at B, and a call to it at A, that it answers.
-async fn connected(site: &Site, pair: &Pair, script: impl Into<Script>) -> (fswake_test_support::sip::OutgoingCall, Phone) {
+async fn connected(
+    site: &Site,
+    pair: &Pair,
+    script: impl Into<Script>,
+) -> (fswake_test_support::sip::OutgoingCall, Phone) {
     let user = site.fs.new_user();
     let phone = sleeper(site, &pair.b, &user, script).await;
     let call = call(site, &pair.a, &user).await;
@@ -90,7 +94,11 @@ async fn phone_that_moves_to_the_other_freeswitch_while_it_is_called_is_rung_the
 }
 
 async fn phone_that_is_awake_at_the_other_freeswitch_is_rung_without_a_push(pair: Pair) {
-    let site = site(&pair, Settings::default().wake("fresh-for", "30s").wake("push-delay", "3s")).await;
+    let site = site(
+        &pair,
+        Settings::default().wake("fresh-for", "30s").wake("push-delay", "3s"),
+    )
+    .await;
     for (held, registered) in pair.both_ways() {
         let user = site.fs.new_user();
         let phone = Phone::new(registered.account(&user, DOMAIN), answers(100)).await;
@@ -171,14 +179,28 @@ async fn phone_at_the_other_freeswitch_sees_the_caller_and_its_pushs_call_id(pai
         let from = from.split(";tag=").next().unwrap_or_default().to_owned();
         // The push had the INVITE's Call-ID, so that the app recognises the call.
         let push = site.pushes().last().expect("a push").push.clone();
-        assert!(push.body.to_string().contains(invite.header("Call-ID")), "{}", push.body);
-        assert_eq!(invite.header("X-Fswake-Leg"), "", "the phone does not get the signed header");
+        assert!(
+            push.body.to_string().contains(invite.header("Call-ID")),
+            "{}",
+            push.body
+        );
+        assert_eq!(
+            invite.header("X-Fswake-Leg"),
+            "",
+            "the phone does not get the signed header"
+        );
         assert_ne!(invite.header("X-Fswake-Call"), "");
         let identity = invite.header("Remote-Party-ID").replace(number, "NUMBER");
-        seen.push((from.split("@").next().unwrap_or_default().to_owned(), identity.split("@").next().unwrap_or_default().to_owned()));
+        seen.push((
+            from.split("@").next().unwrap_or_default().to_owned(),
+            identity.split("@").next().unwrap_or_default().to_owned(),
+        ));
         hang_up(&call, &phone).await;
     }
-    assert_eq!(seen[0], seen[1], "what a phone sees at the call's FreeSWITCH, and at the other");
+    assert_eq!(
+        seen[0], seen[1],
+        "what a phone sees at the call's FreeSWITCH, and at the other"
+    );
 }
 
 async fn early_media_of_a_phone_at_the_other_freeswitch_reaches_the_caller(pair: Pair) {
@@ -190,7 +212,9 @@ async fn early_media_of_a_phone_at_the_other_freeswitch_reaches_the_caller(pair:
     };
     let phone = sleeper(&site, &pair.b, &user, script).await;
     let call = call(&site, &pair.a, &user).await;
-    let early = call.response_within(Duration::from_secs(10), |status| status == 183).await;
+    let early = call
+        .response_within(Duration::from_secs(10), |status| status == 183)
+        .await;
     assert!(early.is_some(), "{:?}", call.responses());
     assert_eq!(call.outcome().await, 200);
     phone.on_the_line().await;
@@ -223,8 +247,15 @@ async fn phone_at_the_other_freeswitch_hangs_up_holds_and_is_transferred(pair: P
     let site = site(&pair, Settings::default()).await;
     let (call, phone) = connected(&site, &pair, answers(100)).await;
     let leg = phone.legs().remove(0);
-    assert_eq!(leg.reinvite(&[0, 8], fswake_test_support::sip::Direction::SendOnly).await, 200);
-    assert_eq!(leg.reinvite(&[0, 8], fswake_test_support::sip::Direction::Both).await, 200);
+    assert_eq!(
+        leg.reinvite(&[0, 8], fswake_test_support::sip::Direction::SendOnly)
+            .await,
+        200
+    );
+    assert_eq!(
+        leg.reinvite(&[0, 8], fswake_test_support::sip::Direction::Both).await,
+        200
+    );
     assert!(!call.is_ended());
     phone.hang_up().await;
     call.ended().await;

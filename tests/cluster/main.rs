@@ -8,6 +8,7 @@ mod deaths;
 mod edge;
 mod hostile;
 mod legs;
+mod peers;
 mod steps;
 
 use std::panic::AssertUnwindSafe;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use fswake_test_support::kamailio;
 use fswake_test_support::realfs::{self, RealFs};
-use fswake_test_support::site::{Settings, Site};
+use fswake_test_support::site::{Joined, Settings, Site};
 use fswake_test_support::skipped;
 use futures_util::FutureExt;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -32,7 +33,9 @@ const QUIET: Duration = Duration::from_secs(12);
 /// Two FreeSWITCHes that know the same users.
 #[derive(Clone)]
 pub struct Pair {
+    /// One.
     pub a: Arc<RealFs>,
+    /// The other.
     pub b: Arc<RealFs>,
 }
 
@@ -59,6 +62,17 @@ impl Pair {
 pub async fn site(pair: &Pair, mut settings: Settings) -> Site {
     settings.others = vec![pair.b.ports];
     Site::start(pair.a.clone(), Path::new(env!("CARGO_BIN_EXE_fswake")), &settings).await
+}
+
+/// An fswake for each, which listens to both: the first takes A's calls, the second B's.
+pub async fn two_daemons(pair: &Pair, mut settings: Settings) -> (Site, Joined) {
+    settings.others = vec![pair.b.ports];
+    let mut second = settings.clone();
+    settings.listen = Some(pair.a.ports.fswake);
+    second.listen = Some(pair.b.ports.fswake);
+    let site = Site::start(pair.a.clone(), Path::new(env!("CARGO_BIN_EXE_fswake")), &settings).await;
+    let joined = site.join(&second).await;
+    (site, joined)
 }
 
 /// What all tests share.
@@ -126,7 +140,7 @@ fn main() {
         pair: OnceCell::new(),
     });
     let mut trials = Vec::new();
-    for list in [legs::trials, hostile::trials, deaths::trials] {
+    for list in [legs::trials, hostile::trials, peers::trials, deaths::trials] {
         trials.extend(list(&lab));
     }
     trials.extend(unless(&kamailio::installed(), edge::trials(&lab)));

@@ -7,8 +7,8 @@ use super::options::{CallOptions, OtherLegState, Ringing};
 use super::policy::Policy;
 use crate::types::push::{Payload, PushOutcome};
 use crate::types::{
-    Aor, CallId, Device, DeviceKey, LegId, NodeId, NotificationId, PushId, PushParams, Target, TokenType, UnixMicros,
-    UnixSeconds,
+    Aor, CallId, Device, DeviceKey, LegId, NodeId, NotificationId, PublicId, PushId, PushParams, Target, TokenType,
+    UnixMicros, UnixSeconds,
 };
 use crate::word_enum;
 
@@ -138,6 +138,15 @@ pub enum Event {
     PolicyChanged(Box<Policy>),
     /// Another daemon has changed a device in the store that all share.
     DeviceChangedElsewhere(DeviceChange),
+    /// Another daemon has just pushed a phone for a call.
+    PushedElsewhere {
+        /// Whose phone.
+        aor: Aor,
+        /// Which phone.
+        device: PublicId,
+        /// The caller's number, if the push counts for the caller's limit.
+        caller: Option<Arc<str>>,
+    },
     /// An operator wants a device forgotten.
     ForgetAsked(DeviceKey),
     /// Devices of this AOR may be older than the policy's limit.

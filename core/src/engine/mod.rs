@@ -42,6 +42,7 @@ pub mod order;
 mod ordered_hash;
 pub mod outcome;
 pub mod party;
+mod peers;
 pub mod policy;
 mod refresh;
 pub mod step;
@@ -241,6 +242,7 @@ impl Engine {
             Event::MessagesWaiting(id, told) => self.messages_waiting(id, &told),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
             Event::DeviceChangedElsewhere(change) => directory.apply_change(change, policy),
+            Event::PushedElsewhere { aor, device, caller } => self.pushed_elsewhere(&aor, device, caller.as_deref()),
             Event::ForgetAsked(device) => directory.forget(&device, policy, &mut |c| out.push_back(c)),
             Event::AgeCheckDue { aor, at } => _ = self.key_of(&aor, at),
             Event::Draining => self.draining = true,

@@ -16,6 +16,7 @@ impl Event {
             Self::ResyncBegan(..) => "ResyncBegan",
             Self::ResyncEnded(..) => "ResyncEnded",
             Self::NodeLost(_) => "NodeLost",
+            Self::PushedElsewhere { .. } => "PushedElsewhere",
             Self::CallHeld(_) => "CallHeld",
             Self::UserFound { .. } => "UserFound",
             Self::WhoRings { .. } => "WhoRings",

@@ -130,6 +130,12 @@ impl Pushes {
         id
     }
 
+    /// A number for another daemon's push, whose end is not awaited.
+    pub fn of_another(&mut self) -> PushId {
+        self.last += 1;
+        PushId(self.last)
+    }
+
     /// All that are under way, in no order.
     pub fn under_way(&self) -> impl Iterator<Item = (PushId, &PendingPush)> {
         let Self {

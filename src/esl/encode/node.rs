@@ -22,12 +22,17 @@ pub fn pass_on(channel: Uuid, target: &Target, claims: &LegClaims) -> [String; 3
     ]
 }
 
-/// Notes in FreeSWITCH that a leg was taken, and has it forgotten after this long.
-pub fn take_once(leg: Uuid, remembered: Duration) -> [String; 2] {
+/// Notes in FreeSWITCH that something was taken on (mod_hash), and has it forgotten after this long.
+pub fn take_once(name: impl std::fmt::Display, remembered: Duration) -> [String; 2] {
     [
-        format!("hash insert_ifempty/fswake/{leg}/taken"),
-        format!("sched_api +{} none hash delete/fswake/{leg}", remembered.as_secs()),
+        format!("hash insert_ifempty/fswake/{name}/taken"),
+        format!("sched_api +{} none hash delete/fswake/{name}", remembered.as_secs()),
     ]
+}
+
+/// Whether the answer says that another has taken it on.
+pub fn is_taken(answer: &str) -> bool {
+    answer.contains("already exists")
 }
 
 /// Whether a channel is answered: `ANSWER` then, an error if it is gone.

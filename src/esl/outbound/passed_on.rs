@@ -172,8 +172,7 @@ async fn is_first(link: &mut Link, leg: Uuid) -> bool {
     let Ok(reply) = link.send(insert).await else {
         return false;
     };
-    let answer = reply.body().unwrap_or_default();
-    if answer.contains("already exists") {
+    if encode::is_taken(reply.body().unwrap_or_default()) {
         return false;
     }
     let _ = link.send(forget).await;

@@ -62,15 +62,14 @@ impl Outbound {
         most: usize,
         stop: CancellationToken,
         tasks: TaskTracker,
-        directories: &[Directory],
         nodes: Nodes,
     ) -> Self {
-        let by_node: Arc<[OfNode]> = directories
+        let by_node: Arc<[OfNode]> = nodes
             .iter()
-            .map(|directory| OfNode {
-                directory: directory.clone(),
-                standby: Standby::new(directory.clone()),
-                channel_commands: ChannelCommands::new(directory.clone(), stop.clone()),
+            .map(|node| OfNode {
+                directory: node.directory.clone(),
+                standby: Standby::new(node.directory.clone()),
+                channel_commands: ChannelCommands::new(node.directory.clone(), stop.clone()),
             })
             .collect();
         let first = by_node[0].clone();

@@ -48,6 +48,8 @@ pub struct Settings {
     pub esl_port: Option<u16>,
     /// More FreeSWITCHes. Then each has the name `fs1`, `fs2`, ..
     pub others: Vec<Ports>,
+    /// Where it listens for calls, if not everywhere.
+    pub listen: Option<std::net::SocketAddr>,
     /// Lines of each `[[freeswitch]]`, where there are several.
     pub node: String,
     /// The key that signs legs between them.
@@ -71,6 +73,7 @@ impl Default for Settings {
             app: "",
             esl_port: None,
             others: Vec::new(),
+            listen: None,
             node: String::new(),
             key: "0123456789abcdef0123456789abcdef".to_owned(),
             more: String::new(),
@@ -118,11 +121,7 @@ pub struct Site {
 impl Site {
     /// Runs another subcommand with the daemon's configuration. Returns exit code, stdout and stderr.
     pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
-        let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
-        command.args(args).stdout(Stdio::piped());
-        let output = command.output().await.expect("fswake runs");
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        (output.status.code(), text(output.stdout), text(output.stderr))
+        tool(&self.binary, self.dir.path(), args).await
     }
 
     /// From now on subcommands log in to FreeSWITCH as this user. The running daemon is not affected.
@@ -174,27 +173,20 @@ impl Site {
         self.daemon = Some(daemon);
     }
 
-    /// Another fswake for the same phones and providers, with a directory and settings of its own. Calls reach it only
-    /// where a dialplan names its address.
-    pub async fn join(&self, settings: &Settings, listen: std::net::SocketAddr) -> (Daemon, TempDir) {
+    /// Another fswake for the same phones and providers, with a directory and settings of its own.
+    pub async fn join(&self, settings: &Settings) -> Joined {
         let dir = TempDir::new().expect("a directory");
-        let text = configuration(&self.fs, &self.apns, dir.path(), settings);
-        let own = Some(self.fs.ports.fswake)
-            .into_iter()
-            .chain(settings.others.iter().map(|ports| ports.fswake));
-        let text = own.fold(text, |text, address| {
-            text.replacen(&format!("\"{address}\""), &format!("\"{listen}\""), 1)
-        });
         let file = dir.path().join("fswake.toml");
+        let text = configuration(&self.fs, &self.apns, dir.path(), settings);
         std::fs::write(&file, text).expect("a file");
-        let mut command = daemon::command(&self.binary, &file);
-        command.arg("run");
-        let daemon = Daemon::start(command).await.connected().await;
-        daemon
-            .log
-            .wait_times(1 + settings.others.len(), &["connected to FreeSWITCH"])
-            .await;
-        (daemon, dir)
+        let mut joined = Joined {
+            daemon: None,
+            dir,
+            binary: self.binary.clone(),
+            nodes: 1 + settings.others.len(),
+        };
+        joined.start().await;
+        joined
     }
 
     /// The running fswake.
@@ -339,6 +331,51 @@ impl Drop for Site {
     }
 }
 
+/// Another fswake of a [`Site`].
+pub struct Joined {
+    /// While it is running.
+    pub daemon: Option<Daemon>,
+    dir: TempDir,
+    binary: PathBuf,
+    nodes: usize,
+}
+
+impl Joined {
+    /// Starts it, also after it was killed.
+    pub async fn start(&mut self) {
+        let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
+        command.arg("run");
+        let daemon = Daemon::start(command).await.connected().await;
+        daemon.log.wait_times(self.nodes, &["connected to FreeSWITCH"]).await;
+        self.daemon = Some(daemon);
+    }
+
+    /// The running fswake.
+    pub fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().expect("the other fswake runs")
+    }
+
+    /// Kills it with SIGKILL.
+    pub async fn kill(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.kill().await;
+        }
+    }
+
+    /// Runs another subcommand with its configuration. Returns exit code, stdout and stderr.
+    pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        tool(&self.binary, self.dir.path(), args).await
+    }
+}
+
+async fn tool(binary: &Path, dir: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = daemon::command(binary, &dir.join("fswake.toml"));
+    command.args(args).stdout(Stdio::piped());
+    let output = command.output().await.expect("fswake runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
 /// The fswake binary that a bench measures: the one built with it, or the one in `FSWAKE_BENCH_DAEMON`.
 pub fn measured(built: &str) -> PathBuf {
     std::env::var_os("FSWAKE_BENCH_DAEMON").map_or_else(|| built.into(), PathBuf::from)
@@ -409,7 +446,8 @@ fn configuration(fs: &RealFs, apns: &Apns, dir: &Path, settings: &Settings) -> S
     let (four, six) = (fs.ports.fswake, fs.ports.fswake_six());
     let others = settings.others.iter().map(|ports| ports.fswake);
     let all = [Some(four), six].into_iter().flatten().chain(others);
-    let listen: Vec<String> = all.map(|a| format!("\"{a}\"")).collect();
+    let all: Vec<_> = settings.listen.map_or_else(|| all.collect(), |one| vec![one]);
+    let listen: Vec<String> = all.iter().map(|a| format!("\"{a}\"")).collect();
     let listen = listen.join(", ");
     format!(
         r#"{freeswitch}

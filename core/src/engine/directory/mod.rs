@@ -36,7 +36,7 @@ use super::event::{Mailbox, Registration, Source};
 use super::ids::IdMap;
 use super::ordered_hash::ordered_hash;
 use super::policy::Policy;
-use crate::types::{Aor, CallId, Device, DeviceKey, Moment, NodeId, Target};
+use crate::types::{Aor, CallId, Device, DeviceKey, Moment, NodeId, PublicId, Target};
 
 /// All AORs.
 #[derive(Clone, Debug, Default)]
@@ -159,6 +159,12 @@ impl Directory {
             .devices
             .iter_mut()
             .find(|d| *d.key == *device)
+    }
+
+    /// One device by its name for programs.
+    pub fn device_by_id(&mut self, key: &AorKey, id: PublicId) -> Option<&mut KnownDevice> {
+        let devices = &mut self.entries.get_mut(key)?.devices;
+        devices.iter_mut().find(|d| d.key.public_id() == id)
     }
 
     /// Writes down what a user's mailbox holds; what it held before, if that is known. `None`: the user has no device.
