@@ -206,6 +206,12 @@ impl Daemon {
                 stop: stop.clone(),
             };
             parts.spawn("what asks the directory", users.run());
+            if nodes.count() > 1 {
+                parts.spawn(
+                    "what watches legs between FreeSWITCHes",
+                    nodes.bonds.clone().run(nodes.clone(), stop.clone()),
+                );
+            }
             let resyncs = Arc::default();
             let parts_of_nodes = kills_rx.into_iter().zip(questions_rx).zip(news_rx);
             for (node, ((kills, questions), news)) in nodes.iter().zip(parts_of_nodes) {

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::debug;
 
+use super::bonds::Bonds;
 use super::directory::Directory;
 use super::encode;
 use super::endpoint::Settings;
@@ -27,7 +30,10 @@ pub struct Nodes {
     key: Option<Arc<ClusterKey>>,
     /// The other fswakes.
     pub peers: Peers,
+    /// Channels whose call depends on another FreeSWITCH.
+    pub bonds: Bonds,
     refused: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    identifying: Arc<Mutex<()>>,
 }
 
 /// One FreeSWITCH.
@@ -41,7 +47,7 @@ pub struct Node {
     /// Questions and commands on connections of their own.
     pub directory: Directory,
     /// Whether it is connected and all its registrations were read.
-    is_up: watch::Sender<bool>,
+    is_up: AtomicBool,
     identity: Mutex<Identity>,
 }
 
@@ -52,6 +58,10 @@ struct Identity {
     core: Option<String>,
     /// The addresses of its event socket.
     addresses: Vec<IpAddr>,
+    /// fswake is logged in to it.
+    is_connected: bool,
+    /// Since when it is, or is not any more.
+    since: Option<Instant>,
 }
 
 impl Nodes {
@@ -65,14 +75,16 @@ impl Nodes {
                 Directory::new(move || settings.borrow().endpoint.clone())
             },
             settings,
-            is_up: watch::channel(false).0,
+            is_up: AtomicBool::new(false),
             identity: Mutex::default(),
         };
         Self {
             all: all.into_iter().enumerate().map(node).collect(),
             key: key.map(Arc::new),
             peers,
+            bonds: Bonds::default(),
             refused: Arc::default(),
+            identifying: Arc::default(),
         }
     }
 
@@ -112,13 +124,20 @@ impl Nodes {
     /// # Errors
     /// If another is the same FreeSWITCH, and came first: its name.
     pub fn identify(&self, id: NodeId, core: &str, addresses: Vec<IpAddr>) -> Result<(), Arc<str>> {
-        let is_twin = |other: &&Node| other.id != id && other.is_up() && other.identity().core.as_deref() == Some(core);
+        // One after the other: two that connect at the same time must see each other.
+        let _one_at_a_time = self.identifying.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_twin = |other: &&Node| {
+            let identity = other.identity();
+            other.id != id && identity.is_connected && identity.core.as_deref() == Some(core)
+        };
         if let Some(twin) = self.all.iter().find(is_twin) {
             return Err(Arc::clone(&twin.name));
         }
         *self.get(id).lock() = Identity {
             core: Some(core.to_owned()).filter(|core| !core.is_empty()),
             addresses: addresses.iter().map(IpAddr::to_canonical).collect(),
+            is_connected: true,
+            since: Some(Instant::now()),
         };
         Ok(())
     }
@@ -166,24 +185,35 @@ impl Nodes {
 }
 
 impl Node {
-    /// Whether it is connected and all its registrations were read.
-    pub fn is_up(&self) -> bool {
-        *self.is_up.borrow()
+    /// The id that FreeSWITCH has given itself at its start, once it is known.
+    pub fn core(&self) -> Option<String> {
+        self.lock().core.clone()
     }
 
-    /// Its state, to wait for.
-    pub fn watch(&self) -> watch::Receiver<bool> {
-        self.is_up.subscribe()
+    /// For how long it has not been connected; `None` while it is.
+    pub fn down_for(&self) -> Option<Duration> {
+        let identity = self.lock();
+        (!identity.is_connected).then(|| identity.since.map(|since| since.elapsed()))?
+    }
+
+    /// Whether it is connected and all its registrations were read.
+    pub fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::Relaxed)
     }
 
     /// All its registrations were read.
     pub fn set_up(&self) {
-        self.is_up.send_replace(true);
+        self.is_up.store(true, Ordering::Relaxed);
     }
 
     /// It is not connected any more. Returns whether it was up.
     pub fn set_down(&self) -> bool {
-        self.is_up.send_replace(false)
+        let mut identity = self.lock();
+        if std::mem::take(&mut identity.is_connected) {
+            identity.since = Some(Instant::now());
+        }
+        drop(identity);
+        self.is_up.swap(false, Ordering::Relaxed)
     }
 
     /// Takes on what one of several fswakes has to do, by a name that is the same for all. `false`: another has taken it

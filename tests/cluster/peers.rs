@@ -6,7 +6,7 @@ use fswake_test_support::realfs::DOMAIN;
 use fswake_test_support::sip::Reaction;
 use fswake_test_support::site::{Settings, Wakes};
 
-use crate::steps::{answers, call, hang_up, sleeper};
+use crate::steps::{answers, call, caller, hang_up, sleeper};
 use crate::{Pair, two_daemons};
 
 crate::trials![
@@ -46,7 +46,7 @@ async fn wake_under_way_is_known_to_the_other_fswake(pair: Pair) {
     first.ringing().await;
     second.ringing().await;
     phone.rang().await;
-    joined.daemon().log.wait(&["event=push-shared "]).await;
+    joined.daemon().log.wait(&["push-shared"]).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!((site.pushes().len(), phone.invites()), (1, 2), "{}", phone.story());
     first.cancel().await;
@@ -64,7 +64,7 @@ async fn event_is_answered_once(pair: Pair) {
     }
     for n in 1..=20 {
         let body = format!(r#"{{"aps":{{"alert":"{n}"}}}}"#);
-        let headers = [("type", "im"), ("user", user.as_str()), ("realm", DOMAIN)];
+        let headers = [("type", "voip"), ("user", user.as_str()), ("realm", DOMAIN)];
         let mut console = pair.a.console().await;
         let sent = console.send_custom("mobile::push::notification", &headers, &body).await;
         sent.expect("FreeSWITCH takes the event");
@@ -84,7 +84,7 @@ async fn limit_for_a_phone_holds_across_fswakes(pair: Pair) {
     joined.daemon().log.wait(&["event=Registered ", &phone.place()]).await;
     for n in 0..8 {
         let fs = if n % 2 == 0 { &pair.a } else { &pair.b };
-        let call = call(&site, fs, &user).await;
+        let call = caller(&site, fs).await.call(&format!("6{user}"));
         call.outcome().await;
     }
     // Exactly the limit if each hears of the other's in time; a factor of two is promised.

@@ -75,6 +75,7 @@ impl Connection {
             return (Cow::Borrowed(ring.target.as_str()), None);
         };
         let (here, there) = (nodes.get(self.shared.node), nodes.get(node));
+        nodes.bonds.add(nodes, here.id, ring.leg.channel(), there.id);
         let claims = LegClaims {
             leg: ring.leg.channel(),
             from: here.name.to_string(),

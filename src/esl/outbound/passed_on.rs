@@ -5,6 +5,8 @@
 //! dialplan's own `bridge` rings the phone, so everything between the two is FreeSWITCH's: caller id, codecs, headers,
 //! early media, causes, cancel. Without a valid header `fswake_bridge` stays what the dialplan has set before: a failure.
 //!
+//! If the call's FreeSWITCH goes away, [`crate::esl::bonds`] ends what rings here on its behalf.
+//!
 //! "Once" is kept by the FreeSWITCH that the INVITE came to (mod_hash, `insert_ifempty`), because any of several fswakes
 //! may get the channel. Without mod_hash each fswake remembers what it has taken itself.
 
@@ -33,8 +35,6 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// How long a REGISTER's event may come later here than at the fswake that has signed the header.
 const EVENT_IS_LATE: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(5);
-/// For how long the call's FreeSWITCH may be unreachable before its legs end here.
-const LOST: Duration = Duration::from_secs(1);
 
 /// The header of a channel that is a leg from another FreeSWITCH.
 pub(super) fn header(data: &EslResponse) -> Option<&str> {
@@ -73,7 +73,9 @@ impl Outbound {
                 debug!(%leg, from, aor = %granted.claims.aor(), "a leg from another FreeSWITCH rings its phone");
                 let commands = encode::pass_on(channel, &granted.target, &granted.claims);
                 let _ = link.send_all(&commands.map(api)).await;
-                self.clone().end_with_its_call(channel, &granted.claims);
+                if let Some(calls) = self.nodes.named(&granted.claims.from) {
+                    self.nodes.bonds.add(&self.nodes, self.node, channel, calls.id);
+                }
             }
             Ok(None) => info!(%peer, "a leg from another FreeSWITCH is for a phone that is no longer registered there"),
             Err(refusal) => {
@@ -114,54 +116,6 @@ impl Outbound {
                 return None;
             }
             sleep(AGAIN).await;
-        }
-    }
-
-    /// Ends the leg if it rings here while the call's FreeSWITCH is gone: nobody would cancel it.
-    fn end_with_its_call(self, channel: Uuid, claims: &LegClaims) {
-        let Some(node) = self.nodes.named(&claims.from) else {
-            return;
-        };
-        let (mut state, id) = (node.watch(), node.id);
-        let ring = Duration::from_secs(claims.ring.into());
-        tokio::spawn(async move {
-            let rings = sleep(ring);
-            tokio::pin!(rings);
-            loop {
-                tokio::select! {
-                    () = &mut rings => return,
-                    () = self.stop.cancelled() => return,
-                    lost = is_lost(&mut state) => if !lost { return },
-                }
-                if self.is_over_or_answered(channel).await {
-                    return;
-                }
-                let node = self.nodes.get(id).label();
-                info!(node, "a leg ends: the FreeSWITCH of its call is gone");
-                let kill = encode::kill(channel, "NORMAL_TEMPORARY_FAILURE");
-                let _ = self.directory.api(&kill).await;
-                return;
-            }
-        });
-    }
-
-    /// Whether nothing rings on behalf of this channel.
-    async fn is_over_or_answered(&self, channel: Uuid) -> bool {
-        let state = self.directory.api(&encode::ask_disposition(channel)).await;
-        state.is_ok_and(|state| state.starts_with("-ERR") || state.trim() == "ANSWER")
-    }
-}
-
-/// Waits until a FreeSWITCH is down for longer than a reconnection takes.
-async fn is_lost(state: &mut tokio::sync::watch::Receiver<bool>) -> bool {
-    loop {
-        if state.wait_for(|up| !up).await.is_err() {
-            return false;
-        }
-        match tokio::time::timeout(LOST, state.wait_for(|up| *up)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) => return false,
-            Err(_) => return true,
         }
     }
 }
