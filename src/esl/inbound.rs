@@ -125,11 +125,13 @@ impl Inbound {
                 ended = self.session(&settings) => ended,
                 Ok(()) = changes.changed() => EndReason::Changed,
             };
-            let was_up = self.nodes.get(self.node).set_down();
+            let (was_connected, was_up) = self.nodes.get(self.node).set_down();
             if matches!(ended, EndReason::Stopping) {
                 return;
             }
-            let _ = self.tell(Event::NodeLost(self.node)).await;
+            if was_connected {
+                let _ = self.tell(Event::NodeLost(self.node)).await;
+            }
             if was_up {
                 pause = FIRST_PAUSE;
             }
@@ -150,8 +152,16 @@ impl Inbound {
             } else {
                 debug!(name, %host, port, reason = %ended, "still no connection to FreeSWITCH");
             }
+            // An operator has to take it out.
+            let is_twin = matches!(ended, EndReason::Twin(_));
+            if is_twin {
+                pause = LAST_PAUSE;
+            }
             let mut waiting = self.waiting.clone();
             let called = async {
+                if is_twin {
+                    std::future::pending::<()>().await;
+                }
                 tokio::time::sleep(FIRST_PAUSE).await;
                 let _ = waiting.wait_for(|calls| *calls > 0).await;
             };
@@ -226,15 +236,18 @@ impl Inbound {
 
     /// Learns what tells this FreeSWITCH from others, before any of its events is believed.
     async fn identify(&self, client: &EslClient, settings: &Settings) -> Result<(), EndReason> {
-        if self.nodes.count() == 1 {
-            return Ok(());
-        }
-        let core = client.api(encode::ASK_CORE).await?;
-        let core = core.body().unwrap_or_default().trim().to_owned();
+        let core = if self.nodes.count() == 1 {
+            String::new()
+        } else {
+            let core = client.api(encode::ASK_CORE).await?;
+            core.body().unwrap_or_default().trim().to_owned()
+        };
         let (host, port) = (settings.endpoint.host.as_str(), settings.endpoint.port);
-        let addresses = tokio::net::lookup_host((host, port)).await;
-        let addresses = addresses.map(|all| all.map(|address| address.ip()).collect());
-        match self.nodes.identify(self.node, &core, addresses.unwrap_or_default()) {
+        let addresses: Vec<_> = match tokio::net::lookup_host((host, port)).await {
+            Ok(all) => all.map(|address| address.ip()).collect(),
+            Err(_) => Vec::new(),
+        };
+        match self.nodes.identify(self.node, &core, &addresses) {
             Ok(()) => Ok(()),
             Err(twin) => Err(EndReason::Twin(twin)),
         }

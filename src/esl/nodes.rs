@@ -123,7 +123,7 @@ impl Nodes {
     ///
     /// # Errors
     /// If another is the same FreeSWITCH, and came first: its name.
-    pub fn identify(&self, id: NodeId, core: &str, addresses: Vec<IpAddr>) -> Result<(), Arc<str>> {
+    pub fn identify(&self, id: NodeId, core: &str, addresses: &[IpAddr]) -> Result<(), Arc<str>> {
         // One after the other: two that connect at the same time must see each other.
         let _one_at_a_time = self.identifying.lock().unwrap_or_else(PoisonError::into_inner);
         let is_twin = |other: &&Node| {
@@ -206,14 +206,15 @@ impl Node {
         self.is_up.store(true, Ordering::Relaxed);
     }
 
-    /// It is not connected any more. Returns whether it was up.
-    pub fn set_down(&self) -> bool {
+    /// It is not connected any more. Returns whether it was, and whether it was up.
+    pub fn set_down(&self) -> (bool, bool) {
         let mut identity = self.lock();
-        if std::mem::take(&mut identity.is_connected) {
+        let was_connected = std::mem::take(&mut identity.is_connected);
+        if was_connected {
             identity.since = Some(Instant::now());
         }
         drop(identity);
-        self.is_up.swap(false, Ordering::Relaxed)
+        (was_connected, self.is_up.swap(false, Ordering::Relaxed))
     }
 
     /// Takes on what one of several fswakes has to do, by a name that is the same for all. `false`: another has taken it

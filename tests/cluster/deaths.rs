@@ -32,7 +32,10 @@ const LEASE: Duration = Duration::from_secs(7);
 async fn is_back(site: &Site, which: &str) {
     // The line of its start, and one more.
     let name = format!("name=\"{which}\"");
-    site.daemon().log.wait_times(2, &["connected to FreeSWITCH", &name]).await;
+    site.daemon()
+        .log
+        .wait_times(2, &["connected to FreeSWITCH", &name])
+        .await;
 }
 
 async fn connected(site: &Site, pair: &Pair) -> (OutgoingCall, Phone) {
@@ -71,7 +74,10 @@ async fn calls_freeswitch_dies_and_starts_again_while_the_call_is_up(pair: Pair)
     is_back(&site, "fs1").await;
     let back = Instant::now();
     let at = phone.ended().await;
-    eprintln!("the phone's leg ended {:?} after its caller's FreeSWITCH was back", at.saturating_duration_since(back));
+    eprintln!(
+        "the phone's leg ended {:?} after its caller's FreeSWITCH was back",
+        at.saturating_duration_since(back)
+    );
     assert!(at.saturating_duration_since(back) < ORPHANED);
 }
 
@@ -108,7 +114,9 @@ async fn phones_freeswitch_dies_before_the_push_and_the_phone_comes_back_at_the_
 async fn phones_freeswitch_dies_before_the_register_and_the_phone_comes_back_at_the_other(pair: Pair) {
     let site = site(&pair, Settings::default()).await;
     let user = site.fs.new_user();
-    let phone = site.sleeper_of(pair.b.account(&user, DOMAIN), Wakes::Never, Script::default()).await;
+    let phone = site
+        .sleeper_of(pair.b.account(&user, DOMAIN), Wakes::Never, Script::default())
+        .await;
     let call = call(&site, &pair.a, &user).await;
     site.pushed(1).await;
     pair.b.kill();
@@ -148,14 +156,19 @@ async fn phones_freeswitch_dies_and_starts_again_while_the_call_is_up(pair: Pair
     is_back(&site, "fs2").await;
     let back = Instant::now();
     let at = call.ended().await;
-    eprintln!("the caller's leg ended {:?} after the phone's FreeSWITCH was back", at.saturating_duration_since(back));
+    eprintln!(
+        "the caller's leg ended {:?} after the phone's FreeSWITCH was back",
+        at.saturating_duration_since(back)
+    );
     assert!(at.saturating_duration_since(back) < ORPHANED);
 }
 
 async fn fswake_dies_before_the_register_and_the_caller_goes_on(pair: Pair) {
     let mut site = site(&pair, Settings::default()).await;
     let user = site.fs.new_user();
-    let _phone = site.sleeper_of(pair.b.account(&user, DOMAIN), Wakes::Never, Script::default()).await;
+    let _phone = site
+        .sleeper_of(pair.b.account(&user, DOMAIN), Wakes::Never, Script::default())
+        .await;
     let call = caller(&site, &pair.a).await.call(&format!("6{user}"));
     site.pushed(1).await;
     let killed = Instant::now();
@@ -216,7 +229,11 @@ async fn other_fswake_dies_at_any_stage_and_nothing_happens(pair: Pair) {
             joined.kill().await;
         }
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert!(!call.is_ended() && phone.legs()[0].is_up(), "{stage}: {}", phone.story());
+        assert!(
+            !call.is_ended() && phone.legs()[0].is_up(),
+            "{stage}: {}",
+            phone.story()
+        );
         hang_up(&call, &phone).await;
     }
 }

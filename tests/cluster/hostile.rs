@@ -135,8 +135,9 @@ async fn one_freeswitch_under_two_names_is_served_once(pair: Pair) {
     let site = site(&pair, settings).await;
     let daemon = site.daemon();
     daemon.log.wait(&["it is the same FreeSWITCH as "]).await;
-    let phone = awake(&site, &pair).await;
-    let call = crate::steps::call(&site, &pair.a, &phone.account().user).await;
+    let user = site.fs.new_user();
+    let phone = crate::steps::sleeper(&site, &pair.b, &user, answers(50)).await;
+    let call = crate::steps::call(&site, &pair.a, &user).await;
     assert_eq!(call.outcome().await, 200);
     phone.on_the_line().await;
     assert_eq!(phone.invites(), 1);

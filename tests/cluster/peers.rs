@@ -63,7 +63,7 @@ async fn event_is_answered_once(pair: Pair) {
         daemon.log.wait(&["another fswake is here"]).await;
     }
     for n in 1..=20 {
-        let body = format!(r#"{{"aps":{{"alert":"{n}"}}}}"#);
+        let body = format!(r#"{{"number":"{n}"}}"#);
         let headers = [("type", "voip"), ("user", user.as_str()), ("realm", DOMAIN)];
         let mut console = pair.a.console().await;
         let sent = console.send_custom("mobile::push::notification", &headers, &body).await;
