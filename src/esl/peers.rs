@@ -110,20 +110,17 @@ struct Heard {
 }
 
 /// Another fswake, for operators.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its name.
     pub name: String,
     /// The FreeSWITCH that both listen to.
-    pub node: NodeIndex,
+    pub node: u16,
     /// How far its clock is ahead of ours, in milliseconds. Includes the way of its message.
     pub clock_ahead_ms: i64,
     /// It has the same cluster key.
     pub same_key: bool,
 }
-
-/// A [`NodeId`] as a number.
-pub type NodeIndex = u16;
 
 impl Peers {
     /// Nobody so far. `name` is what others call this one.

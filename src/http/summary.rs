@@ -9,10 +9,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::cache::Window;
+use super::cluster::{NodeJson, nodes};
 use super::wakes::read;
 use super::{ProblemDetails, Site};
 use crate::clock::unix_now;
-use crate::esl::nodes::Node;
 
 /// The windows in seconds, each with the time for which an answer is reused. A busy site's day is long to read, so it
 /// is read once for all open pages.
@@ -25,31 +25,15 @@ pub(super) struct SummaryJson {
     windows: Vec<Window>,
 }
 
-/// One FreeSWITCH.
-#[derive(Debug, Serialize)]
-struct NodeJson {
-    /// Its name, where there are several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    address: String,
-    up: bool,
-}
-
 /// The results of calls in the last hour and day, and which FreeSWITCH is connected.
 pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<SummaryJson>, ProblemDetails> {
     // The client may disconnect before a long journal is read. Finish and cache the result anyway, so that the next
     // client does not start over.
     let reading = tokio::spawn(windows(Arc::clone(&site)));
     let windows = reading.await.unwrap_or_else(|_| Err(ProblemDetails::failed()))?;
-    let node = |node: &Node| NodeJson {
-        name: Some(node.name.to_string()).filter(|name| !name.is_empty()),
-        address: node.address(),
-        up: node.is_up(),
-    };
-    let nodes = site.has_freeswitch.then(|| site.nodes.iter().map(node).collect());
     Ok(Json(SummaryJson {
         version: env!("CARGO_PKG_VERSION"),
-        freeswitch: nodes.unwrap_or_default(),
+        freeswitch: nodes(&site),
         windows,
     }))
 }
