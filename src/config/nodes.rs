@@ -38,7 +38,7 @@ pub(super) fn freeswitches(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitches)
     for one in raw {
         if is_list && one.enabled.is_some() {
             let allowed = "only in [freeswitch]: take out the section of a FreeSWITCH that is not there";
-            return Err(at.wrong("freeswitch.enabled", one.enabled, allowed));
+            return Err(at.plain("freeswitch.enabled", "set", allowed));
         }
         let node = freeswitch(at, files, one)?;
         if is_cluster && node.name.is_empty() {
@@ -135,8 +135,11 @@ fn edges(at: In<'_>, edges: Vec<String>) -> CheckResult<Vec<String>> {
     Ok(edges.iter().map(|edge| edge.to_ascii_lowercase()).collect())
 }
 
-/// What the engine knows of them.
+/// What the engine knows of them, where there are several.
 pub(super) fn policies(all: &[FreeSwitch]) -> Vec<NodePolicy> {
+    if all.len() == 1 {
+        return Vec::new();
+    }
     let policy = |node: &FreeSwitch| NodePolicy {
         name: node.name.as_str().into(),
         takes_legs: node.sip.is_some(),

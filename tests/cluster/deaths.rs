@@ -134,6 +134,8 @@ async fn phones_freeswitch_dies_while_the_phone_rings_and_it_comes_back_at_the_o
     let phone = sleeper(&site, &pair.b, &user, Reaction::Ring).await;
     let call = call(&site, &pair.a, &user).await;
     phone.rang().await;
+    let token = site.pushes()[0].push.token.clone();
+    site.wake_by(&token, &phone, Wakes::Never);
     let killed = Instant::now();
     pair.b.kill();
     // It is pushed again: its app notices that nobody is there any more, and registers at the other.

@@ -111,7 +111,7 @@ impl Outbound {
         let this = self.at(node);
         if let Some(leg) = passed_on::header(&data) {
             let leg = leg.to_owned();
-            return this.take_leg(link, &data, &leg, peer).await;
+            return this.take_leg(link, &data, &leg).await;
         }
         let held = decode::held_channel(|name| data.header(name), call, SystemTime::now());
         let held = match held {

@@ -11,11 +11,10 @@
 //! may get the channel. Without mod_hash each fswake remembers what it has taken itself.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use freeswitch_esl_tokio::EslResponse;
+use freeswitch_esl_tokio::{EslError, EslResponse};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
@@ -29,6 +28,7 @@ use crate::esl::leg_token::{HEADER, LegClaims, Refusal};
 use crate::esl::link::Link;
 use crate::input::{Ask, Input, Query};
 use crate::types::Target;
+use crate::words;
 
 /// A leg is remembered for longer than its header is valid, whatever the clocks say.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -63,7 +63,7 @@ struct Granted {
 
 impl Outbound {
     /// Lets the dialplan ring the phone that the header names.
-    pub(super) async fn take_leg(self, mut link: Link, data: &EslResponse, header: &str, peer: SocketAddr) {
+    pub(super) async fn take_leg(self, mut link: Link, data: &EslResponse, header: &str) {
         let Some(channel) = data.header("Unique-ID").and_then(|id| id.parse::<Uuid>().ok()) else {
             return hand_back(link, data).await;
         };
@@ -77,7 +77,7 @@ impl Outbound {
                     self.nodes.bonds.add(&self.nodes, self.node, channel, calls.id);
                 }
             }
-            Ok(None) => info!(%peer, "a leg from another FreeSWITCH is for a phone that is no longer registered there"),
+            Ok(None) => {}
             Err(refusal) => {
                 self.nodes.refused_leg(refusal);
                 if self.warned.is_due(&format!("leg {refusal}"), std::time::Instant::now()) {
@@ -89,16 +89,28 @@ impl Outbound {
         hand_back(link, data).await;
     }
 
-    /// What the header allows. `None`: its phone is not registered there any more.
+    /// What the header allows. `None`: its phone is not registered here any more, or the leg is gone.
     async fn granted(&self, link: &mut Link, header: &str) -> Result<Option<Granted>, Refusal> {
         let key = self.nodes.key().ok_or(Refusal::NoKey)?;
         let node = self.nodes.get(self.node);
         let claims = key.claims(header, &node.name, unix_now())?;
-        if !self.taken_legs.note(claims.leg, Instant::now()) || !is_first(link, claims.leg).await {
+        if !self.taken_legs.note(claims.leg, Instant::now()) {
             return Err(Refusal::Replayed);
         }
-        let target = self.address(&claims).await;
-        Ok(target.map(|target| Granted { claims, target }))
+        match is_first(link, claims.leg).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Refusal::Replayed),
+            Err(error) => {
+                debug!(leg = %claims.leg, error = words::of_esl(&error), "a leg from another FreeSWITCH is gone again");
+                return Ok(None);
+            }
+        }
+        let Some(target) = self.address(&claims).await else {
+            let (leg, aor) = (claims.leg, claims.aor());
+            info!(%leg, %aor, "a leg from another FreeSWITCH is for a phone that is no longer registered here");
+            return Ok(None);
+        };
+        Ok(Some(Granted { claims, target }))
     }
 
     /// Where the phone is. The fswake that has signed may have seen the REGISTER a moment earlier.
@@ -121,16 +133,14 @@ impl Outbound {
 }
 
 /// Whether no fswake has taken this leg from this FreeSWITCH before.
-async fn is_first(link: &mut Link, leg: Uuid) -> bool {
+async fn is_first(link: &mut Link, leg: Uuid) -> Result<bool, EslError> {
     let [insert, forget] = encode::take_once(leg, REMEMBERED).map(api);
-    let Ok(reply) = link.send(insert).await else {
-        return false;
-    };
+    let reply = link.send(insert).await?;
     if encode::is_taken(reply.body().unwrap_or_default()) {
-        return false;
+        return Ok(false);
     }
-    let _ = link.send(forget).await;
-    true
+    link.send(forget).await?;
+    Ok(true)
 }
 
 #[cfg(test)]
