@@ -151,6 +151,7 @@ fn registration_of_a_lost_freeswitch_is_kept_and_rung_when_it_is_back() {
     let rung: Vec<_> = b.all.iter().filter_map(common::ring_of).collect();
     assert_eq!(rung.len(), 1, "{rung:?}");
     assert_eq!(rung[0].via, Via::Node(B));
+    b.set_rest_aside();
 }
 
 #[test]
