@@ -58,6 +58,7 @@ mod hostile;
 mod idle;
 mod import;
 mod lookup;
+mod nodes;
 mod notifications;
 mod outcomes;
 mod page;
