@@ -100,7 +100,7 @@ fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> CheckResult
         },
         sip: raw.sip.map(|sip| address(at, &sip)).transpose()?,
         profile: raw.profile,
-        edges: edges(at, raw.edges.unwrap_or_default())?,
+        edges: edges(at, &raw.edges.unwrap_or_default())?,
     })
 }
 
@@ -123,9 +123,9 @@ fn address(at: In<'_>, sip: &str) -> CheckResult<String> {
 }
 
 /// Hosts as they are in a Path: without a port.
-fn edges(at: In<'_>, edges: Vec<String>) -> CheckResult<Vec<String>> {
+fn edges(at: In<'_>, edges: &[String]) -> CheckResult<Vec<String>> {
     let allowed = r#"host names or addresses without a port, as in ["edge.example.org", "192.0.2.10"]"#;
-    for edge in &edges {
+    for edge in edges {
         let bare = edge.trim_start_matches('[').trim_end_matches(']');
         let is_host = !edge.contains([':', '/', ';', ' ', '@']) || bare.parse::<IpAddr>().is_ok();
         if edge.is_empty() || !is_host {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,15 +26,26 @@ const CLAIMED: Duration = Duration::from_secs(60);
 
 /// All of them. There is at least one.
 #[derive(Clone)]
-pub struct Nodes {
-    all: Arc<[Node]>,
-    key: Option<Arc<ClusterKey>>,
+pub struct Nodes(Arc<Inner>);
+
+/// What all clones share.
+pub struct Inner {
+    all: Box<[Node]>,
+    key: Option<ClusterKey>,
     /// The other fswakes.
     pub peers: Peers,
     /// Channels whose call depends on another FreeSWITCH.
     pub bonds: Bonds,
-    refused: Arc<Mutex<BTreeMap<&'static str, u64>>>,
-    identifying: Arc<Mutex<()>>,
+    refused: Mutex<BTreeMap<&'static str, u64>>,
+    identifying: Mutex<()>,
+}
+
+impl Deref for Nodes {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
 }
 
 /// One FreeSWITCH.
@@ -78,16 +90,18 @@ impl Nodes {
             is_up: AtomicBool::new(false),
             identity: Mutex::default(),
         };
-        Self {
+        Self(Arc::new(Inner {
             all: all.into_iter().enumerate().map(node).collect(),
-            key: key.map(Arc::new),
+            key,
             peers,
             bonds: Bonds::default(),
-            refused: Arc::default(),
-            identifying: Arc::default(),
-        }
+            refused: Mutex::default(),
+            identifying: Mutex::default(),
+        }))
     }
+}
 
+impl Inner {
     /// Counts a leg from another FreeSWITCH that was refused.
     pub fn refused_leg(&self, why: Refusal) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,7 +171,7 @@ impl Nodes {
 
     /// What signs legs from one to another.
     pub fn key(&self) -> Option<&ClusterKey> {
-        self.key.as_deref()
+        self.key.as_ref()
     }
 
     /// The FreeSWITCH that a held channel is of: by the id that it had when fswake logged in to it, else by the address

@@ -52,8 +52,10 @@ async fn legs_through_another(pair: &Pair, site: &Site, edge: &Kamailio) -> usiz
 
 async fn phone_behind_the_edge_is_woken_from_every_freeswitch_directly(pair: Pair) {
     let edge = Kamailio::start_before([pair.a.ports.sip, pair.b.ports.sip], Finds::Path).await;
-    let mut settings = Settings::default();
-    settings.node = format!("edges = [\"{}\"]", edge.address.ip());
+    let settings = Settings {
+        node: format!("edges = [\"{}\"]", edge.address.ip()),
+        ..Settings::default()
+    };
     let site = site(&pair, settings).await;
     assert_eq!(legs_through_another(&pair, &site, &edge).await, 0);
 }
@@ -66,8 +68,10 @@ async fn phone_behind_the_edge_is_woken_through_its_own_freeswitch_where_the_oth
 
 async fn edge_dies_during_a_wake_and_the_phone_is_rung_when_it_is_back(pair: Pair) {
     let mut edge = Kamailio::start_before([pair.a.ports.sip, pair.b.ports.sip], Finds::Path).await;
-    let mut settings = Settings::default();
-    settings.node = format!("edges = [\"{}\"]", edge.address.ip());
+    let settings = Settings {
+        node: format!("edges = [\"{}\"]", edge.address.ip()),
+        ..Settings::default()
+    };
     let site = site(&pair, settings).await;
     let account = edge.before(pair.a.account(&site.fs.new_user(), DOMAIN));
     let phone = Phone::new(account, answers(50)).await;

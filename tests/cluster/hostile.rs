@@ -126,12 +126,15 @@ async fn header_is_used_once_whichever_fswake_gets_it(pair: Pair) {
 
 /// Its registrations would be known twice, and its phones rung through itself.
 async fn one_freeswitch_under_two_names_is_served_once(pair: Pair) {
-    let mut settings = Settings::default();
-    settings.more = format!(
+    let twin = format!(
         "[[freeswitch]]\nname = \"twin\"\nhost = \"localhost\"\nport = {}\nsip = \"{}\"\n",
         pair.b.ports.esl.port(),
         pair.b.ports.sip
     );
+    let settings = Settings {
+        more: twin,
+        ..Settings::default()
+    };
     let site = site(&pair, settings).await;
     let daemon = site.daemon();
     daemon.log.wait(&["it is the same FreeSWITCH as "]).await;

@@ -192,8 +192,8 @@ async fn phone_at_the_other_freeswitch_sees_the_caller_and_its_pushs_call_id(pai
         assert_ne!(invite.header("X-Fswake-Call"), "");
         let identity = invite.header("Remote-Party-ID").replace(number, "NUMBER");
         seen.push((
-            from.split("@").next().unwrap_or_default().to_owned(),
-            identity.split("@").next().unwrap_or_default().to_owned(),
+            from.split('@').next().unwrap_or_default().to_owned(),
+            identity.split('@').next().unwrap_or_default().to_owned(),
         ));
         hang_up(&call, &phone).await;
     }

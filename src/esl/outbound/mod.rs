@@ -106,12 +106,12 @@ impl Outbound {
         };
         let Some(node) = self.nodes.of_connection(data.header("Core-UUID"), peer.ip()) else {
             self.refused(peer, "not held: it is of no [[freeswitch]] that fswake is connected to");
-            return hand_back(link, &data).await;
+            return Box::pin(hand_back(link, &data)).await;
         };
         let this = self.at(node);
         if let Some(leg) = passed_on::header(&data) {
             let leg = leg.to_owned();
-            return this.take_leg(link, &data, &leg).await;
+            return Box::pin(this.take_leg(link, &data, &leg)).await;
         }
         let held = decode::held_channel(|name| data.header(name), call, SystemTime::now());
         let held = match held {
@@ -123,7 +123,7 @@ impl Outbound {
             }
             Err(reason) => {
                 this.refused(peer, &format!("not held: {reason}"));
-                return hand_back(link, &data).await;
+                return Box::pin(hand_back(link, &data)).await;
             }
         };
         let is_played_to = held.socket.is_static && held.ringback.is_played();

@@ -38,7 +38,7 @@ const AGAIN: Duration = Duration::from_millis(5);
 
 /// The header of a channel that is a leg from another FreeSWITCH.
 pub(super) fn header(data: &EslResponse) -> Option<&str> {
-    data.header(&format!("variable_sip_h_{HEADER}"))
+    data.header(format!("variable_sip_h_{HEADER}"))
         .filter(|header| !header.is_empty())
 }
 
