@@ -30,7 +30,7 @@ use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::reload::{self, AllowedNetworks, Reload};
-use crate::store::shared::{self, SharedStore};
+use crate::store::shared::{self, JournalLimits, SharedStore};
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{StoreOp, StoreWriter};
 use crate::supervise::Parts;
@@ -192,6 +192,7 @@ impl Daemon {
             tasks: pushes.clone(),
             inputs: inputs.clone(),
             metrics: metrics.clone(),
+            node: Arc::default(),
             heartbeat: Box::new(lifecycle::heartbeat()),
         };
         parts.spawn("the driver's loop", driver.run(inputs_rx));
@@ -344,6 +345,11 @@ fn share(
     };
     let (shared, ended) = SharedStore::start(shared::Start {
         dsn,
+        daemon: Arc::clone(&config.cluster.name),
+        journal: JournalLimits {
+            keep: config.store.journal_keep,
+            max_lines: config.store.journal_max_lines,
+        },
         path: &config.store.path,
         inputs: inputs.clone(),
         token_ttl: Arc::clone(token_ttl),

@@ -49,6 +49,8 @@ pub struct Driver {
     pub inputs: mpsc::Sender<Input>,
     /// What is counted.
     pub metrics: Metrics,
+    /// The name of the FreeSWITCH that holds the calls; empty if it has none.
+    pub node: Arc<str>,
     /// Notified on every turn: proof that the loop runs.
     pub heartbeat: Box<dyn FnMut() + Send>,
 }
@@ -393,6 +395,11 @@ impl DriverLoop {
         }
     }
 
+    /// The name of the FreeSWITCH that holds a call, for the journal. There is one FreeSWITCH.
+    fn node_of(&self, _call: Option<CallId>) -> Arc<str> {
+        Arc::clone(&self.d.node)
+    }
+
     fn note(&self, note: Note) {
         let Note { call, aor, step } = note;
         if aor.is_nobody() {
@@ -408,7 +415,13 @@ impl DriverLoop {
         let at_ms = now_ms();
         self.d
             .store
-            .submit(StoreOp::Journal(JournalEntry { call, aor, at_ms, step }));
+            .submit(StoreOp::Journal(JournalEntry {
+                node: self.node_of(call),
+                call,
+                aor,
+                at_ms,
+                step,
+            }));
     }
 }
 

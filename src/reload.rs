@@ -94,6 +94,7 @@ impl Reload {
             policy,
             contact,
             notification_events,
+            cluster,
             store,
             http,
             log: LogConfig { format, filter },
@@ -109,6 +110,7 @@ impl Reload {
         let StoreConfig { .. } = store;
         restart.extend((addresses != old.listen.addresses).then_some("listen.addresses"));
         restart.extend((has_freeswitch != old.has_freeswitch).then_some("freeswitch.enabled"));
+        restart.extend((cluster != old.cluster).then_some("cluster"));
         restart.extend((store != old.store).then_some("store"));
         restart.extend((http != old.http).then_some("http"));
         restart.extend((format != old.log.format).then_some("log.format"));

@@ -18,6 +18,7 @@ pub(super) struct Raw {
     pub aor: AorNames,
     pub contact: Contact,
     pub notifications: Notifications,
+    pub cluster: Cluster,
     pub store: Store,
     pub http: Http,
     pub log: Log,
@@ -98,6 +99,12 @@ pub(super) struct Notifications {
     pub events: Option<bool>,
     pub device_per_minute: Option<u32>,
     pub ttl: Option<Time>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Cluster {
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
+use super::lines::{self, NewLine};
 use super::outbox::{self, FileAccess};
 use super::queue::{Batch, Change};
-use super::rows::{Origin, append, delete, put};
+use super::rows::{Origin, delete, put};
 use super::schema::{StoreError, failure};
 use super::upgrade;
 use crate::clock::unix_now;
@@ -76,10 +77,11 @@ impl Database {
         };
         let shared = self.options.shared.as_ref();
         let turn = shared.map(|access| access.blocking_turn());
-        let refused = write(&mut connection, batch, shared.is_some()).map_err(|e| failure(&self.path, &e))?;
+        let daemon = shared.map(|access| access.daemon());
+        let refused = write(&mut connection, batch, daemon).map_err(|e| failure(&self.path, &e))?;
         drop(turn);
-        if let Some(access) = shared.filter(|_| !batch.changes.is_empty()) {
-            access.set_written();
+        if let Some(access) = shared {
+            access.set_written(!batch.changes.is_empty(), !batch.journal.is_empty());
         }
         self.connection = Some(connection);
         Ok(refused)
@@ -137,7 +139,8 @@ fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn write(connection: &mut Connection, batch: &Batch, is_shared: bool) -> rusqlite::Result<u64> {
+/// `daemon` is this daemon's name if the store is shared.
+fn write(connection: &mut Connection, batch: &Batch, daemon: Option<&str>) -> rusqlite::Result<u64> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut refused = 0;
     for (_, key, change) in &batch.changes {
@@ -146,12 +149,22 @@ fn write(connection: &mut Connection, batch: &Batch, is_shared: bool) -> rusqlit
             Change::Delete(changed) => delete(&tx, key, *changed),
         };
         refused += left_out(done)?;
-        if is_shared {
+        if daemon.is_some() {
             left_out(outbox::add(&tx, key, change))?;
         }
     }
     for entry in &batch.journal {
-        refused += left_out(append(&tx, entry))?;
+        let line = NewLine {
+            at_ms: entry.at_ms,
+            call: entry.call.map(|call| call.to_string()),
+            aor_user: &entry.aor.user,
+            aor_domain: &entry.aor.domain,
+            event: entry.step.name(),
+            detail: &entry.detail(),
+            daemon: daemon.unwrap_or_default(),
+            node: &entry.node,
+        };
+        refused += left_out(lines::append(&tx, &line))?;
     }
     tx.commit()?;
     Ok(refused)

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use tracing::warn;
+
 use super::Snapshot;
 pub use super::database::Options;
 use super::database::{Database, connect};
-use super::outbox;
+use super::{lines, outbox};
 pub(crate) use super::rows::devices;
 use super::rows::{Origin, devices_from};
 use super::schema::failure;
@@ -23,11 +25,20 @@ impl Sqlite {
     /// and starts the writer's thread.
     pub fn open(path: &Path, options: &Options) -> Result<(Snapshot, StoreWriter), StoreError> {
         let connection = connect(path, options)?;
-        let shared = match options.shared {
-            Some(_) => outbox::begin(&connection),
-            None => outbox::end(&connection),
+        let shared = match &options.shared {
+            Some(access) => outbox::begin(&connection)
+                .and_then(|()| lines::begin(&connection, access.daemon()))
+                .map(|()| 0),
+            None => lines::end(&connection).and_then(|()| outbox::end(&connection)),
         };
-        shared.map_err(|e| failure(path, &e))?;
+        let discarded = shared.map_err(|e| failure(path, &e))?;
+        if discarded > 0 {
+            warn!(
+                path = %path.display(),
+                discarded,
+                "the store is no longer shared: PostgreSQL does not learn of dropped tokens that had not been sent"
+            );
+        }
         let snapshot = Snapshot {
             devices: devices_from(&connection, Origin::Here).map_err(|e| failure(path, &e))?,
             elsewhere: devices_from(&connection, Origin::Elsewhere).map_err(|e| failure(path, &e))?,

@@ -363,6 +363,7 @@ mod tests {
             call: None,
             aor: Aor::new("u", "d"),
             at_ms: 0,
+            node: "".into(),
             step: crate::engine::Step::ConnectionLost {},
         })
     }

@@ -46,6 +46,7 @@ fn line(at_ms: i64) -> StoreOp {
         call: Some(CallId(Uuid::from_u128(7))),
         aor: Aor::new("user1", "example.org"),
         at_ms,
+        node: "fs-1".into(),
         step: Step::PushSent {
             device: "apns:a:0badcafe".into(),
             tries: 1,

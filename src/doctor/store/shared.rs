@@ -10,7 +10,7 @@ use crate::clock::now_ms;
 use crate::config::Config;
 use crate::postgres::{ConnectError, Dsn};
 use crate::store::outbox;
-use crate::store::shared::{Server, SharedError};
+use crate::store::shared::{SCHEMA_VERSION, Server, SharedError, Tables};
 
 /// If clocks differ by more than this, the earlier of two REGISTERs may pass for the later one.
 const CLOCKS_DIFFER_MS: u64 = 2_000;
@@ -61,7 +61,7 @@ struct Facts {
 }
 
 async fn look(dsn: &Dsn) -> Result<Facts, SharedError> {
-    let (server, _notices) = Server::open(dsn).await?;
+    let (server, _notices) = Server::open(dsn, Tables::AsTheyAre).await?;
     let asked = now_ms();
     let (version, clock) = server.about().await?;
     Ok(Facts {
