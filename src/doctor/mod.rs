@@ -36,7 +36,8 @@ use std::time::Duration;
 
 pub use check::{Check, CheckState, count, first_to_fix};
 use check::{Evidence, not_by_this_user};
-pub use daemon::{Daemon, DaemonApps, listens};
+pub use daemon::{Daemon, DaemonApps, DaemonAttention, listens};
+pub(crate) use store::STORE_FILE;
 
 use crate::config::Config;
 use crate::journal::{Journal, JournalError};
@@ -80,6 +81,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     let mut evidence = Evidence::default();
     let runs_as = config.listen.addresses.iter().find_map(listens);
     let mut checks = store::checks(&config.store, runs_as);
+    checks.extend(store::in_use(daemon));
     let journal = Journal::open(&config.store.path);
     let known = match &journal {
         Ok(journal) => journal.devices(),
@@ -89,7 +91,11 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     };
     let asked_for = known.as_deref().unwrap_or_default();
     let wakes = journal.as_ref().ok().map(|journal| wakes::read(journal, since));
-    let heard = wakes.as_ref().and_then(|w| w.as_deref().ok()).unwrap_or_default();
+    // Calls that other daemons' FreeSWITCHes routed say nothing of this one's.
+    let own = journal.as_ref().ok().and_then(Journal::daemon);
+    let own_wakes = wakes.as_ref().and_then(|w| w.as_deref().ok()).unwrap_or_default().iter();
+    let own_wakes = own_wakes.filter(|wake| own.is_none() || wake.overview.daemon.as_deref() == own);
+    let heard: Vec<_> = own_wakes.cloned().collect();
     let mut all = Vec::new();
     let login = match config.unread("freeswitch.password-file") {
         _ if !config.has_freeswitch => None,
@@ -104,7 +110,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
             let running = profiles::running(&mut session).await;
             all.extend(sofia::checks(&mut session, &running, handlers).await);
             let running = running.unwrap_or_default();
-            all.extend(routing::checks(&mut session, config, handlers, &running, asked_for, heard).await);
+            all.extend(routing::checks(&mut session, config, handlers, &running, asked_for, &heard).await);
         }
         Some(Err(check)) => all.push(*check),
     }
@@ -120,6 +126,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
         Some(Err(error)) => all.push(wakes::unread(error)),
         None => {}
     }
+    all.extend(journal.ok().and_then(|journal| wakes::missing(&journal)));
     all
 }
 

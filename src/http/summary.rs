@@ -23,6 +23,8 @@ pub(super) struct SummaryJson {
     version: &'static str,
     freeswitch: Vec<NodeJson>,
     windows: Vec<Window>,
+    /// Since when calls of other daemons are missing, in milliseconds since 1970 (UTC).
+    others_missing_since_ms: Option<i64>,
 }
 
 /// One FreeSWITCH.
@@ -45,10 +47,12 @@ pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<SummaryJs
             up: site.esl_up.load(Ordering::Relaxed),
         }
     });
+    let missing = read(&site, |journal| Ok(journal.others_missing_since_ms())).await?;
     Ok(Json(SummaryJson {
         version: env!("CARGO_PKG_VERSION"),
         freeswitch: node.into_iter().collect(),
         windows,
+        others_missing_since_ms: missing,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! The file: opened with a schema that is up to date, written in batches.
 
 use std::fs::{OpenOptions, Permissions};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,11 +58,30 @@ impl Default for Options {
 /// have been moved or mounted again.
 pub(super) struct Database {
     pub connection: Option<Connection>,
+    /// Which file that is.
+    pub file: Option<FileId>,
     pub path: PathBuf,
     pub options: Options,
 }
 
+/// Device and inode of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId(u64, u64);
+
+impl FileId {
+    /// The file of this name.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let about = std::fs::metadata(path).ok()?;
+        Some(Self(about.dev(), about.ino()))
+    }
+}
+
 impl Database {
+    /// Whether another file, or none, has the name of the file that is open.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.connection.is_some() && self.file != FileId::of(&self.path)
+    }
+
     /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -73,7 +92,11 @@ impl Database {
     pub(super) fn write(&mut self, batch: &Batch) -> Result<u64, StoreError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(&self.path, &self.options)?,
+            None => {
+                let connection = connect(&self.path, &self.options)?;
+                self.file = FileId::of(&self.path);
+                connection
+            }
         };
         let shared = self.options.shared.as_ref();
         let turn = shared.map(|access| access.blocking_turn());

@@ -6,7 +6,7 @@ use tracing::warn;
 
 use super::Snapshot;
 pub use super::database::Options;
-use super::database::{Database, connect};
+use super::database::{Database, FileId, connect};
 use super::{lines, outbox};
 pub(crate) use super::rows::devices;
 use super::rows::{Origin, devices_from};
@@ -46,6 +46,7 @@ impl Sqlite {
         };
         let db = Database {
             connection: Some(connection),
+            file: FileId::of(path),
             path: path.to_owned(),
             options: options.clone(),
         };

@@ -2,6 +2,7 @@
 //! both: on real files, and on a real PostgreSQL.
 
 mod disk;
+mod journal;
 mod place;
 mod shared;
 mod transfer;
