@@ -160,9 +160,10 @@ fn own(row: &Row<'_>, file: i64) -> rusqlite::Result<SharedLine> {
     })
 }
 
-/// How many own lines wait to be sent.
+/// How many own lines wait to be sent; a million at most, so that counting stays quick.
 pub(crate) fn waiting(db: &Connection) -> rusqlite::Result<usize> {
-    let sql = "SELECT count(*) FROM journal WHERE file IS NULL AND id > (SELECT sent_to FROM shared_journal)";
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM journal WHERE file IS NULL AND id > (SELECT sent_to FROM shared_journal)
+                                   LIMIT 1000000)";
     let count: i64 = db.query_row(sql, [], |row| row.get(0))?;
     Ok(usize::try_from(count).unwrap_or(0))
 }

@@ -57,3 +57,46 @@ impl Sqlite {
         Ok((snapshot, writer))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::StoreOp;
+    use super::super::outbox::FileAccess;
+    use super::*;
+    use crate::engine::DeviceChange;
+    use crate::logging::tests::capture;
+    use crate::types::{Aor, DeviceKey, Provider, PushToken};
+
+    #[test]
+    fn drops_that_a_shared_store_never_learns_of_are_logged_when_sharing_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fswake.db");
+        let shared = Options {
+            shared: Some(Arc::new(FileAccess::new("one".into()))),
+            ..Options::default()
+        };
+        let (_, writer) = Sqlite::open(&path, &shared).unwrap();
+        let key = DeviceKey {
+            aor: Aor::new("u", "d"),
+            provider: Provider::from_name("fcm"),
+            app: "a".into(),
+            token: PushToken::new("t".to_owned()),
+        };
+        writer.submit(StoreOp::Delete(key.clone(), 7));
+        writer.flush(Duration::from_secs(60)).unwrap();
+        drop(writer);
+        let waiting = outbox::first(&connect(&path, &shared).unwrap(), 9).unwrap();
+        let dropped = DeviceChange::Dropped { key, changed: 7 };
+        assert_eq!(waiting.into_iter().map(|(_, change)| change).collect::<Vec<_>>(), [dropped]);
+        let alone = || capture(|| drop(Sqlite::open(&path, &Options::default()).unwrap()));
+        let logged = alone();
+        assert!(
+            logged.contains("WARN") && logged.contains("no longer shared") && logged.contains("discarded=1"),
+            "{logged}"
+        );
+        assert!(!alone().contains("no longer shared"), "once");
+    }
+}

@@ -56,7 +56,7 @@ async fn lists(daemon: &Daemon, expected: &[(&str, &str)]) {
 async fn missed(stage: &Stage, daemon: &Daemon, user: &str) {
     let from = daemon.log.len();
     let _held = stage.call(daemon, user);
-    daemon.log.wait_from(from, &["call over", "outcome=no-device"]).await;
+    daemon.log.wait_from(from, &["call over", "no-device"]).await;
 }
 
 #[tokio::test]
@@ -205,8 +205,11 @@ async fn doctor_and_export_create_no_tables() {
 
 #[tokio::test]
 async fn store_file_that_was_replaced_is_reported() {
-    let stage = Stage::new().await;
+    let mut stage = Stage::new().await;
     let daemon = stage.start().await;
+    // The doctor asks the daemon.
+    stage.set("http.addresses", vec![daemon.http().await.to_string()]);
+    stage.write();
     let file = stage.dir.path().join("fswake.db");
     std::fs::rename(&file, stage.dir.path().join("old.db")).unwrap();
     let words = "the store's file was moved, deleted or replaced: fswake writes to the old one until it is restarted";

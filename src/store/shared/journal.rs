@@ -139,8 +139,8 @@ impl JournalExchange {
                     let before = match prune_before {
                         Some(before) => before,
                         None => {
-                            let surplus = server.surplus_before(self.limits.max_lines).await?;
-                            surplus.max(self.limits.oldest_ms())
+                            let JournalLimits { keep, max_lines } = self.limits;
+                            server.superfluous_before(keep, max_lines).await?
                         }
                     };
                     let has_more = server.prune_lines(before).await?;

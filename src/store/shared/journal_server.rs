@@ -1,8 +1,9 @@
 //! The statements about the shared journal.
 
-use tokio_postgres::IsolationLevel;
-use tokio_postgres::Row;
+use std::time::Duration;
+
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{IsolationLevel, Row};
 
 use super::SharedError;
 use super::row::{escaped, unescaped};
@@ -148,11 +149,13 @@ impl Server {
         Ok(snapshot)
     }
 
-    /// The time before which lines are too many: the server is to keep the latest `most`.
-    pub(super) async fn surplus_before(&self, most: u64) -> Result<i64, SharedError> {
+    /// The time before which lines are too old, by this server's clock, or too many: it is to keep the latest `most`.
+    pub(super) async fn superfluous_before(&self, keep: Duration, most: u64) -> Result<i64, SharedError> {
+        let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let sql = "SELECT coalesce((SELECT at_ms + 1 FROM fswake_journal ORDER BY at_ms DESC OFFSET $1 LIMIT 1), 0)";
-        let values: [(&(dyn ToSql + Sync), Type); 1] = [(&most, Type::INT8)];
+        let sql = "SELECT greatest((extract(epoch FROM now()) * 1000)::int8 - $1,
+                                   (SELECT at_ms + 1 FROM fswake_journal ORDER BY at_ms DESC OFFSET $2 LIMIT 1))";
+        let values: [(&(dyn ToSql + Sync), Type); 2] = [(&keep, Type::INT8), (&most, Type::INT8)];
         let row = async { self.client.query_typed_one(sql, &values).await.map_err(SharedError::of) };
         Ok(within(TIMEOUT, row).await?.try_get(0)?)
     }
