@@ -74,7 +74,7 @@ async fn wakes_of_all_daemons_are_shown_by_each() {
             assert_eq!((code, stderr.as_str()), (Some(0), ""));
             let first = stdout.lines().next().unwrap();
             assert!(first.ends_with(&format!("to {user}@{DOMAIN}  {by}")), "{stdout}");
-            assert!(stdout.contains("over: no-device"), "{stdout}");
+            assert!(stdout.contains("(no-device)"), "{stdout}");
         }
         let summary = ask(daemon, "/v1/summary").await;
         let daemons = &summary["windows"][0]["daemons"];
@@ -82,7 +82,7 @@ async fn wakes_of_all_daemons_are_shown_by_each() {
         assert_eq!((daemons[1]["daemon"].as_str(), daemons[1]["calls"].as_u64()), (Some("south"), Some(1)));
         assert_eq!(summary["others_missing_since_ms"], Value::Null);
         let (_, stdout, _) = stage.tool(&["--wide", "doctor"]).await;
-        assert!(stdout.contains("2 calls in the last 7 d (north: 1, south: 1);"), "{stdout}");
+        assert!(stdout.contains("2 calls in the last ") && stdout.contains(" (north: 1, south: 1); of "), "{stdout}");
         assert!(stdout.contains("shared journal: this fswake is \""), "{stdout}");
         assert!(stdout.contains("all its lines are sent"), "{stdout}");
     }
