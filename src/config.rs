@@ -27,7 +27,9 @@ use std::path::Path;
 
 pub use self::error::ConfigError;
 use self::secrets::MissingFile;
-pub use self::settings::{ClusterConfig, Config, Environment, For, Http, Listen, LogConfig, LogFormat, StoreConfig, UnreadFile};
+pub use self::settings::{
+    ClusterConfig, Config, Environment, For, Http, Listen, LogConfig, LogFormat, StoreConfig, UnreadFile,
+};
 pub use self::text::Network;
 pub(crate) use self::text::duration_arg;
 use crate::files::{self, FileError};

@@ -413,15 +413,13 @@ impl DriverLoop {
             warn!(call.id = call.map(tracing::field::display), %aor, "not pushed: the rate limit is reached");
         }
         let at_ms = now_ms();
-        self.d
-            .store
-            .submit(StoreOp::Journal(JournalEntry {
-                node: self.node_of(call),
-                call,
-                aor,
-                at_ms,
-                step,
-            }));
+        self.d.store.submit(StoreOp::Journal(JournalEntry {
+            node: self.node_of(call),
+            call,
+            aor,
+            at_ms,
+            step,
+        }));
     }
 }
 

@@ -82,10 +82,13 @@ pub(super) fn trace(config: &Config, args: &TraceArgs, wide: bool) -> anyhow::Re
     };
     let mut out = std::io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &Traces {
+        serde_json::to_writer_pretty(
+            &mut out,
+            &Traces {
                 wakes,
                 others_missing_since_ms: journal.others_missing_since_ms(),
-            })?;
+            },
+        )?;
         writeln!(out)?;
         return Ok(());
     }
@@ -120,7 +123,13 @@ fn print(out: &mut impl Write, wake: &Wake, width: usize) -> std::io::Result<()>
     let about = &wake.overview;
     let by = place(about.daemon.as_deref(), about.node.as_deref());
     let by = by.map(|by| format!("  {by}")).unwrap_or_default();
-    writeln!(out, "{}  {} UTC  to {}{by}", about.call, stamp(about.held_at_ms), about.aor)?;
+    writeln!(
+        out,
+        "{}  {} UTC  to {}{by}",
+        about.call,
+        stamp(about.held_at_ms),
+        about.aor
+    )?;
     for step in &wake.steps {
         let (seconds, ms) = (step.after_ms.div_euclid(1000), step.after_ms.rem_euclid(1000));
         let device = step.device.as_deref().map(|d| format!("{}  ", Printable(d)));

@@ -93,7 +93,11 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     let wakes = journal.as_ref().ok().map(|journal| wakes::read(journal, since));
     // Calls that other daemons' FreeSWITCHes routed say nothing of this one's.
     let own = journal.as_ref().ok().and_then(Journal::daemon);
-    let own_wakes = wakes.as_ref().and_then(|w| w.as_deref().ok()).unwrap_or_default().iter();
+    let own_wakes = wakes
+        .as_ref()
+        .and_then(|w| w.as_deref().ok())
+        .unwrap_or_default()
+        .iter();
     let own_wakes = own_wakes.filter(|wake| own.is_none() || wake.overview.daemon.as_deref() == own);
     let heard: Vec<_> = own_wakes.cloned().collect();
     let mut all = Vec::new();

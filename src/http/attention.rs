@@ -115,7 +115,9 @@ fn store_file(site: &Site) -> Option<Item> {
             "{} was moved, deleted or replaced: fswake writes to the old file",
             site.store_path.display()
         ),
-        advice: "Stop fswake, put the file that it is to use in place, without -wal and -shm of another file, and start it.".into(),
+        advice:
+            "Stop fswake, put the file that it is to use in place, without -wal and -shm of another file, and start it."
+                .into(),
         phones: None,
         since: None,
     })
@@ -129,8 +131,9 @@ fn shared_journal(site: &Site) -> Option<Item> {
         what: "shared journal".into(),
         level: Level::Warning,
         problem: format!("cannot be used: {}", failing.reason),
-        advice: "run `fswake doctor`. Until then wakes of other daemons are missing here, and those of this one at others."
-            .into(),
+        advice:
+            "run `fswake doctor`. Until then wakes of other daemons are missing here, and those of this one at others."
+                .into(),
         phones: None,
         since: Some(failing.since),
     })

@@ -303,7 +303,11 @@ impl Journal {
     }
 
     fn read_wake(&self, call: &str) -> rusqlite::Result<Option<Wake>> {
-        let of_call = if self.version < LINES_HAVE_DAEMONS { OF_CALL_BEFORE_SHARING } else { OF_CALL };
+        let of_call = if self.version < LINES_HAVE_DAEMONS {
+            OF_CALL_BEFORE_SHARING
+        } else {
+            OF_CALL
+        };
         let mut query = self.connection.prepare_cached(of_call)?;
         let own = self.daemon().unwrap_or_default();
         let entries = query.query_map([call], |row| entry(row, own))?;

@@ -123,16 +123,21 @@ pub(crate) fn exchange(db: &Connection) -> rusqlite::Result<Option<Exchange>> {
     row.optional()
 }
 
-/// Own lines after this id, oldest first. Without any, the id after which new ones come.
-pub(super) fn unsent(db: &Connection, exchange: &Exchange, most: usize) -> rusqlite::Result<(Vec<SharedLine>, i64)> {
+/// Own lines that were not sent and are not older than this, oldest first; and the id after which to go on.
+pub(super) fn unsent(
+    db: &Connection,
+    exchange: &Exchange,
+    since_ms: i64,
+    most: usize,
+) -> rusqlite::Result<(Vec<SharedLine>, i64)> {
     // Both answers are of the same state of the file.
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Deferred)?;
     let mut query = tx.prepare_cached(
         "SELECT id, at_ms, CASE daemon WHEN '' THEN ?3 ELSE daemon END, node, call, aor_user, aor_domain, event, detail FROM journal
-         WHERE id > ?1 AND file IS NULL ORDER BY id LIMIT ?2",
+         WHERE id > ?1 AND file IS NULL AND at_ms >= ?4 ORDER BY id LIMIT ?2",
     )?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = query.query_map(params![exchange.sent_to, most, exchange.daemon], |row| {
+    let rows = query.query_map(params![exchange.sent_to, most, exchange.daemon, since_ms], |row| {
         own(row, exchange.file)
     })?;
     let lines = rows.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -162,7 +167,8 @@ fn own(row: &Row<'_>, file: i64) -> rusqlite::Result<SharedLine> {
 
 /// How many own lines wait to be sent; a million at most, so that counting stays quick.
 pub(crate) fn waiting(db: &Connection) -> rusqlite::Result<usize> {
-    let sql = "SELECT count(*) FROM (SELECT 1 FROM journal WHERE file IS NULL AND id > (SELECT sent_to FROM shared_journal)
+    let sql =
+        "SELECT count(*) FROM (SELECT 1 FROM journal WHERE file IS NULL AND id > (SELECT sent_to FROM shared_journal)
                                    LIMIT 1000000)";
     let count: i64 = db.query_row(sql, [], |row| row.get(0))?;
     Ok(usize::try_from(count).unwrap_or(0))

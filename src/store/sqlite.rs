@@ -7,12 +7,12 @@ use tracing::warn;
 use super::Snapshot;
 pub use super::database::Options;
 use super::database::{Database, FileId, connect};
-use super::{lines, outbox};
 pub(crate) use super::rows::devices;
 use super::rows::{Origin, devices_from};
 use super::schema::failure;
 pub use super::schema::{SCHEMA, SCHEMA_VERSION, StoreError};
 use super::writer::StoreWriter;
+use super::{lines, outbox};
 use crate::clock::unix_now;
 use crate::words;
 
@@ -90,7 +90,10 @@ mod tests {
         drop(writer);
         let waiting = outbox::first(&connect(&path, &shared).unwrap(), 9).unwrap();
         let dropped = DeviceChange::Dropped { key, changed: 7 };
-        assert_eq!(waiting.into_iter().map(|(_, change)| change).collect::<Vec<_>>(), [dropped]);
+        assert_eq!(
+            waiting.into_iter().map(|(_, change)| change).collect::<Vec<_>>(),
+            [dropped]
+        );
         let alone = || capture(|| drop(Sqlite::open(&path, &Options::default()).unwrap()));
         let logged = alone();
         assert!(

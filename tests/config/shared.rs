@@ -66,6 +66,9 @@ fn daemon_has_the_name_of_its_host_unless_it_has_one_of_its_own() {
     assert_eq!(&*named("", ""), "fswake");
     for name in ["", "two words", "tab\there", "käse", "a/b", &"x".repeat(41)] {
         let error = Place::with(&format!("[cluster]\nname = {name:?}")).error();
-        assert!(error.contains("cluster.name") && error.contains("one short word"), "{name}: {error}");
+        assert!(
+            error.contains("cluster.name") && error.contains("one short word"),
+            "{name}: {error}"
+        );
     }
 }

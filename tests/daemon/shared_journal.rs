@@ -78,15 +78,27 @@ async fn wakes_of_all_daemons_are_shown_by_each() {
         }
         let summary = ask(daemon, "/v1/summary").await;
         let daemons = &summary["windows"][0]["daemons"];
-        assert_eq!((daemons[0]["daemon"].as_str(), daemons[0]["calls"].as_u64()), (Some("north"), Some(1)));
-        assert_eq!((daemons[1]["daemon"].as_str(), daemons[1]["calls"].as_u64()), (Some("south"), Some(1)));
+        assert_eq!(
+            (daemons[0]["daemon"].as_str(), daemons[0]["calls"].as_u64()),
+            (Some("north"), Some(1))
+        );
+        assert_eq!(
+            (daemons[1]["daemon"].as_str(), daemons[1]["calls"].as_u64()),
+            (Some("south"), Some(1))
+        );
         assert_eq!(summary["others_missing_since_ms"], Value::Null);
         let (_, stdout, _) = stage.tool(&["--wide", "doctor"]).await;
-        assert!(stdout.contains("2 calls in the last ") && stdout.contains(" (north: 1, south: 1); of "), "{stdout}");
+        assert!(
+            stdout.contains("2 calls in the last ") && stdout.contains(" (north: 1, south: 1); of "),
+            "{stdout}"
+        );
         assert!(stdout.contains("shared journal: this fswake is \""), "{stdout}");
         assert!(stdout.contains("all its lines are sent"), "{stdout}");
     }
-    let call = ask(&near, "/v1/wakes").await["wakes"][0]["call"].as_str().unwrap().to_owned();
+    let call = ask(&near, "/v1/wakes").await["wakes"][0]["call"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let wake = ask(&near, &format!("/v1/wakes/{call}")).await;
     assert_eq!(wake["daemon"], "south");
     assert_eq!(wake["steps"][0]["daemon"], Value::Null, "only where it differs");
@@ -115,7 +127,10 @@ async fn wakes_while_postgresql_is_down_are_shown_by_all_later_and_until_then_so
     })
     .await;
     let wakes = ask(&near, "/v1/wakes").await;
-    assert!(wakes["others_missing_since_ms"].as_i64().is_some_and(|since| since > 0), "{wakes}");
+    assert!(
+        wakes["others_missing_since_ms"].as_i64().is_some_and(|since| since > 0),
+        "{wakes}"
+    );
     let (code, stdout, stderr) = here.tool(&["trace", "1001"]).await;
     assert_eq!(code, Some(0));
     assert!(stdout.contains("by north"), "{stdout}");
@@ -124,7 +139,10 @@ async fn wakes_while_postgresql_is_down_are_shown_by_all_later_and_until_then_so
         "{stderr}"
     );
     let (_, stdout, _) = here.tool(&["--wide", "doctor"]).await;
-    assert!(stdout.contains("other daemons: the calls of other daemons since "), "{stdout}");
+    assert!(
+        stdout.contains("other daemons: the calls of other daemons since "),
+        "{stdout}"
+    );
     // One of them is killed, with lines in its file.
     there.journal("call-over", 2).await;
     far.kill().await;
@@ -195,7 +213,10 @@ async fn doctor_and_export_create_no_tables() {
     let devices = stage.dir.path().join("devices").display().to_string();
     let (code, _, stderr) = stage.tool(&["export", &devices]).await;
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("fswake's tables are not there: the daemon creates them"), "{stderr}");
+    assert!(
+        stderr.contains("fswake's tables are not there: the daemon creates them"),
+        "{stderr}"
+    );
     let (_, stdout, _) = stage.tool(&["--wide", "doctor"]).await;
     assert!(stdout.contains("fswake's tables are not there yet"), "{stdout}");
     let _daemon = stage.start().await;
@@ -215,7 +236,10 @@ async fn store_file_that_was_replaced_is_reported() {
     let words = "the store's file was moved, deleted or replaced: fswake writes to the old one until it is restarted";
     daemon.log.wait(&[" ERROR ", words]).await;
     let (_, stdout, _) = stage.tool(&["--wide", "doctor"]).await;
-    assert!(stdout.contains("file in use: ") && stdout.contains("fswake writes to the old file"), "{stdout}");
+    assert!(
+        stdout.contains("file in use: ") && stdout.contains("fswake writes to the old file"),
+        "{stdout}"
+    );
     std::fs::rename(stage.dir.path().join("old.db"), &file).unwrap();
     soon("the doctor is content", async {
         while stage.tool(&["doctor"]).await.1.contains("file in use") {

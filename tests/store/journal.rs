@@ -178,7 +178,10 @@ fn old_lines_and_too_many_are_deleted_from_postgresql() {
     let busy = std::thread::spawn(move || {
         sql(
             &url,
-            &format!("BEGIN; SELECT pg_advisory_xact_lock({}); SELECT pg_sleep(3); COMMIT", 0x6673_7761_6b66_i64),
+            &format!(
+                "BEGIN; SELECT pg_advisory_xact_lock({}); SELECT pg_sleep(3); COMMIT",
+                0x6673_7761_6b66_i64
+            ),
         );
     });
     std::thread::sleep(Duration::from_millis(500));
@@ -277,7 +280,9 @@ fn line_of_a_transaction_that_ends_late_is_not_missed() {
 fn wakes_are_listed_by_time_however_late_their_lines_arrive() {
     let Some(here) = place() else { return };
     let held = |call: u128, at_ms: i64| {
-        let StoreOp::Journal(entry) = step(call, at_ms, "") else { unreachable!() };
+        let StoreOp::Journal(entry) = step(call, at_ms, "") else {
+            unreachable!()
+        };
         entry
     };
     drop(here.open(Options::default()));
@@ -302,7 +307,11 @@ fn wakes_are_listed_by_time_however_late_their_lines_arrive() {
     }
     assert_eq!(listed, [9, 8, 7, 6, 5, 4, 3, 2, 1]);
     let wakes = journal.wakes_of(&Whose::user("u"), 0, 9).unwrap();
-    assert!(wakes.iter().all(|wake| wake.overview.daemon.as_deref() == Some(&*here.daemon)));
+    assert!(
+        wakes
+            .iter()
+            .all(|wake| wake.overview.daemon.as_deref() == Some(&*here.daemon))
+    );
 }
 
 #[test]
@@ -320,7 +329,8 @@ fn others_are_missing_when_they_have_not_been_read_for_a_while() {
     drop(one);
     let db = Connection::open(&here.path).unwrap();
     let read_at = now_ms() - 60_000;
-    db.execute("UPDATE shared_journal SET read_at_ms = ?1", [read_at]).unwrap();
+    db.execute("UPDATE shared_journal SET read_at_ms = ?1", [read_at])
+        .unwrap();
     assert_eq!(missing(), Some(read_at));
     // Without a shared store none is missing.
     let alone = here.sharing(None);
@@ -346,7 +356,8 @@ fn tables_of_version_1_are_upgraded_by_those_who_start_together() {
     assert_eq!(in_postgresql(&here).len(), 4);
     let new = place().unwrap();
     drop(new.open(Options::default()));
-    let columns = "SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable) FROM information_schema.columns
+    let columns =
+        "SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable) FROM information_schema.columns
                    WHERE table_schema = 'public' UNION ALL SELECT concat_ws(' ', event_object_table, trigger_name) FROM
                    information_schema.triggers UNION ALL SELECT 'version ' || version FROM fswake_schema UNION ALL
                    SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1";
@@ -369,7 +380,9 @@ fn right_that_is_missing_is_named() {
              GRANT SELECT, INSERT, UPDATE, DELETE ON fswake_devices TO {user}; GRANT SELECT ON fswake_journal TO {user}"
         ),
     );
-    let clerk = here.another().sharing(Some(url.replace("//pbx@", &format!("//{user}@"))));
+    let clerk = here
+        .another()
+        .sharing(Some(url.replace("//pbx@", &format!("//{user}@"))));
     let store = clerk.open(Options::default());
     store.submit(step(1, now_ms(), ""));
     let shared = store.shared.as_ref().unwrap();

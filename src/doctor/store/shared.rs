@@ -9,8 +9,8 @@ use super::owner::FAMILY;
 use crate::clock::{now_ms, stamp};
 use crate::config::Config;
 use crate::postgres::{ConnectError, Dsn};
-use crate::store::{lines, outbox};
 use crate::store::shared::{SCHEMA_VERSION, Server, SharedError, Tables};
+use crate::store::{lines, outbox};
 
 /// If clocks differ by more than this, the earlier of two REGISTERs may pass for the later one.
 const CLOCKS_DIFFER_MS: u64 = 2_000;

@@ -145,7 +145,12 @@ impl JournalExchange {
                     };
                     let has_more = server.prune_lines(before).await?;
                     prune_before = has_more.then_some(before);
-                    prune_at = Instant::now() + if has_more { PRUNE.1 } else { jitter::upper_quarter(PRUNE.0) };
+                    prune_at = Instant::now()
+                        + if has_more {
+                            PRUNE.1
+                        } else {
+                            jitter::upper_quarter(PRUNE.0)
+                        };
                 }
                 Due::End => return self.send(server).await,
             }
@@ -170,7 +175,7 @@ impl JournalExchange {
     /// Sends all lines that wait, oldest first.
     async fn send(&mut self, server: &Server) -> Result<(), SharedError> {
         loop {
-            let (unsent, last) = lines::unsent(&self.local, &self.state, BATCH)?;
+            let (unsent, last) = lines::unsent(&self.local, &self.state, self.limits.oldest_ms(), BATCH)?;
             if unsent.is_empty() {
                 if last - self.state.sent_to > SKIP {
                     self.set_sent(last).await?;

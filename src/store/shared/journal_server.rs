@@ -83,8 +83,12 @@ impl Server {
             texts(|l| Some(&l.event)),
             texts(|l| Some(&l.detail)),
         ];
-        let numbers = numbers.iter().map(|column| (column as &(dyn ToSql + Sync), Type::INT8_ARRAY));
-        let texts = texts.iter().map(|column| (column as &(dyn ToSql + Sync), Type::TEXT_ARRAY));
+        let numbers = numbers
+            .iter()
+            .map(|column| (column as &(dyn ToSql + Sync), Type::INT8_ARRAY));
+        let texts = texts
+            .iter()
+            .map(|column| (column as &(dyn ToSql + Sync), Type::TEXT_ARRAY));
         let values: Vec<_> = numbers.chain(texts).collect();
         let put = async { self.client.query_typed(PUT, &values).await.map_err(SharedError::of) };
         within(TIMEOUT, put).await.map(drop)
@@ -204,7 +208,12 @@ mod tests {
 
     #[test]
     fn snapshots_are_read_as_postgresql_writes_them() {
-        let snapshot = |end, open: &[i64]| Some(Snapshot { end, open: open.to_vec() });
+        let snapshot = |end, open: &[i64]| {
+            Some(Snapshot {
+                end,
+                open: open.to_vec(),
+            })
+        };
         assert_eq!(Snapshot::read("10:20:10,14"), snapshot(20, &[10, 14]));
         assert_eq!(Snapshot::read("20:20:"), snapshot(20, &[]));
         for text in ["", "10", "10:20", "10:x:", "10:20:1,x"] {

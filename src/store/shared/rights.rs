@@ -35,7 +35,8 @@ pub(super) async fn missing(client: &Client, parts: &[Part]) -> Result<Vec<Strin
     let mut missing = Vec::new();
     for (table, rights) in needed {
         let values: [(&(dyn ToSql + Sync), Type); 2] = [(&table, Type::TEXT), (&rights, Type::TEXT_ARRAY)];
-        let sql = "SELECT string_agg(right_, ', ' ORDER BY n) FROM unnest($2::text[]) WITH ORDINALITY needed (right_, n)
+        let sql =
+            "SELECT string_agg(right_, ', ' ORDER BY n) FROM unnest($2::text[]) WITH ORDINALITY needed (right_, n)
                    JOIN pg_class ON relname = $1 AND pg_table_is_visible(pg_class.oid)
                    WHERE NOT has_table_privilege(pg_class.oid, right_)";
         let row = client.query_typed_one(sql, &values).await.map_err(SharedError::of)?;

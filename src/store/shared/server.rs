@@ -7,10 +7,10 @@ use tokio::sync::mpsc;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, IsolationLevel, Notification};
 
-use super::row::{COLUMNS, Columns, read};
-use super::rights::{self, Part};
-use super::schema::{self, Tables};
 use super::SharedError;
+use super::rights::{self, Part};
+use super::row::{COLUMNS, Columns, read};
+use super::schema::{self, Tables};
 use crate::engine::DeviceChange;
 use crate::postgres::{self, Dsn};
 use crate::store::outbox::Cursor;
@@ -241,7 +241,10 @@ async fn one(client: &Client, sql: &str) -> Result<String, SharedError> {
     Ok(row.try_get(0)?)
 }
 
-pub(super) async fn within<T>(limit: Duration, query: impl Future<Output = Result<T, SharedError>>) -> Result<T, SharedError> {
+pub(super) async fn within<T>(
+    limit: Duration,
+    query: impl Future<Output = Result<T, SharedError>>,
+) -> Result<T, SharedError> {
     tokio::time::timeout(limit, query)
         .await
         .unwrap_or(Err(SharedError::Timeout))

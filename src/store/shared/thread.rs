@@ -157,7 +157,11 @@ impl SyncThread {
         let reason = why.to_string();
         let mut health = self.lock();
         let is_known = health.failing.is_some() || health.journal.failing.is_some();
-        let since = health.journal.failing.as_ref().map_or_else(unix_now, |failing| failing.since);
+        let since = health
+            .journal
+            .failing
+            .as_ref()
+            .map_or_else(unix_now, |failing| failing.since);
         health.journal.failing = Some(WriteFailure {
             since,
             reason: reason.clone(),
