@@ -102,7 +102,9 @@ async fn find(config: &Config) -> Daemon {
         Ok(Some(mut said)) => {
             let attention = client.find::<DaemonAttention>("/v1/attention").await;
             said.attention = attention.ok().flatten().unwrap_or_default().items;
-            Daemon::Answers(said)
+            // An older daemon has none.
+            let cluster = client.find("/v1/cluster").await.unwrap_or_default();
+            Daemon::Answers(said, cluster)
         }
         Ok(None) if runs() => Daemon::Mute("no daemon answers at http.addresses".into()),
         Ok(None) => Daemon::Absent,
