@@ -12,6 +12,7 @@ use crate::shared::sharing;
 async fn named(server: &Server, name: &str) -> Stage {
     let mut stage = sharing(server).await;
     stage.set("cluster.name", name);
+    stage.set("freeswitch.name", format!("fs-{name}"));
     stage
 }
 
@@ -69,7 +70,7 @@ async fn wakes_of_all_daemons_are_shown_by_each() {
     for (stage, daemon) in [(&here, &near), (&there, &far)] {
         lists(daemon, &[("1001", "north"), ("1002", "south")]).await;
         stage.journal("call-over", 2).await;
-        for (user, by) in [("1001", "by north"), ("1002", "by south")] {
+        for (user, by) in [("1001", "by north at fs-north"), ("1002", "by south at fs-south")] {
             let (code, stdout, stderr) = stage.tool(&["trace", user]).await;
             assert_eq!((code, stderr.as_str()), (Some(0), ""));
             let first = stdout.lines().next().unwrap();
@@ -100,8 +101,26 @@ async fn wakes_of_all_daemons_are_shown_by_each() {
         .unwrap()
         .to_owned();
     let wake = ask(&near, &format!("/v1/wakes/{call}")).await;
-    assert_eq!(wake["daemon"], "south");
+    assert_eq!((&wake["daemon"], &wake["node"]), (&"south".into(), &"fs-south".into()));
     assert_eq!(wake["steps"][0]["daemon"], Value::Null, "only where it differs");
+    for line in [
+        "fswake_node_up{node=\"fs-north\"} 1",
+        "fswake_node_held_calls{node=\"fs-north\"} 0",
+        "fswake_node_registrations_total{node=\"fs-north\"} 0",
+    ] {
+        here.measured(&near, line).await;
+    }
+    near.asleep(&here.iphone("1003")).await;
+    let _held = here.call(&near, "1003");
+    here.push().await;
+    here.measured(&near, "fswake_node_held_calls{node=\"fs-north\"} 1")
+        .await;
+    let url = url(&near, "/metrics").await;
+    let metrics = reqwest::get(&url).await.unwrap().text().await.unwrap();
+    assert!(
+        !metrics.contains("fswake_node_registrations_total{node=\"fs-north\"} 0"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
