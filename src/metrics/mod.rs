@@ -26,6 +26,7 @@ use self::app::AppFamilies;
 pub use self::app::AppMetrics;
 pub use self::names::Name;
 use self::nodes::NodeMetrics;
+pub use self::nodes::NodeSample;
 use self::registry::{Counters, Gauges, Histograms, RegistryBuilder};
 use self::shared::SharedMetrics;
 use crate::clock::unix_now;
@@ -108,19 +109,6 @@ pub struct GaugeSample {
     pub apps: Vec<AppState>,
     /// Inputs that wait for the loop.
     pub inputs: usize,
-}
-
-/// One FreeSWITCH at scrape time.
-#[derive(Debug)]
-pub struct NodeSample {
-    /// Its name, or its event socket's address.
-    pub node: String,
-    /// Whether it is connected and its registrations were read.
-    pub is_up: bool,
-    /// Calls that it holds now.
-    pub held: usize,
-    /// REGISTERs at it since the start.
-    pub registrations: u64,
 }
 
 impl Default for Metrics {

@@ -4,9 +4,21 @@ use std::sync::atomic::Ordering;
 
 use prometheus_client::metrics::family::Family;
 
-use super::NodeSample;
 use super::names::Name;
 use super::registry::{Counters, Gauges, RegistryBuilder};
+
+/// One FreeSWITCH at scrape time.
+#[derive(Debug)]
+pub struct NodeSample {
+    /// Its name, or its event socket's address.
+    pub node: String,
+    /// Whether it is connected and its registrations were read.
+    pub is_up: bool,
+    /// Calls that it holds now.
+    pub held: usize,
+    /// REGISTERs at it since the start.
+    pub registrations: u64,
+}
 
 pub(super) struct NodeMetrics {
     up: Gauges<1>,
