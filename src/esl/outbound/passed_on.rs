@@ -139,7 +139,7 @@ async fn is_first(link: &mut Link, leg: Uuid) -> Result<bool, EslError> {
     if encode::is_taken(reply.body().unwrap_or_default()) {
         return Ok(false);
     }
-    link.send(forget).await?;
+    let _ = link.send(forget).await?;
     Ok(true)
 }
 

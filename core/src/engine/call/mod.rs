@@ -182,7 +182,7 @@ impl Call {
     fn start(&mut self, p: usize, world: &mut World) {
         let party = &self.parties[p];
         let alive_for = party.alive().map(|alive| world.now.since(alive));
-        let is_fresh = alive_for.is_some_and(|time| time < world.policy.fresh_for) && !self.held.options.push_awake;
+        let is_fresh = self.is_fresh(p, world);
         let is_out_of_reach = self.is_out_of_reach(p, world);
         let is_fresh = is_fresh && !is_out_of_reach;
         let target = party.target().filter(|_| !is_out_of_reach).cloned();
@@ -230,7 +230,18 @@ impl Call {
         if !is_ringable || is_rung_by_other || self.mode(world).only_wakes() {
             return;
         }
-        if is_fresh {
+        self.ring_where_known(p, world);
+    }
+
+    /// Whether a phone's last proof of life is recent enough to ring it without a push.
+    fn is_fresh(&self, p: usize, world: &World) -> bool {
+        let alive_for = self.parties[p].alive().map(|alive| world.now.since(alive));
+        alive_for.is_some_and(|time| time < world.policy.fresh_for) && !self.held.options.push_awake
+    }
+
+    /// Rings a phone where it was registered before the call, unless it may be asleep there over UDP.
+    fn ring_where_known(&mut self, p: usize, world: &mut World) {
+        if self.is_fresh(p, world) {
             self.ring(p, Origin::Awake, world);
         } else if self.may_ring_asleep(p) {
             self.ring(p, Origin::Known, world);

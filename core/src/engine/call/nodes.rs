@@ -7,7 +7,7 @@ use crate::engine::directory::AorKey;
 use crate::engine::event::LegEnd;
 use crate::engine::node::Via;
 use crate::engine::order::Cause;
-use crate::engine::party::{Leg, Origin};
+use crate::engine::party::Leg;
 use crate::engine::step::Step;
 use crate::engine::world::World;
 use crate::types::{Aor, NodeId, Target};
@@ -59,8 +59,8 @@ impl Call {
             }
             if party.has_registered {
                 self.ring_after_settling(p, world);
-            } else if self.may_ring_asleep(p) {
-                self.ring(p, Origin::Known, world);
+            } else {
+                self.ring_where_known(p, world);
             }
         }
         self.settle(world);
