@@ -24,7 +24,8 @@
 //! - a killed PostgreSQL uses transaction numbers again: after each of its starts the last ones are read again
 //!   (`registrations_while_postgresql_is_down_reach_all_daemons_later` in `tests/daemon/shared.rs`);
 //! - fswake is killed after PostgreSQL has taken lines and before the file has noted it: they are sent again, and stored once
-//!   (`lines_of_a_killed_daemon_are_neither_lost_nor_doubled`);
+//!   (`lines_of_a_killed_daemon_are_neither_lost_nor_doubled` in `tests/store/journal.rs`);
+//! - a transaction with lines ends long after later ones (`line_of_a_transaction_that_ends_late_is_not_missed`, there too);
 //! - the file's writer and the synchronizer write the file at once: they take turns (`outbox::FileAccess`,
 //!   `burst_of_100_000_devices_loses_none`).
 
