@@ -29,7 +29,7 @@ use std::path::Path;
 pub use self::error::ConfigError;
 use self::secrets::MissingFile;
 pub use self::settings::{
-    Config, Environment, For, FreeSwitch, Http, Listen, LogConfig, LogFormat, StoreConfig, UnreadFile,
+    ClusterConfig, Config, Environment, For, FreeSwitch, Http, Listen, LogConfig, LogFormat, StoreConfig, UnreadFile,
 };
 pub use self::text::Network;
 pub(crate) use self::text::duration_arg;

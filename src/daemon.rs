@@ -32,7 +32,7 @@ use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::reload::{self, AllowedNetworks, Reload};
-use crate::store::shared::{self, SharedStore};
+use crate::store::shared::{self, JournalLimits, SharedStore};
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{StoreOp, StoreWriter};
 use crate::supervise::Parts;
@@ -131,7 +131,11 @@ impl Daemon {
         let (inbound_settings, settings): (Vec<_>, Vec<_>) = all_settings.unzip();
         let names = config.freeswitch.iter().map(|node| node.name.as_str().into());
         let key = config.cluster_key.as_ref().map(ClusterKey::new);
-        let nodes = Nodes::new(names.zip(settings).collect(), key, Peers::new("fswake".into()));
+        let nodes = Nodes::new(
+            names.zip(settings).collect(),
+            key,
+            Peers::new(Arc::clone(&config.cluster.name)),
+        );
         let outbound = Outbound::new(
             inputs.clone(),
             is_allowed,
@@ -359,6 +363,11 @@ fn share(
     };
     let (shared, ended) = SharedStore::start(shared::Start {
         dsn,
+        daemon: Arc::clone(&config.cluster.name),
+        journal: JournalLimits {
+            keep: config.store.journal_keep,
+            max_lines: config.store.journal_max_lines,
+        },
         path: &config.store.path,
         inputs: inputs.clone(),
         token_ttl: Arc::clone(token_ttl),

@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
 use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Routing, Step, Summary};
-use crate::esl::nodes::Nodes;
+use crate::esl::nodes::{HeldAt, Nodes};
 use crate::esl::peers::News;
 use crate::esl::{user_registrations, users};
 use crate::input::{Input, Waker};
@@ -91,6 +91,8 @@ struct CallLine {
     orders: Option<mpsc::UnboundedSender<CallOrder>>,
     /// The FreeSWITCH that it is held at.
     node: NodeId,
+    /// Counts it there.
+    held_at: Option<HeldAt>,
     aor: Aor,
     /// Ends the pushes under way for it.
     over: CancellationToken,
@@ -103,6 +105,7 @@ impl CallLine {
         Self {
             orders,
             node,
+            held_at: None,
             aor,
             over: CancellationToken::new(),
             pushed: false,
@@ -199,8 +202,9 @@ impl DriverLoop {
                 let _ = done.send(());
             }
             Input::Held(call, orders) => {
-                self.calls
-                    .insert(call.call, CallLine::new(Some(orders), call.node, call.aor.clone()));
+                let mut line = CallLine::new(Some(orders), call.node, call.aor.clone());
+                line.held_at = Some(self.d.nodes.get(call.node).hold());
+                self.calls.insert(call.call, line);
                 self.feed(Event::CallHeld(call));
             }
             Input::KillElsewhere(node, leg, cause) => self.kill_elsewhere(Some(node), leg, &cause),
@@ -243,6 +247,8 @@ impl DriverLoop {
         }
         if let Event::Registered(reg) = &event {
             self.d.metrics.registered(reg.push.is_some());
+            let node = reg.target.as_ref().map_or(NodeId::FIRST, |target| target.node());
+            self.d.nodes.get(node).count_register();
         }
         let now = self.now();
         self.d.engine.handle(now, event);
@@ -415,6 +421,13 @@ impl DriverLoop {
         }
     }
 
+    /// The name of the FreeSWITCH that holds a call, for the journal; empty if it has none, or the line is not about a held call.
+    fn node_of(&self, call: Option<CallId>) -> Arc<str> {
+        let line = call.and_then(|call| self.calls.get(&call));
+        let line = line.filter(|line| line.orders.is_some());
+        line.map_or_else(Arc::default, |line| Arc::clone(&self.d.nodes.get(line.node).name))
+    }
+
     fn note(&self, note: Note) {
         let Note { call, aor, step } = note;
         if aor.is_nobody() {
@@ -428,9 +441,13 @@ impl DriverLoop {
             warn!(call.id = call.map(tracing::field::display), %aor, "not pushed: the rate limit is reached");
         }
         let at_ms = now_ms();
-        self.d
-            .store
-            .submit(StoreOp::Journal(JournalEntry { call, aor, at_ms, step }));
+        self.d.store.submit(StoreOp::Journal(JournalEntry {
+            node: self.node_of(call),
+            call,
+            aor,
+            at_ms,
+            step,
+        }));
     }
 }
 

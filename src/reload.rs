@@ -104,6 +104,7 @@ impl Reload {
             policy,
             contact,
             notification_events,
+            cluster,
             store,
             http,
             log: LogConfig { format, filter },
@@ -119,6 +120,7 @@ impl Reload {
         let StoreConfig { .. } = store;
         restart.extend((addresses != old.listen.addresses).then_some("listen.addresses"));
         restart.extend((has_freeswitch != old.has_freeswitch).then_some("freeswitch.enabled"));
+        restart.extend((cluster != old.cluster).then_some("cluster.name"));
         restart.extend((cluster_key != old.cluster_key).then_some("cluster.key-file"));
         // Each has its tasks: a list of others takes effect after a restart, new settings of the same ones at once.
         let same_nodes = names(&freeswitch) == names(&old.freeswitch);

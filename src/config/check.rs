@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 use super::error::In;
 use super::secrets::{Files, MissingFile};
-use super::settings::{Config, Environment, Listen, LogConfig, LogFormat, StoreConfig};
+use super::settings::{ClusterConfig, Config, Environment, Listen, LogConfig, LogFormat, StoreConfig};
 use super::values::{CheckResult, duration, is_word, list, on_unregister};
 use super::{app, http, nodes, raw};
 use crate::engine::Mode;
@@ -71,6 +72,9 @@ pub(super) fn config(
         notes: Vec::new(),
         unread: Vec::new(),
         has_freeswitch,
+        cluster: ClusterConfig {
+            name: cluster_name(at, raw.cluster.name.clone(), env)?,
+        },
         cluster_key: nodes::cluster_key(at, files, raw.cluster, &freeswitches.all)?,
         freeswitch: freeswitches.all,
         listen: listen(at, raw.listen)?,
@@ -258,6 +262,22 @@ fn shared_store(
         ));
     }
     Ok(Some(dsn))
+}
+
+/// The daemon's name; by default that of its host.
+fn cluster_name(at: In<'_>, name: Option<String>, env: &Environment) -> CheckResult<Arc<str>> {
+    const MOST: usize = 40;
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let Some(name) = name else {
+        let host = env.host.chars().take(MOST);
+        let host: String = host.map(|c| if is_allowed(c) { c } else { '-' }).collect();
+        return Ok(if host.is_empty() { "fswake".into() } else { host.into() });
+    };
+    if name.is_empty() || name.len() > MOST || !name.chars().all(is_allowed) {
+        let allowed = r#"one short word of letters, digits, "-", "_" and ".", as in "fswake-1", up to 40 characters"#;
+        return Err(at.wrong("cluster.name", name, allowed));
+    }
+    Ok(name.into())
 }
 
 fn journal_max_lines(at: In<'_>, lines: Option<u64>) -> CheckResult<u64> {

@@ -91,6 +91,7 @@ impl<'de> Deserialize<'de> for FreeSwitches {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Cluster {
     pub key_file: Option<String>,
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

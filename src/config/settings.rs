@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::ConfigError;
@@ -36,6 +37,8 @@ pub struct Config {
     pub contact: ContactRules,
     /// Whether FreeSWITCH's events may ask for notifications; the policy has their limits.
     pub notification_events: bool,
+    /// This daemon among several.
+    pub cluster: ClusterConfig,
     /// Where devices and the journal are kept.
     pub store: StoreConfig,
     /// Where operators and programs ask.
@@ -99,6 +102,13 @@ pub struct Listen {
     pub allow: Vec<Network>,
 }
 
+/// This daemon among several that share a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// Its name, on its lines of the journal.
+    pub name: Arc<str>,
+}
+
 /// Where devices and the journal are kept. Their age limit is [`Policy::token_ttl`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
@@ -155,6 +165,8 @@ pub struct Environment {
     pub state_directory: Option<PathBuf>,
     /// `CREDENTIALS_DIRECTORY` (systemd): where relative names of secrets are looked for first.
     pub credentials_directory: Option<PathBuf>,
+    /// The host's name.
+    pub host: String,
     /// The file that is read if none is named, provided that it exists.
     pub default_file: PathBuf,
 }
@@ -169,6 +181,7 @@ impl Environment {
             // With several StateDirectory= entries systemd separates them by colons.
             state_directory: var("STATE_DIRECTORY").and_then(|all| std::env::split_paths(&all).next()),
             credentials_directory: var("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             default_file: PathBuf::from("/etc/fswake/fswake.toml"),
         }
     }

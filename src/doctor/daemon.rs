@@ -27,6 +27,24 @@ pub enum Daemon {
 #[derive(Debug, Deserialize)]
 pub struct DaemonApps {
     pub(super) apps: Vec<DaemonApp>,
+    /// What needs an operator.
+    #[serde(skip)]
+    pub attention: Vec<DaemonProblem>,
+}
+
+/// The answer of `/v1/attention`, as far as the doctor reads it.
+#[derive(Debug, Default, Deserialize)]
+pub struct DaemonAttention {
+    /// The items.
+    pub items: Vec<DaemonProblem>,
+}
+
+/// One thing that needs an operator.
+#[derive(Debug, Deserialize)]
+pub struct DaemonProblem {
+    pub(super) what: String,
+    pub(super) problem: String,
+    pub(super) advice: String,
 }
 
 /// What is known of one app.
@@ -92,6 +110,14 @@ fn of_an_older_daemon(kind: ProblemKind) -> Option<PushErrorKind> {
 }
 
 impl Daemon {
+    /// What it reports under this name.
+    pub(super) fn problem(&self, what: &str) -> Option<&DaemonProblem> {
+        match self {
+            Self::Answers(said, _) => said.attention.iter().find(|problem| problem.what == what),
+            Self::Absent | Self::Mute(_) => None,
+        }
+    }
+
     /// What it knows of the app of this name.
     pub(super) fn knows(&self, app: &str) -> Option<&DaemonApp> {
         match self {

@@ -38,7 +38,8 @@ use std::time::Duration;
 pub use check::{Check, CheckState, count, first_to_fix};
 use check::{Evidence, not_by_this_user};
 pub use cluster::DaemonCluster;
-pub use daemon::{Daemon, DaemonApps, listens};
+pub use daemon::{Daemon, DaemonApps, DaemonAttention, listens};
+pub(crate) use store::STORE_FILE;
 
 use crate::config::{Config, FreeSwitch};
 use crate::esl::encode;
@@ -84,6 +85,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     let mut evidence = Evidence::default();
     let runs_as = config.listen.addresses.iter().find_map(listens);
     let mut checks = store::checks(&config.store, runs_as);
+    checks.extend(store::in_use(daemon));
     let journal = Journal::open(&config.store.path);
     let known = match &journal {
         Ok(journal) => journal.devices(),
@@ -93,11 +95,19 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     };
     let asked_for = known.as_deref().unwrap_or_default();
     let wakes = journal.as_ref().ok().map(|journal| wakes::read(journal, since));
-    let heard = wakes.as_ref().and_then(|w| w.as_deref().ok()).unwrap_or_default();
+    // Calls that other daemons' FreeSWITCHes routed say nothing of this one's.
+    let own = journal.as_ref().ok().and_then(Journal::daemon);
+    let own_wakes = wakes
+        .as_ref()
+        .and_then(|w| w.as_deref().ok())
+        .unwrap_or_default()
+        .iter();
+    let own_wakes = own_wakes.filter(|wake| own.is_none() || wake.overview.daemon.as_deref() == own);
+    let heard: Vec<_> = own_wakes.cloned().collect();
     let mut all = Vec::new();
     let mut cores = Vec::new();
     for node in config.freeswitch.iter().filter(|_| config.has_freeswitch) {
-        let mut found = of_node(config, node, (asked_for, heard), &mut cores).await;
+        let mut found = of_node(config, node, (asked_for, &heard), &mut cores).await;
         if config.freeswitch.len() > 1 {
             for check in &mut found {
                 check.name = format!("{} ({})", check.name, node.name);
@@ -119,6 +129,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
         Some(Err(error)) => all.push(wakes::unread(error)),
         None => {}
     }
+    all.extend(journal.ok().and_then(|journal| wakes::missing(&journal)));
     all
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -61,6 +61,17 @@ pub struct Node {
     /// Whether it is connected and all its registrations were read.
     is_up: AtomicBool,
     identity: Mutex<Identity>,
+    held: Arc<AtomicUsize>,
+    registrations: AtomicU64,
+}
+
+/// A call that is held at one of them, as long as this exists.
+pub struct HeldAt(Arc<AtomicUsize>);
+
+impl Drop for HeldAt {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What tells its connections from those of others.
@@ -89,6 +100,8 @@ impl Nodes {
             settings,
             is_up: AtomicBool::new(false),
             identity: Mutex::default(),
+            held: Arc::default(),
+            registrations: AtomicU64::new(0),
         };
         Self(Arc::new(Inner {
             all: all.into_iter().enumerate().map(node).collect(),
@@ -241,6 +254,27 @@ impl Node {
             Err(error) => debug!(error = words::of_io(&error), "cannot ask FreeSWITCH who answers"),
         }
         true
+    }
+
+    /// Counts a call that it holds, until the value is dropped.
+    pub fn hold(&self) -> HeldAt {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        HeldAt(Arc::clone(&self.held))
+    }
+
+    /// Counts a REGISTER at it.
+    pub fn count_register(&self) {
+        self.registrations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many calls it holds now.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// How many REGISTERs there were at it since the start.
+    pub fn registrations(&self) -> u64 {
+        self.registrations.load(Ordering::Relaxed)
     }
 
     /// Its event socket's address, for people.

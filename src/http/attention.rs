@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::cache::Census;
 use super::census;
 use super::{ProblemDetails, Site};
+use crate::doctor::STORE_FILE;
 use crate::doctor::advice::{advice, advice_without_error};
 use crate::esl::nodes::Node;
 use crate::push::app::App;
@@ -59,7 +60,9 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
     let mut items: Vec<Item> = event_sockets(&site, census)
         .into_iter()
         .chain(store(&site))
+        .chain(store_file(&site))
         .chain(shared_store(&site))
+        .chain(shared_journal(&site))
         .collect();
     let apps = site.pushers.apps();
     items.extend(apps.iter().flat_map(|(app, state)| of_app(app, state, census)));
@@ -95,6 +98,38 @@ fn store(site: &Site) -> Option<Item> {
         advice: "Make room on its disk, and let fswake's user write there: what is in memory is written then. Until then, a \
                  restart forgets the tokens of phones that registered since."
             .into(),
+        phones: None,
+        since: Some(failing.since),
+    })
+}
+
+fn store_file(site: &Site) -> Option<Item> {
+    site.store.health().is_replaced.then(|| Item {
+        what: STORE_FILE.into(),
+        level: Level::Error,
+        problem: format!(
+            "{} was moved, deleted or replaced: fswake writes to the old file",
+            site.store_path.display()
+        ),
+        advice:
+            "Stop fswake, put the file that it is to use in place, without -wal and -shm of another file, and start it."
+                .into(),
+        phones: None,
+        since: None,
+    })
+}
+
+fn shared_journal(site: &Site) -> Option<Item> {
+    let health = site.shared.as_ref()?.health();
+    // The shared store is an item of its own.
+    let failing = health.journal.failing.filter(|_| health.failing.is_none())?;
+    Some(Item {
+        what: "shared journal".into(),
+        level: Level::Warning,
+        problem: format!("cannot be used: {}", failing.reason),
+        advice:
+            "run `fswake doctor`. Until then wakes of other daemons are missing here, and those of this one at others."
+                .into(),
         phones: None,
         since: Some(failing.since),
     })

@@ -16,6 +16,7 @@ pub(super) async fn text(State(site): State<Arc<Site>>) -> impl IntoResponse {
     let state = metrics::GaugeSample {
         held: *site.waiting.borrow(),
         esl_up: site.has_freeswitch && site.nodes.iter().all(Node::is_up),
+        nodes: site.nodes.iter().filter(|_| site.has_freeswitch).map(sample).collect(),
         store: site.store.health(),
         shared: site.shared.as_ref().map(SharedStore::health).unwrap_or_default(),
         apps: site.pushers.states(),
@@ -25,4 +26,14 @@ pub(super) async fn text(State(site): State<Arc<Site>>) -> impl IntoResponse {
         [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
         site.metrics.text(&state),
     )
+}
+
+/// The numbers of one FreeSWITCH.
+fn sample(node: &Node) -> metrics::NodeSample {
+    metrics::NodeSample {
+        node: node.label(),
+        is_up: node.is_up(),
+        held: node.held(),
+        registrations: node.registrations(),
+    }
 }

@@ -23,6 +23,8 @@ pub(super) struct SummaryJson {
     version: &'static str,
     freeswitch: Vec<NodeJson>,
     windows: Vec<Window>,
+    /// Since when calls of other daemons are missing, in milliseconds since 1970 (UTC).
+    others_missing_since_ms: Option<i64>,
 }
 
 /// The results of calls in the last hour and day, and which FreeSWITCH is connected.
@@ -31,10 +33,12 @@ pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<SummaryJs
     // client does not start over.
     let reading = tokio::spawn(windows(Arc::clone(&site)));
     let windows = reading.await.unwrap_or_else(|_| Err(ProblemDetails::failed()))?;
+    let missing = read(&site, |journal| Ok(journal.others_missing_since_ms())).await?;
     Ok(Json(SummaryJson {
         version: env!("CARGO_PKG_VERSION"),
         freeswitch: nodes(&site),
         windows,
+        others_missing_since_ms: missing,
     }))
 }
 

@@ -68,6 +68,7 @@ mod reload;
 mod routing;
 mod setup;
 mod shared;
+mod shared_journal;
 mod taken;
 mod tokens;
 mod trace;
