@@ -130,7 +130,7 @@ impl Daemon {
         let all_settings = reload::inbound_settings(&config).into_iter().map(watch::channel);
         let (inbound_settings, settings): (Vec<_>, Vec<_>) = all_settings.unzip();
         let names = config.freeswitch.iter().map(|node| node.name.as_str().into());
-        let key = config.cluster_key.as_ref().map(ClusterKey::new);
+        let key = config.cluster.key.as_ref().map(ClusterKey::new);
         let nodes = Nodes::new(
             names.zip(settings).collect(),
             key,
