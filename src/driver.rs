@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use crate::clock::now_ms;
 use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Routing, Step, Summary};
 use crate::esl::{user_registrations, users};
+use crate::handover::Duty;
 use crate::input::{Input, Waker};
 use crate::logging::once::Once;
 use crate::logging::rate_limit::RateLimit;
@@ -49,6 +50,8 @@ pub struct Driver {
     pub inputs: mpsc::Sender<Input>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Whether this process is on duty, or another one.
+    pub duty: Duty,
     /// Notified on every turn: proof that the loop runs.
     pub heartbeat: Box<dyn FnMut() + Send>,
 }
@@ -212,6 +215,10 @@ impl DriverLoop {
                 let now = self.now();
                 query.answer(&mut self.d.engine, now);
                 self.carry_out();
+            }
+            Input::Retire(retired) => {
+                self.d.store.leave_devices_to_another();
+                let _ = retired.send(self.d.duty.retire());
             }
             Input::Drain(drained) => {
                 self.feed(Event::Draining);

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Environment};
+use crate::handover::Handover;
 use crate::push::SetupError;
 use crate::words;
 
@@ -104,7 +105,11 @@ impl Cli {
             Command::Completions { shell } => completions::completions(shell, Self::command()),
             Command::Man { directory } => completions::man(directory.as_deref(), Self::command()),
             Command::Setup(args) => setup::setup(&args, file, &env),
-            Command::Run => run::run(config()?),
+            Command::Run => {
+                // First: connections to sockets that were passed must not wait for a process that fails.
+                let handover = Handover::of_process()?;
+                run::run(config()?, handover)
+            }
             Command::Export(args) => transfer::export(&config()?, &args),
             Command::Import(args) => transfer::import(&config()?, &args),
             Command::Check(args) => check::check(config(), &args),

@@ -11,12 +11,16 @@ use super::DriverLoop;
 use crate::clock::unix_now;
 use crate::engine::Event;
 use crate::input::Input;
-use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushRequest};
+use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushPurpose, PushRequest};
 
 impl DriverLoop {
     /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for
     /// it.
     pub(super) fn push(&mut self, request: PushRequest) {
+        if request.about.purpose() == PushPurpose::Refresh && !self.d.duty.is_on_duty() {
+            // The process on duty sends its own. This one has no outcome to tell.
+            return;
+        }
         let pushers = self.d.pushers.clone();
         let inputs = self.d.inputs.clone();
         let push = request.id;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::answers::Answer;
+use super::early_events::EarlyEvents;
 use super::encode;
 pub use super::endpoint::{Endpoint, Settings};
 use super::notifications;
@@ -29,6 +30,7 @@ use super::voicemail;
 use crate::clock::unix_now;
 use crate::contact::ContactRules;
 use crate::engine::{Cause, Event};
+use crate::handover::Duty;
 use crate::input::Input;
 use crate::jitter;
 use crate::types::LegId;
@@ -75,6 +77,8 @@ pub struct Inbound {
     pub resyncs: Arc<AtomicU64>,
     /// Where the answers to notifications go.
     pub answers: mpsc::Sender<Answer>,
+    /// Whether this process answers events that ask for a push.
+    pub duty: Duty,
     /// The end.
     pub stop: CancellationToken,
 }
@@ -218,8 +222,14 @@ impl Inbound {
         rules: &ContactRules,
         starts: &mpsc::Sender<String>,
     ) -> Result<(), EndReason> {
+        let mut early = EarlyEvents::default();
         loop {
             tokio::select! {
+                () = self.duty.begun(), if !early.is_empty() => {
+                    for event in early.admitted(&self.duty) {
+                        self.handle(&event, rules).await?;
+                    }
+                }
                 event = events.recv() => match event {
                     Some(Ok(event)) if event.header_str("Event-Subclass") == Some(STARTED) => {
                         let profile = event.header_str("profile_name").unwrap_or_default().to_owned();
@@ -228,7 +238,9 @@ impl Inbound {
                         let client = client.clone();
                         tokio::spawn(async move { loosen(&client).await });
                     }
-                    Some(Ok(event)) => self.handle(&event, rules).await?,
+                    Some(Ok(event)) => if let Some(event) = early.admit(event, &self.duty) {
+                        self.handle(&event, rules).await?;
+                    },
                     Some(Err(error)) => debug!(error = words::of_esl(&error), "event skipped"),
                     None => return Err(EndReason::Closed),
                 },

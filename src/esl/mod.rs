@@ -24,6 +24,7 @@
 pub mod answers;
 pub mod decode;
 pub mod directory;
+mod early_events;
 pub mod encode;
 mod endpoint;
 mod frame;

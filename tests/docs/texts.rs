@@ -114,7 +114,11 @@ fn quoted_messages_exist_in_the_code() {
             path: path.clone(),
             reason,
         },
-        StoreError::NewerSchema { path, found: 7 },
+        StoreError::NewerSchema {
+            copy: Some(path.with_file_name("fswake.db.version-6")),
+            path,
+            found: 7,
+        },
     ] {
         assert!(operating.contains(&format!("\nfswake: {error}\n")), "{error}");
     }

@@ -41,6 +41,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tracing::error;
 
 pub use self::error::SharedError;
 pub(crate) use self::server::{Page, Server};
@@ -51,6 +52,7 @@ pub use self::version::{SCHEMA, SCHEMA_VERSION};
 use super::database::{self, Options};
 pub use super::outbox::FileAccess;
 use super::{StoreError, outbox, schema as file};
+use crate::handover::{Duty, Phase};
 use crate::input::Input;
 use crate::postgres::Dsn;
 use crate::words;
@@ -70,6 +72,8 @@ pub struct Start<'a> {
     pub inputs: mpsc::Sender<Input>,
     /// `store.token-ttl` in seconds. Rows of dropped tokens stay as long, and a day.
     pub token_ttl: Arc<AtomicU64>,
+    /// Whether another process still synchronizes this file: this one begins when it is on duty.
+    pub duty: Duty,
     /// How long to wait for other daemons' changes. After that the daemon starts with what its file has.
     pub wait: Duration,
 }
@@ -85,6 +89,13 @@ pub enum StartError {
     Shared(#[from] SharedError),
 }
 
+/// The file, as a copy of a shared store.
+fn open_file(path: &Path) -> Result<rusqlite::Connection, StoreError> {
+    let local = database::connect(path, &Options::default())?;
+    outbox::begin(&local).map_err(|e| file::failure(path, &e))?;
+    Ok(local)
+}
+
 impl SharedStore {
     /// Starts the thread that synchronizes, and waits until it has read other daemons' changes, or has failed to. Call
     /// [`SharedStore::feed_engine`] before the file is read. The receiver ends with the thread.
@@ -96,27 +107,36 @@ impl SharedStore {
             path: start.path.to_owned(),
             reason: words::of_io(e),
         };
-        let local = database::connect(start.path, &Options::default())?;
-        outbox::begin(&local).map_err(|e| file::failure(start.path, &e))?;
+        let waits = start.duty.phase() == Phase::Waiting;
+        let local = if waits { None } else { Some(open_file(start.path)?) };
         let status = Arc::new(SyncThread::new(start.dsn.place(), start.path.to_owned()));
         let (first, first_time) = std::sync::mpsc::sync_channel(1);
         let (running, ended) = oneshot::channel::<()>();
-        let sync = Synchronizer::new(
-            start.dsn,
-            local,
-            Arc::clone(&status),
-            start.inputs,
-            start.token_ttl,
-            first,
-        );
+        let synchronizer = {
+            let (status, dsn, inputs, token_ttl) = (Arc::clone(&status), start.dsn, start.inputs, start.token_ttl);
+            move |local| Synchronizer::new(dsn, local, status, inputs, token_ttl, first, waits)
+        };
+        let (duty, path, stop) = (start.duty, start.path.to_owned(), status.stop.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| unusable(&e))?;
         let over = status.ended.clone().drop_guard();
         let thread = std::thread::Builder::new().name("fswake-shared".into()).spawn(move || {
             let _running = (running, over);
-            runtime.block_on(sync.run());
+            runtime.block_on(async {
+                if stop.run_until_cancelled(duty.begun()).await.is_none() {
+                    return;
+                }
+                match local.map_or_else(|| open_file(&path), Ok) {
+                    Ok(local) => synchronizer(local).run().await,
+                    // The end of this thread ends the daemon.
+                    Err(error) => error!(%error, "the shared store cannot be used"),
+                }
+            });
         });
         thread.map_err(|e| unusable(&e))?;
+        if waits {
+            return Ok((Self(status), ended));
+        }
         match first_time.recv_timeout(start.wait) {
             Ok(Err(error)) if error.is_for_good() => {
                 status.stop.cancel();
