@@ -2,6 +2,7 @@
 
 mod ending;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -88,6 +89,7 @@ struct Daemon {
     /// Whether this process takes calls, or another one.
     duty: Duty,
     sockets: Sockets,
+    store_path: PathBuf,
     /// Whether FreeSWITCH's registrations were read.
     is_connected: Arc<AtomicBool>,
 }
@@ -118,7 +120,7 @@ impl Daemon {
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
         // The store's folder exists from here on.
         pushers.keep_tokens_beside(&config.store.path);
-        let ttl = config.policy.token_ttl;
+        let (ttl, store_path) = (config.policy.token_ttl, config.store.path.clone());
         let devices = still_wanted(snapshot.devices, ttl, &store);
         let elsewhere = still_wanted(snapshot.elsewhere, ttl, &store);
         info!(devices = devices.len() + elsewhere.len(), store = %config.store.path.display(), "devices loaded");
@@ -191,6 +193,9 @@ impl Daemon {
             wakes: wakes.clone(),
             token: config.http.token.clone(),
         });
+        for &address in &config.http.addresses {
+            sockets.claim(Use::Http, address);
+        }
         let turn = http::serve::Turn {
             duty: duty.clone(),
             sockets: sockets.clone(),
@@ -293,6 +298,7 @@ impl Daemon {
             drain_timeout: drain_timeout_now,
             duty,
             sockets,
+            store_path,
             is_connected: esl_up,
         })
     }

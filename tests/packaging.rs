@@ -330,3 +330,19 @@ fn container_is_made_from_these_sources_and_runs_unprivileged() {
         assert!(help.status.success(), "{words:?}: {help:?}");
     }
 }
+
+/// Whoever enables the socket unit has the default addresses, and the service has what a restart without a gap needs.
+#[test]
+fn units_fit_the_configuration_and_restarts() {
+    let socket = read("systemd/optional/fswake.socket");
+    let example: toml::Table = read("fswake.example.toml").replace("\n#addresses", "\naddresses").parse().unwrap();
+    let addresses = ["listen", "http"].map(|section| example[section]["addresses"][0].as_str().unwrap().to_owned());
+    let streams: Vec<_> = socket.lines().filter_map(|line| line.strip_prefix("ListenStream=")).collect();
+    assert_eq!(streams, addresses);
+    let service = read("systemd/fswake.service");
+    for line in ["RestartKillSignal=SIGUSR1", "KillSignal=SIGTERM", "KillMode=process", "NotifyAccess=main"] {
+        assert_eq!(service.lines().filter(|other| *other == line).count(), 1, "{line}");
+    }
+    let kept = service.lines().find_map(|line| line.strip_prefix("FileDescriptorStoreMax="));
+    assert!(kept.unwrap().parse::<u32>().unwrap() >= 2);
+}

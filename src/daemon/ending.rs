@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use super::Daemon;
 use crate::engine::Event;
 use crate::handover::duty::Answered;
+use crate::handover::finishing::Finishing;
 use crate::handover::leave::StandIn;
 use crate::handover::successor::Successor;
 use crate::handover::{Predecessor, Program, Succession};
@@ -131,6 +132,8 @@ impl Daemon {
 
     /// Finishes the calls that it holds, for `drain-timeout` or until a signal. New ones go to another process.
     async fn finish(self, signals: &mut Signals) {
+        // For `fswake doctor`, until this process ends.
+        let _finishing = Finishing::begin(&self.store_path);
         self.calls.close();
         let finished = async {
             // First those whose connection was accepted just before the handover.

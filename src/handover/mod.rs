@@ -28,6 +28,7 @@
 
 pub mod channel;
 pub mod duty;
+pub mod finishing;
 pub mod leave;
 pub mod predecessor;
 pub mod sockets;

@@ -50,6 +50,7 @@ impl Predecessor {
             listener: TcpListener::from(descriptor),
             used_for: Some(socket.used_for),
             is_a_units: socket.is_a_units,
+            is_claimed: false,
         });
         let predecessor = Self {
             pid,

@@ -51,6 +51,8 @@ pub struct Passed {
     pub used_for: Option<Use>,
     /// Whether it is a socket unit's, so that systemd passes it at each start.
     pub is_a_units: bool,
+    /// Whether it is one that will be used.
+    pub is_claimed: bool,
 }
 
 /// A socket in use.
@@ -92,6 +94,7 @@ impl Sockets {
                     listener,
                     used_for,
                     is_a_units: used_for.is_none(),
+                    is_claimed: false,
                 }),
                 Ok(None) => {}
                 Err(error) => unusable.push(words::of_io(&error)),
@@ -119,6 +122,17 @@ impl Sockets {
     /// Whether systemd has kept sockets for this process since the last one left.
     pub fn are_kept(&self) -> bool {
         self.lock().passed.iter().any(|passed| passed.used_for.is_some())
+    }
+
+    /// The configuration has this address: a socket that was passed for it is used later.
+    pub fn claim(&self, used_for: Use, address: SocketAddr) {
+        let mut state = self.lock();
+        let Some(found) = state.find(used_for, address) else { return };
+        let at = state.passed.get(found).and_then(|passed| passed.listener.local_addr().ok());
+        // systemd may pass the same socket twice.
+        for passed in &mut state.passed {
+            passed.is_claimed |= passed.listener.local_addr().ok() == at;
+        }
     }
 
     /// The socket for this address: one that was passed, or a new one. With port 0 the system chooses a port, or it is
@@ -177,7 +191,9 @@ impl Sockets {
         for error in std::mem::take(&mut state.unusable) {
             warn!(error, "systemd passed something else than a TCP socket: it is not used");
         }
-        for Passed { listener, is_a_units, .. } in state.passed.drain(..) {
+        let unknown: Vec<_> = state.passed.extract_if(.., |passed| !passed.is_claimed).collect();
+        drop(state);
+        for Passed { listener, is_a_units, .. } in unknown {
             let address = listener.local_addr().map(|a| a.to_string()).unwrap_or_default();
             if has_predecessor || !is_a_units {
                 info!(address, "closing a socket that the configuration no longer has");
@@ -205,7 +221,7 @@ impl Sockets {
 }
 
 impl State {
-    fn take(&mut self, used_for: Use, address: SocketAddr) -> Option<Passed> {
+    fn find(&self, used_for: Use, address: SocketAddr) -> Option<usize> {
         let is_it = |passed: &Passed| {
             let Ok(at) = passed.listener.local_addr() else {
                 return false;
@@ -216,7 +232,11 @@ impl State {
                 _ => at == address,
             }
         };
-        let place = self.passed.iter().position(is_it)?;
+        self.passed.iter().position(is_it)
+    }
+
+    fn take(&mut self, used_for: Use, address: SocketAddr) -> Option<Passed> {
+        let place = self.find(used_for, address)?;
         let taken = self.passed.swap_remove(place);
         // systemd may pass the same socket twice: as the socket unit's, and as one that it has kept.
         let at = taken.listener.local_addr().ok();
@@ -264,6 +284,7 @@ mod tests {
             listener,
             used_for,
             is_a_units: used_for.is_none(),
+            is_claimed: false,
         };
         (passed, address)
     }
@@ -299,8 +320,11 @@ mod tests {
             listener: unit.listener.try_clone().unwrap(),
             used_for: Some(Use::Calls),
             is_a_units: false,
+            is_claimed: false,
         };
         let sockets = Sockets::new(vec![unit, kept], false);
+        sockets.claim(Use::Calls, address);
+        sockets.turn_away_unknown();
         sockets.listen(Use::Calls, address).unwrap();
         assert!(sockets.listen(Use::Calls, address).is_err());
         assert!(sockets.lock().passed.is_empty());
@@ -314,6 +338,7 @@ mod tests {
             let sockets = Sockets::new(vec![unit], false);
             let mut caller = TcpStream::connect(address).unwrap();
             if unknown {
+                sockets.claim(Use::Http, "127.0.0.1:1".parse().unwrap());
                 sockets.turn_away_unknown();
             } else {
                 drop(sockets);
