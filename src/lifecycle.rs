@@ -1,5 +1,6 @@
 //! The daemon's life as systemd sees it: ready, alive, draining, gone.
 
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -46,6 +47,18 @@ pub fn keep_socket(name: &str, socket: &TcpListener) -> std::io::Result<()> {
 /// systemd closes the sockets that it has kept by this name.
 pub fn keep_no_socket(name: &str) {
     tell(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
+}
+
+/// Waits until systemd has read everything that this process has said so far (`BARRIER=1`, sd_notify(3)). Blocks.
+///
+/// # Errors
+/// When systemd cannot be notified.
+pub fn wait_until_read() -> std::io::Result<()> {
+    let (mut read, write) = std::io::pipe()?;
+    sd_notify::notify_with_fds(&[NotifyState::Custom("BARRIER=1")], &[write.as_fd()])?;
+    drop(write);
+    // systemd closes its end.
+    read.read(&mut [0]).map(|_| ())
 }
 
 /// Whether systemd, or something like it, started this process and waits for notifications.

@@ -24,6 +24,8 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 const LAST_ANSWER: Duration = Duration::from_millis(100);
 /// At shutdown: how long the store may take for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(5);
+/// How long systemd may take to read what it is told.
+const UNTIL_READ: Duration = Duration::from_secs(5);
 /// At a handover: the same. Calls wait meanwhile.
 const WRITES_BEFORE_HANDOVER: Duration = Duration::from_secs(2);
 
@@ -105,11 +107,11 @@ impl Daemon {
             }
         };
         let _ = self.retire().await;
-        match stand_in.leave(&open) {
-            Ok(()) => info!("left the service to the next process: finishing the calls that this one holds"),
-            Err(error) => warn!(error = words::of_io(&error), "systemd does not know that this process has left"),
+        let left = tokio::task::spawn_blocking(move || stand_in.leave(&open));
+        match tokio::time::timeout(UNTIL_READ, left).await {
+            Ok(Ok(Ok(()))) => info!("left the service to the next process: finishing the calls that this one holds"),
+            failed => warn!(?failed, "systemd does not know that this process has left the service"),
         }
-        drop(open);
         self.finish(signals).await;
         Ok(())
     }

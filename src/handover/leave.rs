@@ -76,13 +76,15 @@ impl StandIn {
     }
 
     /// Gives systemd the sockets, makes the other process the main one, and lets it end: systemd then starts the next
-    /// process of the service with these sockets.
+    /// process of the service with these sockets. Blocks until systemd has read it.
     ///
     /// # Errors
     /// When systemd cannot be notified.
     pub fn leave(self, sockets: &[Open]) -> io::Result<()> {
         keep(sockets)?;
-        lifecycle::main_process(self.pid)
+        lifecycle::main_process(self.pid)?;
+        // A process that has ended already cannot become the main one.
+        lifecycle::wait_until_read()
     }
 }
 

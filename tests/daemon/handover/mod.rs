@@ -129,6 +129,12 @@ pub async fn every_call_is_woken(
 /// Waits until the call is connected with its phone, which was pushed for it, and hangs up.
 async fn is_woken(held: &Held) {
     held.wait_bridged().await;
+    soon("result", async {
+        while held.variable("fswake_result").as_deref() == Some("held") {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
     let variables = ["fswake_result", "fswake_pushes"].map(|name| held.variable(name));
     assert_eq!(variables.each_ref().map(Option::as_deref), [Some("connected"), Some("1")]);
     held.caller_hangs_up();
