@@ -99,7 +99,11 @@ async fn find(config: &Config) -> Daemon {
         Err(_) => return Daemon::Absent,
     };
     match client.find::<DaemonApps>("/v1/apps").await {
-        Ok(Some(said)) => Daemon::Answers(said),
+        Ok(Some(said)) => {
+            // An older daemon has none.
+            let cluster = client.find("/v1/cluster").await.unwrap_or_default();
+            Daemon::Answers(said, cluster)
+        }
         Ok(None) if runs() => Daemon::Mute("no daemon answers at http.addresses".into()),
         Ok(None) => Daemon::Absent,
         Err(error) => mute(error),

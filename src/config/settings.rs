@@ -24,8 +24,10 @@ pub struct Config {
     pub unread: Vec<UnreadFile>,
     /// Whether there is a FreeSWITCH. Without one, another SIP server tells registrations and asks for wakes.
     pub has_freeswitch: bool,
-    /// How to reach FreeSWITCH's event socket.
-    pub freeswitch: Endpoint,
+    /// The FreeSWITCHes, by their [`crate::types::NodeId`]; never empty.
+    pub freeswitch: Vec<FreeSwitch>,
+    /// What all daemons and FreeSWITCHes share: it signs legs from one FreeSWITCH to another.
+    pub cluster_key: Option<Secret>,
     /// Where held calls come in.
     pub listen: Listen,
     /// When to ring, push and give up; the apps' exceptions included.
@@ -44,6 +46,28 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The apps; the first that serves a device is used. Never empty.
     pub apps: Vec<App>,
+}
+
+/// One FreeSWITCH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreeSwitch {
+    /// Its name; empty for the only one of a `[freeswitch]` without a name.
+    pub name: String,
+    /// How to reach its event socket.
+    pub endpoint: Endpoint,
+    /// Where the others send INVITEs for its phones: a SIP URI without a user. `None`: nowhere.
+    pub sip: Option<String>,
+    /// The SIP profile by which it sends INVITEs to the others; `None`: the one that the phone is registered at.
+    pub profile: Option<String>,
+    /// Edge proxies that it may send to directly: hosts, in lower case.
+    pub edges: Vec<String>,
+}
+
+impl Config {
+    /// The first FreeSWITCH, or the only one.
+    pub fn first(&self) -> &FreeSwitch {
+        &self.freeswitch[0]
+    }
 }
 
 /// A file that this user cannot read.

@@ -1,6 +1,5 @@
 //! How the daemon ends, or hands over to another process ([`crate::handover`]).
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -9,6 +8,7 @@ use tracing::{error, info, warn};
 
 use super::Daemon;
 use crate::engine::Event;
+use crate::esl::nodes::Nodes;
 use crate::handover::duty::Answered;
 use crate::handover::finishing::Finishing;
 use crate::handover::leave::StandIn;
@@ -33,7 +33,7 @@ impl Daemon {
     /// Takes over from the process that has started this one.
     pub(super) async fn take_over(&mut self, predecessor: Predecessor, signals: &mut Signals) -> anyhow::Result<()> {
         tokio::select! {
-            taken_over = predecessor.take_over(&self.is_connected, &self.duty) => taken_over?,
+            taken_over = predecessor.take_over(|| connected(&self.nodes), self.nodes.count(), &self.duty) => taken_over?,
             () = signals.stop() => bail!("stopped before it took over"),
             ended = self.parts.ended() => bail!("{ended}"),
         }
@@ -53,8 +53,7 @@ impl Daemon {
                     Signal::HandOver => {
                         // The successor reads the file.
                         self.flush(WRITES_BEFORE_HANDOVER).await;
-                        let is_connected = self.is_connected.load(Ordering::Relaxed);
-                        succession.start(program, &self.sockets, is_connected);
+                        succession.start(program, &self.sockets, connected(&self.nodes));
                     }
                     Signal::Leave => {
                         succession.give_up().await;
@@ -209,4 +208,9 @@ impl Daemon {
             warn!(changes = left.queued, "the last changes could not be written to the store");
         }
     }
+}
+
+/// How many FreeSWITCHes are connected, with all their registrations read.
+fn connected(nodes: &Nodes) -> usize {
+    nodes.iter().filter(|node| node.is_up()).count()
 }

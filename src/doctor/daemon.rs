@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
 
 use super::advice::advice_without_error;
+use super::cluster::DaemonCluster;
 use crate::push::apps::status::ProblemKind;
 use crate::push::{Fault, KeptBy, PushErrorKind};
 
@@ -18,8 +19,8 @@ pub enum Daemon {
     Absent,
     /// It runs, but does not answer: why.
     Mute(String),
-    /// What it knows of its apps.
-    Answers(DaemonApps),
+    /// What it knows of its apps, and of the cluster.
+    Answers(DaemonApps, Option<DaemonCluster>),
 }
 
 /// The part of `/v1/apps` that the doctor reads.
@@ -94,7 +95,17 @@ impl Daemon {
     /// What it knows of the app of this name.
     pub(super) fn knows(&self, app: &str) -> Option<&DaemonApp> {
         match self {
-            Self::Answers(said) => said.apps.iter().find(|known| known.name == app),
+            Self::Answers(said, _) => said.apps.iter().find(|known| known.name == app),
+            Self::Absent | Self::Mute(_) => None,
+        }
+    }
+}
+
+impl Daemon {
+    /// What it knows of the cluster.
+    pub(super) fn cluster(&self) -> Option<&DaemonCluster> {
+        match self {
+            Self::Answers(_, cluster) => cluster.as_ref(),
             Self::Absent | Self::Mute(_) => None,
         }
     }

@@ -38,9 +38,9 @@ const MOST: usize = 128;
 /// The predecessor's first message. It carries the sockets' descriptors.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Offer {
-    /// Whether the predecessor is connected to FreeSWITCH. Then the successor is ready only when it is, too.
+    /// How many FreeSWITCHes the predecessor is connected to. The successor is ready when it is connected to as many.
     #[serde(default)]
-    pub connected: bool,
+    pub connected: usize,
     /// What each descriptor is for, in their order.
     #[serde(default)]
     pub sockets: Vec<Socket>,
@@ -118,7 +118,7 @@ mod tests {
         let (one, other) = UnixStream::pair().unwrap();
         let sockets = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let offer = Offer {
-            connected: true,
+            connected: 2,
             sockets: [Use::Calls, Use::Calls, Use::Http]
                 .map(|used_for| Socket {
                     used_for,
@@ -129,7 +129,7 @@ mod tests {
         let descriptors: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
         send(&one, &offer, &descriptors).unwrap();
         let (received, descriptors) = receive(&other).unwrap();
-        assert!(received.connected && received.sockets[2].is_a_units);
+        assert!(received.connected == 2 && received.sockets[2].is_a_units);
         assert_eq!(received.sockets[1].used_for, Use::Calls);
         for (descriptor, socket) in descriptors.into_iter().zip(&sockets) {
             let address = TcpListener::from(descriptor).local_addr().unwrap();
@@ -142,7 +142,7 @@ mod tests {
         for (sent, is_one) in [
             (&b""[..], false),
             (b"\0\xff", false),
-            (b"{\"connected\": 7}\n", false),
+            (b"{\"connected\": -1}\n", false),
             (b"{\"later\": [1]}\n", true),
         ] {
             let (one, other) = UnixStream::pair().unwrap();

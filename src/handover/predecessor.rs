@@ -4,7 +4,6 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -23,8 +22,8 @@ const LOOK: Duration = Duration::from_millis(5);
 pub struct Predecessor {
     /// Its process id.
     pub pid: u32,
-    /// Whether it is connected to FreeSWITCH.
-    is_connected: bool,
+    /// How many FreeSWITCHes it is connected to.
+    connected: usize,
     channel: UnixStream,
 }
 
@@ -54,18 +53,18 @@ impl Predecessor {
         });
         let predecessor = Self {
             pid,
-            is_connected: offer.connected,
+            connected: offer.connected,
             channel,
         };
         Ok(Some((predecessor, Sockets::of_predecessor(passed.collect()))))
     }
 
-    /// Says that this process is ready, once FreeSWITCH's registrations were read, and takes over when the predecessor
-    /// has stopped taking calls.
+    /// Says that this process is ready, and takes over when the predecessor has stopped taking calls. It is ready when it
+    /// has read the registrations of as many FreeSWITCHes as the predecessor (`connected`), or of all that it has.
     ///
     /// # Errors
     /// When the predecessor has ended before it hands over: whoever watches over it starts it again.
-    pub async fn take_over(self, has_registrations: &AtomicBool, duty: &Duty) -> anyhow::Result<()> {
+    pub async fn take_over(self, connected: impl Fn() -> usize, all: usize, duty: &Duty) -> anyhow::Result<()> {
         let pid = self.pid;
         self.channel.set_nonblocking(true)?;
         let channel = tokio::net::UnixStream::from_std(self.channel)?;
@@ -73,7 +72,7 @@ impl Predecessor {
         let mut read = BufReader::new(read.take(LONGEST as u64));
         let mut line = String::new();
         let read_registrations = async {
-            while self.is_connected && !has_registrations.load(Ordering::Relaxed) {
+            while connected() < self.connected.min(all) {
                 tokio::time::sleep(LOOK).await;
             }
         };

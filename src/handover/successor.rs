@@ -92,13 +92,13 @@ pub struct Successor {
 
 impl Succession {
     /// Starts a successor, and offers it the sockets.
-    pub fn start(&mut self, program: &Program, sockets: &Sockets, is_connected: bool) {
+    pub fn start(&mut self, program: &Program, sockets: &Sockets, connected: usize) {
         let path = program.path().display();
         if let Some(successor) = &self.0 {
             info!(pid = successor.pid(), "a new process is being started already");
             return;
         }
-        match start(program, sockets, is_connected) {
+        match start(program, sockets, connected) {
             Ok(successor) => {
                 info!(program = %path, pid = successor.pid(), "starting a new process, which will take over");
                 self.0 = Some(successor);
@@ -139,11 +139,11 @@ impl Succession {
     }
 }
 
-fn start(program: &Program, sockets: &Sockets, is_connected: bool) -> io::Result<Successor> {
+fn start(program: &Program, sockets: &Sockets, connected: usize) -> io::Result<Successor> {
     let (ours, theirs) = UnixStream::pair()?;
     let open = sockets.in_use()?;
     let offer = Offer {
-        connected: is_connected,
+        connected,
         sockets: open
             .iter()
             .map(|open| Socket {

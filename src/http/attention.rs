@@ -1,7 +1,6 @@
 //! What needs an operator: the problem, how many phones it affects, and what to do.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::State;
@@ -11,6 +10,7 @@ use super::cache::Census;
 use super::census;
 use super::{ProblemDetails, Site};
 use crate::doctor::advice::{advice, advice_without_error};
+use crate::esl::nodes::Node;
 use crate::push::app::App;
 use crate::push::apps::status::{AppState, ProblemKind};
 use crate::push::{Fault, PushErrorKind};
@@ -56,7 +56,7 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
     // A separate item reports an unreadable store.
     let census: Result<Arc<Census>, ProblemDetails> = census::take(&site).await;
     let census = census.as_deref().ok();
-    let mut items: Vec<Item> = event_socket(&site, census)
+    let mut items: Vec<Item> = event_sockets(&site, census)
         .into_iter()
         .chain(store(&site))
         .chain(shared_store(&site))
@@ -71,24 +71,20 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
     })
 }
 
-fn event_socket(site: &Site, census: Option<&Census>) -> Option<Item> {
-    let is_up = site.esl_up.load(Ordering::Relaxed);
-    (site.has_freeswitch && !is_up).then(|| {
-        let endpoint = site.inbound.borrow().endpoint.clone();
-        Item {
-            what: "FreeSWITCH".into(),
-            level: Level::Error,
-            problem: format!(
-                "no connection to its event socket at {}:{}",
-                endpoint.host, endpoint.port
-            ),
-            advice: "fswake keeps trying. Where FreeSWITCH runs, compare [freeswitch] with its event_socket.conf.xml: \
-                     address, password, ACL. `fswake doctor` says which it is."
-                .into(),
-            phones: census.map(|census| census.known),
-            since: None,
-        }
-    })
+fn event_sockets(site: &Site, census: Option<&Census>) -> Vec<Item> {
+    let all = site.nodes.iter().filter(|node| site.has_freeswitch && !node.is_up());
+    let item = |node: &Node| Item {
+        what: "FreeSWITCH".into(),
+        level: Level::Error,
+        problem: format!("no connection to its event socket at {}", node.address()),
+        advice: "fswake keeps trying. Where FreeSWITCH runs, compare [freeswitch] with its event_socket.conf.xml: \
+                 address, password, ACL. `fswake doctor` says which it is."
+            .into(),
+        // Of several, it is not known whose phones they are.
+        phones: census.filter(|_| site.nodes.count() == 1).map(|census| census.known),
+        since: None,
+    };
+    all.map(item).collect()
 }
 
 fn store(site: &Site) -> Option<Item> {

@@ -1,13 +1,13 @@
 //! `/metrics`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 
 use super::Site;
+use crate::esl::nodes::Node;
 use crate::metrics;
 use crate::store::shared::SharedStore;
 
@@ -15,7 +15,7 @@ use crate::store::shared::SharedStore;
 pub(super) async fn text(State(site): State<Arc<Site>>) -> impl IntoResponse {
     let state = metrics::GaugeSample {
         held: *site.waiting.borrow(),
-        esl_up: site.esl_up.load(Ordering::Relaxed),
+        esl_up: site.has_freeswitch && site.nodes.iter().all(Node::is_up),
         store: site.store.health(),
         shared: site.shared.as_ref().map(SharedStore::health).unwrap_or_default(),
         apps: site.pushers.states(),
