@@ -36,6 +36,7 @@ use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::reload::{self, AllowedNetworks, Reload};
+use crate::store::catch_up::CatchUp;
 use crate::store::shared::{self, SharedStore};
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{StoreOp, StoreWriter};
@@ -92,6 +93,8 @@ struct Daemon {
     duty: Duty,
     sockets: Sockets,
     store_path: PathBuf,
+    /// What the process that took calls before has written since this one has read the file.
+    catch_up: Option<CatchUp>,
     nodes: Nodes,
 }
 
@@ -121,6 +124,7 @@ impl Daemon {
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
         // The store's folder exists from here on.
         pushers.keep_tokens_beside(&config.store.path);
+        let catch_up = (duty.phase() == Phase::Waiting).then(|| CatchUp::since(&config.store.path, &snapshot));
         let (ttl, store_path) = (config.policy.token_ttl, config.store.path.clone());
         let devices = still_wanted(snapshot.devices, ttl, &store);
         let elsewhere = still_wanted(snapshot.elsewhere, ttl, &store);
@@ -313,6 +317,7 @@ impl Daemon {
             duty,
             sockets,
             store_path,
+            catch_up,
             nodes,
         })
     }

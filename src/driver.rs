@@ -21,8 +21,8 @@ use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, N
 use crate::esl::nodes::Nodes;
 use crate::esl::peers::News;
 use crate::esl::{user_registrations, users};
-use crate::handover::Duty;
-use crate::input::{Input, Waker};
+use crate::handover::{Duty, Phase};
+use crate::input::{Ask, Input, Query, Waker};
 use crate::logging::once::Once;
 use crate::logging::rate_limit::RateLimit;
 use crate::metrics::Metrics;
@@ -197,6 +197,9 @@ impl DriverLoop {
     fn take(&mut self, input: Input) {
         match input {
             Input::Event(event) => self.feed(event),
+            // Whoever reports this, or asks for it, is to say it to the process on duty: dropped, it is not answered.
+            Input::Reported(..) | Input::Ask(Query { ask: Ask::Forget(..), .. })
+                if self.d.duty.phase() == Phase::Retired => {}
             Input::Reported(event, done) => {
                 self.feed(event);
                 let _ = done.send(());

@@ -38,6 +38,12 @@ impl Daemon {
             ended = self.parts.ended() => bail!("{ended}"),
         }
         self.store.begin();
+        if let Some(catch_up) = self.catch_up.take() {
+            let changes = tokio::task::spawn_blocking(|| catch_up.changes()).await.context("read the store again")??;
+            for change in changes {
+                let _ = self.inputs.send(Input::Event(Event::DeviceChangedElsewhere(change))).await;
+            }
+        }
         Ok(())
     }
 

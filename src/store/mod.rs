@@ -9,6 +9,7 @@
 //!
 //! Several daemons may share a store ([`shared`]). Each daemon's file is then its copy of that store.
 
+pub mod catch_up;
 mod database;
 pub mod devices;
 mod import;

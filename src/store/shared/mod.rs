@@ -114,7 +114,7 @@ impl SharedStore {
         let (running, ended) = oneshot::channel::<()>();
         let synchronizer = {
             let (status, dsn, inputs, token_ttl) = (Arc::clone(&status), start.dsn, start.inputs, start.token_ttl);
-            move |local| Synchronizer::new(dsn, local, status, inputs, token_ttl, first, waits)
+            move |local| Synchronizer::new(dsn, local, status, inputs, token_ttl, first)
         };
         let (duty, path, stop) = (start.duty, start.path.to_owned(), status.stop.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -47,8 +47,6 @@ pub(super) struct Synchronizer {
     /// Names this process in the rows that it writes.
     daemon: String,
     backoff: Duration,
-    /// Whether another process has written changes into the file that this process's engine has not got.
-    catches_up: bool,
     /// When the server that was read last had started.
     server_started: Option<String>,
 }
@@ -70,7 +68,6 @@ impl Synchronizer {
         inputs: mpsc::Sender<Input>,
         token_ttl: Arc<AtomicU64>,
         first: FirstResult,
-        catches_up: bool,
     ) -> Self {
         Self {
             dsn,
@@ -81,7 +78,6 @@ impl Synchronizer {
             first: Some(first),
             daemon: uuid::Uuid::new_v4().to_string(),
             backoff: BACKOFF.0,
-            catches_up,
             server_started: None,
         }
     }
@@ -216,12 +212,9 @@ impl Synchronizer {
             cursor.read_to = cursor.read_to.saturating_sub(REWIND).max(0);
         }
         let mut is_late = false;
-        // The engine itself ignores what is older than what it has.
-        let feeds_all = self.catches_up && is_new_start;
         let (local, thread, inputs) = (&self.local, &self.thread, &self.inputs);
         let apply = async |page: Page| {
             let turn = thread.file.turn().await;
-            let all = if feeds_all { page.changes.clone() } else { Vec::new() };
             let applied = outbox::apply(local, page.changes)?;
             drop(turn);
             // While another transaction is open, the same changes are read again.
@@ -229,7 +222,7 @@ impl Synchronizer {
             let received = u64::try_from(applied.len()).unwrap_or(u64::MAX);
             thread.update(|health| health.received += received);
             if thread.feeds_engine.load(Ordering::SeqCst) {
-                for change in if feeds_all { all } else { applied } {
+                for change in applied {
                     // During shutdown the loop ends first. The file has the change.
                     let _ = inputs.send(Input::Event(Event::DeviceChangedElsewhere(change))).await;
                 }
@@ -238,7 +231,6 @@ impl Synchronizer {
         };
         let next = server.read(&cursor, &self.daemon, apply).await?;
         if is_new_start {
-            self.catches_up = false;
             self.server_started = Some(server.started.clone());
         }
         let _turn = self.thread.file.turn().await;
