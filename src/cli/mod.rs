@@ -40,6 +40,12 @@ const EXIT_CODES: &str = "Exit codes:
   78  the configuration is wrong: file, key, value and what is allowed are on stderr
  141  the reader of the output has gone (| head)";
 
+const SIGNALS: &str = "Signals:
+  HUP        read the configuration again
+  USR2       start this program once more, hand over to it, finish held calls
+  USR1       the same when systemd starts the program (RestartKillSignal=)
+  TERM, INT  finish held calls; new ones go on in the dialplan. A second one ends it";
+
 /// Wakes sleeping phones for FreeSWITCH: push, wait for the REGISTER, connect the call.
 #[derive(Debug, Parser)]
 #[command(name = "fswake", version, after_help = EXIT_CODES, max_term_width = table::WIDTH)]
@@ -57,6 +63,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon
+    #[command(after_help = SIGNALS)]
     Run,
     /// Check the configuration and every file that it names
     Check(check::CheckArgs),

@@ -7,7 +7,7 @@
 //!
 //! There are two ways:
 //!
-//! | | the plain program, `SIGUSR2` | `systemctl restart`, `SIGUSR1` (`RestartKillSignal=` of the unit) |
+//! | | the plain program, `SIGUSR2` | `systemctl restart`, `SIGUSR1` (`RestartKillSignal=`; opt-in) |
 //! |---|---|---|
 //! | who starts the successor | the predecessor ([`successor`]) | systemd |
 //! | how the sockets get there | over a Unix socket, the successor's stdin ([`channel`]) | systemd keeps them meanwhile (`FDSTORE=1`), or a socket unit does ([`sockets`]) |

@@ -1,6 +1,7 @@
 //! One process takes over from another: SIGUSR2, and `systemctl restart` (`service`).
 
 mod events;
+mod gateway;
 mod service;
 
 use std::collections::HashMap;
@@ -185,6 +186,8 @@ async fn held_call_is_finished_by_the_process_that_holds_it() {
     second.caller_hangs_up();
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(held.outcomes().is_empty(), "the first call is still held");
+    let (_, report, _) = stage.tool(&["--wide", "doctor"]).await;
+    assert!(report.contains("finishes the calls that it holds since"), "{report}");
     phone.wake();
     held.wait_bridged().await;
     assert_eq!(daemon.exit_code().await, Some(0));
