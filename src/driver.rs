@@ -198,8 +198,10 @@ impl DriverLoop {
         match input {
             Input::Event(event) => self.feed(event),
             // Whoever reports this, or asks for it, is to say it to the process on duty: dropped, it is not answered.
-            Input::Reported(..) | Input::Ask(Query { ask: Ask::Forget(..), .. })
-                if self.d.duty.phase() == Phase::Retired => {}
+            Input::Reported(..)
+            | Input::Ask(Query {
+                ask: Ask::Forget(..), ..
+            }) if self.d.duty.phase() == Phase::Retired => {}
             Input::Reported(event, done) => {
                 self.feed(event);
                 let _ = done.send(());

@@ -39,9 +39,14 @@ impl Daemon {
         }
         self.store.begin();
         if let Some(catch_up) = self.catch_up.take() {
-            let changes = tokio::task::spawn_blocking(|| catch_up.changes()).await.context("read the store again")??;
+            let changes = tokio::task::spawn_blocking(|| catch_up.changes())
+                .await
+                .context("read the store again")??;
             for change in changes {
-                let _ = self.inputs.send(Input::Event(Event::DeviceChangedElsewhere(change))).await;
+                let _ = self
+                    .inputs
+                    .send(Input::Event(Event::DeviceChangedElsewhere(change)))
+                    .await;
             }
         }
         Ok(())
@@ -86,7 +91,10 @@ impl Daemon {
         }
         let handed_over = successor.hand_over(answered).await;
         match &handed_over {
-            Ok(()) => info!(pid, "the new process takes calls: this one finishes those that it holds"),
+            Ok(()) => info!(
+                pid,
+                "the new process takes calls: this one finishes those that it holds"
+            ),
             Err(cause) => error!(
                 pid,
                 error = words::of_io(cause),
@@ -100,12 +108,17 @@ impl Daemon {
     /// Leaves the service to the next process, which systemd starts. Without systemd it is a stop.
     async fn leave(self, signals: &mut Signals) -> anyhow::Result<()> {
         let open = self.sockets.in_use();
-        let stand_in = tokio::task::spawn_blocking(StandIn::start).await.context("start a process")?;
+        let stand_in = tokio::task::spawn_blocking(StandIn::start)
+            .await
+            .context("start a process")?;
         let (open, stand_in) = match (open, stand_in) {
             (Ok(open), Ok(stand_in)) if lifecycle::is_watched() => (open, stand_in),
             (open, stand_in) => {
                 if let Some(error) = open.err().or(stand_in.err()) {
-                    warn!(error = words::of_io(&error), "cannot leave the service before the last call is finished");
+                    warn!(
+                        error = words::of_io(&error),
+                        "cannot leave the service before the last call is finished"
+                    );
                 }
                 self.drain(signals).await;
                 return Ok(());
@@ -211,7 +224,10 @@ impl Daemon {
     async fn flush(&self, within: Duration) {
         let store = self.store.clone();
         if let Ok(Err(left)) = tokio::task::spawn_blocking(move || store.flush(within)).await {
-            warn!(changes = left.queued, "the last changes could not be written to the store");
+            warn!(
+                changes = left.queued,
+                "the last changes could not be written to the store"
+            );
         }
     }
 }

@@ -65,7 +65,10 @@ pub(super) fn checks(store: &StoreConfig, runs_as: Option<u32>) -> Vec<Check> {
 
 /// After a restart, the process that held calls finishes them.
 fn of_earlier_process((pid, since): (u32, UnixSeconds)) -> Check {
-    let seen = format!("finishes the calls that it holds since {}; another one takes new calls", format_args!("{} UTC", to_the_second(since)));
+    let seen = format!(
+        "finishes the calls that it holds since {}; another one takes new calls",
+        format_args!("{} UTC", to_the_second(since))
+    );
     Check::ok(FAMILY, format!("process {pid}"), seen)
 }
 

@@ -18,7 +18,9 @@ impl EarlyEvents {
         if !asks_for_a_push(&event) {
             return Some(event);
         }
-        let number = event.header_str("Event-Sequence").and_then(|number| number.parse().ok());
+        let number = event
+            .header_str("Event-Sequence")
+            .and_then(|number| number.parse().ok());
         match duty.claims(event.header_str("Core-UUID").unwrap_or_default(), number) {
             Claim::Ours => Some(event),
             Claim::Theirs => None,

@@ -18,8 +18,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg,
-    sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
 };
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +79,12 @@ pub fn send(channel: &UnixStream, offer: &Offer, descriptors: &[BorrowedFd<'_>])
     if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::other("too many listening sockets"));
     }
-    let sent = sendmsg(channel.as_fd(), &[IoSlice::new(&line)], &mut ancillary, SendFlags::empty())?;
+    let sent = sendmsg(
+        channel.as_fd(),
+        &[IoSlice::new(&line)],
+        &mut ancillary,
+        SendFlags::empty(),
+    )?;
     if sent < line.len() {
         return Err(io::ErrorKind::WriteZero.into());
     }

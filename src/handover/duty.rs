@@ -166,6 +166,9 @@ mod tests {
         assert_eq!(new.claims("a", Some(900)), Claim::Theirs);
         assert_eq!(new.claims("b", Some(1)), Claim::Ours, "FreeSWITCH was restarted");
         assert_eq!(old.claims("b", Some(1)), Claim::Theirs);
-        assert_eq!((new.claims("a", None), old.claims("a", None)), (Claim::Ours, Claim::Theirs));
+        assert_eq!(
+            (new.claims("a", None), old.claims("a", None)),
+            (Claim::Ours, Claim::Theirs)
+        );
     }
 }

@@ -23,7 +23,10 @@ impl Finishing {
         let file = PathBuf::from(name);
         if let Err(error) = std::fs::write(&file, "") {
             // Only the doctor misses it.
-            debug!(error = words::of_io(&error), "cannot note that this process finishes its calls");
+            debug!(
+                error = words::of_io(&error),
+                "cannot note that this process finishes its calls"
+            );
         }
         Self(file)
     }
@@ -46,7 +49,11 @@ pub fn processes(store: &Path) -> Vec<(u32, UnixSeconds)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let Some(pid) = name.to_string_lossy().strip_prefix(&start).and_then(|pid| pid.parse().ok()) else {
+        let Some(pid) = name
+            .to_string_lossy()
+            .strip_prefix(&start)
+            .and_then(|pid| pid.parse().ok())
+        else {
             continue;
         };
         if !runs(pid) {

@@ -64,7 +64,10 @@ impl StandIn {
     /// # Errors
     /// When no process can be started.
     pub fn start() -> io::Result<Self> {
-        let mut first = this_program(START).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut first = this_program(START)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let open = first.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut line = String::new();
         if let Some(mut output) = first.stdout.take() {

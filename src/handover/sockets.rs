@@ -127,8 +127,13 @@ impl Sockets {
     /// The configuration has this address: a socket that was passed for it is used later.
     pub fn claim(&self, used_for: Use, address: SocketAddr) {
         let mut state = self.lock();
-        let Some(found) = state.find(used_for, address) else { return };
-        let at = state.passed.get(found).and_then(|passed| passed.listener.local_addr().ok());
+        let Some(found) = state.find(used_for, address) else {
+            return;
+        };
+        let at = state
+            .passed
+            .get(found)
+            .and_then(|passed| passed.listener.local_addr().ok());
         // systemd may pass the same socket twice.
         for passed in &mut state.passed {
             passed.is_claimed |= passed.listener.local_addr().ok() == at;
@@ -193,7 +198,10 @@ impl Sockets {
         }
         let unknown: Vec<_> = state.passed.extract_if(.., |passed| !passed.is_claimed).collect();
         drop(state);
-        for Passed { listener, is_a_units, .. } in unknown {
+        for Passed {
+            listener, is_a_units, ..
+        } in unknown
+        {
             let address = listener.local_addr().map(|a| a.to_string()).unwrap_or_default();
             if has_predecessor || !is_a_units {
                 info!(address, "closing a socket that the configuration no longer has");
@@ -204,11 +212,13 @@ impl Sockets {
                 "the socket unit listens here, but neither listen.addresses nor http.addresses has it: its connections are \
                  closed"
             );
-            let spawned = std::thread::Builder::new().name("fswake-unknown".into()).spawn(move || {
-                let _ = listener.set_nonblocking(false);
-                // Ends with the process.
-                while listener.accept().is_ok() {}
-            });
+            let spawned = std::thread::Builder::new()
+                .name("fswake-unknown".into())
+                .spawn(move || {
+                    let _ = listener.set_nonblocking(false);
+                    // Ends with the process.
+                    while listener.accept().is_ok() {}
+                });
             if let Err(error) = spawned {
                 debug!(error = words::of_io(&error), "no thread for a socket");
             }
@@ -290,7 +300,9 @@ mod tests {
     }
 
     fn is_closed(stream: &mut TcpStream) -> bool {
-        stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        stream
+            .set_read_timeout(Some(std::time::Duration::from_secs(10)))
+            .unwrap();
         matches!(stream.read(&mut [0]), Ok(0)) || stream.take_error().is_ok_and(|error| error.is_some())
     }
 
@@ -307,7 +319,10 @@ mod tests {
         let calls = sockets.listen(Use::Calls, any).unwrap().local_addr().unwrap();
         assert_eq!(calls, at_kept, "port 0 was this port before");
         assert!(sockets.listen(Use::Http, at_kept).is_err(), "it is in use");
-        assert_eq!(sockets.listen(Use::Http, at_unit).unwrap().local_addr().unwrap(), at_unit);
+        assert_eq!(
+            sockets.listen(Use::Http, at_unit).unwrap().local_addr().unwrap(),
+            at_unit
+        );
         let units = sockets.in_use().unwrap();
         assert_eq!(units.iter().filter(|open| open.is_a_units).count(), 1);
         assert_eq!(units.len(), 3);

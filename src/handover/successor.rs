@@ -184,7 +184,11 @@ impl Successor {
                 Ok(_) => break,
             }
         }
-        if self.said == READY { Ok(()) } else { Err(Failure::Ended) }
+        if self.said == READY {
+            Ok(())
+        } else {
+            Err(Failure::Ended)
+        }
     }
 
     /// Ends it, if it has not ended; how it ended.

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Snapshot;
 use super::database::connect_to_read;
 use super::rows;
 use super::schema::{StoreError, failure};
-use super::Snapshot;
 use crate::clock::unix_micros;
 use crate::engine::DeviceChange;
 use crate::types::{DeviceKey, UnixMicros};

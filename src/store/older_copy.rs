@@ -38,12 +38,18 @@ fn copy_to(connection: &Connection, copy: &Path) -> Result<(), String> {
             std::fs::remove_file(&unfinished)?;
         }
         // It has tokens. SQLite takes a file that exists and is empty.
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&unfinished)?;
         Ok(())
     };
     made().map_err(|e| words::of_io(&e))?;
     let name = unfinished.to_str().ok_or("its name is not UTF-8")?;
-    let copied = connection.execute("VACUUM INTO ?1", [name]).map_err(|e| words::of_sqlite(&e));
+    let copied = connection
+        .execute("VACUUM INTO ?1", [name])
+        .map_err(|e| words::of_sqlite(&e));
     let renamed = copied.and_then(|_| std::fs::rename(&unfinished, copy).map_err(|e| words::of_io(&e)));
     if renamed.is_err() {
         // What is left of it takes room.

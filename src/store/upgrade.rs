@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{older_copy, older_journal};
 use super::rows::{self, DEVICE, Origin};
 use super::schema::{SCHEMA, SCHEMA_VERSION, StoreError, failure};
+use super::{older_copy, older_journal};
 use crate::types::{Device, PushParams, PushToken, Tokens};
 
 /// The first version whose tokens all have the form of [`PushToken::read`].

@@ -256,7 +256,9 @@ impl WriterShared {
     fn next(&self, prune_at: Instant) -> Next {
         let until_prune = prune_at.saturating_duration_since(Instant::now());
         let was_held = self.lock().is_held;
-        let state = self.wait(self.lock(), until_prune, |s| !s.stop && s.is_idle() && (s.is_held || !was_held));
+        let state = self.wait(self.lock(), until_prune, |s| {
+            !s.stop && s.is_idle() && (s.is_held || !was_held)
+        });
         if was_held && !state.is_held {
             return Next::Begin;
         }

@@ -357,7 +357,13 @@ fn older_version_names_the_copy_that_was_made_for_it() {
     place.make_newer();
     std::fs::write(&copy, "").unwrap();
     let refused = place.try_open(Options::default()).err().unwrap();
-    assert!(refused.ends_with(&format!("or put back its copy from before the upgrade, {}", copy.display())), "{refused}");
+    assert!(
+        refused.ends_with(&format!(
+            "or put back its copy from before the upgrade, {}",
+            copy.display()
+        )),
+        "{refused}"
+    );
 }
 
 /// Another process writes the file: changes wait, and the file is neither upgraded nor written.

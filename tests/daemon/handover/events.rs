@@ -27,7 +27,10 @@ async fn events_around_a_handover_are_answered_once() {
             for n in 0..EVENTS {
                 let uuid = format!("u-{n}");
                 let headers = [("type", "voip"), ("user", "1001"), ("realm", DOMAIN), ("uuid", &uuid)];
-                script.send_custom("mobile::push::notification", &headers, "{}").await.unwrap();
+                script
+                    .send_custom("mobile::push::notification", &headers, "{}")
+                    .await
+                    .unwrap();
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -30,8 +30,10 @@ async fn registrations_that_were_answered_are_known_after_the_handover() {
                 stage.secret(&token);
                 let (team, app) = (apns::TEAM_ID, apns::BUNDLE_ID);
                 let user = format!("{}", round * 1000 + n);
-                let contact = format!("<sip:{user}@192.0.2.7:5060;pn-provider=apns;pn-param={team}.{app}.voip;pn-prid={token}>");
-                let body = json!({ "aor": format!("{user}@{DOMAIN}"), "contact": contact, "expires": 600, "call_id": user });
+                let contact =
+                    format!("<sip:{user}@192.0.2.7:5060;pn-provider=apns;pn-param={team}.{app}.voip;pn-prid={token}>");
+                let body =
+                    json!({ "aor": format!("{user}@{DOMAIN}"), "contact": contact, "expires": 600, "call_id": user });
                 // A connection of its own for each, as scripts have. One that the old process no longer answers is repeated.
                 soon("answer to a registration", async {
                     loop {

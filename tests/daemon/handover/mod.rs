@@ -49,7 +49,9 @@ fn is_fswake(pid: u32) -> bool {
 }
 
 pub fn send(signal: &str, pid: u32) {
-    let sent = std::process::Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
+    let sent = std::process::Command::new("kill")
+        .args([&format!("-{signal}"), &pid.to_string()])
+        .status();
     assert!(sent.is_ok_and(|sent| sent.success()), "kill -{signal} {pid}");
 }
 
@@ -60,6 +62,13 @@ pub async fn gone(pid: u32) {
         }
     })
     .await;
+}
+
+/// One push for each call, however many there are and however slow this machine is.
+pub fn without_limits(stage: &mut Stage) {
+    stage.set("wake.caller-pushes-per-minute", 1_000_000);
+    stage.set("wake.device-pushes-per-minute", 1_000_000);
+    stage.set("wake.push-retry", "20s");
 }
 
 /// Sleeping phones, found by the token of a push.
@@ -137,15 +146,17 @@ async fn is_woken(held: &Held) {
     })
     .await;
     let variables = ["fswake_result", "fswake_pushes"].map(|name| held.variable(name));
-    assert_eq!(variables.each_ref().map(Option::as_deref), [Some("connected"), Some("1")]);
+    assert_eq!(
+        variables.each_ref().map(Option::as_deref),
+        [Some("connected"), Some("1")]
+    );
     held.caller_hangs_up();
 }
 
 #[tokio::test]
 async fn thousand_calls_over_ten_handovers_all_have_their_wake() {
     let mut stage = Stage::new().await;
-    stage.set("wake.caller-pushes-per-minute", 1_000_000);
-    stage.set("wake.device-pushes-per-minute", 1_000_000);
+    without_limits(&mut stage);
     let mut daemon = stage.start().await;
     let phones = Phones::asleep(&stage, &daemon, 100).await;
     let mut successors = Successors::default();
@@ -160,7 +171,10 @@ async fn thousand_calls_over_ten_handovers_all_have_their_wake() {
         }
     };
     every_call_is_woken(&stage, &phones, CALLS, address, handovers).await;
-    daemon.log.wait_times(HANDOVERS, &["the earlier process has ended"]).await;
+    daemon
+        .log
+        .wait_times(HANDOVERS, &["the earlier process has ended"])
+        .await;
     assert_eq!(daemon.exit_code().await, Some(0));
     assert_eq!(daemon.log.count(&["took over"]), HANDOVERS);
     assert_eq!(daemon.log.count(&["ERROR"]), 0);
@@ -255,7 +269,10 @@ async fn successor_that_fails_leaves_the_old_process_in_place() {
     stage.write();
     daemon.signal("USR2");
     successors.nth(&daemon, 1).await;
-    let line = daemon.log.wait(&["ERROR", "the new process failed: this one goes on"]).await;
+    let line = daemon
+        .log
+        .wait(&["ERROR", "the new process failed: this one goes on"])
+        .await;
     assert!(line.contains("exit status: 78"), "{line}");
     daemon.log.wait(&["no duration"]).await;
     let held = stage.call(&daemon, "1001");
@@ -290,7 +307,10 @@ async fn successor_that_is_killed_leaves_the_old_process_in_place() {
     daemon.signal("USR2");
     daemon.log.wait(&["a new process is being started already"]).await;
     send("KILL", pid);
-    let line = daemon.log.wait(&["ERROR", "the new process failed: this one goes on"]).await;
+    let line = daemon
+        .log
+        .wait(&["ERROR", "the new process failed: this one goes on"])
+        .await;
     assert!(line.contains("signal: 9"), "{line}");
     let held = stage.call(&daemon, "1001");
     stage.push().await;
@@ -328,7 +348,8 @@ async fn successor_without_its_predecessor_ends() {
 async fn successor_of_a_newer_version_changes_no_file_before_it_takes_over() {
     let (stage, daemon, _phone, _successors, _pid) = never_ready().await;
     let store = rusqlite::Connection::open(stage.dir.path().join("fswake.db")).unwrap();
-    let version = |store: &rusqlite::Connection| -> i64 { store.query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap() };
+    let version =
+        |store: &rusqlite::Connection| -> i64 { store.query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap() };
     let now = version(&store);
     store.pragma_update(None, "user_version", now + 1).unwrap();
     // The running process goes on with it, and a new one of the same version refuses it.

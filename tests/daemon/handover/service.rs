@@ -13,7 +13,7 @@ use fswake_test_support::freeswitch::*;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::process::Command;
 
-use super::{CALLS, HANDOVERS, Phones, Successors, every_call_is_woken, send};
+use super::{CALLS, HANDOVERS, Phones, Successors, every_call_is_woken, send, without_limits};
 use crate::harness::*;
 
 /// A service manager.
@@ -49,7 +49,10 @@ impl Manager {
                 return;
             };
             let text = String::from_utf8_lossy(&text[..received.bytes]).into_owned();
-            let name = text.lines().find_map(|line| line.strip_prefix("FDNAME=")).unwrap_or_default();
+            let name = text
+                .lines()
+                .find_map(|line| line.strip_prefix("FDNAME="))
+                .unwrap_or_default();
             if text.contains("FDSTOREREMOVE=1") {
                 self.kept.retain(|(kept, _)| kept != name);
             } else if text.contains("FDSTORE=1") {
@@ -100,7 +103,11 @@ impl Manager {
             .iter()
             .map(|unit| ("fswake.socket".to_owned(), unit.try_clone().unwrap().into()))
             .collect();
-        all.extend(self.kept.iter().map(|(name, fd)| (name.clone(), fd.try_clone().unwrap())));
+        all.extend(
+            self.kept
+                .iter()
+                .map(|(name, fd)| (name.clone(), fd.try_clone().unwrap())),
+        );
         let notify = stage.dir.path().join("notify");
         stage
             .start_with(|command| {
@@ -109,11 +116,20 @@ impl Manager {
                 let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
                 // Descriptors 3 and 4, as `sd_listen_fds(3)` has them.
                 let script = "exec 3<&0 4<&1 </dev/null >/dev/null; export LISTEN_PID=$$; exec \"$@\"";
-                command.args(["-c", script, "sh"]).arg(daemon.get_program()).args(daemon.get_args());
-                command.env_clear().env("PATH", "/usr/bin:/bin").stderr(Stdio::piped()).kill_on_drop(true);
+                command
+                    .args(["-c", script, "sh"])
+                    .arg(daemon.get_program())
+                    .args(daemon.get_args());
+                command
+                    .env_clear()
+                    .env("PATH", "/usr/bin:/bin")
+                    .stderr(Stdio::piped())
+                    .kill_on_drop(true);
                 command.env("NOTIFY_SOCKET", &notify);
                 if !names.is_empty() {
-                    command.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
+                    command
+                        .env("LISTEN_FDS", names.len().to_string())
+                        .env("LISTEN_FDNAMES", names.join(":"));
                 }
                 let mut descriptors = all.into_iter().map(|(_, fd)| Stdio::from(fd));
                 command.stdin(descriptors.next().unwrap_or(Stdio::null()));
@@ -124,7 +140,14 @@ impl Manager {
 }
 
 /// Restarts the service under calls.
-async fn restarts(stage: &Stage, manager: &mut Manager, units: &[TcpListener], first: Daemon, calls: usize, restarts: usize) {
+async fn restarts(
+    stage: &Stage,
+    manager: &mut Manager,
+    units: &[TcpListener],
+    first: Daemon,
+    calls: usize,
+    restarts: usize,
+) {
     let phones = Phones::asleep(stage, &first, 100).await;
     let address = first.address;
     let mut generations = vec![first];
@@ -151,11 +174,6 @@ async fn restarts(stage: &Stage, manager: &mut Manager, units: &[TcpListener], f
     }
     assert_eq!(last.address, address);
     stage.journal("push-sent", calls as i64).await;
-}
-
-fn without_limits(stage: &mut Stage) {
-    stage.set("wake.caller-pushes-per-minute", 1_000_000);
-    stage.set("wake.device-pushes-per-minute", 1_000_000);
 }
 
 #[tokio::test]
@@ -203,17 +221,25 @@ async fn process_that_left_finishes_its_call_and_a_failed_start_keeps_nobody_wai
         let script = "exec 3<&0 4<&1 </dev/null; export LISTEN_PID=$$; exec \"$@\"";
         let daemon = command.as_std();
         let mut shell = Command::new("sh");
-        shell.args(["-c", script, "sh"]).arg(daemon.get_program()).args(daemon.get_args());
+        shell
+            .args(["-c", script, "sh"])
+            .arg(daemon.get_program())
+            .args(daemon.get_args());
         shell.env_clear().env("PATH", "/usr/bin:/bin").env("LISTEN_FDS", "2");
         shell.env("LISTEN_FDNAMES", format!("{}:{}", kept[0].0, kept[1].0));
         let mut descriptors = kept.into_iter().map(|(_, fd)| Stdio::from(fd));
-        shell.stdin(descriptors.next().unwrap()).stdout(descriptors.next().unwrap());
+        shell
+            .stdin(descriptors.next().unwrap())
+            .stdout(descriptors.next().unwrap());
         command = shell;
         let output = soon("end", command.stderr(Stdio::piped()).output()).await.unwrap();
         (output.status.code(), (), String::from_utf8(output.stderr).unwrap())
     };
     assert_eq!(code, Some(78), "{stderr}");
-    assert!(matches!(soon("resume", waiting.outcome()).await, Outcome::Resumed { .. }));
+    assert!(matches!(
+        soon("resume", waiting.outcome()).await,
+        Outcome::Resumed { .. }
+    ));
     tokio::time::sleep(Duration::from_secs(3)).await;
     phone.wake();
     held.wait_bridged().await;
