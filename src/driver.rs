@@ -21,7 +21,8 @@ use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, N
 use crate::esl::nodes::{HeldAt, Nodes};
 use crate::esl::peers::News;
 use crate::esl::{user_registrations, users};
-use crate::input::{Input, Waker};
+use crate::handover::{Duty, Phase};
+use crate::input::{Ask, Input, Query, Waker};
 use crate::logging::once::Once;
 use crate::logging::rate_limit::RateLimit;
 use crate::metrics::Metrics;
@@ -55,6 +56,8 @@ pub struct Driver {
     pub inputs: mpsc::Sender<Input>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Whether this process is on duty, or another one.
+    pub duty: Duty,
     /// Notified on every turn: proof that the loop runs.
     pub heartbeat: Box<dyn FnMut() + Send>,
 }
@@ -197,6 +200,11 @@ impl DriverLoop {
     fn take(&mut self, input: Input) {
         match input {
             Input::Event(event) => self.feed(event),
+            // Whoever reports this, or asks for it, is to say it to the process on duty: dropped, it is not answered.
+            Input::Reported(..)
+            | Input::Ask(Query {
+                ask: Ask::Forget(..), ..
+            }) if self.d.duty.phase() == Phase::Retired => {}
             Input::Reported(event, done) => {
                 self.feed(event);
                 let _ = done.send(());
@@ -225,6 +233,10 @@ impl DriverLoop {
                 let now = self.now();
                 query.answer(&mut self.d.engine, now);
                 self.carry_out();
+            }
+            Input::Retire(retired) => {
+                self.d.store.leave_devices_to_another();
+                let _ = retired.send(self.d.duty.retire());
             }
             Input::Drain(drained) => {
                 self.feed(Event::Draining);

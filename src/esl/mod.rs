@@ -29,6 +29,7 @@ pub mod answers;
 mod bonds;
 pub mod decode;
 pub mod directory;
+mod early_events;
 pub mod encode;
 mod endpoint;
 mod frame;
