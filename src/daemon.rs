@@ -21,6 +21,7 @@ use crate::control::Control;
 use crate::driver::Driver;
 use crate::engine::{DeviceChange, Engine, Event};
 use crate::esl::answers::Answerer;
+use crate::esl::bond_watch;
 use crate::esl::inbound::Inbound;
 use crate::esl::leg_token::ClusterKey;
 use crate::esl::nodes::Nodes;
@@ -246,7 +247,7 @@ impl Daemon {
             if nodes.count() > 1 {
                 parts.spawn(
                     "what watches legs between FreeSWITCHes",
-                    nodes.bonds.clone().run(nodes.clone(), stop.clone()),
+                    bond_watch::run(nodes.clone(), stop.clone()),
                 );
             }
             let resyncs = Arc::default();
