@@ -5,6 +5,7 @@
 
 mod pushing;
 mod records;
+mod summary;
 mod wakes;
 
 use std::collections::HashMap;
@@ -342,7 +343,7 @@ impl DriverLoop {
                             Routing::Dialplan | Routing::DialString => self.d.metrics.call_over(&summary),
                         }
                     }
-                    records::summarize(&summary);
+                    summary::summarize(&summary);
                 }
             }
         }
