@@ -260,7 +260,7 @@ impl DriverLoop {
         }
         if let Event::Registered(reg) = &event {
             self.d.metrics.registered(reg.push.is_some());
-            let node = reg.target.as_ref().map_or(NodeId::FIRST, |target| target.node());
+            let node = reg.target.as_ref().map_or(NodeId::FIRST, Target::node);
             self.d.nodes.get(node).count_register();
         }
         let now = self.now();
