@@ -32,7 +32,7 @@ use crate::push::Pushers;
 use crate::reload::{self, AllowedNetworks, Reload};
 use crate::store::shared::{self, SharedStore};
 use crate::store::sqlite::{Options, Sqlite};
-use crate::store::{StoreOp, StoreWriter};
+use crate::store::{StoreOp, StoreWriter, remove_left_over};
 use crate::supervise::Parts;
 use crate::types::{Device, Moment};
 use crate::words;
@@ -104,8 +104,7 @@ impl Daemon {
             ..Options::default()
         };
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
-        // The store's folder exists from here on.
-        pushers.keep_tokens_beside(&config.store.path);
+        remove_left_over(&config.store.path);
         let ttl = config.policy.token_ttl;
         let devices = still_wanted(snapshot.devices, ttl, &store);
         let elsewhere = still_wanted(snapshot.elsewhere, ttl, &store);

@@ -1,6 +1,4 @@
 //! The running daemon of this configuration, if there is one: what it knows of its apps, and its user.
-//!
-//! Apple takes one new provider token of a key in 20 minutes: with the daemon's key, only the daemon asks Apple.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,14 +8,12 @@ use super::advice::advice_without_error;
 use crate::push::apps::status::ProblemKind;
 use crate::push::{Fault, KeptBy, PushErrorKind};
 
-/// Whether a daemon runs, and what it answers.
+/// Whether a daemon answers, and what.
 #[derive(Debug, Default)]
 pub enum Daemon {
-    /// None does.
+    /// None does: none runs, or it cannot be asked.
     #[default]
     Absent,
-    /// It runs, but does not answer: why.
-    Mute(String),
     /// What it knows of its apps.
     Answers(DaemonApps),
 }
@@ -95,7 +91,7 @@ impl Daemon {
     pub(super) fn knows(&self, app: &str) -> Option<&DaemonApp> {
         match self {
             Self::Answers(said) => said.apps.iter().find(|known| known.name == app),
-            Self::Absent | Self::Mute(_) => None,
+            Self::Absent => None,
         }
     }
 }

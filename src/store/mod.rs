@@ -13,6 +13,7 @@ mod database;
 pub mod devices;
 mod import;
 mod journal;
+mod left_over;
 pub(crate) mod older_journal;
 pub(crate) mod outbox;
 mod queue;
@@ -26,6 +27,7 @@ mod writer;
 
 pub use import::{Fate, Import};
 pub use journal::{JournalEntry, detail};
+pub use left_over::remove_left_over;
 pub use sqlite::{Options, Sqlite, StoreError};
 pub use writer::{FlushError, Health, StoreWriter, WriteFailure};
 
