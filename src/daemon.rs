@@ -131,6 +131,9 @@ impl Daemon {
             parts.spawn("the listener for calls", outbound.clone().listen(listener));
         }
 
+        let announced = outbound.hear_announcements(settings.clone());
+        parts.spawn("what hears of calls that sleep holds", announced);
+
         let esl_up = Arc::new(AtomicBool::new(false));
         let metrics = Metrics::new();
         for app in pushers.states() {

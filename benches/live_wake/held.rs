@@ -1,10 +1,10 @@
 //! What a held call costs, and how many of many are woken and answered.
 //!
 //! Each run has a FreeSWITCH and an fswake of its own, and every phone is asleep. Calls come at 50 a second, nothing happens for ten
-//! seconds, then the phones register at 50 a second and answer. Ways, kinds of `socket` and numbers of calls take turns.
+//! seconds, then the phones register at 50 a second and answer. Ways, kinds of hold and numbers of calls take turns.
 //!
-//! `FSWAKE_BENCH_CALLS` (`300,1000`), `FSWAKE_BENCH_ROUNDS` (3; medians are printed) and `FSWAKE_BENCH_WAYS`
-//! (`dialplan,dial-string`) choose.
+//! `FSWAKE_BENCH_CALLS` (`300,1000`), `FSWAKE_BENCH_ROUNDS` (3; medians are printed), `FSWAKE_BENCH_WAYS`
+//! (`dialplan,dial-string`) and `FSWAKE_BENCH_HOLDS` (`socket async full,socket full,sleep`) choose.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,18 +16,38 @@ use fswake_test_support::sip::{Phone, Reaction, What};
 use fswake_test_support::site::{Site, Wakes};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{daemon, load, ms, site};
+use super::{daemon, load, ms, settings, site_with};
 
 /// Calls, and later REGISTERs: 50 a second.
 const APART: Duration = Duration::from_millis(20);
 const HOLDS: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What holds the calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    Async,
+    Static,
+    Sleep,
+}
+
+impl Hold {
+    const ALL: [Self; 3] = [Self::Async, Self::Static, Self::Sleep];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Async => "socket async full",
+            Self::Static => "socket full",
+            Self::Sleep => "sleep",
+        }
+    }
+}
+
 /// What is measured.
 #[derive(Clone, Copy)]
 struct Case {
     way: &'static str,
-    is_async: bool,
+    hold: Hold,
     calls: usize,
 }
 
@@ -54,6 +74,7 @@ pub async fn all(prefix: &Path) {
         .and_then(|n| n.parse().ok())
         .unwrap_or(3);
     let ways = chosen("FSWAKE_BENCH_WAYS", "dialplan,dial-string");
+    let holds = chosen("FSWAKE_BENCH_HOLDS", "socket async full,socket full,sleep");
     let mut cases = Vec::new();
     for calls in chosen("FSWAKE_BENCH_CALLS", "300,1000")
         .iter()
@@ -63,7 +84,8 @@ pub async fn all(prefix: &Path) {
             .into_iter()
             .filter(|way| ways.iter().any(|w| w == way))
         {
-            cases.extend([true, false].map(|is_async| Case { way, is_async, calls }));
+            let wanted = Hold::ALL.into_iter().filter(|hold| holds.iter().any(|name| name == hold.name()));
+            cases.extend(wanted.map(|hold| Case { way, hold, calls }));
         }
     }
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); cases.len()];
@@ -75,7 +97,7 @@ pub async fn all(prefix: &Path) {
         }
     }
     println!(
-        "\n| calls | way | socket | answered | REGISTER to INVITE p50, p99 ms | FreeSWITCH: threads a call | cores holding | KiB a call | \
+        "\n| calls | way | held by | answered | REGISTER to INVITE p50, p99 ms | FreeSWITCH: threads a call | cores holding | KiB a call | \
          fswake: cores holding | KiB a call |\n|---|---|---|---|---|---|---|---|---|---|"
     );
     for (case, runs) in cases.iter().zip(&runs) {
@@ -90,9 +112,9 @@ fn line(case: Case, runs: &[Run]) -> String {
         all.sort_by(f64::total_cmp);
         all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
     };
-    let socket = if case.is_async { "async full" } else { "full" };
+    let hold = case.hold.name();
     format!(
-        "| {} | {} | `{socket}` | {:.0} | {:.1}, {:.0} | {:.2} | {:.2} | {:.0} | {:.3} | {:.1} |",
+        "| {} | {} | `{hold}` | {:.0} | {:.1}, {:.0} | {:.2} | {:.2} | {:.0} | {:.3} | {:.1} |",
         case.calls,
         case.way,
         median(|run| run.answered),
@@ -155,8 +177,10 @@ async fn sleepers(site: &Site, domain: &str, count: usize) -> Vec<(Phone, Phone,
 async fn hold(prefix: &Path, case: Case) -> Run {
     let calls = case.calls;
     let fs = Arc::new(RealFs::start(prefix, 4000).await);
-    fs.holds_with_async(case.is_async).await;
-    let site = site(&fs, &daemon()).await;
+    fs.holds_with_async(case.hold == Hold::Async).await;
+    let mut settings = settings();
+    settings.asleep = case.hold == Hold::Sleep;
+    let site = site_with(&fs, &daemon(), &settings).await;
     let (number, domain) = if case.way == "dialplan" {
         ("6", DOMAIN)
     } else {

@@ -1,7 +1,7 @@
 //! Figures from a real FreeSWITCH: `cargo bench --bench live_wake`, at rest, nothing else running.
 //!
 //! 1. REGISTER's 200 OK at the phone to the INVITE at the phone, 30 wakes one after another.
-//! 2. 300 and 1,000 held calls, both ways in, by `socket` with and without `async` (`held`): what each costs FreeSWITCH and fswake, and
+//! 2. 300 and 1,000 held calls, both ways in, by `socket` with and without `async`, and by `sleep` (`held`): what each costs FreeSWITCH and fswake, and
 //!    how many are woken and answered.
 //!
 //! `FSWAKE_BENCH=rest` or `=held` leaves the other out, `FSWAKE_BENCH_WAKES` is how many wakes of 1; `held` has more. `FSWAKE_BENCH_DAEMON` names
@@ -24,7 +24,7 @@ const TURN: usize = 10;
 
 fn settings() -> Settings {
     let mut settings = Settings::default().wake("max-wait", "10m").wake("push-retry", "5m");
-    "warn,fswake::esl::inbound=info,fswake::esl::resync=info".clone_into(&mut settings.log);
+    "warn,fswake::esl=info".clone_into(&mut settings.log);
     settings.wake.insert("device-pushes-per-minute", "0".to_owned());
     settings
 }
@@ -35,7 +35,11 @@ fn daemon() -> PathBuf {
 }
 
 async fn site(fs: &Arc<RealFs>, binary: &Path) -> Site {
-    let site = Site::start(fs.clone(), binary, &settings()).await;
+    site_with(fs, binary, &settings()).await
+}
+
+async fn site_with(fs: &Arc<RealFs>, binary: &Path, settings: &Settings) -> Site {
+    let site = Site::start(fs.clone(), binary, settings).await;
     // The first events of FreeSWITCH's life come half a second late.
     tokio::time::sleep(Duration::from_secs(1)).await;
     site

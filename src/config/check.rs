@@ -60,6 +60,7 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment, miss
         file: file.map(Path::to_owned),
         notes: Vec::new(),
         unread: Vec::new(),
+        holds_by_sleep: holds_by_sleep(at, raw.freeswitch.hold.as_deref())?,
         freeswitch: freeswitch(at, files, raw.freeswitch)?,
         listen: listen(at, raw.listen)?,
         policy,
@@ -172,6 +173,14 @@ fn domain_aliases(at: In<'_>, aor: &raw::AorNames) -> Checked<Vec<(String, Strin
         aliases.push((alias.to_ascii_lowercase(), domain.to_ascii_lowercase()));
     }
     Ok(aliases)
+}
+
+fn holds_by_sleep(at: In<'_>, hold: Option<&str>) -> Checked<bool> {
+    match hold {
+        None | Some("socket") => Ok(false),
+        Some("sleep") => Ok(true),
+        Some(other) => Err(at.wrong("freeswitch.hold", other, r#""socket" or "sleep""#)),
+    }
 }
 
 fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> Checked<Endpoint> {

@@ -24,6 +24,8 @@ pub struct Config {
     pub unread: Vec<UnreadFile>,
     /// How to reach FreeSWITCH's event socket.
     pub freeswitch: Endpoint,
+    /// Whether calls may be held by FreeSWITCH's application `sleep`, besides by `socket`.
+    pub holds_by_sleep: bool,
     /// Where held calls come in.
     pub listen: Listen,
     /// When to ring, push and give up; the apps' exceptions included.

@@ -15,6 +15,8 @@ pub struct Settings {
     pub rules: ContactRules,
     /// Whether events may ask for notifications.
     pub notifications: bool,
+    /// Whether calls may be held by FreeSWITCH's application `sleep`.
+    pub holds_by_sleep: bool,
 }
 
 /// Where FreeSWITCH listens and how to log in.

@@ -64,6 +64,9 @@ impl Stage {
         };
         let port = i64::from(stage.fs.address().port());
         stage.set("freeswitch.port", port);
+        if std::env::var("FSWAKE_SOCKET").as_deref() == Ok("sleep") {
+            stage.set("freeswitch.hold", "sleep");
+        }
         stage.set("listen.addresses", vec!["127.0.0.1:0"]);
         stage.set("http.addresses", vec!["127.0.0.1:0"]);
         stage.set("wake.fresh-for", "0s");
@@ -131,6 +134,10 @@ impl Stage {
     pub async fn start(&self) -> Daemon {
         let daemon = self.start_alone().await;
         daemon.log.wait(&["connected to FreeSWITCH"]).await;
+        let hold = self.settings["freeswitch"].get("hold").and_then(toml::Value::as_str);
+        if hold == Some("sleep") {
+            daemon.log.wait(&["calls may be held by FreeSWITCH's application sleep"]).await;
+        }
         daemon
     }
 

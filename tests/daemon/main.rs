@@ -12,6 +12,7 @@
 //! | `ends` | what the dialplan's own `bridge` is told of the phones |
 //! | `taken` | calls that somebody else takes while they are held |
 //! | `without_async` | calls that `socket` without `async` holds
+//! | `asleep` | calls that FreeSWITCH's application `sleep` holds |
 //! | `pickup_race` | pick-ups that cross the answer of the caller's phone |
 //! | `outcomes` | who declined, who never came, who cannot be woken |
 //! | `fail_open` | what breaks around fswake |
@@ -35,6 +36,7 @@
 //! Every test ends with the stage's own checks: FreeSWITCH was sent nothing that it would not have understood, and no
 //! token and no control character is in any line that the daemon logged at level debug.
 
+mod asleep;
 mod bad_peers;
 mod bindings;
 mod bridge;

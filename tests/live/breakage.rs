@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 use fswake_test_support::proxy::Forwarder;
 use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::{Reaction, Script};
-use fswake_test_support::site::{Settings, Wakes};
+use fswake_test_support::site::{Settings, Site, Wakes, holds_by_sleep};
 
 use crate::site;
 
 crate::trials![
-    killed_during_a_hold_the_dialplan_goes_on_at_once,
+    killed_during_a_hold_the_dialplan_goes_on,
+    killed_and_restarted_at_once_the_dialplan_goes_on,
     killed_while_the_caller_is_played_to_the_dialplan_goes_on_at_once,
     killed_while_legs_ring_the_caller_goes_on_and_the_legs_end_within_seven_seconds,
     killed_while_a_dial_string_leg_rings_the_plain_bridge_follows,
     killed_during_a_call_the_call_goes_on,
     killed_during_a_dial_string_call_the_call_goes_on,
+    without_the_daemon_for_a_moment_the_dialplan_goes_on_within_its_first_lease,
     without_the_daemon_the_dialplan_goes_on_at_once,
     without_the_daemon_an_awake_phone_is_rung_plainly_both_ways,
     without_the_daemon_a_phone_is_reached_through_two_loopbacks,
@@ -29,8 +31,23 @@ crate::trials![
 
 const NEXT_ACTION: u16 = 410;
 const AT_ONCE: Duration = Duration::from_millis(800);
+/// What fswake's end costs a call that `sleep` holds: its lease.
+const LEASE: Duration = Duration::from_secs(5);
 
-async fn killed_during_a_hold_the_dialplan_goes_on_at_once(fs: Arc<RealFs>) {
+/// How long a held call may take to go on when fswake is gone.
+fn patience() -> Duration {
+    if holds_by_sleep() { LEASE } else { AT_ONCE }
+}
+
+/// Kills fswake, and waits until FreeSWITCH knows.
+async fn without_daemon(site: &mut Site) {
+    site.kill_daemon().await;
+    if holds_by_sleep() {
+        tokio::time::sleep(LEASE).await;
+    }
+}
+
+async fn killed_during_a_hold_the_dialplan_goes_on(fs: Arc<RealFs>) {
     let mut site = site(fs, &Settings::default()).await;
     let user = site.fs.new_user();
     let phone = site.sleeper(&user, DOMAIN, Wakes::Never, Script::default()).await;
@@ -41,7 +58,27 @@ async fn killed_during_a_hold_the_dialplan_goes_on_at_once(fs: Arc<RealFs>) {
     site.kill_daemon().await;
     let (at, outcome) = call.outcome_at().await;
     assert_eq!(outcome, NEXT_ACTION);
-    assert!(at - killed < AT_ONCE, "{:?}", at - killed);
+    assert!(at - killed < patience(), "{:?}", at - killed);
+}
+
+/// A new process does not keep the calls of the one before it.
+async fn killed_and_restarted_at_once_the_dialplan_goes_on(fs: Arc<RealFs>) {
+    let mut site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Never, Script::default()).await;
+    site.forget_place(&phone).await;
+    let call = site.caller().await.call(&format!("6{user}"));
+    call.ringing().await;
+    // Longer than the first lease.
+    tokio::time::sleep(LEASE).await;
+    assert!(!call.is_ended());
+    let killed = Instant::now();
+    site.kill_daemon().await;
+    // APNs is a real one: it counts provider tokens, and a new process has a new one.
+    site.apns.advance(Duration::from_secs(21 * 60));
+    let (_, (at, outcome)) = tokio::join!(site.start_daemon(), call.outcome_at());
+    assert_eq!(outcome, NEXT_ACTION);
+    assert!(at - killed < patience(), "{:?}", at - killed);
 }
 
 /// What is played has no end of its own.
@@ -130,9 +167,19 @@ async fn killed_during_a_dial_string_call_the_call_goes_on(fs: Arc<RealFs>) {
     call_outlives_the_daemon(fs, "5", WAKE_DOMAIN).await;
 }
 
-async fn without_the_daemon_the_dialplan_goes_on_at_once(fs: Arc<RealFs>) {
+/// The dialplan does not know yet that nobody is there.
+async fn without_the_daemon_for_a_moment_the_dialplan_goes_on_within_its_first_lease(fs: Arc<RealFs>) {
     let mut site = site(fs, &Settings::default()).await;
     site.kill_daemon().await;
+    let call = site.caller().await.call(&format!("6{}", site.fs.new_user()));
+    let (at, outcome) = call.outcome_at().await;
+    assert_eq!(outcome, NEXT_ACTION);
+    assert!(at - call.started < patience(), "{:?}", at - call.started);
+}
+
+async fn without_the_daemon_the_dialplan_goes_on_at_once(fs: Arc<RealFs>) {
+    let mut site = site(fs, &Settings::default()).await;
+    without_daemon(&mut site).await;
     let call = site.caller().await.call(&format!("6{}", site.fs.new_user()));
     let (at, outcome) = call.outcome_at().await;
     assert_eq!(outcome, NEXT_ACTION);
@@ -141,7 +188,7 @@ async fn without_the_daemon_the_dialplan_goes_on_at_once(fs: Arc<RealFs>) {
 
 async fn without_the_daemon_an_awake_phone_is_rung_plainly_both_ways(fs: Arc<RealFs>) {
     let mut site = site(fs, &Settings::default()).await;
-    site.kill_daemon().await;
+    without_daemon(&mut site).await;
     for (way, domain) in [("7", DOMAIN), ("5", WAKE_DOMAIN)] {
         let user = site.fs.new_user();
         let phone = site.desk_phone(&user, domain, Script::default()).await;
@@ -156,7 +203,7 @@ async fn without_the_daemon_an_awake_phone_is_rung_plainly_both_ways(fs: Arc<Rea
 /// A follow me to a ring group, say: the caller of the dial-string's loopback is a loopback, whose offer nobody knows.
 async fn without_the_daemon_a_phone_is_reached_through_two_loopbacks(fs: Arc<RealFs>) {
     let mut site = site(fs, &Settings::default()).await;
-    site.kill_daemon().await;
+    without_daemon(&mut site).await;
     let user = site.fs.new_user();
     let phone = site.desk_phone(&user, WAKE_DOMAIN, Script::default()).await;
     let call = site.caller().await.call(&format!("0{user}"));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::asleep::{Asleep, asleep};
 use super::dialplan::{Action, Bridge, Socket, SocketCall, bridges, handovers, transfers};
 use super::dialstring::{Destination, leads};
 use super::limits;
@@ -32,6 +33,8 @@ pub(super) struct Context {
     pub handovers: Vec<SocketCall>,
     /// A script is asked for it first.
     pub handler: Option<Handler>,
+    /// Where it has `sleep` hold calls.
+    pub asleep: Vec<Asleep>,
     /// Its bridges.
     pub bridges: Vec<Bridge>,
     /// The contexts that its actions name.
@@ -50,6 +53,7 @@ impl Context {
             name: name.to_owned(),
             is_there,
             handovers: handovers(&xml),
+            asleep: asleep(&xml),
             bridges: bridges(&xml),
             transfers: transfers(&xml),
             // FusionPBX leaves such names to the files, and others may do as it does.
@@ -169,6 +173,7 @@ impl Context {
                 checks.push(check);
             }
         }
+        checks.extend(self.asleep.iter().flat_map(|asleep| asleep.findings(&self.name)));
         if !self.has_socket() {
             return checks;
         }

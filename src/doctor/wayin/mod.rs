@@ -1,6 +1,7 @@
 //! That calls reach fswake: dial-strings and dialplans that lead there, their contexts, and the port that FreeSWITCH
 //! connects to.
 
+mod asleep;
 mod context;
 mod dialplan;
 mod dialstring;
@@ -73,6 +74,12 @@ pub(super) async fn checks(
     checks.extend(all.iter().flat_map(|c| c.findings()));
     if !session.unanswered.contains_key("xml_locate") {
         checks.extend(dialplans.iter().filter_map(|c| c.misses(&missing)));
+    }
+    if config.holds_by_sleep
+        && all.iter().all(|c| c.asleep.is_empty())
+        && !session.unanswered.contains_key("xml_locate")
+    {
+        checks.push(asleep::unused());
     }
     let led_to: BTreeSet<&str> = users.contexts().collect();
     for context in &all {

@@ -30,6 +30,27 @@ pub struct HeldChannel {
     pub ignored: Vec<String>,
     /// How the `socket` application holds it.
     pub socket: Socket,
+    /// How the `sleep` application holds it, where that does.
+    pub sleep: Option<Sleep>,
+}
+
+/// How the `sleep` application holds a channel ([`encode::ANNOUNCEMENT`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sleep {
+    /// For whom: what the dialplan found in the global variable.
+    pub holder: String,
+    /// The scheduler's task that ends the hold unless we take over.
+    pub first_lease: Option<String>,
+}
+
+impl Sleep {
+    fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+        let is_announced = get("Event-Subclass") == Some(encode::ANNOUNCEMENT);
+        is_announced.then(|| Self {
+            holder: get("variable_fswake_held").unwrap_or_default().to_owned(),
+            first_lease: get("variable_fswake_lease").and_then(encode::task),
+        })
+    }
 }
 
 /// How the `socket` application holds a channel (mod_event_socket.c).
@@ -194,7 +215,7 @@ pub fn held_channel<'a>(
         at_once: handover == Handover::Dialplan && is_set("instant_ringback"),
         is_silent: is_set("ignore_ring_ready"),
     };
-    let socket = Socket::read(get);
+    let (socket, sleep) = (Socket::read(get), Sleep::read(get));
     let channel_of = |name: &str| variable(name).filter(|id| is_channel(id)).map(str::to_owned);
     let behind = (handover == Handover::DialString).then(|| Behind {
         caller: channel_of("other_loopback_from_uuid"),
@@ -225,6 +246,7 @@ pub fn held_channel<'a>(
         bypass_media: is_set("bypass_media") || is_set("bypass_media_after_bridge"),
         ignored: asked.ignored,
         socket,
+        sleep,
     })
 }
 

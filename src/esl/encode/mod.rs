@@ -8,6 +8,7 @@ mod ask;
 mod bridge;
 mod caller;
 mod codec;
+mod hold;
 mod lease;
 mod variables;
 mod word;
@@ -23,6 +24,10 @@ pub use bridge::{
 };
 pub use caller::{name, number};
 pub use codec::{and_codecs, codecs, has_video, is_name_of_video};
+pub use hold::{
+    ANNOUNCEMENT, FIRST_LEASE, HOLDER, end_hold, end_sleep, end_task, forget_holder, hold_calls, hold_lease, hold_no_calls,
+    set_holder, task,
+};
 pub(super) use lease::seconds_up;
 pub use lease::{end_alone, end_latecomer, is_not_alone, kill, kill_later, lease_end, lease_renew};
 pub use variables::{IF_CANCELLED, fails, forget_hooks, report, set_variables, status, time_left};

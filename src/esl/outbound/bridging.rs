@@ -228,7 +228,7 @@ impl Connection {
                 } else {
                     self.place = Place::Held;
                     self.holds_on = false;
-                    self.api(encode::resumes(&channel, true)).await?;
+                    self.hold_again().await?;
                 }
                 None
             }

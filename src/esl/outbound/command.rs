@@ -2,6 +2,7 @@
 
 use freeswitch_esl_tokio::{EslCommand, ExecuteOptions};
 
+use crate::esl::encode;
 use crate::types::LegId;
 
 /// What is heard.
@@ -17,6 +18,11 @@ pub(super) fn subscription(events: &str) -> EslCommand {
 /// Has FreeSWITCH send all events of a call, where they pass the filters.
 pub(super) fn all_events() -> EslCommand {
     subscription(EVENTS)
+}
+
+/// The same on a connection that many calls share: their announcements, too, and what those behind a loopback read.
+pub(super) fn shared_events() -> EslCommand {
+    subscription(&format!("{EVENTS} DTMF CUSTOM {}", encode::ANNOUNCEMENT))
 }
 
 /// Has FreeSWITCH send the events of that channel, or job, too.

@@ -190,6 +190,7 @@ impl Connection {
     }
 
     async fn set_up(&mut self) -> Result<(), EslError> {
+        self.keep_asleep().await?;
         let mut commands = vec![
             EslCommand::Linger { timeout: Some(LINGER) },
             filter("Unique-ID", &self.held.channel),
@@ -279,6 +280,10 @@ impl Connection {
 
     /// Tells FreeSWITCH that the channel's call goes on when this connection ends.
     pub(super) async fn let_go(&mut self, channel: &str) -> Result<(), EslError> {
+        if self.held.sleep.is_some() {
+            self.api(encode::forget_holder(channel)).await?;
+            return Ok(());
+        }
         let before = self.holds_on;
         let is_refused = !self.api(encode::resumes(channel, false)).await?;
         self.holds_on = is_refused && self.ask(format!("uuid_exists {channel}")).await?.trim() == "true";

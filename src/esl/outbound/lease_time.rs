@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 /// A leg's lease with a FreeSWITCH that answers at once: what fswake's own end costs a caller whose phones ring.
 const SHORTEST: Duration = Duration::from_secs(6);
+/// The lease of all calls that the application `sleep` holds: what fswake's own end costs each.
+const SHORTEST_OF_SLEEPING_CALLS: Duration = Duration::from_secs(2);
 /// With one that hardly answers.
 const LONGEST: Duration = Duration::from_secs(20);
 /// A lease lasts for so many answers longer: it takes a few commands to renew all legs of a call, or to end one.
@@ -37,9 +39,18 @@ impl LeaseTime {
 
     /// How long a leg is leased for, in seconds.
     pub(super) fn lease(&self) -> u32 {
+        self.from(SHORTEST)
+    }
+
+    /// The same of all calls that the application `sleep` holds.
+    pub(super) fn of_sleeping_calls(&self) -> u32 {
+        self.from(SHORTEST_OF_SLEEPING_CALLS)
+    }
+
+    fn from(&self, shortest: Duration) -> u32 {
         let slowest = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let slowest = slowest.map_or(Duration::ZERO, |(time, _)| time);
-        let lease = SHORTEST.saturating_add(slowest.saturating_mul(ANSWERS)).min(LONGEST);
+        let lease = shortest.saturating_add(slowest.saturating_mul(ANSWERS)).min(LONGEST);
         u32::try_from(lease.as_secs()).unwrap_or(u32::MAX)
     }
 }

@@ -20,6 +20,8 @@ use super::link::Link;
 use crate::types::CallId;
 use crate::words;
 
+mod announced;
+mod asleep;
 mod bridging;
 mod callee;
 mod callee_variables;
@@ -106,7 +108,7 @@ impl Outbound {
         let held = decode::held_channel(|name| data.header(name), call, SystemTime::now());
         let held = match held {
             Ok(mut held) => {
-                parent::inherit(&mut held, &data);
+                parent::inherit(&mut held, data.headers().iter());
                 drop(data);
                 held
             }

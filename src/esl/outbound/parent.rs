@@ -1,6 +1,6 @@
 //! What legs inherit: from the held channel, and from the caller behind it where that is a loopback.
 
-use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
+use freeswitch_esl_tokio::{EslCommand, EslError};
 
 use super::command::{api, execute};
 use super::connection::Connection;
@@ -17,7 +17,7 @@ pub(super) fn set_profile(leg: LegId, argument: String) -> EslCommand {
 }
 
 /// Reads the held channel's variables, as far as legs inherit them.
-pub(super) fn inherit(held: &mut HeldChannel, data: &EslResponse) {
+pub(super) fn inherit<'a>(held: &mut HeldChannel, headers: impl Iterator<Item = (&'a String, &'a String)>) {
     let of = if held.behind.is_some() {
         Of::Loopback
     } else {
@@ -25,7 +25,7 @@ pub(super) fn inherit(held: &mut HeldChannel, data: &EslResponse) {
     };
     held.parent.inherited = inherit::read(
         of,
-        &variables(data.headers().iter().map(|(name, value)| (name.as_str(), value))),
+        &variables(headers.map(|(name, value)| (name.as_str(), value))),
     );
 }
 

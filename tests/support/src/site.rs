@@ -44,6 +44,8 @@ pub struct Settings {
     pub drain: String,
     /// Port of the event socket, when it is not FreeSWITCH's own.
     pub esl_port: Option<u16>,
+    /// `freeswitch.hold = "sleep"`.
+    pub asleep: bool,
 }
 
 impl Default for Settings {
@@ -59,6 +61,7 @@ impl Default for Settings {
             log: "debug,freeswitch_esl_tokio=off,hyper=off,reqwest=off,h2=off,rustls=off".to_owned(),
             drain: "30s".to_owned(),
             esl_port: None,
+            asleep: holds_by_sleep(),
         }
     }
 }
@@ -96,6 +99,7 @@ pub struct Site {
     dir: TempDir,
     binary: PathBuf,
     logs: bool,
+    asleep: bool,
 }
 
 impl Site {
@@ -142,6 +146,7 @@ impl Site {
             dir,
             binary: binary.to_owned(),
             logs: settings.log.starts_with("debug"),
+            asleep: settings.asleep,
         };
         site.start_daemon().await;
         site
@@ -151,7 +156,11 @@ impl Site {
     pub async fn start_daemon(&mut self) {
         let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
         command.arg("run");
-        self.daemon = Some(Daemon::start(command).await.connected().await);
+        let daemon = Daemon::start(command).await.connected().await;
+        if self.asleep {
+            daemon.log.wait(&["calls may be held by FreeSWITCH's application sleep"]).await;
+        }
+        self.daemon = Some(daemon);
     }
 
     /// fswake, which runs.
@@ -349,6 +358,11 @@ async fn wake(phone: Phone, wakes: Wakes) {
     }
 }
 
+/// Whether `$FSWAKE_SOCKET` has calls held by the application `sleep`.
+pub fn holds_by_sleep() -> bool {
+    std::env::var("FSWAKE_SOCKET").as_deref() == Ok("sleep")
+}
+
 fn configuration(fs: &RealFs, apns: &Apns, dir: &Path, settings: &Settings) -> String {
     let mut wake = String::new();
     for (key, value) in &settings.wake {
@@ -364,6 +378,7 @@ fn configuration(fs: &RealFs, apns: &Apns, dir: &Path, settings: &Settings) -> S
         r#"[freeswitch]
 host = "127.0.0.1"
 port = {esl}
+hold = "{hold}"
 [listen]
 addresses = [{listen}]
 [http]
@@ -380,6 +395,7 @@ drain-timeout = "{drain}"
 name = "ios"
 {app}"#,
         esl = settings.esl_port.unwrap_or(fs.ports.esl.port()),
+        hold = if settings.asleep { "sleep" } else { "socket" },
         dir = dir.display(),
         log = settings.log,
         drain = settings.drain,

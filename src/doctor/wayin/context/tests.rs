@@ -43,6 +43,7 @@ fn of(name: &str, actions: &str) -> Context {
         is_there: true,
         handovers: handovers(actions),
         handler: None,
+        asleep: asleep(actions),
         bridges: bridges(actions),
         transfers: transfers(actions),
     }

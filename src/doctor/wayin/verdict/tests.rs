@@ -27,6 +27,7 @@ fn context(name: &str, is_there: bool, handler: Option<Handler>) -> Context {
         is_there,
         handovers: is_there.then(handover).into_iter().collect(),
         handler: handler.filter(|_| !name.contains('@')),
+        asleep: Vec::new(),
         bridges: Vec::new(),
         transfers: BTreeSet::new(),
     }

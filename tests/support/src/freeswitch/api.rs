@@ -50,10 +50,19 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             }
         }
         "regex" => {
-            let matched = arg
-                .rsplit_once('|')
-                .is_some_and(|(text, pattern)| matches(text, pattern));
-            matched.to_string()
+            // With a third part, that is what a match makes; `n` leaves nothing where there is none.
+            let parts: Vec<&str> = arg.split('|').collect();
+            match parts.as_slice() {
+                [text, pattern, then, "n"] => {
+                    if matches(text, pattern) { (*then).to_owned() } else { String::new() }
+                }
+                _ => {
+                    let matched = arg
+                        .rsplit_once('|')
+                        .is_some_and(|(text, pattern)| matches(text, pattern));
+                    matched.to_string()
+                }
+            }
         }
         "cond" => cond(arg).unwrap_or("-ERR").to_owned(),
         "uuid_exists" => core.exists(arg).to_string(),
@@ -157,10 +166,13 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             };
             value.unwrap_or_else(|| "_undef_".to_owned())
         }
-        "global_getvar" => {
-            let value = core.config.globals.iter().find(|(name, _)| name == arg);
-            value.map(|(_, value)| value.clone()).unwrap_or_default()
+        "global_getvar" => core.global(arg),
+        "global_setvar" => {
+            let (name, value) = arg.split_once('=').unwrap_or((arg, ""));
+            core.world().globals.insert(name.to_owned(), value.to_owned());
+            "+OK".to_owned()
         }
+        "uuid_break" => no_such_channel_unless(core.wakes_up(arg)),
         "module_exists" => core.config.modules.iter().any(|module| module == arg).to_string(),
         "show" if arg == "registrations as json" => lists::registrations_json(core),
         "show" if arg == "registrations count" => format!("\n{} total.\n", core.world().registrations.len()),
@@ -244,8 +256,15 @@ fn braced(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// A regular expression of which no more is known here than `^` and `.*`.
+/// A regular expression of which no more is known here than `^`, `.*`, and `$` or `(?!..$)` at its end.
 fn matches(text: &str, pattern: &str) -> bool {
+    if let Some((before, not)) = pattern.strip_suffix("$)").and_then(|pattern| pattern.split_once("(?!")) {
+        let rest = text.strip_prefix(before.trim_start_matches('^'));
+        return rest.is_some_and(|rest| rest != not);
+    }
+    if let Some(whole) = pattern.strip_prefix('^').and_then(|pattern| pattern.strip_suffix('$')) {
+        return text == whole;
+    }
     let (begins, pattern) = pattern.strip_prefix('^').map_or((false, pattern), |rest| (true, rest));
     let mut rest = text;
     pattern.split(".*").enumerate().all(|(n, part)| {
@@ -279,6 +298,7 @@ fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
     let call = Call {
         socket: asynchronous.unwrap_or(socket).to_owned(),
         is_static: asynchronous.is_none(),
+        is_asleep: false,
         uuid: plan.variable("origination_uuid").unwrap_or_default().to_owned(),
         caller_number: String::new(),
         caller_name: String::new(),

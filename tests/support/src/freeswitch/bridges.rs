@@ -132,6 +132,9 @@ impl Core {
         // Behind a loopback the caller's own `bridge` ends, which is not modelled.
         if world.channels.get(held).is_some_and(|c| !c.is_behind()) {
             let events = events_of(&world.channels[held]);
+            if world.channels[held].is_asleep() {
+                return self.emit_sleep_is_over(world, held);
+            }
             if !world.channels[held].is_static() {
                 self.emit(world, held, &events.unpark);
             }

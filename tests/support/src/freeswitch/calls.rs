@@ -111,8 +111,11 @@ impl Core {
             return false;
         };
         channel.apps.push_back(app);
-        let is_static = channel.is_static();
-        if is_static {
+        let (is_static, is_asleep) = (channel.is_static(), channel.is_asleep() && channel.peer.is_none());
+        if is_asleep {
+            let name = get("execute-app-name");
+            world.complaints.push(format!("execute {name}: its channel sleeps"));
+        } else if is_static {
             let name = get("execute-app-name");
             world
                 .complaints
@@ -398,7 +401,7 @@ impl Core {
 
     /// What the shipped dialplan does next: `bridge ${fswake_bridge}`, or the loopback's `execute_extension` that comes to the
     /// same. Only its failing is modelled: who rings is the test's business.
-    fn dialplan_goes_on(self: &Arc<Self>, uuid: &str) {
+    pub(crate) fn dialplan_goes_on(self: &Arc<Self>, uuid: &str) {
         let (core, uuid) = (Arc::clone(self), uuid.to_owned());
         tokio::spawn(async move {
             core.half_tick().await;

@@ -151,6 +151,11 @@ impl Channel {
         matches!(&self.role, Role::Held { state, .. } if state.is_static)
     }
 
+    /// Whether the application `sleep` has it.
+    pub(crate) fn is_asleep(&self) -> bool {
+        matches!(&self.role, Role::Held { state, .. } if state.is_asleep)
+    }
+
     pub(crate) fn is_leg(&self) -> bool {
         matches!(self.role, Role::Leg(_))
     }

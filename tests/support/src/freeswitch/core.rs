@@ -141,6 +141,8 @@ pub(crate) struct World {
     pub(crate) list_takes: Duration,
     /// Profiles that do not run; their registrations stay.
     pub(crate) stopped: BTreeSet<String>,
+    /// What `global_setvar` has set.
+    pub(crate) globals: HashMap<String, String>,
     /// Whether there has been a presence event.
     pub(crate) has_presence: bool,
 }

@@ -49,15 +49,19 @@ pub struct Call {
     pub picked_up_unheard: Option<String>,
     /// `socket` without `async`: the channel's own thread serves the connection, and does nothing else until that ends.
     pub is_static: bool,
+    /// The application `sleep` holds it, where a client says by `fswake_holder` that it takes such calls.
+    pub is_asleep: bool,
 }
 
 impl Call {
     /// A call to `user@domain` from 1000, "Alice", by way of the client at `socket`, with the variables that the shipped
-    /// dialplan sets, except for its `call_timeout`. `$FSWAKE_SOCKET` decides on `async`: `static` is without.
+    /// dialplan sets, except for its `call_timeout`. `$FSWAKE_SOCKET` decides on `async`: `static` is without, and `sleep` is by the application
+    /// `sleep`.
     pub fn to(socket: SocketAddr, user: &str, domain: &str) -> Self {
         let call = Self::with_async(socket, user, domain);
         match std::env::var("FSWAKE_SOCKET").as_deref() {
             Ok("static") => call.without_async(),
+            Ok("sleep") => call.asleep(),
             _ => call,
         }
     }
@@ -93,7 +97,15 @@ impl Call {
             behind_uuids: Default::default(),
             picked_up_unheard: None,
             is_static: false,
+            is_asleep: false,
         }
+    }
+
+    /// By the application `sleep`, as its snippet has it; by `socket` where no client takes such calls.
+    #[must_use]
+    pub fn asleep(mut self) -> Self {
+        self.is_asleep = true;
+        self
     }
 
     /// By `socket` without `async`, as its snippet has it.
@@ -270,6 +282,8 @@ pub(crate) struct HeldState {
     pub(crate) listener: Option<Arc<Listener>>,
     pub(crate) picked_up_unheard: Option<String>,
     pub(crate) is_static: bool,
+    /// The application `sleep` runs.
+    pub(crate) is_asleep: bool,
 }
 
 /// A handle to a held call.
@@ -296,11 +310,14 @@ impl Held {
         let (outcomes, log) = (watch::Sender::new(Vec::new()), Mutex::default());
         let is_busy = watch::Sender::new(call.is_static);
         let shared = Arc::new(HeldShared { is_busy, outcomes, log });
+        let holder = Some(core.global("fswake_holder")).filter(|holder| call.is_asleep && !holder.is_empty());
+        let is_asleep = holder.is_some();
         let state = HeldState {
             shared: Arc::clone(&shared),
             listener: None,
             picked_up_unheard: call.picked_up_unheard.clone(),
             is_static: call.is_static,
+            is_asleep,
         };
         let role = Role::Held {
             loopback: call.loopback,
@@ -334,6 +351,10 @@ impl Held {
         for (name, value) in &call.variables {
             channel.set_variable(name, value, false);
         }
+        if let Some(holder) = &holder {
+            channel.set_variable("socket_resume", "", false);
+            channel.set_variable("fswake_held", holder, false);
+        }
         let caller =
             (call.loopback && !call.caller_number.is_empty()).then(|| behind(core, call, &mut channel, &shared));
         let behind = caller.as_ref().map(|caller| caller.uuid.clone());
@@ -353,7 +374,11 @@ impl Held {
             behind,
             shared,
         };
-        tokio::spawn(run_socket(Arc::clone(core), held.uuid.clone(), call.socket.clone()));
+        if is_asleep {
+            core.falls_asleep(&held.uuid);
+        } else {
+            tokio::spawn(run_socket(Arc::clone(core), held.uuid.clone(), call.socket.clone()));
+        }
         held
     }
 
@@ -460,6 +485,11 @@ impl Held {
         let source = "0:x:bl_xfer:valet_park:lot 8001/default/inline";
         self.core
             .caller_ends_elsewhere(caller, &self.uuid, source, "CALL_REJECTED");
+    }
+
+    /// Somebody ends what the channel runs (`uuid_break`).
+    pub fn is_broken(&self) {
+        self.core.wakes_up(&self.uuid);
     }
 
     /// The channel that is bridged with a leg: the caller's own behind a loopback.
@@ -588,6 +618,7 @@ fn behind(core: &Core, call: &Call, loopback: &mut Channel, shared: &Arc<HeldSha
         listener: None,
         picked_up_unheard: None,
         is_static: false,
+        is_asleep: false,
     };
     let role = Role::Held {
         loopback: false,

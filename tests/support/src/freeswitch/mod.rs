@@ -50,6 +50,7 @@ mod core;
 mod dialstring;
 mod event;
 mod hangup;
+mod asleep;
 mod held;
 mod legs;
 mod lists;

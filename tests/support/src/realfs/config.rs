@@ -179,7 +179,9 @@ const SLOW_DIRECTORY: &str = r#"<configuration name="lua.conf"><settings>
 fn dialplan(ports: &Ports) -> String {
     let shipped = snippet("dialplan/default/00_fswake.xml", ports);
     let numbers = r"^(?|7(\d{5})|(9\d{5}))$";
-    let way_in = inside(&shipped, "include").replace("^(10[01][0-9])$", numbers);
+    let asleep = snippet("dialplan/default/00_fswake_sleep.xml", ports);
+    let way_in = format!("{}{}", inside(&asleep, "include"), inside(&shipped, "include"));
+    let way_in = way_in.replace("^(10[01][0-9])$", numbers);
     assert!(way_in.contains(numbers), "the snippet's numbers have changed");
     let contexts = snippet("dialplan/fswake.xml", ports);
     format!(
@@ -197,6 +199,18 @@ fn dialplan(ports: &Ports) -> String {
             <action application="transfer" data="$1 XML default"/>
           </condition></extension>
           {beside}
+          <extension name="next-asleep">
+            <condition field="${{fswake_holder}}" expression="^\w+$"/>
+            <condition field="${{ringback}}${{transfer_ringback}}" expression="^$"/>
+            <condition field="destination_number" expression="^6(\d{{5}})$">
+            <action application="set" data="fswake_aor=$1@{DOMAIN}"/>
+            <action application="set" data="fswake_held=${{fswake_holder}}"/>
+            <action application="set" data="fswake_lease=${{sched_api(+3 none uuid_break ${{uuid}})}}"/>
+            <action application="event" data="Event-Name=CUSTOM,Event-Subclass=fswake::hold"/>
+            <action application="sleep" data="600000"/>
+            <action application="unset" data="fswake_held"/>
+            <action application="respond" data="410 Gone"/>
+          </condition></extension>
           <extension name="next"><condition field="destination_number" expression="^6(\d{{5}})$">
             <action application="set" data="fswake_aor=$1@{DOMAIN}"/>
             <action application="set" data="socket_resume=true"/>

@@ -1,0 +1,177 @@
+//! Calls that FreeSWITCH's application `sleep` holds: the dialplan announces them by an event, and they share one connection of ours.
+//!
+//! The dialplan holds a call this way only while a global variable has our name, which we renew and FreeSWITCH takes away
+//! ([`encode::hold_calls`]). Every connection has a name of its own, so that nobody takes a call of a connection that is lost, or of
+//! another fswake: those go on in the dialplan when their lease is over.
+
+use std::time::{Duration, SystemTime};
+
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslResponse};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{Instrument, debug, info, info_span, warn};
+use uuid::Uuid;
+
+use super::command::{api, filter, shared_events};
+use super::connection::Connection;
+use super::{Outbound, parent};
+use crate::esl::endpoint::{Endpoint, Settings};
+use crate::esl::link::{Link, SharedConnection, SharedLink};
+use crate::esl::{decode, encode};
+use crate::jitter;
+use crate::types::CallId;
+use crate::words;
+
+/// How often our name is renewed.
+const RENEWAL: Duration = Duration::from_millis(500);
+/// Announcements that may wait for us; behind them calls go on when their first lease is over.
+const ANNOUNCEMENTS: usize = 4096;
+/// What a caller is not played whom `sleep` holds: its thread does nothing else.
+const RINGBACK: &str = "ringback (nothing is played while the application sleep holds a call: use socket for it)";
+/// The pause before the next attempt to connect.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Outbound {
+    /// Takes calls that are announced, while the settings want that.
+    pub async fn hear_announcements(self, mut settings: watch::Receiver<Settings>) {
+        let stop = self.stop.clone();
+        let mut is_known = false;
+        loop {
+            let wanted = settings.borrow_and_update().clone();
+            let heard = async {
+                if wanted.holds_by_sleep {
+                    self.hear(&wanted.endpoint).await
+                } else {
+                    std::future::pending().await
+                }
+            };
+            let is_new = |now: &Settings| {
+                now.holds_by_sleep != wanted.holds_by_sleep || now.endpoint != wanted.endpoint
+            };
+            tokio::select! {
+                () = stop.cancelled(), if !wanted.holds_by_sleep => return,
+                // Nothing changes any more once the daemon drains.
+                Ok(_) = settings.wait_for(is_new) => continue,
+                heard = heard => {
+                    let Err(error) = heard else { return };
+                    let reason = words::of_esl(&error);
+                    if std::mem::replace(&mut is_known, true) {
+                        debug!(reason, "still no calls are held by FreeSWITCH's application sleep");
+                    } else {
+                        warn!(reason, "no calls are held by FreeSWITCH's application sleep until this is over: they take `socket`");
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(jitter::upper_half(PAUSE)) => {}
+            }
+        }
+    }
+
+    async fn hear(&self, endpoint: &Endpoint) -> Result<(), EslError> {
+        let (announcements, announced) = mpsc::channel(ANNOUNCEMENTS);
+        let connection = SharedConnection::open(endpoint, announcements).await?;
+        let commands = [
+            filter("Event-Subclass", encode::ANNOUNCEMENT),
+            filter("Event-Name", "BACKGROUND_JOB"),
+            shared_events(),
+        ];
+        let replies = connection.send_all(&commands).await?;
+        if let Some(refused) = replies.iter().find(|reply| !reply.is_success()) {
+            let reason = refused.reply_text().unwrap_or_default();
+            warn!(reason, "FreeSWITCH refuses what calls held by its application sleep need");
+            return Err(EslError::ConnectionClosed);
+        }
+        let holder = Uuid::new_v4().simple().to_string();
+        tokio::select! {
+            () = self.stop.cancelled() => {
+                let _ = connection.send_all(&encode::hold_no_calls().map(api)).await;
+                Ok(())
+            }
+            error = self.keep_holding(&connection, &holder) => Err(error),
+            () = self.take_calls(&connection, &holder, announced) => Err(EslError::ConnectionClosed),
+            () = connection.closed() => Err(EslError::ConnectionClosed),
+        }
+    }
+
+    /// Renews our name.
+    async fn keep_holding(&self, connection: &SharedConnection, holder: &str) -> EslError {
+        let mut tick = interval(RENEWAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renewals = 0;
+        loop {
+            tick.tick().await;
+            let commands = encode::hold_calls(holder, renewals, self.lease_time.of_sleeping_calls());
+            let commands: Vec<EslCommand> = commands.into_iter().map(api).collect();
+            let asked = tokio::time::Instant::now();
+            let replies = connection.send_all(&commands).await;
+            let now = tokio::time::Instant::now();
+            self.lease_time.took((now - asked) / u32::try_from(commands.len()).unwrap_or(1), now);
+            match replies {
+                Err(error) => return error,
+                // Without a lease nobody may be held: the last command is the one that counts.
+                Ok(replies) if !replies.iter().all(succeeds) => {
+                    let _ = connection.send_all(&encode::hold_no_calls().map(api)).await;
+                    let refused = replies.iter().find(|reply| !succeeds(reply)).and_then(EslResponse::body);
+                    warn!(
+                        reason = refused.unwrap_or_default().trim(),
+                        "FreeSWITCH does not run what calls held by its application sleep need"
+                    );
+                    return EslError::ConnectionClosed;
+                }
+                Ok(_) if renewals == 0 => info!("calls may be held by FreeSWITCH's application sleep"),
+                Ok(_) => {}
+            }
+            renewals = renewals.wrapping_add(1).max(1);
+        }
+    }
+
+    async fn take_calls(&self, connection: &SharedConnection, holder: &str, mut announced: mpsc::Receiver<EslEvent>) {
+        while let Some(event) = announced.recv().await {
+            if event.header_str("Event-Subclass") != Some(encode::ANNOUNCEMENT) {
+                continue;
+            }
+            if event.header_str("variable_fswake_held") != Some(holder) {
+                debug!("a call is announced to another fswake");
+                continue;
+            }
+            let (this, connection) = (self.clone(), connection.clone());
+            self.tasks.spawn(async move { this.take(&connection, event).await });
+        }
+    }
+
+    async fn take(self, connection: &SharedConnection, event: EslEvent) {
+        let call = CallId(Uuid::new_v4());
+        let held = decode::held_channel(|name| event.header_str(name), call, SystemTime::now());
+        let held = held.and_then(|mut held| {
+            parent::inherit(&mut held, event.headers().iter());
+            if held.ringback.is_played() {
+                held.parent.inherited.left_out.push(RINGBACK.to_owned());
+            }
+            let holder = held.sleep.as_ref().map(|sleep| sleep.holder.clone()).unwrap_or_default();
+            let link = SharedLink::new(connection.clone(), &held.channel, &holder);
+            Ok((held, link))
+        });
+        drop(event);
+        let (held, link) = match held {
+            Ok(held) => held,
+            Err(reason) => return self.refused_announcement(&reason),
+        };
+        if self.tasks.len() > self.most {
+            // The link lets the channel go.
+            return self.no_room("as many are held as the limit of open files has room for");
+        }
+        let span = info_span!("call", call.id = %call, aor = %held.call.aor);
+        Connection::new(self, Link::Shared(link), held).run().instrument(span).await;
+    }
+
+    fn refused_announcement(&self, reason: &decode::NotACall) {
+        warn!(%reason, "a call is announced and not held: it goes on when its first lease is over");
+    }
+}
+
+/// An API command has not failed.
+fn succeeds(reply: &EslResponse) -> bool {
+    !reply.body().is_some_and(|body| body.starts_with("-ERR") || body.starts_with("-USAGE"))
+}
