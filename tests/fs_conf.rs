@@ -154,12 +154,21 @@ fn every_sleep_has_a_lease_and_is_announced_to_the_fswake_that_is_there() {
     let hold = [
         set("fswake_held=${fswake_holder}"),
         set("fswake_lease=${sched_api(+3 none uuid_break ${uuid})}"),
-        ("event".to_owned(), "Event-Name=CUSTOM,Event-Subclass=fswake::hold".to_owned()),
+        (
+            "event".to_owned(),
+            "Event-Name=CUSTOM,Event-Subclass=fswake::hold".to_owned(),
+        ),
         ("sleep".to_owned(), "600000".to_owned()),
         ("unset".to_owned(), "fswake_held".to_owned()),
     ];
-    let by_socket: Vec<_> = all.iter().filter(|e| position(&e.actions, "socket", "").is_some()).collect();
-    let asleep: Vec<_> = all.iter().filter(|e| position(&e.actions, "sleep", "").is_some()).collect();
+    let by_socket: Vec<_> = all
+        .iter()
+        .filter(|e| position(&e.actions, "socket", "").is_some())
+        .collect();
+    let asleep: Vec<_> = all
+        .iter()
+        .filter(|e| position(&e.actions, "sleep", "").is_some())
+        .collect();
     assert_eq!((asleep.len(), by_socket.len()), (2, 2));
     for extension in asleep {
         let same_context = |other: &&&Extension| other.context == extension.context;

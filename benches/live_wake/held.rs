@@ -84,7 +84,9 @@ pub async fn all(prefix: &Path) {
             .into_iter()
             .filter(|way| ways.iter().any(|w| w == way))
         {
-            let wanted = Hold::ALL.into_iter().filter(|hold| holds.iter().any(|name| name == hold.name()));
+            let wanted = Hold::ALL
+                .into_iter()
+                .filter(|hold| holds.iter().any(|name| name == hold.name()));
             cases.extend(wanted.map(|hold| Case { way, hold, calls }));
         }
     }

@@ -25,7 +25,30 @@ const NEEDED: [&str; 5] = [
     "sched_api",
 ];
 
-pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
+/// What it orders besides by its own connection for calls that the application `sleep` holds: without an argument, each says only
+/// how it is used.
+const NEEDED_BY_SLEEP: [&str; 18] = [
+    "expand",
+    encode::ASK_HOLDER,
+    "global_setvar",
+    "originate",
+    "sched_del",
+    "uuid_answer",
+    "uuid_break",
+    "uuid_bridge",
+    "uuid_dump",
+    "uuid_exists",
+    "uuid_getvar",
+    "uuid_media",
+    "uuid_pre_answer",
+    "uuid_recv_dtmf",
+    "uuid_ring_ready",
+    "uuid_setvar",
+    "uuid_setvar_multi",
+    "regex",
+];
+
+pub(super) async fn checks(session: &mut Session, holds_by_sleep: bool) -> Vec<Check> {
     let login = format!("{} as {}", session.address, Printable(&session.user));
     let mut checks = vec![Check::ok(FAMILY, "login", login)];
     checks.push(match session.subscribe(EVENTS).await {
@@ -39,8 +62,8 @@ pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
     });
     checks.push(version(session).await);
     checks.push(modules(session).await);
-    checks.extend(commands(session).await);
-    checks.extend(expansion(session).await);
+    checks.extend(commands(session, holds_by_sleep).await);
+    checks.extend(expansion(session, holds_by_sleep).await);
     checks
 }
 
@@ -69,13 +92,17 @@ async fn modules(session: &mut Session) -> Check {
 }
 
 /// Whether the daemon may run what it needs.
-async fn commands(session: &mut Session) -> Option<Check> {
-    for command in NEEDED {
+async fn commands(session: &mut Session, holds_by_sleep: bool) -> Option<Check> {
+    let mut needed: Vec<&str> = NEEDED.into();
+    if holds_by_sleep {
+        needed.extend(NEEDED_BY_SLEEP);
+    }
+    for command in &needed {
         let _only_whether_it_is_allowed = session.api(command).await;
     }
-    let needed = NEEDED.map(verb);
+    let needed: Vec<&str> = needed.into_iter().map(verb).collect();
     let denied = |command: &&str| session.unanswered.get(*command) == Some(&ApiFailure::NotAllowed);
-    let refused: Vec<&str> = needed.into_iter().filter(denied).collect();
+    let refused: Vec<&str> = needed.iter().copied().filter(denied).collect();
     let why = ApiFailure::NotAllowed;
     (!refused.is_empty()).then(|| {
         let seen = format!(
@@ -88,16 +115,22 @@ async fn commands(session: &mut Session) -> Option<Check> {
 
 /// The order to bridge looks up who has the caller while FreeSWITCH reads it (`esl::encode::bridge`), which FreeSWITCH
 /// may be told not to do. A user who may not ask is told nothing: calls have connections of their own.
-async fn expansion(session: &mut Session) -> Option<Check> {
+async fn expansion(session: &mut Session, holds_by_sleep: bool) -> Option<Check> {
+    const ADVICE: &str = "set api-expansion to true in autoload_configs/switch.conf.xml; `fs_cli -x 'fsctl api_expansion on'` does it \
+                          until the next restart";
     let answer = session.api(encode::ASK_EXPANSION).await.ok()?;
+    if holds_by_sleep && answer.trim() != "fswake" {
+        let seen =
+            "FreeSWITCH runs no command inside another: no call is held by sleep, because the hold could not be ended";
+        return Some(Check::error(FAMILY, "api-expansion", seen, ADVICE));
+    }
     answer.contains("API execute Permission Denied").then(|| {
         Check::warning(
             FAMILY,
             "api-expansion",
             "FreeSWITCH runs no command inside another: a pick-up that crosses the answer of a phone may take the caller out of \
              his call, and may be left answered in silence",
-            "set api-expansion to true in autoload_configs/switch.conf.xml; `fs_cli -x 'fsctl api_expansion on'` does it until \
-             the next restart",
+            ADVICE,
         )
     })
 }

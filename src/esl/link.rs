@@ -129,4 +129,3 @@ pub fn dump(body: &str) -> Vec<(&str, String)> {
 pub fn header<'a>(dump: &'a [(&str, String)], name: &str) -> Option<&'a str> {
     dump.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
 }
-

@@ -195,7 +195,10 @@ async fn call_with_something_to_be_played_says_that_it_is_not() {
     let phone = stage.iphone("1001");
     let [call, _] = both(&daemon);
     let held = ringing(&stage, &daemon, &[&phone], &call.variable("ringback", "%(1000,0,440)")).await;
-    daemon.log.wait(&["nothing is played while the application sleep holds a call"]).await;
+    daemon
+        .log
+        .wait(&["nothing is played while the application sleep holds a call"])
+        .await;
     held.caller_hangs_up();
     phone.cancelled().await;
 }

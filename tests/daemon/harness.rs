@@ -136,7 +136,10 @@ impl Stage {
         daemon.log.wait(&["connected to FreeSWITCH"]).await;
         let hold = self.settings["freeswitch"].get("hold").and_then(toml::Value::as_str);
         if hold == Some("sleep") {
-            daemon.log.wait(&["calls may be held by FreeSWITCH's application sleep"]).await;
+            daemon
+                .log
+                .wait(&["calls may be held by FreeSWITCH's application sleep"])
+                .await;
         }
         daemon
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fswake_test_support::proxy::Forwarder;
-use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
+use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN, holds_by_sleep};
 use fswake_test_support::sip::{Reaction, Script};
-use fswake_test_support::site::{Settings, Site, Wakes, holds_by_sleep};
+use fswake_test_support::site::{Settings, Site, Wakes};
 
 use crate::site;
 

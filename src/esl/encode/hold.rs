@@ -53,9 +53,10 @@ pub fn end_task(task: &str) -> String {
 /// The `renewals`th renewal: both variables are set, and will be taken away so many seconds from now, unless there is another.
 pub fn hold_calls(holder: &str, renewals: u32, seconds: u32) -> Vec<String> {
     let group = |n: u32| format!("fswake/{holder}/{}", n % 2);
+    let [holds_no_calls, keeps_no_calls] = hold_no_calls(holder);
     let mut all = vec![
-        format!("sched_api +{seconds} {} global_setvar fswake_holder=", group(renewals)),
-        format!("sched_api +{seconds} {} global_setvar fswake_lease=", group(renewals)),
+        format!("sched_api +{seconds} {} {holds_no_calls}", group(renewals)),
+        format!("sched_api +{seconds} {} {keeps_no_calls}", group(renewals)),
     ];
     if renewals > 0 {
         all.push(format!("sched_del {}", group(renewals - 1)));
@@ -65,10 +66,13 @@ pub fn hold_calls(holder: &str, renewals: u32, seconds: u32) -> Vec<String> {
     all
 }
 
-/// Calls are held for nobody from now on.
-pub fn hold_no_calls() -> [String; 2] {
-    ["global_setvar fswake_holder=".into(), "global_setvar fswake_lease=".into()]
+/// Calls are held for this holder no more. What another has set meanwhile stays.
+pub fn hold_no_calls(holder: &str) -> [String; 2] {
+    ["fswake_holder", "fswake_lease"].map(|name| format!("global_setvar {name}=={holder}"))
 }
+
+/// The question who keeps calls.
+pub const ASK_HOLDER: &str = "global_getvar fswake_lease";
 
 #[cfg(test)]
 mod tests {
@@ -94,5 +98,9 @@ mod tests {
         let place = |text: &str| all.iter().position(|command| command.starts_with(text)).unwrap();
         assert!(place("sched_api +2 fswake/id/1") < place("sched_del fswake/id/0"));
         assert!(place("sched_del") < place("global_setvar fswake_holder=id"));
+        assert!(
+            all[0].ends_with(" global_setvar fswake_holder==id"),
+            "another's stays: {all:?}"
+        );
     }
 }

@@ -103,18 +103,22 @@ impl SharedLink {
                 vec![Said::Sent(command.clone())]
             }
             // The connection hears of all jobs, and of all events that any call needs.
-            EslCommand::Filter { .. }
-            | EslCommand::Events { .. }
-            | EslCommand::Linger { .. } => vec![Said::Understood],
+            EslCommand::Filter { .. } | EslCommand::Events { .. } | EslCommand::Linger { .. } => vec![Said::Understood],
             EslCommand::GetVar { name } => vec![api(format!("uuid_getvar {} {name}", self.channel))],
             EslCommand::Resume => {
                 self.holds = false;
                 let ends = self.lease.take().map(|task| api(encode::end_task(&task)));
-                ends.into_iter().chain([api(encode::end_sleep(&self.channel))]).collect()
+                ends.into_iter()
+                    .chain([api(encode::end_sleep(&self.channel))])
+                    .collect()
             }
             EslCommand::Exit => {
                 self.holds = false;
-                self.lease.take().map(|task| api(encode::end_task(&task))).into_iter().collect()
+                self.lease
+                    .take()
+                    .map(|task| api(encode::end_task(&task)))
+                    .into_iter()
+                    .collect()
             }
             // An application without a channel is refused by FreeSWITCH: the held one runs nothing while it sleeps.
             other => vec![Said::Sent(other.clone())],
@@ -151,11 +155,8 @@ impl SharedLink {
     fn forget(&mut self) {
         self.heard.push(self.channel.clone());
         self.connection.forget(&self.heard, self.listener);
-        let unfilter = |channel: String| EslCommand::FilterDelete {
-            header: "Unique-ID".into(),
-            value: Some(channel),
-        };
-        let mut commands: Vec<_> = std::mem::take(&mut self.heard).into_iter().map(unfilter).collect();
+        self.heard.clear();
+        let mut commands = Vec::new();
         let api = |command: String| EslCommand::Api { command };
         if self.holds {
             commands.push(api(encode::end_hold(&self.channel, &self.holder)));

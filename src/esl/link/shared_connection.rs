@@ -51,8 +51,8 @@ struct State {
     /// The calls that hear events: a call that is not among them has lost its connection.
     listeners: HashMap<ListenerId, mpsc::Sender<EslEvent>>,
     last: u64,
-    /// Who hears of a channel.
-    channels: HashMap<String, ListenerId>,
+    /// Who hears of a channel: two calls where they are phones of one ring group, and have the same caller.
+    channels: HashMap<String, Vec<ListenerId>>,
     /// Who hears of a `bgapi` job.
     jobs: HashMap<String, ListenerId>,
     is_over: bool,
@@ -108,7 +108,7 @@ impl SharedConnection {
         listener: Option<ListenerId>,
     ) -> Result<Vec<EslResponse>, EslError> {
         let mut awaited = Vec::with_capacity(commands.len());
-        self.write(commands, listener, |reply| awaited.push(reply))?;
+        self.write(&mut self.parts.state(), commands, listener, |reply| awaited.push(reply))?;
         in_time(async {
             let mut replies = Vec::with_capacity(awaited.len());
             for reply in awaited {
@@ -122,24 +122,23 @@ impl SharedConnection {
     /// Sends commands whose replies nobody waits for.
     pub(super) fn order(&self, commands: &[EslCommand]) {
         // The connection's end is said to whoever listens.
-        let _ = self.write(commands, None, drop);
+        let _ = self.write(&mut self.parts.state(), commands, None, drop);
     }
 
     fn write(
         &self,
+        state: &mut State,
         commands: &[EslCommand],
         listener: Option<ListenerId>,
         mut ask: impl FnMut(oneshot::Receiver<EslResponse>),
     ) -> Result<(), EslError> {
         let texts: Result<Vec<String>, EslError> = commands.iter().map(EslCommand::to_wire_format).collect();
         let text = texts?.concat();
-        let mut state = self.parts.state();
         if state.is_over {
             return Err(EslError::ConnectionClosed);
         }
         if state.unsent.len() + text.len() > MOST_UNSENT {
             warn!("FreeSWITCH does not read commands: closing the connection that calls share");
-            drop(state);
             self.parts.over.cancel();
             return Err(EslError::ConnectionClosed);
         }
@@ -150,7 +149,6 @@ impl SharedConnection {
             state.asked.push_back(Asked { reply, job });
             ask(awaited);
         }
-        drop(state);
         self.parts.unsent.notify_one();
         Ok(())
     }
@@ -171,20 +169,33 @@ impl SharedConnection {
     pub(super) fn route(&self, channel: &str, listener: ListenerId) {
         let mut state = self.parts.state();
         if state.listeners.contains_key(&listener) {
-            state.channels.insert(channel.to_owned(), listener);
+            let heard = state.channels.entry(channel.to_owned()).or_default();
+            heard.retain(|known| *known != listener);
+            heard.push(listener);
         }
     }
 
-    /// A listener hears nothing more, of these channels or of any job.
+    /// A listener hears nothing more, of these channels or of any job. FreeSWITCH sends no more of what nobody hears.
     pub(super) fn forget(&self, channels: &[String], listener: ListenerId) {
         let mut state = self.parts.state();
         state.listeners.remove(&listener);
+        state.jobs.retain(|_, heard| *heard != listener);
+        let mut unheard = Vec::new();
         for channel in channels {
-            if state.channels.get(channel) == Some(&listener) {
+            let Some(heard) = state.channels.get_mut(channel) else {
+                continue;
+            };
+            heard.retain(|known| *known != listener);
+            if heard.is_empty() {
                 state.channels.remove(channel);
+                unheard.push(EslCommand::FilterDelete {
+                    header: "Unique-ID".into(),
+                    value: Some(channel.clone()),
+                });
             }
         }
-        state.jobs.retain(|_, heard| *heard != listener);
+        // Before anybody else can ask for that channel.
+        let _ = self.write(&mut state, &unheard, None, drop);
     }
 
     /// Lets FreeSWITCH look at its event queue now; nothing where a command does that anyway.
@@ -235,25 +246,29 @@ impl Parts {
     /// An event, to the call whose channel or job it names.
     fn hear(&self, event: EslEvent, others: &mpsc::Sender<EslEvent>) {
         let mut state = self.state();
-        let listener = if event.event_type() == Some(EslEventType::BackgroundJob) {
+        let listeners = if event.event_type() == Some(EslEventType::BackgroundJob) {
             let job = event.header_str("Job-UUID").unwrap_or_default();
-            let Some(listener) = state.jobs.remove(job) else { return };
-            listener
+            state.jobs.remove(job).into_iter().collect()
         } else {
             let channel = event.header_str("Unique-ID").unwrap_or_default();
-            let listener = state.channels.get(channel).copied();
+            let heard = state.channels.get(channel).cloned();
             // How a call is announced has a subclass.
-            let Some(listener) = listener.filter(|_| event.header_str("Event-Subclass").is_none()) else {
+            let Some(heard) = heard.filter(|_| event.header_str("Event-Subclass").is_none()) else {
                 drop(state);
                 let _ = others.try_send(event);
                 return;
             };
-            listener
+            heard
         };
-        let heard = state.listeners.get(&listener).map(|events| events.try_send(event));
-        if let Some(Err(mpsc::error::TrySendError::Full(_))) = heard {
-            warn!("a call does not keep up with its events, and loses its connection");
-            state.listeners.remove(&listener);
+        for listener in listeners {
+            let heard = state
+                .listeners
+                .get(&listener)
+                .map(|events| events.try_send(event.clone()));
+            if let Some(Err(mpsc::error::TrySendError::Full(_))) = heard {
+                warn!("a call does not keep up with its events, and loses its connection");
+                state.listeners.remove(&listener);
+            }
         }
     }
 }
@@ -341,7 +356,10 @@ mod tests {
             text
         });
         let text = text + "\n";
-        format!("Content-Length: {}\nContent-Type: text/event-plain\n\n{text}", text.len())
+        format!(
+            "Content-Length: {}\nContent-Type: text/event-plain\n\n{text}",
+            text.len()
+        )
     }
 
     fn of_channel(channel: &str) -> String {
@@ -380,7 +398,10 @@ mod tests {
             let replies = replies.unwrap();
             replies.iter().map(|reply| reply.body().unwrap().to_owned()).collect()
         };
-        assert_eq!((bodies(first), bodies(second)), (vec!["1".into(), "2".into()], vec!["3".into()]));
+        assert_eq!(
+            (bodies(first), bodies(second)),
+            (vec!["1".into(), "2".into()], vec!["3".into()])
+        );
     }
 
     #[tokio::test]
@@ -388,10 +409,10 @@ mod tests {
         let (connection, mut announced, mut freeswitch) = connected().await;
         let (listener, mut heard) = connection.listen();
         connection.route("u-1", listener);
-        let job = EslCommand::BgApi {
+        let job = [EslCommand::BgApi {
             command: "originate x".into(),
-        };
-        let (replies, ()) = tokio::join!(connection.send(&[job], Some(listener)), async {
+        }];
+        let (replies, ()) = tokio::join!(connection.send(&job, Some(listener)), async {
             let reply = "Content-Type: command/reply\nReply-Text: +OK Job-UUID: j-1\nJob-UUID: j-1\n\n";
             let jobs = ["j-0", "j-1"].map(|job| event(&[("Event-Name", "BACKGROUND_JOB"), ("Job-UUID", job)]));
             let announcement = event(&[
@@ -407,8 +428,22 @@ mod tests {
         assert_eq!(heard.recv().await.unwrap().header_str("Unique-ID"), Some("u-1"));
         let subclass = announced.recv().await.unwrap();
         assert_eq!(subclass.header_str("Event-Subclass"), Some("fswake::hold"));
+        // Two phones of one ring group have the same caller.
+        let (second, mut also_heard) = connection.listen();
+        connection.route("u-1", second);
+        freeswitch.write_all(of_channel("u-1").as_bytes()).await.unwrap();
+        assert!(heard.recv().await.is_some() && also_heard.recv().await.is_some());
         connection.forget(&["u-1".into()], listener);
         assert!(heard.recv().await.is_none());
+        connection.forget(&["u-1".into()], second);
+        let mut read = [0; 64];
+        let mut n = 0;
+        while !read[..n].ends_with(b"u-1\n\n") {
+            n += freeswitch.read(&mut read[n..]).await.unwrap();
+        }
+        let text = String::from_utf8_lossy(&read[..n]).into_owned();
+        assert!(text.ends_with("\n\nfilter delete Unique-ID u-1\n\n"), "{text:?}");
+        assert_eq!(text.matches("filter").count(), 1, "for the last of them: {text:?}");
     }
 
     #[tokio::test]

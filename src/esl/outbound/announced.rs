@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslResponse};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{Instrument, debug, info, info_span, warn};
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ const RENEWAL: Duration = Duration::from_millis(500);
 const ANNOUNCEMENTS: usize = 4096;
 /// What a caller is not played whom `sleep` holds: its thread does nothing else.
 const RINGBACK: &str = "ringback (nothing is played while the application sleep holds a call: use socket for it)";
+/// So many times our name is not set because another's is, before that is said.
+const MOST_OF_OTHERS: u32 = 20;
 /// The pause before the next attempt to connect.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -45,9 +47,8 @@ impl Outbound {
                     std::future::pending().await
                 }
             };
-            let is_new = |now: &Settings| {
-                now.holds_by_sleep != wanted.holds_by_sleep || now.endpoint != wanted.endpoint
-            };
+            let is_new =
+                |now: &Settings| now.holds_by_sleep != wanted.holds_by_sleep || now.endpoint != wanted.endpoint;
             tokio::select! {
                 () = stop.cancelled(), if !wanted.holds_by_sleep => return,
                 // Nothing changes any more once the daemon drains.
@@ -73,20 +74,32 @@ impl Outbound {
         let (announcements, announced) = mpsc::channel(ANNOUNCEMENTS);
         let connection = SharedConnection::open(endpoint, announcements).await?;
         let commands = [
+            api(encode::ASK_EXPANSION.into()),
             filter("Event-Subclass", encode::ANNOUNCEMENT),
             filter("Event-Name", "BACKGROUND_JOB"),
             shared_events(),
         ];
         let replies = connection.send_all(&commands).await?;
-        if let Some(refused) = replies.iter().find(|reply| !reply.is_success()) {
+        if let Some(refused) = replies.iter().skip(1).find(|reply| !reply.is_success()) {
             let reason = refused.reply_text().unwrap_or_default();
-            warn!(reason, "FreeSWITCH refuses what calls held by its application sleep need");
+            warn!(
+                reason,
+                "FreeSWITCH refuses what calls held by its application sleep need"
+            );
+            return Err(EslError::ConnectionClosed);
+        }
+        let expanded = replies.first().and_then(EslResponse::body).unwrap_or_default();
+        if expanded.trim() != "fswake" {
+            warn!(
+                reason = expanded.trim(),
+                "FreeSWITCH runs no command inside another (api-expansion): its application sleep could not be ended"
+            );
             return Err(EslError::ConnectionClosed);
         }
         let holder = Uuid::new_v4().simple().to_string();
         tokio::select! {
             () = self.stop.cancelled() => {
-                let _ = connection.send_all(&encode::hold_no_calls().map(api)).await;
+                let _ = connection.send_all(&encode::hold_no_calls(&holder).map(api)).await;
                 Ok(())
             }
             error = self.keep_holding(&connection, &holder) => Err(error),
@@ -99,23 +112,44 @@ impl Outbound {
     async fn keep_holding(&self, connection: &SharedConnection, holder: &str) -> EslError {
         let mut tick = interval(RENEWAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut renewals = 0;
+        let (mut renewals, mut others) = (0, 0);
         loop {
             tick.tick().await;
+            let asked = Instant::now();
+            let known = match connection.send_all(&[api(encode::ASK_HOLDER.into())]).await {
+                Ok(replies) => replies
+                    .first()
+                    .and_then(EslResponse::body)
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned(),
+                Err(error) => return error,
+            };
+            self.lease_time.took(asked.elapsed(), Instant::now());
+            // Most likely a process before this one, whose lease ends soon.
+            if !known.is_empty() && !known.starts_with('-') && known != holder {
+                others += 1;
+                if others == MOST_OF_OTHERS {
+                    warn!(
+                        "another fswake holds the calls of FreeSWITCH's application sleep: this one takes none of them"
+                    );
+                }
+                continue;
+            }
             let commands = encode::hold_calls(holder, renewals, self.lease_time.of_sleeping_calls());
             let commands: Vec<EslCommand> = commands.into_iter().map(api).collect();
-            let asked = tokio::time::Instant::now();
-            let replies = connection.send_all(&commands).await;
-            let now = tokio::time::Instant::now();
-            self.lease_time.took((now - asked) / u32::try_from(commands.len()).unwrap_or(1), now);
-            match replies {
+            match connection.send_all(&commands).await {
                 Err(error) => return error,
-                // Without a lease nobody may be held: the last command is the one that counts.
+                // Without a lease nobody may be held.
                 Ok(replies) if !replies.iter().all(succeeds) => {
-                    let _ = connection.send_all(&encode::hold_no_calls().map(api)).await;
-                    let refused = replies.iter().find(|reply| !succeeds(reply)).and_then(EslResponse::body);
+                    let _ = connection.send_all(&encode::hold_no_calls(holder).map(api)).await;
+                    let refused = replies
+                        .iter()
+                        .find(|reply| !succeeds(reply))
+                        .and_then(EslResponse::body);
+                    let reason = refused.unwrap_or_default().trim();
                     warn!(
-                        reason = refused.unwrap_or_default().trim(),
+                        reason,
                         "FreeSWITCH does not run what calls held by its application sleep need"
                     );
                     return EslError::ConnectionClosed;
@@ -123,7 +157,7 @@ impl Outbound {
                 Ok(_) if renewals == 0 => info!("calls may be held by FreeSWITCH's application sleep"),
                 Ok(_) => {}
             }
-            renewals = renewals.wrapping_add(1).max(1);
+            (renewals, others) = (renewals.wrapping_add(1).max(1), 0);
         }
     }
 
@@ -149,7 +183,11 @@ impl Outbound {
             if held.ringback.is_played() {
                 held.parent.inherited.left_out.push(RINGBACK.to_owned());
             }
-            let holder = held.sleep.as_ref().map(|sleep| sleep.holder.clone()).unwrap_or_default();
+            let holder = held
+                .sleep
+                .as_ref()
+                .map(|sleep| sleep.holder.clone())
+                .unwrap_or_default();
             let link = SharedLink::new(connection.clone(), &held.channel, &holder);
             Ok((held, link))
         });
@@ -163,7 +201,10 @@ impl Outbound {
             return self.no_room("as many are held as the limit of open files has room for");
         }
         let span = info_span!("call", call.id = %call, aor = %held.call.aor);
-        Connection::new(self, Link::Shared(link), held).run().instrument(span).await;
+        Connection::new(self, Link::Shared(link), held)
+            .run()
+            .instrument(span)
+            .await;
     }
 
     fn refused_announcement(&self, reason: &decode::NotACall) {
@@ -173,5 +214,7 @@ impl Outbound {
 
 /// An API command has not failed.
 fn succeeds(reply: &EslResponse) -> bool {
-    !reply.body().is_some_and(|body| body.starts_with("-ERR") || body.starts_with("-USAGE"))
+    !reply
+        .body()
+        .is_some_and(|body| body.starts_with("-ERR") || body.starts_with("-USAGE"))
 }

@@ -23,10 +23,7 @@ pub(super) fn inherit<'a>(held: &mut HeldChannel, headers: impl Iterator<Item = 
     } else {
         Of::Caller
     };
-    held.parent.inherited = inherit::read(
-        of,
-        &variables(headers.map(|(name, value)| (name.as_str(), value))),
-    );
+    held.parent.inherited = inherit::read(of, &variables(headers.map(|(name, value)| (name.as_str(), value))));
 }
 
 fn variables<'a>(headers: impl Iterator<Item = (&'a str, &'a String)>) -> Vec<Variable<'a>> {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::apns::{Apns, BUNDLE_ID, Push, TEAM_ID};
 use crate::daemon::{self, Daemon};
-use crate::realfs::{ASSERTING, RealFs};
+use crate::realfs::{ASSERTING, RealFs, holds_by_sleep};
 use crate::sip::{Account, PATIENCE, Phone, Script, What};
 
 /// What a phone does when a push arrives.
@@ -158,7 +158,10 @@ impl Site {
         command.arg("run");
         let daemon = Daemon::start(command).await.connected().await;
         if self.asleep {
-            daemon.log.wait(&["calls may be held by FreeSWITCH's application sleep"]).await;
+            daemon
+                .log
+                .wait(&["calls may be held by FreeSWITCH's application sleep"])
+                .await;
         }
         self.daemon = Some(daemon);
     }
@@ -356,11 +359,6 @@ async fn wake(phone: Phone, wakes: Wakes) {
             phone.register().await;
         }
     }
-}
-
-/// Whether `$FSWAKE_SOCKET` has calls held by the application `sleep`.
-pub fn holds_by_sleep() -> bool {
-    std::env::var("FSWAKE_SOCKET").as_deref() == Ok("sleep")
 }
 
 fn configuration(fs: &RealFs, apns: &Apns, dir: &Path, settings: &Settings) -> String {

@@ -54,7 +54,11 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             let parts: Vec<&str> = arg.split('|').collect();
             match parts.as_slice() {
                 [text, pattern, then, "n"] => {
-                    if matches(text, pattern) { (*then).to_owned() } else { String::new() }
+                    if matches(text, pattern) {
+                        (*then).to_owned()
+                    } else {
+                        String::new()
+                    }
                 }
                 _ => {
                     let matched = arg
@@ -168,8 +172,13 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         }
         "global_getvar" => core.global(arg),
         "global_setvar" => {
-            let (name, value) = arg.split_once('=').unwrap_or((arg, ""));
-            core.world().globals.insert(name.to_owned(), value.to_owned());
+            let mut parts = arg.split('=');
+            let [name, value, only] = [(); 3].map(|()| parts.next().unwrap_or_default());
+            let mut world = core.world();
+            let known = world.globals.get(name).map_or("", String::as_str);
+            if only.is_empty() || known == only {
+                world.globals.insert(name.to_owned(), value.to_owned());
+            }
             "+OK".to_owned()
         }
         "uuid_break" => no_such_channel_unless(core.wakes_up(arg)),

@@ -27,15 +27,18 @@ impl Core {
     pub(crate) fn falls_asleep(self: &Arc<Self>, uuid: &str) {
         let lease = self.sched_api(&format!("+{FIRST_LEASE} none uuid_break {uuid}"));
         let mut world = self.world();
-        let Some(channel) = world.channels.get_mut(uuid) else { return };
+        let Some(channel) = world.channels.get_mut(uuid) else {
+            return;
+        };
         channel.set_variable("fswake_lease", &lease, false);
         let argument = "Event-Name=CUSTOM,Event-Subclass=fswake::hold".to_owned();
         channel.app = ("event".to_owned(), argument, new_uuid());
         let template = &events_of(&world.channels[uuid]).data;
-        let Some(data) = self.make(&world, uuid, template) else { return };
-        let is_of_the_reply = |name: &str| {
-            ["Event-Name", "Content-Type", "Reply-Text", "Socket-Mode", "Control"].contains(&name)
+        let Some(data) = self.make(&world, uuid, template) else {
+            return;
         };
+        let is_of_the_reply =
+            |name: &str| ["Event-Name", "Content-Type", "Reply-Text", "Socket-Mode", "Control"].contains(&name);
         let mut headers = vec![
             ("Event-Name".into(), "CUSTOM".to_owned()),
             ("Event-Subclass".into(), "fswake::hold".to_owned()),
@@ -59,7 +62,9 @@ impl Core {
             core.half_tick().await;
             let mut world = core.world();
             let sleeps = |c: &&mut Channel| c.is_asleep() && c.taken.is_none() && c.peer.is_none() && c.cause.is_none();
-            let Some(channel) = world.channels.get_mut(&uuid).filter(sleeps) else { return };
+            let Some(channel) = world.channels.get_mut(&uuid).filter(sleeps) else {
+                return;
+            };
             let variables = variables_of(channel);
             core.emit_sleep_is_over(&world, &uuid);
             if let Some(held) = world.channels.get_mut(&uuid).and_then(Channel::held) {
@@ -77,13 +82,21 @@ impl Core {
 
     /// CHANNEL_EXECUTE_COMPLETE of `sleep`.
     pub(crate) fn emit_sleep_is_over(&self, world: &World, uuid: &str) {
-        let Some(channel) = world.channels.get(uuid) else { return };
-        let Some(mut event) = self.make(world, uuid, &events_of(channel).socket_done) else { return };
+        let Some(channel) = world.channels.get(uuid) else {
+            return;
+        };
+        let Some(mut event) = self.make(world, uuid, &events_of(channel).socket_done) else {
+            return;
+        };
         let moved = channel.own_variable("transfer_source");
-        event.headers.retain(|(name, _)| !["Application", "Application-Data", "variable_transfer_source"].contains(&&**name));
+        event
+            .headers
+            .retain(|(name, _)| !["Application", "Application-Data", "variable_transfer_source"].contains(&&**name));
         event.headers.push(("Application".into(), "sleep".to_owned()));
         event.headers.push(("Application-Data".into(), "600000".to_owned()));
-        event.headers.extend(moved.map(|moved| ("variable_transfer_source".into(), moved)));
+        event
+            .headers
+            .extend(moved.map(|moved| ("variable_transfer_source".into(), moved)));
         self.bus.fire(&Arc::new(event));
     }
 }

@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 mod api;
+mod asleep;
 mod bridges;
 mod bulk;
 mod bus;
@@ -50,7 +51,6 @@ mod core;
 mod dialstring;
 mod event;
 mod hangup;
-mod asleep;
 mod held;
 mod legs;
 mod lists;

@@ -146,7 +146,9 @@ impl Core {
         let deleted = match group.parse::<u64>() {
             Ok(id) => {
                 let tasks = world.schedule.groups.values_mut();
-                tasks.flat_map(|tasks| tasks.extract_if(.., |task| task.id == id)).collect()
+                tasks
+                    .flat_map(|tasks| tasks.extract_if(.., |task| task.id == id))
+                    .collect()
             }
             Err(_) => world.schedule.groups.remove(group).unwrap_or_default(),
         };

@@ -98,6 +98,11 @@ pub(super) fn in_mode(dialplan: &str) -> String {
     }
 }
 
+/// Whether `$FSWAKE_SOCKET` has calls held by the application `sleep`.
+pub fn holds_by_sleep() -> bool {
+    std::env::var("FSWAKE_SOCKET").as_deref() == Ok("sleep")
+}
+
 fn without_comments(xml: &str) -> String {
     let mut parts = xml.split("<!--");
     let first = parts.next().unwrap_or_default().to_owned();

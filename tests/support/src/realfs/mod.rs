@@ -18,7 +18,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-pub use self::config::{BESIDE_DOMAINS, CAPITALS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
+pub use self::config::{
+    BESIDE_DOMAINS, CAPITALS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN, holds_by_sleep,
+};
 pub use self::console::{Console, Heard};
 pub use self::vanilla::{ASSERTING, Plan, VANILLA_DOMAIN, Way, filled};
 use crate::sip::Account;
