@@ -24,7 +24,7 @@ const TURN: usize = 10;
 
 fn settings() -> Settings {
     let mut settings = Settings::default().wake("max-wait", "10m").wake("push-retry", "5m");
-    "warn,fswake::esl=info".clone_into(&mut settings.log);
+    "warn,fswake::daemon=info,fswake::esl=info".clone_into(&mut settings.log);
     settings.wake.insert("device-pushes-per-minute", "0".to_owned());
     settings
 }

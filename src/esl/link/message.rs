@@ -2,7 +2,9 @@
 
 use freeswitch_esl_tokio::{EslError, EslEvent, EslResponse, parse_channel_dump};
 
-use crate::esl::frame::Head;
+use percent_encoding::percent_decode_str;
+
+use crate::esl::frame::{Head, fields};
 
 /// More than this is no message about one channel; its data has some 10 KiB.
 const LONGEST_MESSAGE: usize = 1024 * 1024;
@@ -39,7 +41,7 @@ pub(crate) fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
     let message = match head.field("Content-Type") {
         Some("command/reply" | "api/response") => Message::Reply(head.reply(&body)),
         // An event that cannot be read says nothing.
-        Some("text/event-plain") => parse_channel_dump(&body).map_or(Message::Other, Message::Event),
+        Some("text/event-plain") => event(&body).map_or(Message::Other, Message::Event),
         Some("text/disconnect-notice") if head.field("Content-Disposition") != Some("linger") => Message::Goodbye,
         Some(_) => Message::Other,
         None => return Err(EslError::protocol_error("a message without Content-Type")),
@@ -49,6 +51,16 @@ pub(crate) fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
         *unread = Vec::new();
     }
     Ok(Some(message))
+}
+
+/// The library takes `variable_nolocal:x` for a header `variable_nolocal`, and keeps one of them.
+fn event(text: &str) -> Option<EslEvent> {
+    let mut event = parse_channel_dump(text).ok()?;
+    let headers = text.split_once("\n\n").map_or(text, |(headers, _body)| headers);
+    for (name, value) in fields(headers).filter(|(name, _)| name.contains(':')) {
+        event.set_header(name, percent_decode_str(value).decode_utf8_lossy());
+    }
+    Some(event)
 }
 
 #[cfg(test)]
@@ -91,6 +103,21 @@ mod tests {
             (event.header_str("Job-UUID"), event.body()),
             (Some("a,b"), Some("-ERR x"))
         );
+    }
+
+    #[test]
+    fn variables_for_legs_only_keep_their_names() {
+        let text = "Event-Name: CUSTOM\nvariable_nolocal:sip_h_X-Own: a%3A b\nvariable_nolocal:x: 2\n\n";
+        let got = all(&format!(
+            "Content-Length: {}\nContent-Type: text/event-plain\n\n{text}",
+            text.len()
+        ));
+        let [Message::Event(event)] = &got[..] else {
+            panic!("{got:?}")
+        };
+        let header = |name: &str| event.header_str(name);
+        assert_eq!(header("variable_nolocal:sip_h_X-Own"), Some("a: b"));
+        assert_eq!(header("variable_nolocal:x"), Some("2"));
     }
 
     #[test]
