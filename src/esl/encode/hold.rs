@@ -18,7 +18,7 @@ pub fn end_sleep(channel: &str) -> String {
 
 /// Ends it where this holder has it: elsewhere it would end what the channel plays.
 pub fn end_hold(channel: &str, holder: &str) -> String {
-    format!("expand uuid_break ${{regex(${{uuid_getvar({channel} {HOLDER})}}|^{holder}$|{channel}|n)}}")
+    format!("expand uuid_break ${{regex(${{uuid_getvar({channel} {HOLDER})}}|^{holder}|{channel}|n)}}")
 }
 
 /// The channel is held no more: whoever has it may sleep for his own reasons.
@@ -35,7 +35,7 @@ pub fn set_holder(channel: &str, holder: &str) -> String {
 /// names the task ([`task`]).
 pub fn hold_lease(channel: &str, holder: &str) -> String {
     let told = format!("${{uuid_getvar({channel} {HOLDER})}}${{global_getvar(fswake_lease)}}");
-    format!("sched_api @1 {channel} expand uuid_break ${{regex({told}|^{holder}(?!{holder}$)|{channel}|n)}}")
+    format!("sched_api @1 {channel} expand uuid_break ${{regex({told}|^{holder}(?!{holder})|{channel}|n)}}")
 }
 
 /// The task's number in FreeSWITCH's answer to `sched_api`.
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(
             lease,
             "sched_api @1 u expand uuid_break \
-             ${regex(${uuid_getvar(u fswake_held)}${global_getvar(fswake_lease)}|^id(?!id$)|u|n)}"
+             ${regex(${uuid_getvar(u fswake_held)}${global_getvar(fswake_lease)}|^id(?!id)|u|n)}"
         );
         assert_eq!(task("+OK Added: 17\n").as_deref(), Some("17"));
         for other in ["-ERR no", "+OK Added: x;y", "+OK Added: ", ""] {

@@ -265,14 +265,11 @@ fn braced(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// A regular expression of which no more is known here than `^`, `.*`, and `$` or `(?!..$)` at its end.
+/// A regular expression of which no more is known here than `^`, `.*`, and `(?!..)` at its end.
 fn matches(text: &str, pattern: &str) -> bool {
-    if let Some((before, not)) = pattern.strip_suffix("$)").and_then(|pattern| pattern.split_once("(?!")) {
+    if let Some((before, not)) = pattern.strip_suffix(')').and_then(|pattern| pattern.split_once("(?!")) {
         let rest = text.strip_prefix(before.trim_start_matches('^'));
-        return rest.is_some_and(|rest| rest != not);
-    }
-    if let Some(whole) = pattern.strip_prefix('^').and_then(|pattern| pattern.strip_suffix('$')) {
-        return text == whole;
+        return rest.is_some_and(|rest| !rest.starts_with(not));
     }
     let (begins, pattern) = pattern.strip_prefix('^').map_or((false, pattern), |rest| (true, rest));
     let mut rest = text;
