@@ -15,7 +15,7 @@ type Take = fn(&Held);
 /// Some 30 ms on a quiet machine.
 const SOON: Duration = Duration::from_millis(800);
 /// The longest that fswake's end may cost a call, and more than a busy machine adds.
-const LEASE: Duration = Duration::from_secs(6);
+const LEASE: Duration = Duration::from_secs(7);
 
 async fn stage() -> Stage {
     let mut stage = Stage::new().await;

@@ -32,7 +32,7 @@ crate::trials![
 const NEXT_ACTION: u16 = 410;
 const AT_ONCE: Duration = Duration::from_millis(800);
 /// What fswake's end costs a call that `sleep` holds: its lease.
-const LEASE: Duration = Duration::from_secs(5);
+const LEASE: Duration = Duration::from_secs(6);
 
 /// How long a held call may take to go on when fswake is gone.
 fn patience() -> Duration {

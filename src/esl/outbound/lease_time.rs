@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// A leg's lease with a FreeSWITCH that answers at once: what fswake's own end costs a caller whose phones ring.
 const SHORTEST: Duration = Duration::from_secs(6);
 /// The lease of all calls that the application `sleep` holds: what fswake's own end costs each.
-const SHORTEST_OF_SLEEPING_CALLS: Duration = Duration::from_secs(2);
+const SHORTEST_OF_SLEEPING_CALLS: Duration = Duration::from_secs(3);
 /// With one that hardly answers.
 const LONGEST: Duration = Duration::from_secs(20);
 /// A lease lasts for so many answers longer: it takes a few commands to renew all legs of a call, or to end one.
