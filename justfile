@@ -61,6 +61,10 @@ fuzz-deep target *args:
 minimal-versions:
     .ci/minimal-versions
 
+# Compiles with the oldest Rust that Cargo.toml promises; rustup installs it
+oldest-rust:
+    .ci/oldest-rust
+
 # Makes the packages in target/packages
 package:
     packaging/build

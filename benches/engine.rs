@@ -55,9 +55,10 @@ fn hold(n: u32) -> Event {
         caller_name: "Alice".into(),
         at: SystemTime::UNIX_EPOCH,
         max_wait: None,
-        handover: fswake::engine::Handover::Dialplan,
+        routing: fswake::engine::Routing::Dialplan,
         options: fswake::engine::CallOptions::default(),
         query: None,
+        sip_call_id: None,
     })
 }
 

@@ -1,19 +1,17 @@
 //! No answered call is cut or silent: `cargo bench --bench live_answer -- [--calls N] [--lanes N] [--busy]`.
 //!
-//! Calls through fswake on a real FreeSWITCH, so many at a time (`--lanes`), in turn by both ways in, to phones on UDP and on
-//! TCP, asleep (a push wakes them) and awake; they answer 0 to 400 ms after they began to ring. Each call is looked at from
-//! both ends: the caller gets 200, each side hears the other's voice soon and still does half a second later, neither gets BYE
-//! until one of them hangs up, and fswake says `connected`. It fails when one call does not.
+//! Calls through fswake on a real FreeSWITCH, so many at a time (`--lanes`), in turn with both routings, to phones on
+//! UDP and on TCP, asleep (a push wakes them) and awake; they answer 0 to 400 ms after they began to ring. Each call is
+//! looked at from both ends: the caller gets 200, each side hears the other's voice soon and still does half a second
+//! later, neither gets BYE until one of them hangs up, and fswake says `connected`. It fails when one call does not.
 //!
-//! All times begin when the phone sends its 200. The caller's 200 and the first sounds are the phones' own; `uuid_bridge` is
-//! when fswake has heard that FreeSWITCH has followed that order, by its log; that is given from CHANNEL_ANSWER on, too, and so
-//! is CHANNEL_BRIDGE.
-//! FreeSWITCH's own timestamps are whole ticks of 20 ms.
+//! All times begin when the phone sends its 200. The caller's 200 and the first sounds are the phones' own;
+//! `uuid_bridge` is when fswake has heard that FreeSWITCH has followed that order, by its log; that is given from
+//! CHANNEL_ANSWER on, too, and so is CHANNEL_BRIDGE. FreeSWITCH's own timestamps are whole ticks of 20 ms.
 //!
-//! `--busy` lets a busy loop run for each core meanwhile. `FSWAKE_BENCH_CALLS` is another way to say how many calls, and
-//! `FSWAKE_BENCH_DAEMON` names another fswake to measure.
-//! `FSWAKE_LIVE_LOG` and `FSWAKE_LIVE_FS_LOG` name files for both logs, then at debug level. Without FreeSWITCH it says so and
-//! ends.
+//! `--busy` lets a busy loop run for each core meanwhile. `FSWAKE_BENCH_CALLS` is another way to say how many calls,
+//! and `FSWAKE_BENCH_DAEMON` names another fswake to measure. `FSWAKE_LIVE_LOG` and `FSWAKE_LIVE_FS_LOG` name files for
+//! both logs, then at debug level. Without FreeSWITCH it says so and ends.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -89,7 +87,7 @@ struct Times {
     phone_hears: Duration,
 }
 
-/// What became of a call.
+/// How a call went.
 enum Fate {
     Good(Times),
     Unanswered(String),
@@ -145,13 +143,13 @@ fn percentiles(mut times: Vec<Duration>) -> String {
     format!("{:.1} / {:.1} / {:.1}", at(50), at(95), at(99))
 }
 
-struct Wanted {
+struct BenchOptions {
     calls: usize,
     lanes: usize,
     busy: bool,
 }
 
-impl Wanted {
+impl BenchOptions {
     fn of_process() -> Self {
         let calls = std::env::var("FSWAKE_BENCH_CALLS").ok().and_then(|n| n.parse().ok());
         let mut wanted = Self {
@@ -200,7 +198,7 @@ impl Lane {
         }
     }
 
-    /// Every phone registers once, so that fswake knows them all however late FreeSWITCH tells of a REGISTER.
+    /// Every phone registers once, so that fswake knows them all, however late FreeSWITCH's events come.
     async fn introduce(&mut self) {
         for (n, (user, token)) in self.users.clone().iter().enumerate() {
             let kind = Kind::of(n);
@@ -254,7 +252,7 @@ impl Lane {
     }
 }
 
-/// When a side heard the other for the first time since then.
+/// When a side first received the other since then.
 async fn hears(leg: &Leg, voice: u8, since: Instant) -> Option<Instant> {
     let began = Instant::now();
     loop {
@@ -318,7 +316,7 @@ async fn watch_call(call: &OutgoingCall, phone: &Phone, n: usize) -> Fate {
         };
         return Fate::Silent(story(&format!("{deaf}{when}"), &caller));
     }
-    // Either side hangs up, and the other is told.
+    // Either side hangs up, and the other gets the BYE.
     let (leg, other) = if (n / Kind::COUNT).is_multiple_of(2) {
         (&caller, &called)
     } else {
@@ -369,7 +367,7 @@ fn to_bridge(answers: &[Duration], lines: &[String]) -> Vec<Duration> {
         .collect()
 }
 
-/// From CHANNEL_ANSWER to what these lines say, as fswake has heard both of each call.
+/// From CHANNEL_ANSWER to the time of these lines, for each call.
 fn from_channel_answer(answers: &[String], lines: &[String]) -> Vec<Duration> {
     let of_call = |line: &str| {
         let id = line.split_once("call.id=")?.1;
@@ -390,7 +388,7 @@ fn since(from: Duration, to: Duration) -> Duration {
 }
 
 /// Every call through lanes that work side by side; prints the faults as they come.
-async fn run(site: &Arc<Site>, wanted: &Wanted) -> (BTreeMap<Kind, Tally>, usize) {
+async fn run(site: &Arc<Site>, wanted: &BenchOptions) -> (BTreeMap<Kind, Tally>, usize) {
     let (calls, count) = (wanted.calls, wanted.lanes.max(1));
     let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let mut introduced = Vec::new();
@@ -438,7 +436,7 @@ async fn run(site: &Arc<Site>, wanted: &Wanted) -> (BTreeMap<Kind, Tally>, usize
             let orders = site.daemon().log.with(&["uuid_bridge", &aor]);
             let tally = tallies.entry(kind).or_default();
             tally.to_bridge.extend(to_bridge(&answers, &orders));
-            let heard = site.daemon().log.with(&["event=LegAnswered", &aor]);
+            let heard = site.daemon().log.with(&["event=LegAnswered ", &aor]);
             tally.answer_to_order.extend(from_channel_answer(&heard, &orders));
             let bridges = site.daemon().log.with(&["the bridge is confirmed", &aor]);
             tally.answer_to_bridge.extend(from_channel_answer(&heard, &bridges));
@@ -517,7 +515,7 @@ fn settings() -> Settings {
     settings
 }
 
-async fn measure(prefix: &Path, wanted: &Wanted) -> bool {
+async fn measure(prefix: &Path, wanted: &BenchOptions) -> bool {
     let users = u32::try_from(wanted.lanes * (Kind::COUNT + 1)).expect("fewer lanes");
     let fs = Arc::new(RealFs::start(prefix, users).await);
     let version = fs.api("version").await;
@@ -553,7 +551,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let wanted = Wanted::of_process();
+    let wanted = BenchOptions::of_process();
     rlimit::increase_nofile_limit(u64::MAX).expect("a limit to raise");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     if runtime.block_on(measure(&prefix, &wanted)) {

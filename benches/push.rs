@@ -3,7 +3,8 @@
 //! The prebuilt requests are what fswake sends, header for header, each with its own `apns-id`, built before the clock
 //! starts. What is left between the two is fswake's own work: payload, headers, JWT, limits, time-outs.
 //!
-//! `cargo bench --bench push`. The stand-in runs in the same process and takes about half of the CPU time in both cases.
+//! `cargo bench --bench push`. The stand-in runs in the same process and takes about half of the CPU time in both
+//! cases.
 
 use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};

@@ -91,7 +91,7 @@ async fn tell() -> Result<()> {
     );
     let dir = tempfile::tempdir()?;
     let address = start_daemon(dir.path(), &fs, &apns, &fcm)?;
-    // One connection hears what happens, the other reads what was before.
+    // One connection gets events, the other reads the past.
     until("fswake is connected to FreeSWITCH", || async {
         fs.connections().0 >= 2
     })
@@ -107,7 +107,7 @@ async fn tell() -> Result<()> {
         phone.sleep();
         phone.expire();
     }
-    // What is written after the phones' ends is heard after them.
+    // What is written after the phones' ends arrives after them.
     let last = fs.fire_custom("sofia::sip_user_state", &[]);
     until("fswake heard that both phones are gone", || async {
         last.written_at().is_some()
@@ -206,7 +206,7 @@ async fn tell() -> Result<()> {
     let ms = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64() * 1000.0;
     let pushes = ms(held.started, apple.request.at.max(google.request.at));
     println!(
-        "\nConnected. Both pushes were with Apple and Google {pushes:.1} ms after the call; one phone answered, the other was told so.\n\
+        "\nConnected. Both pushes were with Apple and Google {pushes:.1} ms after the call; one phone answered, the other stopped ringing.\n\
          Next: README.md says how to put fswake beside your own FreeSWITCH."
     );
     Ok(())

@@ -1,5 +1,5 @@
-//! Devices that nobody calls and that register no more: who has some is looked for in the store, because only there it
-//! costs the daemon's loop nothing. Whether they are too old is the engine's to decide.
+//! Finds devices that nobody calls and that no longer register. It searches the store, which costs the daemon's loop
+//! nothing. The engine decides whether they are too old.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::engine::Event;
 use crate::input::Input;
 use crate::store::devices::owners_unseen;
 
-/// How often the store is looked through; `store.token-ttl` is at least as long.
+/// How often the store is searched; `store.token-ttl` is at least as long.
 pub const EVERY: Duration = Duration::from_secs(3600);
 
-/// Looks for them so often until told to stop. `ttl` is the time to live in seconds, as it is in force.
+/// Checks this often until stopped. `ttl` is the current time to live in seconds.
 pub async fn run(
     store: PathBuf,
     ttl: Arc<AtomicU64>,
@@ -46,9 +46,9 @@ pub async fn run(
                     after = next;
                     found
                 }
-                // The writer says what is wrong with the store; in an hour it is looked at again.
+                // The writer reports the store's problem; try again in an hour.
                 other => {
-                    debug!(?other, "the store could not be looked through for old devices");
+                    debug!(?other, "cannot look for old devices in the store");
                     break;
                 }
             };

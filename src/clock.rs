@@ -32,6 +32,11 @@ pub fn now_ms() -> i64 {
     unix_ms(SystemTime::now())
 }
 
+/// A duration in milliseconds.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// `2026-11-24 16:01:11.042` for milliseconds since 1970.
 pub fn stamp(at_ms: i64) -> String {
     let at = date(at_ms);

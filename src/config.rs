@@ -4,8 +4,7 @@
 //! file --toml--> raw::Raw (names and types) --check--> Config (values that can be used as they are)
 //! ```
 //!
-//! Every mistake is one [`ConfigError`]: `file: key: value: what is allowed`. What can be left out, and what it is
-//! then, is in `fswake.example.toml`.
+//! Every mistake is one [`ConfigError`]: `file: key: value: what is allowed`. `fswake.example.toml` has the defaults.
 
 mod app;
 mod check;
@@ -15,6 +14,7 @@ mod error;
 mod http;
 mod profile;
 mod raw;
+mod refresh;
 mod secrets;
 mod settings;
 mod text;
@@ -23,7 +23,7 @@ mod values;
 use std::path::Path;
 
 pub use self::error::ConfigError;
-use self::secrets::Missing;
+use self::secrets::MissingFile;
 pub use self::settings::{Config, Environment, For, Http, Listen, LogConfig, LogFormat, StoreConfig, UnreadFile};
 pub use self::text::Network;
 pub(crate) use self::text::duration_arg;
@@ -34,16 +34,16 @@ use crate::words;
 pub const EXAMPLE: &str = include_str!("../fswake.example.toml");
 
 impl Config {
-    /// Reads and checks the configuration: `file` if one is named, else `FSWAKE_CONFIG`, else
-    /// `/etc/fswake/fswake.toml` if it exists, else what is built in.
+    /// Reads and checks the configuration: `file` if one is named, else `FSWAKE_CONFIG`, else `/etc/fswake/fswake.toml`
+    /// if it exists, else the built-in defaults.
     pub fn load(file: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
-        Self::read(file, env, Missing::IsWrong)
+        Self::read(file, env, MissingFile::IsWrong)
     }
 
-    /// The same for somebody who only asks, perhaps not as the daemon's user: a secret or another file that cannot be
-    /// read is no error, and is named in [`Config::unread`].
+    /// The same for a command that only asks, perhaps not as the daemon's user: an unreadable secret or other file is
+    /// no error, and is listed in [`Config::unread`].
     pub fn load_to_ask(file: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
-        Self::read(file, env, Missing::IsNoted)
+        Self::read(file, env, MissingFile::IsNoted)
     }
 
     /// Why the file of this key could not be read, if it could not.
@@ -51,7 +51,7 @@ impl Config {
         self.unread.iter().find(|unread| unread.error.key == key)
     }
 
-    fn read(file: Option<&Path>, env: &Environment, missing: Missing) -> Result<Self, ConfigError> {
+    fn read(file: Option<&Path>, env: &Environment, missing: MissingFile) -> Result<Self, ConfigError> {
         let named = file.or(env.config.as_deref());
         let file = named.or_else(|| Some(env.default_file.as_path()).filter(|f| f.exists()));
         let Some(file) = file else {
@@ -70,12 +70,12 @@ impl Config {
         Self::of_text(&text, file, env, missing)
     }
 
-    /// The same of a text that is no file's: the files that it names need not be there.
+    /// The same for a text that is not a file's: the files that it names need not exist.
     pub(crate) fn parse(text: &str, file: &Path, env: &Environment) -> Result<Self, ConfigError> {
-        Self::of_text(text, file, env, Missing::IsNoted)
+        Self::of_text(text, file, env, MissingFile::IsNoted)
     }
 
-    fn of_text(text: &str, file: &Path, env: &Environment, missing: Missing) -> Result<Self, ConfigError> {
+    fn of_text(text: &str, file: &Path, env: &Environment, missing: MissingFile) -> Result<Self, ConfigError> {
         let name = file.display().to_string();
         let raw = document::read(text).map_err(|why| error::In { file: &name }.document(text, &why))?;
         check::config(raw, Some(file), env, missing)

@@ -1,7 +1,7 @@
 //! Questions to the driver's loop from outside: the HTTP interface asks, the loop answers between two inputs.
 //!
-//! The loop has calls to serve. So one question at a time is in its queue, each is answered in bounded time (calls in
-//! slices), and when the loop is behind a question is refused instead of queued.
+//! Calls come first. So at most one question is in the loop's queue, each is answered in bounded time (calls in
+//! slices), and a question is refused, not queued, if the loop is behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::engine::view::{AorView, CallView};
-use crate::engine::{Delivery, Notification};
-use crate::input::{Ask, Input, Query};
-use crate::types::{Aor, DeviceKey};
+use crate::engine::{Delivery, Event, HeldCall, Notification, WakeReport};
+use crate::input::{Ask, Input, OtherWake, Query};
+use crate::types::{Aor, CallId, DeviceKey};
 
 /// Calls in one answer: some 50 µs of the loop's time.
 const SLICE: usize = 64;
 /// The loop answers in microseconds; if it takes longer, something is wrong.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the pushes of a notification may take: a little longer than each of them is tried.
+/// How long the pushes of a notification may take: a little longer than the time in which each is tried.
 const PUSH_PATIENCE: Duration = Duration::from_secs(33);
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
-    /// The loop has more to do than it can; ask again later.
+    /// The loop is overloaded; ask again later.
     #[error("the daemon is too busy to answer")]
     Busy,
-    /// What was asked for is being done, and takes longer than the answer may.
+    /// The work goes on, but takes longer than an answer may.
     #[error("the pushes are still under way; the journal will have the outcome")]
     UnderWay,
     /// The loop has ended.
@@ -81,7 +81,7 @@ impl Control {
         self.ask(|to| Ask::Forget(device, to)).await
     }
 
-    /// Pushes to a user's devices; answers when all of these pushes have ended.
+    /// Pushes to a user's devices, and waits until all of these pushes have ended.
     pub async fn notify(&self, asked: Notification) -> Result<Delivery, NoAnswer> {
         let (to, answer) = oneshot::channel();
         self.inputs
@@ -91,6 +91,28 @@ impl Control {
         answered
             .map_err(|_| NoAnswer::UnderWay)?
             .map_err(|_| NoAnswer::Stopping)
+    }
+
+    /// Wakes a user's phones; answers when one is awake, or why not. Whoever drops the answer gives the wake up, unless
+    /// others wait for it.
+    pub async fn wake(&self, asked: HeldCall) -> Result<Result<WakeReport, OtherWake>, NoAnswer> {
+        let (to, answer) = oneshot::channel();
+        let mut waiting = Waiting {
+            call: Some(asked.call),
+            answer,
+            inputs: self.inputs.clone(),
+        };
+        self.inputs
+            .try_send(Input::Wake(Box::new(asked), to))
+            .map_err(|e| refused(&e))?;
+        let answered = (&mut waiting.answer).await;
+        waiting.call = None;
+        answered.map_err(|_| NoAnswer::Stopping)
+    }
+
+    /// Tells the loop of something that happened outside.
+    pub fn tell(&self, event: Event) -> Result<(), NoAnswer> {
+        self.inputs.try_send(Input::Event(event)).map_err(|e| refused(&e))
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, NoAnswer> {
@@ -110,6 +132,27 @@ impl Control {
     }
 }
 
+/// Somebody who waits for a wake. Tells the loop when he has gone before the answer.
+struct Waiting {
+    call: Option<CallId>,
+    answer: oneshot::Receiver<Result<WakeReport, OtherWake>>,
+    inputs: mpsc::Sender<Input>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let Some(call) = self.call.take() else { return };
+        // First: the loop looks at who still waits.
+        self.answer.close();
+        if let Err(mpsc::error::TrySendError::Full(left)) = self.inputs.try_send(Input::WakeLeft(call)) {
+            let inputs = self.inputs.clone();
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move { inputs.send(left).await });
+            }
+        }
+    }
+}
+
 fn refused(error: &mpsc::error::TrySendError<Input>) -> NoAnswer {
     match error {
         mpsc::error::TrySendError::Full(_) => NoAnswer::Busy,
@@ -120,9 +163,10 @@ fn refused(error: &mpsc::error::TrySendError<Input>) -> NoAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Audience;
     use crate::types::{TokenType, push::Payload};
 
-    /// One that has little patience.
+    /// With a short time limit.
     fn control() -> (Control, mpsc::Receiver<Input>) {
         let (inputs, queue) = mpsc::channel(16);
         let control = Control {
@@ -153,7 +197,7 @@ mod tests {
             token_type: TokenType::Im,
             app: None,
             payload: Arc::new(Payload::parse("{}").unwrap()),
-            only_absent: false,
+            audience: Audience::All,
             by: "http",
             at: 0,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,7 +29,7 @@ use crate::lifecycle::{self, Signal, Signals};
 use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
-use crate::reload::{self, Allowed, Reload};
+use crate::reload::{self, AllowedNetworks, Reload};
 use crate::store::StoreWriter;
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{Snapshot, StoreOp};
@@ -37,13 +37,17 @@ use crate::supervise::Parts;
 use crate::types::Device;
 use crate::words;
 
-/// Inputs that may wait for the loop. Behind it, senders wait: FreeSWITCH queues on their behalf.
+/// Inputs that may wait for the loop. If the queue is full, senders wait, and FreeSWITCH queues for them.
 const INPUTS: usize = 16_384;
 /// Questions about registrations that may wait for FreeSWITCH, some 200 bytes each.
 const QUESTIONS: usize = 16_384;
-/// How long releases and hangups that were ordered may take to be written at the end.
+/// Wakes that may be asked for at once, each with its connection.
+const MOST_WAKES: usize = 10_000;
+/// At shutdown: how long writing the last releases and hangups may take.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-/// How long the store may take for what it has not written yet.
+/// How long an answer by HTTP may take to be written.
+const LAST_ANSWER: Duration = Duration::from_millis(100);
+/// At shutdown: how long the store may take for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Runs until a signal ends it.
@@ -65,7 +69,9 @@ struct Daemon {
     calls: TaskTracker,
     pushes: TaskTracker,
     store: StoreWriter,
-    /// Told when the configuration is to be read again.
+    /// Wakes that may be asked for at once, and those that nobody has asked for.
+    wakes: (usize, Arc<Semaphore>),
+    /// Notified when the configuration must be read again.
     reload: Arc<Notify>,
     reloading: AbortHandle,
     drain_timeout: watch::Receiver<Duration>,
@@ -87,7 +93,7 @@ impl Daemon {
             ..Options::default()
         };
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
-        // The store's folder is there now.
+        // The store's folder exists from here on.
         pushers.keep_tokens_beside(&config.store.path);
         let devices = still_wanted(snapshot, config.policy.token_ttl, &store);
         info!(devices = devices.len(), store = %config.store.path.display(), "devices loaded");
@@ -101,7 +107,7 @@ impl Daemon {
         let stop = CancellationToken::new();
         let (calls, pushes) = (TaskTracker::new(), TaskTracker::new());
 
-        let allowed = Allowed::new(config.listen.allow.clone().into());
+        let allowed = AllowedNetworks::new(config.listen.allow.clone().into());
         let is_allowed = {
             let allowed = Arc::clone(&allowed);
             move |ip| {
@@ -109,7 +115,7 @@ impl Daemon {
                 networks.iter().any(|network| network.contains(ip))
             }
         };
-        let most_calls = open_files.map_or(usize::MAX, most_calls);
+        let (most_calls, most_wakes) = open_files.map_or((usize::MAX, MOST_WAKES), most_calls);
         let (inbound_settings, settings) = watch::channel(reload::inbound_settings(&config));
         let directory = {
             let settings = settings.clone();
@@ -123,7 +129,8 @@ impl Daemon {
             calls.clone(),
             directory.clone(),
         );
-        for &address in &config.listen.addresses {
+        let listening = config.has_freeswitch.then_some(&config.listen.addresses);
+        for &address in listening.into_iter().flatten() {
             let listener = listen(address).with_context(|| format!("listen on {address}"))?;
             // With port 0 the system has chosen one.
             let address = listener.local_addr().unwrap_or(address);
@@ -131,9 +138,12 @@ impl Daemon {
             parts.spawn("the listener for calls", outbound.clone().listen(listener));
         }
 
-        let announced = outbound.hear_announcements(settings.clone());
-        parts.spawn("what hears of calls that sleep holds", announced);
+        if config.has_freeswitch {
+            let announced = outbound.take_announced_calls(settings.clone());
+            parts.spawn("the connection of calls that sleep holds", announced);
+        }
 
+        let wakes = Arc::new(Semaphore::new(most_wakes));
         let esl_up = Arc::new(AtomicBool::new(false));
         let metrics = Metrics::new();
         for app in pushers.states() {
@@ -150,6 +160,8 @@ impl Daemon {
             store: store.clone(),
             store_path: config.store.path.clone(),
             esl_up: esl_up.clone(),
+            has_freeswitch: config.has_freeswitch,
+            wakes: wakes.clone(),
             token: config.http.token.clone(),
         });
         let http = http::serve::run(config.http.addresses.clone(), http::router(site), stop.clone());
@@ -171,36 +183,40 @@ impl Daemon {
             heartbeat: Box::new(lifecycle::heartbeat()),
         };
         parts.spawn("the driver's loop", driver.run(inputs_rx));
-        let (answers, answers_rx) = mpsc::channel(1024);
-        let answerer = Answerer {
-            settings: settings.clone(),
-            answers: answers_rx,
-            stop: stop.clone(),
-        };
-        parts.spawn("what answers notifications", answerer.run());
-        let users = Users {
-            directory,
-            questions: users_rx,
-            inputs: inputs.clone(),
-            stop: stop.clone(),
-        };
-        parts.spawn("what asks the directory", users.run());
-        let inbound = Inbound {
-            settings,
-            inputs: inputs.clone(),
-            waiting: now_waiting,
-            up: esl_up,
-            kills: kills_rx,
-            questions: Arc::new(Mutex::new(questions_rx)),
-            resyncs: Arc::default(),
-            answers,
-            stop: stop.clone(),
-        };
-        parts
-            .on_a_thread("fswake-inbound", inbound.run())
-            .context("start the inbound connection's thread")?;
-        // Connections and tokens are ready before the first call needs them; a provider that is down delays nothing
-        // here.
+        if config.has_freeswitch {
+            let (answers, answers_rx) = mpsc::channel(1024);
+            let answerer = Answerer {
+                settings: settings.clone(),
+                answers: answers_rx,
+                stop: stop.clone(),
+            };
+            parts.spawn("what answers notifications", answerer.run());
+            let users = Users {
+                directory,
+                questions: users_rx,
+                inputs: inputs.clone(),
+                stop: stop.clone(),
+            };
+            parts.spawn("what asks the directory", users.run());
+            let inbound = Inbound {
+                settings,
+                inputs: inputs.clone(),
+                waiting: now_waiting,
+                up: esl_up,
+                kills: kills_rx,
+                questions: Arc::new(Mutex::new(questions_rx)),
+                resyncs: Arc::default(),
+                answers,
+                stop: stop.clone(),
+            };
+            parts
+                .on_a_thread("fswake-inbound", inbound.run())
+                .context("start the inbound connection's thread")?;
+        } else {
+            info!("no FreeSWITCH (freeswitch.enabled): registrations and wakes come by HTTP");
+        }
+        // Makes connections and tokens ready before the first call needs them. A provider that is down does not delay
+        // the start.
         let warming = pushers.clone();
         parts.spawn("what looks after the apps", async move { warming.keep().await });
         let token_ttl = Arc::new(AtomicU64::new(config.policy.token_ttl.as_secs()));
@@ -233,6 +249,7 @@ impl Daemon {
             calls,
             pushes,
             store,
+            wakes: (most_wakes, wakes),
             reload: reload_asked,
             reloading,
             drain_timeout: drain_timeout_now,
@@ -244,7 +261,7 @@ impl Daemon {
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => break,
-                    // Several before it begins are one.
+                    // Several signals before it begins cause one reload.
                     Signal::Reload => self.reload.notify_one(),
                 },
                 ended = self.parts.ended() => bail!("{ended}"),
@@ -254,9 +271,9 @@ impl Daemon {
         Ok(())
     }
 
-    /// New calls go back at once; those that are held get `drain-timeout`, or until the second signal.
+    /// Hands new calls back at once. Held calls may go on for `drain-timeout`, or until a second signal.
     async fn drain(self, signals: &mut Signals) {
-        // Whatever is being read on a slow disk is not waited for.
+        // Does not wait for reads from a slow disk.
         self.reloading.abort();
         lifecycle::stopping();
         let drain_timeout = *self.drain_timeout.borrow();
@@ -277,6 +294,12 @@ impl Daemon {
         let last_words = async {
             self.calls.wait().await;
             self.pushes.wait().await;
+            let (most, free) = &self.wakes;
+            if free.available_permits() < *most {
+                // Each has its answer then; this is for the last of them to be written.
+                let _ = free.acquire_many(u32::try_from(*most).unwrap_or(u32::MAX)).await;
+                tokio::time::sleep(LAST_ANSWER).await;
+            }
         };
         if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
             warn!("some connections did not end in time");
@@ -285,21 +308,26 @@ impl Daemon {
         let store = self.store.clone();
         let flushed = tokio::task::spawn_blocking(move || store.flush(LAST_WRITES)).await;
         if let Ok(Err(left)) = flushed {
-            warn!(changes = left.queued, "the store could not take the last changes");
+            warn!(
+                changes = left.queued,
+                "the last changes could not be written to the store"
+            );
         }
         info!("stopped");
     }
 }
 
-/// How many calls may be held at once. Each needs a descriptor; pushes, the store, FreeSWITCH and whoever asks need
-/// some, and a call that cannot be pushed is better not held.
-fn most_calls(open_files: u64) -> usize {
+/// How many calls may be held at once, and how many wakes may be under way on request. Each needs a descriptor. Pushes, the
+/// store, FreeSWITCH and HTTP need some too: a call for which no push can be sent is better not held.
+fn most_calls(open_files: u64) -> (usize, usize) {
     let others = (open_files / 2).min(256);
-    usize::try_from(open_files - others).unwrap_or(usize::MAX)
+    let left = usize::try_from(open_files - others).unwrap_or(usize::MAX);
+    let wakes = (left / 4).min(MOST_WAKES);
+    (left - wakes, wakes)
 }
 
-/// Listens with room for a burst: FreeSWITCH says nothing until it is spoken to, so a connection that the kernel turned
-/// away for a full queue looks like silence for seconds.
+/// Listens with a long queue for bursts. FreeSWITCH sends nothing first, so it notices only after seconds that the
+/// kernel dropped a connection because the queue was full.
 fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?

@@ -4,6 +4,7 @@
 //! the calls' connections, by a task per push, by the store's thread.
 
 mod pushing;
+mod wakes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,25 +17,25 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
-use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Step, Summary};
+use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Routing, Step, Summary};
 use crate::esl::{user_registrations, users};
-use crate::input::Input;
+use crate::input::{Input, Waker};
 use crate::logging::once::Once;
-use crate::logging::seldom::Seldom;
+use crate::logging::rate_limit::RateLimit;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
-use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId};
+use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId, Target};
 
 /// The loop's surroundings.
 pub struct Driver {
     /// The engine.
     pub engine: Engine,
-    /// Who delivers pushes.
+    /// Delivers pushes.
     pub pushers: Pushers,
-    /// Who writes.
+    /// Writes to the store.
     pub store: StoreWriter,
-    /// How many calls wait: for the inbound connection's nudging.
+    /// How many calls wait. While some do, the inbound connection makes FreeSWITCH look at its events sooner.
     pub waiting: watch::Sender<usize>,
     /// Kills for the inbound connection.
     pub kills: mpsc::Sender<(LegId, Cause)>,
@@ -48,25 +49,27 @@ pub struct Driver {
     pub inputs: mpsc::Sender<Input>,
     /// What is counted.
     pub metrics: Metrics,
-    /// Told on every turn: proof that the loop turns.
+    /// Notified on every turn: proof that the loop runs.
     pub heartbeat: Box<dyn FnMut() + Send>,
 }
 
-/// At most this many distinct warnings are remembered, so that a phone that registers every minute warns once.
+/// Most warnings that are remembered, so that a phone that registers every minute causes one warning.
 const REMEMBERED_WARNINGS: usize = 4096;
 
-struct Turning {
+struct DriverLoop {
     d: Driver,
     calls: HashMap<CallId, CallLine>,
     /// Who waits for the answer to a notification.
     askers: HashMap<NotificationId, Asker>,
+    /// Who waits for the answer to a wake.
+    wakers: HashMap<CallId, Vec<Waker>>,
     /// The number of the last notification.
     asked: u64,
     started: Instant,
     drained: Option<oneshot::Sender<()>>,
     warned: Once,
-    /// What providers refused for the operator's fault.
-    push_warned: Arc<Seldom>,
+    /// Pushes that providers refused and an operator must act on.
+    push_warned: Arc<RateLimit>,
 }
 
 /// Who waits for the answer to a notification, and what is logged with it.
@@ -76,14 +79,26 @@ struct Asker {
     answer: oneshot::Sender<Delivery>,
 }
 
-/// A held call as the loop knows it: where its orders go, and whose it is.
+/// A held call in the loop: where its orders go, and its callee.
 struct CallLine {
-    orders: mpsc::UnboundedSender<CallOrder>,
+    /// `None` for a wake that somebody asked for.
+    orders: Option<mpsc::UnboundedSender<CallOrder>>,
     aor: Aor,
     /// Ends the pushes under way for it.
     over: CancellationToken,
     /// Whether its first push was counted.
     pushed: bool,
+}
+
+impl CallLine {
+    fn new(orders: Option<mpsc::UnboundedSender<CallOrder>>, aor: Aor) -> Self {
+        Self {
+            orders,
+            aor,
+            over: CancellationToken::new(),
+            pushed: false,
+        }
+    }
 }
 
 impl Drop for CallLine {
@@ -93,7 +108,7 @@ impl Drop for CallLine {
 }
 
 impl Asker {
-    /// Logs one line and answers; nobody may be left to hear it.
+    /// Logs one line and answers; a dropped receiver is ignored.
     fn tell(self, delivery: Delivery) {
         let Self { aor, by, answer } = self;
         let sent = delivery.sent();
@@ -103,8 +118,8 @@ impl Asker {
         let reason = reason.or_else(|| refused.map(ToString::to_string));
         if sent > 0 {
             info!(%aor, by, sent, not_sent, reason, "notification sent");
-        } else if by == "message" && delivery.nobody.is_some() {
-            debug!(%aor, by, reason, "message needs no push");
+        } else if matches!(by, "message" | "voicemail") && delivery.nobody.is_some() {
+            debug!(%aor, by, reason, "{by} needs no push");
         } else {
             warn!(%aor, by, not_sent, reason, "notification not sent");
         }
@@ -115,21 +130,22 @@ impl Asker {
 impl Driver {
     /// Turns until all senders of inputs are gone.
     pub async fn run(self, inputs: mpsc::Receiver<Input>) {
-        let turning = Turning {
+        let turning = DriverLoop {
             d: self,
             calls: HashMap::new(),
             askers: HashMap::new(),
+            wakers: HashMap::new(),
             asked: 0,
             started: Instant::now(),
             drained: None,
             warned: Once::default(),
-            push_warned: Arc::new(Seldom::new(Duration::from_secs(60), REMEMBERED_WARNINGS)),
+            push_warned: Arc::new(RateLimit::new(Duration::from_secs(60), REMEMBERED_WARNINGS)),
         };
         turning.run(inputs).await;
     }
 }
 
-impl Turning {
+impl DriverLoop {
     async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut beat = interval(std::time::Duration::from_secs(1));
         let far = std::time::Duration::from_secs(3600);
@@ -170,26 +186,24 @@ impl Turning {
         match input {
             Input::Event(event) => self.feed(event),
             Input::Held(call, orders) => {
-                self.calls.insert(
-                    call.call,
-                    CallLine {
-                        orders,
-                        aor: call.aor.clone(),
-                        over: CancellationToken::new(),
-                        pushed: false,
-                    },
-                );
+                self.calls
+                    .insert(call.call, CallLine::new(Some(orders), call.aor.clone()));
                 self.feed(Event::CallHeld(call));
             }
             Input::KillElsewhere(leg, cause) => self.kill_elsewhere(leg, cause),
             Input::Warnings(aor, warnings) => self.warned.warn(&aor, warnings),
             Input::Notify(asked, answer) => {
-                self.asked += 1;
-                let id = NotificationId(self.asked);
-                let (aor, by) = (asked.aor.clone(), asked.by);
-                self.askers.insert(id, Asker { aor, by, answer });
+                let id = self.asked_by(asked.aor.clone(), asked.by, answer);
                 self.feed(Event::NotificationAsked(id, asked));
             }
+            Input::MessagesWaiting(told) => {
+                // Nobody waits for the answer; it is logged.
+                let (answer, _) = oneshot::channel();
+                let id = self.asked_by(told.aor.clone(), "voicemail", answer);
+                self.feed(Event::MessagesWaiting(id, told));
+            }
+            Input::Wake(asked, answer) => self.wake(*asked, answer),
+            Input::WakeLeft(call) => self.wake_left(call),
             Input::Ask(query) => {
                 let now = self.now();
                 query.answer(&mut self.d.engine, now);
@@ -202,17 +216,17 @@ impl Turning {
         }
     }
 
-    /// The call that a debug line is about; not looked up while there are no debug lines.
-    fn line_to_log(&self, call: Option<CallId>) -> Option<(CallId, &CallLine)> {
-        let id = call.filter(|_| tracing::enabled!(tracing::Level::DEBUG))?;
-        Some((id, self.calls.get(&id)?))
+    /// Numbers a notification and remembers who waits for its answer.
+    fn asked_by(&mut self, aor: Aor, by: &'static str, answer: oneshot::Sender<Delivery>) -> NotificationId {
+        self.asked += 1;
+        let id = NotificationId(self.asked);
+        self.askers.insert(id, Asker { aor, by, answer });
+        id
     }
 
     fn feed(&mut self, event: Event) {
-        if let Some((id, line)) = self.line_to_log(event.call()) {
-            debug!(call.id = %id, aor = %line.aor, ?event, "event");
-        } else {
-            debug!(?event, "event");
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            self.log_event(&event);
         }
         if let Event::Registered(reg) = &event {
             self.d.metrics.registered(reg.push.is_some());
@@ -222,15 +236,36 @@ impl Turning {
         self.carry_out();
     }
 
-    /// A debug line for a command; nothing is looked up or written out while there are none.
+    fn log_event(&self, event: &Event) {
+        let line = event.call().and_then(|id| Some((id, self.calls.get(&id)?)));
+        let id = line.map(|(id, _)| tracing::field::display(id));
+        let aor = line
+            .map(|(_, line)| &line.aor)
+            .or(event.aor())
+            .map(tracing::field::display);
+        let (mut target, mut why, mut registrations) = (None, None, None);
+        match event {
+            Event::Registered(registration) => target = registration.target.as_ref().map(Target::without_params),
+            Event::Unregistered(end) => why = Some(tracing::field::display(end.why.name())),
+            Event::Listed(listing) => registrations = Some(listing.registrations.len()),
+            _ => {}
+        }
+        debug!(call.id = id, aor, event = %event.name(), target, why, registrations, detail = ?event, "event");
+    }
+
+    /// Logs a command at debug level; costs nothing if that level is off.
     fn log(&self, command: &Command) {
         if let Command::Note(Note { call, aor, step }) = command {
             let call = call.map(tracing::field::display);
             debug!(call.id = call, %aor, event = step.name(), detail = crate::store::detail(step), "note");
-        } else if let Some((id, line)) = self.line_to_log(command.call()) {
-            debug!(call.id = %id, aor = %line.aor, ?command, "command");
-        } else {
-            debug!(?command, "command");
+        } else if tracing::enabled!(tracing::Level::DEBUG) {
+            let line = command.call().and_then(|id| Some((id, self.calls.get(&id)?)));
+            let id = line.map(|(id, _)| tracing::field::display(id));
+            let aor = line
+                .map(|(_, line)| &line.aor)
+                .or(command.aor())
+                .map(tracing::field::display);
+            debug!(call.id = id, aor, command = %command.name(), detail = ?command, "command");
         }
     }
 
@@ -241,8 +276,8 @@ impl Turning {
                 Command::Call(call, order) => self.order(call, order),
                 Command::AskDirectory { call, aor, query } => {
                     if self.d.users.try_send(users::UserQuestion { call, aor, query }).is_err() {
-                        // The call waits until the answer would be too late.
-                        debug!(call.id = %call, "too many questions to the directory: one is not asked");
+                        // Nothing to do: the call itself stops waiting for the answer in time.
+                        debug!(call.id = %call, "too many questions to the directory: one was dropped");
                     }
                 }
                 Command::AskRegistrations { aor, number, profiles } => self.ask(aor, number, profiles),
@@ -258,12 +293,16 @@ impl Turning {
                         asker.tell(delivery);
                     }
                 }
+                Command::WakeEnded(report) => self.wake_ended(&report),
                 Command::Note(note) => self.note(note),
                 Command::Count(count) => self.count(&count),
                 Command::Summarize(summary) => {
-                    // The doctor's own probe is nobody's call.
+                    // The doctor's own probe is not counted.
                     if !summary.aor.is_nobody() {
-                        self.d.metrics.call_over(&summary);
+                        match summary.routing {
+                            Routing::Request => self.d.metrics.wake_over(&summary),
+                            Routing::Dialplan | Routing::DialString => self.d.metrics.call_over(&summary),
+                        }
                     }
                     summarize(&summary);
                 }
@@ -271,7 +310,7 @@ impl Turning {
         }
     }
 
-    /// Passes an order on; a call whose connection is gone can only have its legs killed, by another way.
+    /// Passes an order on. A call whose connection is gone can only have its legs killed, over another connection.
     fn order(&mut self, call: CallId, order: CallOrder) {
         let is_last = order.is_last();
         let unsent = match self.calls.get_mut(&call) {
@@ -279,7 +318,10 @@ impl Turning {
                 if let CallOrder::CallUser(aor) = &order {
                     line.aor = aor.clone();
                 }
-                line.orders.send(order).err().map(|e| e.0)
+                line.orders
+                    .as_ref()
+                    .and_then(|orders| orders.send(order).err())
+                    .map(|e| e.0)
             }
             None => Some(order),
         };
@@ -294,7 +336,7 @@ impl Turning {
     fn kill_elsewhere(&self, leg: LegId, cause: Cause) {
         if self.d.kills.try_send((leg, cause)).is_err() {
             // Its lease ends it within seconds.
-            debug!(leg = %leg.channel(), "leg left to its lease");
+            debug!(leg = %leg.channel(), "the leg ends with its lease");
         }
     }
 
@@ -306,8 +348,8 @@ impl Turning {
             since: Instant::now(),
         };
         if self.d.questions.try_send(question).is_err() {
-            // Whatever has ended is rung in vain until it would have expired.
-            debug!("too many questions about registrations: one is not asked");
+            // Consequence: bindings that have ended are rung in vain until they expire.
+            debug!("too many questions about registrations: one was dropped");
         }
     }
 
@@ -319,7 +361,7 @@ impl Turning {
         self.d.store.submit(StoreOp::Put(device));
     }
 
-    /// Every new device is named; of those that are known, one for each app and domain: they register again and again.
+    /// Logs every new device. Known devices register again and again, so of those it logs one for each app and domain.
     fn warn_of_unserved(&mut self, device: &Device) {
         let (provider, app) = (device.push.provider.name(), crate::types::Printable(&device.push.app));
         let example = (Aor::new("", device.aor.domain.clone()), format!("{provider} {app}"));
@@ -331,7 +373,7 @@ impl Turning {
 
     fn count(&self, count: &Count) {
         let device = match count {
-            Count::Wake { device, .. } | Count::Late { device, .. } => device,
+            Count::Wake { device, .. } | Count::Late { device, .. } | Count::Refresh { device, .. } => device,
         };
         let served = self.d.pushers.find(&device.provider, &device.app, &device.aor.domain);
         let Some(app) = served else { return };
@@ -343,6 +385,7 @@ impl Turning {
                 ..
             } => app.woken(*outcome, *push_to_register),
             Count::Late { late, .. } => app.late(*late),
+            Count::Refresh { came, .. } => app.refreshed(came.is_some()),
         }
     }
 
@@ -382,6 +425,7 @@ fn summarize(s: &Summary) {
         call_to_push_ms = ms(s.call_to_push),
         push_to_register_ms = ms(s.push_to_register),
         register_to_invite_ms = ms(s.register_to_invite),
-        "call over"
+        "{}",
+        if s.routing == Routing::Request { "wake over" } else { "call over" }
     );
 }

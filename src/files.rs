@@ -1,4 +1,4 @@
-//! Files that operators write: one reader for all of them, so that what an editor did to one means the same everywhere.
+//! One reader for all files that operators write, so that all of them accept the same encodings and line ends.
 //!
 //! | what | where | is |
 //! |---|---|---|
@@ -6,9 +6,9 @@
 //! | UTF-16, with a mark or plainly ASCII | any text | read |
 //! | line ends of Windows, no last line end | any text | read |
 //! | `\n` written out instead of a line end | keys, certificates | a line end |
-//! | Latin-1 | XML that says so, comments of any XML | read |
+//! | Latin-1 | XML that declares it, comments of any XML | read |
 //! | anything else that is not UTF-8 | any text | refused, with its line |
-//! | blank at the end of a secret's line | secrets | part of it; said |
+//! | blank at the end of a secret's line | secrets | part of it, with a warning |
 
 use std::borrow::Cow;
 use std::io::{Error, ErrorKind, Read};
@@ -20,25 +20,25 @@ use thiserror::Error;
 
 use crate::words;
 
-/// The longest file that is read: a list of all the world's CAs has a tenth of it.
+/// The longest file that is read. A list of all public CAs has a tenth of this size.
 const LONGEST: u64 = 4 << 20;
 
-/// Why a file cannot be used. Never shows what is in it.
+/// Why a file cannot be used. Never shows its content.
 #[derive(Debug, Error)]
 pub enum FileError {
-    /// The system does not give it.
+    /// The system cannot read it.
     #[error("{}", words::of_io(.0))]
     Unread(Error),
     /// A certificate or key as programs store them.
     #[error("a binary file (DER or PKCS #12); convert it to PEM with openssl")]
     Binary,
-    /// Bytes that no UTF-8 text has.
+    /// Not UTF-8.
     #[error("line {line} is not UTF-8 text (Latin-1, perhaps): save the file as UTF-8")]
     NotUtf8 {
         /// Where, from 1 on.
         line: usize,
     },
-    /// Half a character at its end, or half of a pair.
+    /// An incomplete character, or half of a surrogate pair.
     #[error("line {line} is broken UTF-16: save the file as UTF-8")]
     BrokenUtf16 {
         /// Where, from 1 on.
@@ -58,7 +58,7 @@ pub enum FileError {
     Control,
 }
 
-// Not its source: whoever prints a chain of causes would say it twice.
+// No `source`: a chain of causes would repeat the text.
 impl From<Error> for FileError {
     fn from(error: Error) -> Self {
         Self::Unread(error)
@@ -70,17 +70,16 @@ impl From<Error> for FileError {
 pub struct SecretLine {
     /// The line without its end.
     pub text: String,
-    /// Whether it begins or ends with a blank: part of it, and rarely meant.
+    /// Whether it begins or ends with a blank, which is part of the secret but rarely intended.
     pub has_outer_blank: bool,
 }
 
 /// Reads a whole file of keys, certificates or templates.
 ///
-/// One that has become something else does not stop who reads it: a FIFO would be waited for without end, a device read
-/// without end.
+/// Only regular files are read: a FIFO would block the reader, and a device may have no end.
 ///
 /// # Errors
-/// What the system says; also for anything but a regular file, and for one that is longer than 4 MiB.
+/// The system's error; also for anything but a regular file, and for one that is longer than 4 MiB.
 pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let no_wait = OFlags::NONBLOCK.bits().cast_signed();
     let file = std::fs::OpenOptions::new()
@@ -110,7 +109,7 @@ pub fn text(path: &Path) -> Result<String, FileError> {
 /// Reads a secret on a line of its own.
 ///
 /// # Errors
-/// When there is none, or more than one line.
+/// If there is none, or more than one line.
 pub fn line(path: &Path) -> Result<SecretLine, FileError> {
     let text = text(path)?;
     let line = text.trim_end_matches(['\r', '\n']);
@@ -151,7 +150,7 @@ pub fn pem_of(bytes: &[u8]) -> Result<String, FileError> {
     }
 }
 
-/// A key with real line ends where they are written out: it has been a value of JSON or of the environment.
+/// Replaces written-out line ends by real ones, in keys that were copied from JSON or an environment variable.
 pub fn with_line_ends(pem: &str) -> Cow<'_, str> {
     if pem.contains("\\n") {
         pem.replace("\\r", "").replace("\\n", "\n").into()
@@ -160,10 +159,10 @@ pub fn with_line_ends(pem: &str) -> Cow<'_, str> {
     }
 }
 
-/// Reads XML, which may say that it is Latin-1 (FreeSWITCH passes bytes on as they are).
+/// Reads XML, which may be declared as Latin-1 (FreeSWITCH passes bytes on as they are).
 ///
 /// # Errors
-/// When it is neither UTF-8 nor what it says it is.
+/// If it is neither UTF-8 nor the declared encoding.
 pub fn xml(path: &Path) -> Result<String, FileError> {
     xml_of(&read(path)?)
 }
@@ -196,7 +195,7 @@ pub fn decode(bytes: &[u8]) -> Result<String, FileError> {
         let broken = |text: &str| FileError::BrokenUtf16 {
             line: line_at(text.as_bytes(), text.len()),
         };
-        // The last may be half a unit.
+        // The last chunk may be half a unit.
         let whole = units.clone().filter_map(Result::ok);
         for c in char::decode_utf16(whole) {
             text.push(c.map_err(|_| broken(&text))?);
@@ -210,7 +209,7 @@ pub fn decode(bytes: &[u8]) -> Result<String, FileError> {
     match bytes {
         [0xff, 0xfe, text @ ..] => utf_16(text, u16::from_le_bytes),
         [0xfe, 0xff, text @ ..] => utf_16(text, u16::from_be_bytes),
-        // No text of ours begins with NUL or has one in its second place.
+        // No valid text begins with NUL or has one in its second place.
         [1..=0x7f, 0, ..] => utf_16(bytes, u16::from_le_bytes),
         [0, 1..=0x7f, ..] => utf_16(bytes, u16::from_be_bytes),
         [0xef, 0xbb, 0xbf, text @ ..] | text => utf_8(text),
@@ -224,7 +223,7 @@ fn utf_8(bytes: &[u8]) -> Result<String, FileError> {
     Ok(text.to_owned())
 }
 
-/// The number of the line where a byte is, from 1 on.
+/// The number of a byte's line, from 1 on.
 fn line_at(bytes: &[u8], at: usize) -> usize {
     bytes.iter().take(at).filter(|b| **b == b'\n').count() + 1
 }
@@ -238,7 +237,7 @@ fn says_latin_1(xml: &[u8]) -> bool {
     declaration.trim_start().starts_with("<?xml") && names.iter().any(|name| declaration.contains(name))
 }
 
-/// A byte of Windows-1252, which all the world means by Latin-1 (WHATWG, "Encoding").
+/// A byte of Windows-1252, which is what files declared as Latin-1 contain (WHATWG, "Encoding").
 fn windows_1252(byte: u8) -> char {
     const FROM_80: [char; 32] = [
         '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘',
@@ -355,7 +354,7 @@ mod tests {
         assert!(comment.contains("<a v=\"x\"/><!--#set \"b=c\"-->"), "{comment}");
         let outside = xml_of(b"<!-- Zo\xeb -->\n\n<a v=\"Zo\xeb\"/>").unwrap_err().to_string();
         assert!(outside.starts_with("line 1 is not UTF-8"), "{outside}");
-        // A declaration that is wrong does no harm to what is right.
+        // A wrong declaration does not harm valid text.
         let right = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a v=\"Zoë\"/>";
         assert_eq!(xml_of(right.as_bytes()).unwrap(), right);
     }

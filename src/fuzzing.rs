@@ -1,4 +1,4 @@
-//! What tests/fuzz needs of the parsers that are private: texts in, plain values out. It is no interface for anybody else.
+//! Access to private parsers for tests/fuzz: texts in, plain values out. It is not a public interface.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::types::{Provider, Secret};
 
 /// One message of FreeSWITCH's on the connection of a held call.
 #[derive(Debug)]
-pub enum Taken {
+pub enum EslMessage {
     /// The reply to a command.
     Reply(EslResponse),
     /// An event.
@@ -33,14 +33,14 @@ pub enum Taken {
     Ignored,
 }
 
-/// Takes the first message off what has been read, if it is all there.
-pub fn take_message(unread: &mut Vec<u8>) -> Result<Option<Taken>, String> {
+/// Removes the first message from what has been read, if it is complete.
+pub fn take_message(unread: &mut Vec<u8>) -> Result<Option<EslMessage>, String> {
     let taken = link::take(unread).map_err(|error| error.to_string())?;
     Ok(taken.map(|message| match message {
-        Message::Reply(reply) => Taken::Reply(reply),
-        Message::Event(event) => Taken::Event(event),
-        Message::Goodbye => Taken::Goodbye,
-        Message::Other => Taken::Ignored,
+        Message::Reply(reply) => EslMessage::Reply(reply),
+        Message::Event(event) => EslMessage::Event(event),
+        Message::Goodbye => EslMessage::Goodbye,
+        Message::Other => EslMessage::Ignored,
     }))
 }
 
@@ -111,12 +111,12 @@ pub fn provider_body(req: &PushRequest) -> Result<Vec<u8>, PushError> {
     }
 }
 
-/// A configuration by its text; files that it names need not be there.
+/// Reads a configuration from a text; files that it names need not exist.
 pub fn config(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("/nowhere/fswake.toml"), &Environment::default())
 }
 
-/// What a connection string says: user, password, database.
+/// The parts of a connection string: user, password, database.
 pub type Login = (Option<String>, Option<Vec<u8>>, Option<String>);
 
 /// Reads it off a connection string.

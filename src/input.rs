@@ -1,9 +1,9 @@
-//! What the driver's loop takes in. Those who feed the loop need only this file, not the loop.
+//! The inputs of the driver's loop. Senders need only this file, not the loop.
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::engine::view::{AorView, CallView};
-use crate::engine::{CallOrder, Cause, Delivery, Engine, Event, HeldCall, Notification};
+use crate::engine::{CallOrder, Cause, Delivery, Engine, Event, HeldCall, MessagesWaiting, Notification, WakeReport};
 use crate::types::{Aor, CallId, DeviceKey, LegId, Moment};
 
 /// One input of the loop.
@@ -19,31 +19,43 @@ pub enum Input {
     Warnings(Aor, Vec<String>),
     /// A notification to send, and where the answer goes. The loop numbers it.
     Notify(Notification, oneshot::Sender<Delivery>),
+    /// What FreeSWITCH says of a mailbox. The loop numbers it.
+    MessagesWaiting(MessagesWaiting),
+    /// A wake to try, and where the answer goes. Who asks for one that is under way gets the same answer.
+    Wake(Box<HeldCall>, Waker),
+    /// One of those who wait for this wake has gone.
+    WakeLeft(CallId),
     /// A question about what the engine knows.
     Ask(Query),
     /// Start draining, and answer when the last held call is gone.
     Drain(oneshot::Sender<()>),
 }
 
-/// A question with its turn in the loop's queue. It keeps the turn until it is answered, whether or not somebody still
-/// waits for the answer: otherwise each question that is given up would let another into the queue of a loop that is
-/// behind.
+/// Who waits for the answer to a wake.
+pub type Waker = oneshot::Sender<Result<WakeReport, OtherWake>>;
+
+/// There is a wake, or a held call, of this name, and it is for another user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherWake;
+
+/// A question with its turn in the loop's queue. It keeps the turn until it is answered, even if nobody waits for the
+/// answer any more. Otherwise each abandoned question would let another into the queue of a loop that is behind.
 #[derive(Debug)]
 pub struct Query {
-    /// What is asked.
+    /// The question.
     pub ask: Ask,
     /// The turn; given back when this is dropped.
     pub turn: OwnedSemaphorePermit,
 }
 
 impl Query {
-    /// Answers. Drain the engine's commands after.
+    /// Answers the question. The engine's commands must be drained afterwards.
     pub fn answer(self, engine: &mut Engine, now: Moment) {
         self.ask.answer(engine, now);
     }
 }
 
-/// What is asked, and where the answer goes.
+/// The question, and where the answer goes.
 #[derive(Debug)]
 pub enum Ask {
     /// Which calls are held.

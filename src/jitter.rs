@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-/// A number in 0..1 from the randomness of a UUID, which spares a crate.
+/// A number in 0..1 from the random bits of a UUID, so that no other crate is needed.
 #[allow(clippy::cast_precision_loss)]
 pub fn fraction() -> f64 {
     (Uuid::new_v4().as_u128() & 0xffff_ffff) as f64 / 4_294_967_296.0

@@ -13,14 +13,14 @@
 //! | [`types`] | the field's own words: call, AOR, device, binding, token (crate `fswake-core`) |
 //! | [`engine`] | decides; pure (crate `fswake-core`) |
 //! | [`driver`] | the one loop around the engine |
-//! | [`input`] | what the loop takes in |
+//! | [`input`] | the inputs of the loop |
 //! | [`control`] | questions to the loop from outside |
 //! | [`esl`] | FreeSWITCH's event socket |
 //! | [`contact`] | the Contact of a REGISTER: parser and writer (crate `fswake-core`) |
-//! | [`push`] | APNs, FCM, gateways, and what they are told |
+//! | [`push`] | APNs, FCM, gateways, and the payloads for them |
 //! | [`store`] | devices and the journal in SQLite |
-//! | [`doctor`] | looks at everything that a wake needs, and says what to do |
-//! | [`journal`] | the journal read back: timelines and what they say |
+//! | [`doctor`] | checks everything that a wake needs, and gives advice |
+//! | [`journal`] | the journal read back: timelines and diagnoses |
 //! | [`metrics`] | numbers for Prometheus |
 //! | [`http`] | what operators and programs ask the running daemon |
 //! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
@@ -32,7 +32,7 @@
 //! | [`words`] | errors of the system and of libraries in words |
 //! | [`import`] | `fswake-import-mod-apn`, a program of its own: mod_apn's configuration and tokens |
 //! | [`postgres`] | connections to PostgreSQL |
-//! | [`aging`] | forgets devices that nobody calls and that register no more |
+//! | [`aging`] | forgets devices that get no calls and no longer register |
 //! | [`daemon`] | puts all of it together |
 //! | [`supervise`] | parts that must not end while it runs |
 //! | [`reload`] | a new configuration in a running daemon |

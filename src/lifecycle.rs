@@ -27,12 +27,12 @@ pub fn reloading() {
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        debug!(error = words::of_io(&error), "systemd cannot be told");
+        debug!(error = words::of_io(&error), "cannot notify systemd");
     }
 }
 
-/// What the driver's loop calls on every beat: systemd's watchdog is fed by the loop itself, so that a loop that hangs
-/// is ended. Does nothing when no watchdog asks.
+/// Feeds systemd's watchdog. The driver's loop itself calls this, so systemd ends a daemon whose loop hangs. Does
+/// nothing without a watchdog.
 pub fn heartbeat() -> impl FnMut() + Send {
     let every = sd_notify::watchdog_enabled().map(|limit| limit / 3);
     let mut last: Option<Instant> = None;
@@ -55,7 +55,7 @@ pub enum Signal {
     Reload,
 }
 
-/// The signals that the daemon heeds.
+/// The signals that the daemon handles.
 pub struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,

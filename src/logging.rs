@@ -3,7 +3,7 @@
 //! One event is one line whatever text from the network is in it: line breaks inside are escaped.
 
 pub mod once;
-pub mod seldom;
+pub mod rate_limit;
 
 use std::fmt;
 use std::io::IsTerminal;

@@ -1,4 +1,4 @@
-//! New files, whole or not at all, and never in place of another without being told.
+//! New files: written whole or not at all, and never over another without permission.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::Write;
@@ -17,16 +17,16 @@ pub(crate) struct NewFile {
     pub mode: u32,
 }
 
-/// What became of it.
+/// The result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Made {
     New,
     Replaced,
-    /// It was there, with this text.
+    /// It existed, with this text.
     Unchanged,
 }
 
-/// Looks whether the files may be made.
+/// Checks whether the files may be made.
 pub(crate) fn look(files: &[NewFile], force: bool) -> anyhow::Result<Vec<Made>> {
     let mut all = Vec::new();
     for file in files {
@@ -45,11 +45,11 @@ pub(crate) fn look(files: &[NewFile], force: bool) -> anyhow::Result<Vec<Made>> 
     Ok(all)
 }
 
-/// Files that were made, with what was there before: taken away again unless they are kept.
+/// Files that were made, and what was there before. Unless they are kept, they are removed again.
 #[derive(Default)]
 pub(crate) struct Fresh(Vec<(PathBuf, Option<Before>)>);
 
-/// A file that another took the place of.
+/// A file that was replaced.
 struct Before {
     text: Vec<u8>,
     permissions: Permissions,
@@ -61,7 +61,7 @@ impl Fresh {
         let made = match made {
             Made::Unchanged => return Ok(()),
             Made::Replaced => replace(file).map(Some),
-            // Unlike a rename, a link never takes the place of a file that came meanwhile.
+            // Unlike a rename, a link never replaces a file that was created meanwhile.
             Made::New => write(file, |temporary, path| std::fs::hard_link(temporary, path)).map(|()| None),
         };
         let before = made.with_context(|| file.path.display().to_string())?;
@@ -69,7 +69,7 @@ impl Fresh {
         Ok(())
     }
 
-    /// They are good: they stay.
+    /// Keeps them.
     pub(crate) fn keep(mut self) {
         self.0.clear();
     }

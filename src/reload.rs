@@ -1,8 +1,8 @@
 //! SIGHUP: the configuration file is read again.
 //!
-//! Everything that can fail comes first, and then nothing has changed yet. What can change without a restart changes:
-//! the apps at once, the engine's settings for calls that are held as well, and how FreeSWITCH is reached and
-//! understood by connecting again. What cannot is named, once for every reload.
+//! Everything that can fail comes first, before any change. The apps change at once, and so do the engine's settings,
+//! for held calls too. Settings of the connection to FreeSWITCH change by connecting again. Each reload logs which
+//! settings need a restart.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,23 +24,23 @@ use crate::push::{AppChanges, Pushers};
 use crate::words;
 
 /// Networks from which held calls are taken.
-pub type Allowed = Arc<RwLock<Vec<Network>>>;
+pub type AllowedNetworks = Arc<RwLock<Vec<Network>>>;
 
 /// The parts that a new configuration reaches.
 pub struct Reload {
-    /// What is in force.
+    /// The current configuration.
     pub config: Config,
     /// The apps.
     pub pushers: Pushers,
-    /// Where every app has its series from the start.
+    /// Creates the series of new apps.
     pub metrics: Metrics,
     /// To the engine.
     pub inputs: mpsc::Sender<Input>,
     /// The inbound connection's.
     pub inbound: watch::Sender<Settings>,
     /// Who may hand over calls.
-    pub allowed: Allowed,
-    /// How long a device may go unseen, in seconds, for whoever looks for old ones.
+    pub allowed: AllowedNetworks,
+    /// How long a device may go unseen, in seconds, for the search for old ones.
     pub token_ttl: Arc<AtomicU64>,
     /// How long a drain may take.
     pub drain_timeout: watch::Sender<Duration>,
@@ -55,11 +55,12 @@ pub fn inbound_settings(config: &Config) -> Settings {
         rules: config.contact.clone(),
         notifications: config.notification_events,
         holds_by_sleep: config.holds_by_sleep,
+        voicemail: config.policy.apps.iter().any(|app| app.voicemail_push),
     }
 }
 
 impl Reload {
-    /// Reloads whenever that is asked for; not in the task for signals, which are not to wait for a disk.
+    /// Reloads on request. It is not in the task for signals, because signals must not wait for a disk.
     pub async fn run(mut self, asked: Arc<Notify>) {
         loop {
             asked.notified().await;
@@ -67,7 +68,7 @@ impl Reload {
         }
     }
 
-    /// Reads the configuration again and puts it in force; a bad one changes nothing and is said.
+    /// Reads the configuration again and uses it; a bad one changes nothing and is logged.
     async fn once(&mut self) {
         lifecycle::reloading();
         let (file, pushers) = (self.config.file.clone(), self.pushers.clone());
@@ -83,11 +84,12 @@ impl Reload {
     }
 
     async fn put_in_force(&mut self, new: Config, apps: &AppChanges) {
-        // Every section is named here: a new one has to find its place.
+        // Every section is named here, so that the compiler reports a new one.
         let Config {
             file: _,
             notes,
             unread: _,
+            has_freeswitch,
             freeswitch,
             holds_by_sleep,
             listen: Listen { addresses, allow },
@@ -108,6 +110,7 @@ impl Reload {
         let mut restart = Vec::new();
         let StoreConfig { .. } = store;
         restart.extend((addresses != old.listen.addresses).then_some("listen.addresses"));
+        restart.extend((has_freeswitch != old.has_freeswitch).then_some("freeswitch.enabled"));
         restart.extend((store != old.store).then_some("store"));
         restart.extend((http != old.http).then_some("http"));
         restart.extend((format != old.log.format).then_some("log.format"));

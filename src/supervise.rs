@@ -1,6 +1,6 @@
 //! Parts that must not end while the daemon runs: when one does, by a panic or by itself, the process ends with an
-//! error, and systemd starts it again. A daemon without one of them would take no calls, or answer nobody, and still
-//! feed the watchdog.
+//! error, and systemd starts it again. A daemon without one of them would take no calls, or answer no queries, and
+//! still feed the watchdog.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -27,7 +27,7 @@ impl Parts {
     /// thousand times a second while calls wait, and each time one worker would have to wake another.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// If no thread can be started.
     pub fn on_a_thread(
         &mut self,
         name: &'static str,
@@ -40,13 +40,13 @@ impl Parts {
             runtime.block_on(task);
         })?;
         self.spawn(name, async {
-            // Closed when the thread has ended, however it did.
+            // Closed when the thread has ended, for whatever reason.
             let _ = ended.await;
         });
         Ok(())
     }
 
-    /// Waits until one has ended, and says which.
+    /// Waits until one has ended, and returns which.
     pub async fn ended(&mut self) -> String {
         let Some(ended) = self.tasks.join_next_with_id().await else {
             return std::future::pending().await;

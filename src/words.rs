@@ -1,5 +1,5 @@
-//! Errors of the system and of libraries in plain words: without the system's error numbers, and without chains that
-//! say the same three times.
+//! Errors of the system and of libraries in plain words: without error numbers, and without chains that repeat
+//! themselves.
 
 use std::error::Error;
 use std::io;
@@ -9,7 +9,7 @@ use rusqlite::ErrorCode;
 
 use crate::types::Printable;
 
-/// What the system says, without its number, and small as in the middle of a sentence.
+/// The system's error, without its number, and in lower case as in the middle of a sentence.
 pub fn of_io(error: &io::Error) -> String {
     let text = without_numbers(&error.to_string());
     let mut letters = text.chars();
@@ -22,7 +22,7 @@ pub fn of_io(error: &io::Error) -> String {
     }
 }
 
-/// An error with its causes on one line, each said once.
+/// An error with its causes on one line, each once.
 pub fn of(error: &(dyn Error + 'static)) -> String {
     let mut text = of_one(error);
     for cause in causes(error) {
@@ -45,7 +45,7 @@ pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a 
     })
 }
 
-/// What FreeSWITCH's event socket came to.
+/// An event socket error in words.
 pub fn of_esl(error: &EslError) -> String {
     match error {
         EslError::Io(error) => of_io(error),
@@ -61,12 +61,12 @@ pub fn of_esl(error: &EslError) -> String {
     }
 }
 
-/// What SQLite came to.
+/// An SQLite error in words.
 pub fn of_sqlite(error: &rusqlite::Error) -> String {
     let known = match error.sqlite_error_code() {
         Some(ErrorCode::ReadOnly) => "it is read-only for this user (owner, mode, or a file system that is mounted so)",
         Some(ErrorCode::DiskFull) => "the disk is full",
-        // What SQLite says where the file next to it (-shm) has no room.
+        // SQLite's error if its side file (-shm) has no room.
         Some(ErrorCode::SystemIoFailure) => "the disk is full, or fails",
         Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
             "it is not a file that this user can open (owner, mode, or a read-only file system)"
@@ -93,7 +93,7 @@ fn of_one(error: &(dyn Error + 'static)) -> String {
     without_numbers(&error.to_string())
 }
 
-/// A text without ` (os error 13)`, wherever it stands in it.
+/// A text without ` (os error 13)`, wherever it is.
 fn without_numbers(text: &str) -> String {
     let mut parts = text.split(" (os error ");
     let mut plain = parts.next().unwrap_or_default().to_owned();

@@ -44,8 +44,8 @@ pub(crate) fn tags(xml: &str) -> Vec<Tag> {
 }
 
 /// The texts of the elements with this name, in what `sofia xmlstatus` prints. FreeSWITCH writes each on a line of its
-/// own there and does not escape what phones say (a Call-ID may hold `<`), so a line is an element whatever is inside
-/// it: no XML parser would be right.
+/// own, and does not escape what phones send (a Call-ID may contain `<`). So each line is read as one element; an XML
+/// parser would fail.
 pub(crate) fn lines<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
     let (from, to) = (format!("<{name}>"), format!("</{name}>"));
     let each = xml.lines().map(str::trim);

@@ -123,7 +123,7 @@ fn no_file_has_a_preprocessor_line() {
 }
 
 #[test]
-fn every_way_in_resumes_the_dialplan_and_lets_its_bridge_dial_what_fswake_says() {
+fn every_snippet_resumes_the_dialplan_and_lets_its_bridge_dial_what_fswake_says() {
     let mut bridges = Vec::new();
     for Extension { actions, context } in all_extensions() {
         let Some(socket) = position(&actions, "socket", "") else {
@@ -165,12 +165,12 @@ fn every_sleep_has_a_lease_and_is_announced_to_the_fswake_that_is_there() {
         .iter()
         .filter(|e| position(&e.actions, "socket", "").is_some())
         .collect();
-    let asleep: Vec<_> = all
+    let by_sleep: Vec<_> = all
         .iter()
         .filter(|e| position(&e.actions, "sleep", "").is_some())
         .collect();
-    assert_eq!((asleep.len(), by_socket.len()), (2, 2));
-    for extension in asleep {
+    assert_eq!((by_sleep.len(), by_socket.len()), (2, 2));
+    for extension in by_sleep {
         let same_context = |other: &&&Extension| other.context == extension.context;
         let socket = by_socket.iter().find(same_context).unwrap();
         let mut expected = socket.actions.clone();
@@ -223,7 +223,8 @@ fn transfer_that_comes_to_the_dial_strings_context_is_sent_on() {
     }
 }
 
-/// When the loopback has taken itself out, a transfer of the phone would run in context `fswake-after`, which has no way on.
+/// When the loopback has taken itself out, a transfer of the phone would run in context `fswake-after`, which has no
+/// way on.
 #[test]
 fn phone_of_the_plain_bridge_is_transferred_in_the_callers_context() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fs-conf/dialplan/fswake.xml");
@@ -253,7 +254,8 @@ fn chatplan_marks_messages_and_leaves_their_delivery_alone() {
     assert_eq!(found[0].actions, [("set".to_owned(), "fswake_push=im".to_owned())]);
 }
 
-/// FusionPBX reads order and context from the extension's attributes, and comments inside it as if they were conditions.
+/// FusionPBX reads order and context from the extension's attributes, and comments inside it as if they were
+/// conditions.
 #[test]
 fn dialplan_for_fusionpbx_only_wakes_and_leaves_the_call_to_the_next_one() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FUSIONPBX);

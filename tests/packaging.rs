@@ -1,4 +1,5 @@
-//! What ships beside the binary: scripts, package lists and the container's recipe. `packaging/try` installs the packages.
+//! What ships with the binary: scripts, package lists and the container's recipe. `packaging/try` installs the
+//! packages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
@@ -143,7 +144,7 @@ fn documents_in_the_packages_lead_to_files_of_the_packages() {
     }
 }
 
-/// Whoever has tried the packaging with a debug binary may have the variable set still.
+/// The variable may still be set after a try with a debug binary.
 #[test]
 fn release_is_never_made_of_a_binary_that_is_there_already() {
     let dir = tempfile::tempdir().unwrap();

@@ -43,7 +43,7 @@ impl Write for Captured {
     }
 }
 
-/// All crates log to it, not only ours. Alone in its process: what is logged there is set once for all threads.
+/// All crates log to it, not only fswake. Alone in its process, because the logger is set once for all threads.
 #[test]
 fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
     let captured = Captured {
@@ -163,7 +163,7 @@ async fn gateways() -> Vec<(Gateway, HttpAuth)> {
     gateways
 }
 
-/// What pushes through a gateway tell, of which the token stands in the path, in the query and in the body.
+/// Everything that pushes through a gateway log, with the token in the path, in the query and in the body.
 async fn through(gateway: &Gateway, auth: HttpAuth) -> Vec<String> {
     let with = |url: &str, ca_file| {
         let spec = HttpProfile {

@@ -1,4 +1,4 @@
-//! `fswake setup` beside folders that look like FreeSWITCH's.
+//! `fswake setup` next to folders that look like FreeSWITCH's.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -107,7 +107,7 @@ fn first_setup_writes_what_is_missing_and_the_second_finds_it_good() {
     let unit = host.read("units/fswake.service.d/esl-password.conf").unwrap();
     assert!(unit.contains("LoadCredential=esl-password:"), "{unit}");
     assert!(!first.contains("s3cret"), "{first}");
-    // What is not ours, and the doctor's word.
+    // Foreign files, and the doctor's output.
     assert!(
         first.contains("default.xml, line 2:") && first.contains("+  <param name=\"dial-string\""),
         "{first}"
@@ -126,7 +126,7 @@ fn first_setup_writes_what_is_missing_and_the_second_finds_it_good() {
     assert_eq!(second.matches(": good\n").count(), 4, "{second}");
     assert!(!second.contains("written"), "{second}");
 
-    // When the operator has done his part, a run says that nothing is left, and touches nothing.
+    // When the operator's part is done, a run reports that nothing is left, and changes nothing.
     host.put("fs/directory/default.xml", &loopback("fswake"));
     host.put(
         "etc/fswake.toml",

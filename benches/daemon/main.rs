@@ -1,7 +1,8 @@
-//! The whole daemon, seen from outside: `cargo bench --bench daemon -- [latency|scrape|memory|registers|cpu|all] [--short]`.
+//! The whole daemon, seen from outside: `cargo bench --bench daemon -- [latency|scrape|memory|registers|cpu|all]
+//! [--short]`.
 //!
-//! fswake's own binary runs as a process of its own; the stand-ins for FreeSWITCH and APNs run in the bench's process and
-//! share the machine with it, as FreeSWITCH does on a small site. All traffic is on the loopback interface.
+//! fswake's own binary runs as a process of its own; the stand-ins for FreeSWITCH and APNs run in the bench's process
+//! and share the machine with it, as FreeSWITCH does on a small site. All traffic is on the loopback interface.
 //!
 //! | part | claim |
 //! |---|---|
@@ -11,7 +12,8 @@
 //! | `registers` | 5,000 REGISTERs/s for 60 s with tokens: none lost, memory flat |
 //! | `cpu` | 1,000 held calls: under 0.1 core |
 //!
-//! `--short` takes fewer of everything, to see that it runs. FSWAKE_BENCH_CALLS changes the number of calls of `memory`.
+//! `--short` takes fewer of everything, to see that it runs. FSWAKE_BENCH_CALLS changes the number of calls of
+//! `memory`.
 
 mod cpu;
 mod latency;
@@ -22,12 +24,12 @@ mod scrape;
 mod stage;
 
 /// What was asked for.
-struct Wanted {
+struct BenchOptions {
     part: String,
     short: bool,
 }
 
-impl Wanted {
+impl BenchOptions {
     fn of_process() -> Self {
         let mut wanted = Self {
             part: "all".into(),
@@ -54,7 +56,7 @@ impl Wanted {
 
 #[tokio::main]
 async fn main() {
-    let wanted = Wanted::of_process();
+    let wanted = BenchOptions::of_process();
     // Two ends of ten thousand connections; the daemon raises its own limit.
     rlimit::increase_nofile_limit(u64::MAX).expect("a limit to raise");
     if wanted.wants("latency") {

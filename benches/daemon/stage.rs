@@ -27,7 +27,8 @@ pub struct Stage {
 pub const PHONES: &str = "127.0.0.9:5060";
 
 impl Stage {
-    /// Starts everything. Calls are held for ten minutes and each is pushed once, so that only what is measured happens.
+    /// Starts everything. Calls are held for ten minutes and each is pushed once, so that only what is measured
+    /// happens.
     pub async fn start() -> Self {
         let (fs, apns) = tokio::join!(FakeFreeSwitch::start(Config::default()), Apns::start());
         let dir = tempfile::tempdir().expect("a directory");
@@ -123,7 +124,7 @@ impl Stage {
             self.expire(user);
         })
         .await;
-        // Behind them in the one queue, so that they have been heard when it has been.
+        // Behind them in the one queue, so that they arrive before it does.
         let mark = self.register(count, 0);
         let started = Instant::now();
         while mark.written_at().is_none() && started.elapsed() < PATIENCE {

@@ -1,7 +1,8 @@
 //! What a held call costs, and how many of many are woken and answered.
 //!
-//! Each run has a FreeSWITCH and an fswake of its own, and every phone is asleep. Calls come at 50 a second, nothing happens for ten
-//! seconds, then the phones register at 50 a second and answer. Ways, kinds of hold and numbers of calls take turns.
+//! Each run has a FreeSWITCH and an fswake of its own, and every phone is asleep. Calls come at 50 a second, nothing
+//! happens for ten seconds, then the phones register at 50 a second and answer. Ways, kinds of hold and numbers of
+//! calls take turns.
 //!
 //! `FSWAKE_BENCH_CALLS` (`300,1000`), `FSWAKE_BENCH_ROUNDS` (3; medians are printed), `FSWAKE_BENCH_WAYS`
 //! (`dialplan,dial-string`) and `FSWAKE_BENCH_HOLDS` (`socket async full,socket full,sleep`) choose.
@@ -136,13 +137,13 @@ fn each(more: u64, calls: usize) -> f64 {
 }
 
 /// A process before and while calls are held.
-struct Watched {
+struct WatchedProcess {
     process: Process,
     threads: u64,
     resident: u64,
 }
 
-impl Watched {
+impl WatchedProcess {
     fn new(process: Process) -> Self {
         let (threads, resident) = (process.threads(), process.resident());
         Self {
@@ -181,7 +182,7 @@ async fn hold(prefix: &Path, case: Case) -> Run {
     let fs = Arc::new(RealFs::start(prefix, 4000).await);
     fs.holds_with_async(case.hold == Hold::Async).await;
     let mut settings = settings();
-    settings.asleep = case.hold == Hold::Sleep;
+    settings.holds_by_sleep = case.hold == Hold::Sleep;
     let site = site_with(&fs, &daemon(), &settings).await;
     let (number, domain) = if case.way == "dialplan" {
         ("6", DOMAIN)
@@ -189,8 +190,8 @@ async fn hold(prefix: &Path, case: Case) -> Run {
         ("5", WAKE_DOMAIN)
     };
     let pairs = sleepers(&site, domain, calls).await;
-    let freeswitch = Watched::new(Process(fs.pid()));
-    let fswake = Watched::new(Process(site.daemon().pid()));
+    let freeswitch = WatchedProcess::new(Process(fs.pid()));
+    let fswake = WatchedProcess::new(Process(site.daemon().pid()));
     let mut pace = interval(APART);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut held = Vec::new();

@@ -1,12 +1,12 @@
 //! Figures from a real FreeSWITCH: `cargo bench --bench live_wake`, at rest, nothing else running.
 //!
 //! 1. REGISTER's 200 OK at the phone to the INVITE at the phone, 30 wakes one after another.
-//! 2. 300 and 1,000 held calls, both ways in, by `socket` with and without `async`, and by `sleep` (`held`): what each costs FreeSWITCH and fswake, and
-//!    how many are woken and answered.
+//! 2. 300 and 1,000 held calls, with both routings, by `socket` with and without `async`, and by `sleep` (`held`): what
+//!    each costs FreeSWITCH and fswake, and how many are woken and answered.
 //!
-//! `FSWAKE_BENCH=rest` or `=held` leaves the other out, `FSWAKE_BENCH_WAKES` is how many wakes of 1; `held` has more. `FSWAKE_BENCH_DAEMON` names
-//! another fswake to measure. `FSWAKE_BENCH_AGAINST` names one to compare with in 1: the two take turns, ten wakes each, on the
-//! same FreeSWITCH. Without FreeSWITCH it says so and ends.
+//! `FSWAKE_BENCH=rest` or `=held` leaves the other out, `FSWAKE_BENCH_WAKES` is how many wakes of 1; `held` has more.
+//! `FSWAKE_BENCH_DAEMON` names another fswake to measure. `FSWAKE_BENCH_AGAINST` names one to compare with in 1: the
+//! two take turns, ten wakes each, on the same FreeSWITCH. Without FreeSWITCH it says so and ends.
 
 mod held;
 

@@ -1,13 +1,13 @@
-//! What fswake decides and reads, and nothing that it does: no clock, no socket, no file, no thread, no log.
+//! What fswake decides and parses, without any effects: no clock, socket, file, thread or log.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`types`] | the field's own words: call, AOR, device, binding, token |
+//! | [`types`] | the terms of the field: call, AOR, device, binding, token |
 //! | [`contact`] | the Contact of a REGISTER: parser and writer |
 //! | [`engine`] | decides who is pushed, rung and connected |
 //!
-//! The compiler keeps it so: this crate has no runtime, no database and no TLS among its dependencies, and
-//! `clippy.toml` forbids what the standard library has of clocks, files and threads.
+//! The compiler enforces it: this crate has no runtime, database or TLS among its dependencies, and `clippy.toml`
+//! forbids the standard library's clocks, files and threads.
 
 #![warn(
     clippy::unwrap_used,

@@ -1,10 +1,10 @@
-//! The field's own words as types: call, AOR, device, binding, token.
+//! The terms of the field as types: call, AOR, device, binding, token.
 //!
-//! Texts that travel through the whole daemon are shared (`Arc<str>`): an AOR or a token is copied for every event that
-//! concerns it, and copies cost nothing that way.
+//! Texts that travel through the whole daemon are shared (`Arc<str>`): every event copies an AOR or a token, and these
+//! copies are cheap.
 //!
-//! Tokens and secrets have a redacting `Debug` and no `Display`: what must reach the wire
-//! asks for it by name ([`PushToken::expose`]), so that a log line cannot.
+//! Tokens and secrets have a redacting `Debug` and no `Display`. Code that sends one has to ask for it by name
+//! ([`PushToken::expose`]), so that a log line cannot.
 
 mod aor;
 pub mod app_id;
@@ -56,15 +56,15 @@ impl Moment {
     }
 }
 
-/// As an `i128`, which nothing else is: so a hasher can tell moments from other numbers and count them from now
-/// ([`crate::engine::digest::FromNow`]).
+/// As an `i128`, which no other type is hashed as: so a hasher can tell moments from other numbers, and count them from
+/// now ([`crate::engine::digest::FromNow`]).
 impl Hash for Moment {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_i128(self.count());
     }
 }
 
-/// Seconds since 1970 in UTC: what is stored, and what providers and operators read.
+/// Seconds since 1970 in UTC: the form that is stored, and that providers and operators read.
 pub type UnixSeconds = i64;
 
 /// Where a phone is, as a dial-string that is safe to give to FreeSWITCH: `sofia/<profile>/sip:user@host:port;..`.
@@ -74,7 +74,7 @@ pub type UnixSeconds = i64;
 pub struct Target(Arc<str>);
 
 impl Target {
-    /// Wraps what `contact`'s writer wrote, and nothing else.
+    /// Wraps a text of `contact`'s writer, and of nothing else.
     pub fn new(dial_string: impl Into<Arc<str>>) -> Self {
         Self(dial_string.into())
     }
@@ -84,7 +84,7 @@ impl Target {
         &self.0
     }
 
-    /// The Contact as the phone sent it: without what FreeSWITCH adds about the way to it.
+    /// The Contact as the phone sent it: without FreeSWITCH's additions about the route.
     ///
     /// # Examples
     /// ```
@@ -100,6 +100,24 @@ impl Target {
         &self.0[..end.unwrap_or(self.0.len())]
     }
 
+    /// The URI alone: what goes to whoever dials it by other means.
+    ///
+    /// # Examples
+    /// ```
+    /// use fswake_core::types::Target;
+    ///
+    /// let target = Target::new("sofia/internal/sip:1001@192.0.2.7:5060;ob");
+    /// assert_eq!(target.uri(), "sip:1001@192.0.2.7:5060;ob");
+    /// ```
+    pub fn uri(&self) -> &str {
+        self.0.splitn(3, '/').nth(2).unwrap_or_default()
+    }
+
+    /// The dial-string up to its first parameter, for log lines: a token may be among the parameters.
+    pub fn without_params(&self) -> &str {
+        self.0.split(';').next().unwrap_or_default()
+    }
+
     /// The sofia profile that it goes through.
     pub fn profile(&self) -> &str {
         self.0.split('/').nth(1).unwrap_or_default()
@@ -108,11 +126,11 @@ impl Target {
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Target({})", self.0.split(';').next().unwrap_or_default())
+        write!(f, "Target({})", self.without_params())
     }
 }
 
-/// A secret from a file: its `Debug` says nothing, and its memory is overwritten when it goes.
+/// A secret from a file: its `Debug` shows nothing, and its memory is overwritten on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 

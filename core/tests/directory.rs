@@ -145,10 +145,9 @@ fn explicit_unregister_drops_the_token_where_the_app_does_not_keep_it() {
         policy.apps.push(AppPolicy {
             provider: Some(Provider::Apns),
             app: Some("com.example.app".into()),
-            domains: Vec::new(),
             on_unregister: wish,
-            missed_call_push: false,
             cancel_push: false,
+            ..AppPolicy::default()
         });
         let mut b = Bench::new(policy);
         b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
@@ -333,9 +332,10 @@ fn domains_are_compared_without_case_after_their_aliases() {
             caller_name: "".into(),
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: None,
-            handover: fswake_core::engine::Handover::Dialplan,
+            routing: fswake_core::engine::Routing::Dialplan,
             options: fswake_core::engine::CallOptions::default(),
             query: None,
+            sip_call_id: None,
         }));
         assert!(
             !b.out
@@ -363,9 +363,10 @@ fn single_domain_site_may_ignore_the_domain() {
         caller_name: "".into(),
         at: std::time::SystemTime::UNIX_EPOCH,
         max_wait: None,
-        handover: fswake_core::engine::Handover::Dialplan,
+        routing: fswake_core::engine::Routing::Dialplan,
         options: fswake_core::engine::CallOptions::default(),
         query: None,
+        sip_call_id: None,
     }));
     b.expect_push("tok");
 }
@@ -409,11 +410,10 @@ fn exceptions_of_an_app_hold_for_its_domains_only() {
     let mut policy = Policy::default();
     policy.apps.push(AppPolicy {
         provider: Some(Provider::Apns),
-        app: None,
         domains: vec!["elsewhere.example".into()],
         on_unregister: OnUnregister::Keep,
-        missed_call_push: false,
         cancel_push: false,
+        ..AppPolicy::default()
     });
     let mut b = Bench::new(policy);
     b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));

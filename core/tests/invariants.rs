@@ -8,10 +8,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use common::{Bench, apns, call, end, leg, reg, target, unreg};
-use fswake_core::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
+use fswake_core::engine::policy::{Alert, AppPolicy, Decline, Policy};
 use fswake_core::engine::{
     CallOptions, CallOrder, Command, DirectoryQuery, EarlyMedia, Event, HeldCall, LegEnd, Mode, OtherLegState, Ringing,
-    Takeover, UnregisterWhy,
+    Routing, Takeover, UnregisterWhy,
 };
 use fswake_core::types::push::{PushError, PushReceipt};
 use fswake_core::types::{LegId, Moment, PushId};
@@ -42,6 +42,9 @@ enum Step {
     Pass(u64),
     Repeat,
 }
+
+/// The call that is a wake which somebody asks for.
+const ASKED: u128 = 4;
 
 /// Why a held channel may be gone.
 const CAUSES: [&str; 5] = [
@@ -91,6 +94,7 @@ fn options() -> impl Strategy<Value = CallOptions> {
     // Half of the calls set no options: what is rare otherwise happens in them.
     let some = (any::<[bool; 5]>(), 0..10_u8, mode).prop_map(
         |([no_push, wait_any, beside, no_early_media, leg_timeout], rare, mode)| CallOptions {
+            push_awake: false,
             no_push,
             wait_any,
             ringing: if beside { Ringing::FreeSwitch } else { Ringing::Ours },
@@ -117,13 +121,35 @@ fn contact(user: u8, id: u8, at: u8) -> String {
     format!("{user}.{id}@h:{at}{how}")
 }
 
+/// A call comes, or a wake is asked for.
+fn held_call(c: u128, u: u8, options: CallOptions) -> HeldCall {
+    let routing = if c == ASKED {
+        Routing::Request
+    } else {
+        Routing::Dialplan
+    };
+    let options = match routing {
+        Routing::Request => CallOptions {
+            push_awake: options.wait_any,
+            mode: options.mode,
+            ..CallOptions::default()
+        },
+        Routing::Dialplan | Routing::DialString => options,
+    };
+    HeldCall {
+        routing,
+        ..Bench::held_call(c, &u.to_string(), "caller", options, None)
+    }
+}
+
 fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
     Some(match *step {
         Step::Hold(c, u, options) => {
             // Some may be for another name of somebody's, and some from a dial-string that rings others, too.
-            let held = Bench::held_call(c, &u.to_string(), "caller", options, None);
+            let held = held_call(c, u, options);
             let query = [Some(DirectoryQuery::WhoseNumber), Some(DirectoryQuery::WhoRings), None]
                 [usize::try_from(c % 3).unwrap_or(2)];
+            let query = query.filter(|_| held.routing != Routing::Request);
             bench.feed(Event::CallHeld(HeldCall { query, ..held }));
             return None;
         }
@@ -163,6 +189,7 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
             call: call(c),
             cause: cause.into(),
         },
+        Step::Taken(ASKED, _) => Event::AskerGone(call(ASKED)),
         Step::Taken(c, picked_up) => Event::CallTaken {
             call: call(c),
             how: if picked_up {
@@ -223,24 +250,21 @@ fn policy() -> impl Strategy<Value = Policy> {
         alert: if phone { Alert::Phone } else { Alert::Push },
         mode: if wake && few { Mode::WakeFirst } else { Mode::Connect },
         apps: vec![AppPolicy {
-            provider: None,
-            app: None,
-            domains: Vec::new(),
-            on_unregister: OnUnregister::Forget,
             missed_call_push: news,
             cancel_push: news,
+            ..AppPolicy::default()
         }],
         ..Policy::default()
     })
 }
 
-/// What a call's connection says of a bridge at the latest after its order.
+/// The result of a bridge, which a call's connection reports at the latest this long after the order.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A bridge that was ordered, and of which its call's connection has said nothing yet.
+/// A bridge that was ordered, and whose result has not come yet.
 struct Order {
     leg: LegId,
-    /// Then it says that there is none. Where the leg is over it says so before any time passes.
+    /// After that it reports that there is none. If the leg is over, it reports that before any time passes.
     due: Moment,
     end: Option<LegEnd>,
 }
@@ -262,7 +286,7 @@ impl History {
                 .iter()
                 .find(|order| order.leg == *leg && order.end.is_some())
         {
-            // How the leg ended has been said.
+            // The leg's end has been reported.
             end.clone_from(&order.end);
         }
         match &event {
@@ -282,7 +306,7 @@ impl History {
         self.bench.feed(event);
     }
 
-    /// Lets time pass, in which every connection says what it has to say.
+    /// Lets time pass, in which every connection reports what it has to.
     fn pass(&mut self, time: Duration) {
         let end = self.bench.now.plus(time);
         while let Some(first) = self
@@ -340,16 +364,14 @@ fn run(policy: &Policy, steps: &[Step]) -> Vec<Command> {
     let mut last = None;
     let mut used = HashSet::new();
     for step in steps {
-        if let Step::Hold(c, _, options) = step {
+        if let Step::Hold(c, u, options) = step {
             // FreeSWITCH never reuses a call.
             if !used.insert(*c) {
                 continue;
             }
-            history.ledger.hold(
-                history.bench.now,
-                &Bench::held_call(*c, "0", "caller", *options, None),
-                policy.max_wait,
-            );
+            history
+                .ledger
+                .hold(history.bench.now, &held_call(*c, *u, *options), policy.max_wait);
         }
         if let Step::Pass(time) = step {
             history.pass(Duration::from_millis(*time));
@@ -368,7 +390,7 @@ fn run(policy: &Policy, steps: &[Step]) -> Vec<Command> {
     }
     // Nothing rings longer than a minute.
     history.pass(Duration::from_secs(61));
-    // What the caller hears goes on with its connection.
+    // The leg that the caller hears goes on with its connection.
     for c in 1..5 {
         history.hear(Event::ConnectionLost(call(c)));
     }
@@ -387,7 +409,7 @@ fn connection_says_in_its_time_what_came_of_a_bridge() {
         Step::Hold(2, 0, CallOptions::default()),
         Step::EarlyMedia(2, 0),
     ];
-    // Its phone is over before the caller hears it; or nothing is said of it.
+    // Its phone is over before the caller hears it; or nothing is reported.
     for then in [
         vec![Step::Ended(2, 0, 503), Step::Pass(30_000)],
         vec![Step::Pass(14_999), Step::EarlyBridged(2, 0)],

@@ -1,4 +1,4 @@
-//! Pushes that are no call's, in virtual time: who gets one, what the answer says, and what a refusal does to a token.
+//! Pushes without a call, in virtual time: who gets one, the answer, and what a refusal does to a token.
 
 mod common;
 
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{Bench, T0, apns, reg};
 use fswake_core::engine::policy::Policy;
-use fswake_core::engine::{Delivery, Event, Nobody, NotSent, Notification};
-use fswake_core::types::push::{About, Payload, PushError, PushReceipt, PushRequest};
+use fswake_core::engine::{Audience, Delivery, Event, Nobody, NotSent, Notification};
+use fswake_core::types::push::{About, NotificationPurpose, Payload, PushError, PushReceipt, PushRequest};
 use fswake_core::types::{Aor, NotificationId, Provider, PushParams, PushToken, TokenType, Tokens};
 
 fn bench() -> Bench {
@@ -21,7 +21,7 @@ fn asked(user: &str, kind: TokenType) -> Notification {
         token_type: kind,
         app: None,
         payload: Arc::new(Payload::parse(r#"{"body":"hello"}"#).unwrap()),
-        only_absent: false,
+        audience: Audience::All,
         by: "test",
         at: T0,
     }
@@ -117,7 +117,10 @@ fn push_carries_what_was_asked_and_says_how_long_it_may_be_kept() {
         let About::Notification(what) = &push.about else {
             panic!("{push:?}")
         };
-        assert_eq!((what.token_type, what.notification), (kind, NotificationId(1)));
+        assert_eq!(
+            (what.token_type, what.purpose),
+            (kind, NotificationPurpose::Request(NotificationId(1)))
+        );
         assert_eq!(what.payload.to_json(), r#"{"body":"hello"}"#);
         assert_eq!(push.ttl, Duration::from_secs(ttl));
         assert!(push.patience() <= Duration::from_secs(30));
@@ -331,7 +334,7 @@ fn message_for_the_absent_leaves_out_registered_devices_and_no_trace_when_there_
     let mut b = bench();
     register(&mut b, "1001", iphone("here"));
     let message = || Notification {
-        only_absent: true,
+        audience: Audience::Absent,
         ..asked("1001", TokenType::Im)
     };
     ask(&mut b, 1, message());

@@ -8,14 +8,14 @@ use super::table;
 use crate::config::Config;
 
 #[derive(Debug, Args)]
-pub(super) struct Apps {
+pub(super) struct AppsArgs {
     /// JSON, as from /v1/apps
     #[arg(long)]
     json: bool,
 }
 
 /// One line for each app.
-pub(super) fn apps(config: &Config, args: &Apps, wide: bool) -> anyhow::Result<()> {
+pub(super) fn apps(config: &Config, args: &AppsArgs, wide: bool) -> anyhow::Result<()> {
     let client = Client::new(config)?;
     let answer: Value = talk(client.get("/v1/apps"))?;
     if args.json {

@@ -16,7 +16,7 @@ use crate::types::Printable;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
-pub(super) struct Calls {
+pub(super) struct CallsArgs {
     /// Keep running, and print a line for each call that arrives, changes or ends
     #[arg(long, short)]
     follow: bool,
@@ -26,7 +26,7 @@ pub(super) struct Calls {
 }
 
 /// The calls that are held now.
-pub(super) fn calls(config: &Config, args: &Calls, wide: bool) -> anyhow::Result<()> {
+pub(super) fn calls(config: &Config, args: &CallsArgs, wide: bool) -> anyhow::Result<()> {
     let client = Client::new(config)?;
     if args.follow {
         return talk(follow(&client, args.json));
@@ -64,7 +64,7 @@ fn phones(call: &Value) -> String {
     if all.is_empty() { "-".into() } else { all.join(", ") }
 }
 
-/// What is printed of a call again only when it changes.
+/// The fields of a call that cause a new line when they change.
 fn state(call: &Value) -> String {
     format!("{}, {}", table::text(&call["state"]), phones(call))
 }

@@ -1,5 +1,5 @@
-//! `fswake check`: says that the configuration is good; what is wrong with one that is not was said when it was read.
-//! It reads what `fswake run` reads, by the same functions, and says what that would log.
+//! `fswake check`: checks the configuration, and everything that `fswake run` would read. It uses the same functions,
+//! and prints what the daemon would log.
 
 use std::io::Write;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use crate::config::{Config, ConfigError, LogConfig, LogFormat};
 use crate::push::{Pushers, SetupError, unfit};
 
 #[derive(Debug, Args)]
-pub(super) struct Check {
+pub(super) struct CheckArgs {
     /// JSON: ok, file, apps, problems, notes
     #[arg(long)]
     json: bool,
@@ -22,24 +22,24 @@ pub(super) struct Check {
 #[derive(Debug, Default, Serialize)]
 struct CheckReport {
     ok: bool,
-    /// The file that was checked; `null` for what is built in.
+    /// The file that was checked; `null` for the built-in defaults.
     file: Option<String>,
-    apps: Vec<App>,
+    apps: Vec<AppSummary>,
     /// What is wrong.
     problems: Vec<String>,
-    /// What is odd, and works.
+    /// Warnings.
     notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct App {
+struct AppSummary {
     name: String,
     provider: String,
 }
 
-/// Reads what the apps name (keys, certificates, accounts, templates), and says which file was checked and which apps
+/// Reads the apps' files (keys, certificates, accounts, templates), and prints which file was checked and which apps
 /// it has.
-pub(super) fn check(config: Result<Config, ConfigError>, args: &Check) -> anyhow::Result<()> {
+pub(super) fn check(config: Result<Config, ConfigError>, args: &CheckArgs) -> anyhow::Result<()> {
     if !args.json {
         return in_words(&config?);
     }
@@ -47,7 +47,7 @@ pub(super) fn check(config: Result<Config, ConfigError>, args: &Check) -> anyhow
     let failed: Option<anyhow::Error> = match config {
         Ok(config) => {
             report.file = config.file.as_ref().map(|file| file.display().to_string());
-            let app = |app: &crate::push::app::App| App {
+            let app = |app: &crate::push::app::App| AppSummary {
                 name: app.name.clone(),
                 provider: app.provider.name().to_owned(),
             };
@@ -80,7 +80,7 @@ fn in_words(config: &Config) -> anyhow::Result<()> {
     if let Some(last) = problems.pop() {
         let mut err = std::io::stderr().lock();
         for problem in problems {
-            // Whoever reads this may have gone.
+            // Stdout may be closed.
             let _ = writeln!(err, "fswake: {problem}");
         }
         return Err(last.into());
@@ -96,7 +96,7 @@ fn in_words(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What keeps apps from waking phones, as far as their files say.
+/// Problems that keep apps from waking phones, according to their files.
 fn problems(config: &Config) -> Vec<SetupError> {
     let now = SystemTime::now();
     let unfit: Vec<_> = config.apps.iter().filter_map(|app| unfit(app, now)).collect();

@@ -16,12 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// How long the daemon may take for all else.
 const USUAL_PATIENCE: Duration = Duration::from_secs(4);
 
-/// A conversation with the running daemon.
+/// A client of the running daemon.
 pub(super) struct Client {
     http: reqwest::Client,
     address: SocketAddr,
     token: Option<Secret>,
-    /// What to do where the daemon does not take that token, or the lack of one.
+    /// Advice if the daemon rejects the token, or the lack of one.
     hint: String,
 }
 
@@ -29,11 +29,11 @@ impl Client {
     /// The daemon of this configuration.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let Some(address) = config.http.addresses.first() else {
-            bail!("http.addresses is empty: this daemon cannot be asked");
+            bail!("http.addresses is empty: this daemon answers no queries");
         };
         if let Some(unread) = config.unread("http.token-file") {
             bail!(
-                "the daemon wants a token, and its file cannot be read\n{}\nhint: run this as root, or as a user who may read \
+                "the daemon requires a token, and its file cannot be read\n{}\nhint: run this as root, or as a user who may read \
                  the file",
                 unread.error
             );
@@ -70,20 +70,42 @@ impl Client {
         self.json(self.send(Method::GET, path, None::<&()>).await?).await
     }
 
-    /// The same; `None` where nobody is there to be asked.
+    /// The same; `None` if no daemon answers.
     pub async fn find<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
         match self.send(Method::GET, path, None::<&()>).await {
             Ok(response) => self.json(response).await.map(Some),
-            Err(error) if error.is::<Absent>() => Ok(None),
+            Err(error) if error.is::<DaemonNotRunning>() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Sends something, and returns the answer.
     pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> anyhow::Result<T> {
-        // A push may take long; a daemon that hangs is noticed before.
+        // A push may take long, so whether the daemon hangs is checked first.
         self.send(Method::GET, "/healthz", None::<&()>).await?;
         self.json(self.send(Method::POST, path, Some(body)).await?).await
+    }
+
+    /// Sends something whose answer may take this long, and returns the answer; or the problem's members, where it is a
+    /// problem that has some.
+    pub async fn post_and_wait<B: Serialize>(
+        &self,
+        path: &str,
+        body: &B,
+        patience: Duration,
+    ) -> anyhow::Result<serde_json::Value> {
+        self.send(Method::GET, "/healthz", None::<&()>).await?;
+        let request = self.request(Method::POST, path).timeout(patience).json(body);
+        let response = request.send().await.map_err(|error| self.unreached(&error))?;
+        if response.status().is_success() {
+            return self.json(response).await;
+        }
+        let status = response.status();
+        let said: serde_json::Value = response.json().await.unwrap_or_default();
+        if said["result"].is_string() {
+            return Ok(said);
+        }
+        Err(self.refused(status, &said))
     }
 
     /// Removes something.
@@ -93,10 +115,7 @@ impl Client {
 
     async fn send<B: Serialize>(&self, method: Method, path: &str, body: Option<&B>) -> anyhow::Result<Response> {
         let is_push = method == Method::POST;
-        let mut request = self.http.request(method, format!("http://{}{path}", self.address));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.expose());
-        }
+        let mut request = self.request(method, path);
         if !is_push {
             request = request.timeout(USUAL_PATIENCE);
         }
@@ -110,22 +129,29 @@ impl Client {
         }
         // Problem details (RFC 9457), if it is the daemon that answers.
         let said: serde_json::Value = response.json().await.unwrap_or_default();
+        Err(self.refused(status, &said))
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("http://{}{path}", self.address));
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        }
+    }
+
+    fn refused(&self, status: StatusCode, said: &serde_json::Value) -> anyhow::Error {
         let detail = said["detail"].as_str().unwrap_or("no reason given");
         let detail = crate::types::Printable(detail);
         if status == StatusCode::UNAUTHORIZED {
-            bail!("{detail}\nhint: {}", self.hint);
+            return anyhow!("{detail}\nhint: {}", self.hint);
         }
-        Err(anyhow!("{detail}"))
+        anyhow!("{detail}")
     }
 
     async fn json<T: DeserializeOwned>(&self, response: Response) -> anyhow::Result<T> {
         let answer = response.json().await;
-        answer.with_context(|| {
-            format!(
-                "the answer of {} is not what fswake says: another version?",
-                self.address
-            )
-        })
+        answer.with_context(|| format!("the answer of {} is not fswake's: another version?", self.address))
     }
 
     fn unreached(&self, error: &reqwest::Error) -> anyhow::Error {
@@ -136,18 +162,18 @@ impl Client {
                  restart it if that does not help"
             );
         }
-        anyhow::Error::new(Absent(address))
+        anyhow::Error::new(DaemonNotRunning(address))
     }
 }
 
-/// Nobody is there.
+/// No daemon answers.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no daemon at {0}\nhint: is it running (systemctl status fswake), and is this its configuration (--config, http.addresses)?"
 )]
-struct Absent(SocketAddr);
+struct DaemonNotRunning(SocketAddr);
 
-/// Where a listening address is reached from this host.
+/// The address for reaching a listener from this host.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -157,7 +183,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Runs a conversation.
+/// Runs requests to the daemon.
 pub(super) fn talk<T>(conversation: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(conversation)

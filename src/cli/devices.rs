@@ -15,7 +15,7 @@ use crate::types::Printable;
 const PAGE: usize = 500;
 
 #[derive(Debug, Args)]
-pub(super) struct Devices {
+pub(super) struct DevicesArgs {
     #[command(subcommand)]
     what: Option<What>,
     /// JSON, as from /v1/devices; lists are one object a line
@@ -43,7 +43,7 @@ enum What {
 }
 
 /// Lists, shows or forgets.
-pub(super) fn devices(config: &Config, args: &Devices, wide: bool) -> anyhow::Result<()> {
+pub(super) fn devices(config: &Config, args: &DevicesArgs, wide: bool) -> anyhow::Result<()> {
     let client = Client::new(config)?;
     match &args.what {
         None => talk(list(&client, None, args.json, wide)),
@@ -67,12 +67,13 @@ fn path(id: &str) -> String {
     format!("/v1/devices/{}", encoded(id))
 }
 
-/// Text as it may stand in a path or a query.
+/// Text encoded for a path or a query.
 fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// Page by page: a million devices are never in memory at once, unless they go to a table, which has to be measured.
+/// Page by page, so that a million devices are not in memory at once, except for a table, whose widths must be
+/// measured.
 async fn list(client: &Client, aor: Option<&str>, json: bool, wide: bool) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     let aor = aor.map(|aor| format!("&aor={}", encoded(aor))).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `fswake doctor`: looks at everything that a wake needs, and says what to do.
+//! `fswake doctor`: checks everything that a wake needs, and gives advice.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use serde::Serialize;
 use super::client::Client;
 use super::table::{self, wrapped};
 use crate::config::{self, Config};
-use crate::doctor::{self, Check, Daemon, DaemonApps, State};
+use crate::doctor::{self, Check, CheckState, Daemon, DaemonApps};
 
 /// How far back, and in which form.
 #[derive(Debug, Args)]
-pub(super) struct Doctor {
+pub(super) struct DoctorArgs {
     /// How much of the journal counts: "24h", "7d"
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = config::duration_arg)]
     since: Duration,
@@ -23,7 +23,7 @@ pub(super) struct Doctor {
     json: bool,
 }
 
-impl Default for Doctor {
+impl Default for DoctorArgs {
     fn default() -> Self {
         Self {
             since: Duration::from_hours(7 * 24),
@@ -41,7 +41,7 @@ struct DoctorReport {
 }
 
 /// Prints every check. Fails when one of them is an error.
-pub(super) fn doctor(config: &Config, args: &Doctor, wide: bool) -> anyhow::Result<()> {
+pub(super) fn doctor(config: &Config, args: &DoctorArgs, wide: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -51,7 +51,7 @@ pub(super) fn doctor(config: &Config, args: &Doctor, wide: bool) -> anyhow::Resu
         doctor::examine(config, args.since, &daemon).await
     });
     let count = |state| doctor::count(&checks, state);
-    let (errors, warnings) = (count(State::Error), count(State::Warning));
+    let (errors, warnings) = (count(CheckState::Error), count(CheckState::Warning));
     let first = doctor::first_to_fix(&checks).map(Check::title);
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -67,7 +67,7 @@ pub(super) fn doctor(config: &Config, args: &Doctor, wide: bool) -> anyhow::Resu
         print(&mut out, &checks, width)?;
         places(&mut out, &checks, width)?;
         let (ok, warnings, errors) = (
-            count(State::Ok),
+            count(CheckState::Ok),
             crate::words::count(warnings, "warning"),
             crate::words::count(errors, "error"),
         );
@@ -100,7 +100,7 @@ async fn find(config: &Config) -> Daemon {
     };
     match client.find::<DaemonApps>("/v1/apps").await {
         Ok(Some(said)) => Daemon::Answers(said),
-        Ok(None) if runs() => Daemon::Mute("nobody answers at http.addresses".into()),
+        Ok(None) if runs() => Daemon::Mute("no daemon answers at http.addresses".into()),
         Ok(None) => Daemon::Absent,
         Err(error) => mute(error),
     }
@@ -130,7 +130,7 @@ fn print(out: &mut impl Write, checks: &[Check], width: usize) -> std::io::Resul
     Ok(())
 }
 
-/// Where the files are that advice names: a package has them elsewhere than the sources.
+/// The folder of the files that advice names: a package installs them elsewhere.
 fn places(out: &mut impl Write, checks: &[Check], width: usize) -> std::io::Result<()> {
     let all = || checks.iter().filter_map(|check| check.advice.as_deref());
     if !all().any(|advice| advice.contains("fs-conf/") || advice.contains("docs/")) {
@@ -153,7 +153,7 @@ mod tests {
             let checks = [Check {
                 family: "store",
                 name: "file".into(),
-                state: State::Error,
+                state: CheckState::Error,
                 seen: seen.trim().into(),
                 advice: Some("do this ".repeat(30).trim().into()),
                 pattern: None,

@@ -12,6 +12,7 @@ mod run;
 mod setup;
 mod table;
 mod trace;
+mod wake;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,10 +25,10 @@ use crate::words;
 
 pub(crate) use table::WIDTH;
 
-/// Exit code for a configuration that cannot be used (`EX_CONFIG`, sysexits.h). systemd is told not to restart on it.
+/// Exit code for an unusable configuration (`EX_CONFIG`, sysexits.h). systemd is configured not to restart on it.
 pub const EXIT_CONFIG: u8 = 78;
 
-/// Exit code where whoever reads stdout has gone: what a shell shows for SIGPIPE.
+/// Exit code if stdout was closed: what a shell shows for SIGPIPE.
 pub const EXIT_BROKEN_PIPE: u8 = 141;
 
 const EXIT_CODES: &str = "Exit codes:
@@ -56,7 +57,7 @@ enum Command {
     /// Run the daemon
     Run,
     /// Check the configuration and every file that it names
-    Check(check::Check),
+    Check(check::CheckArgs),
     /// Print shell completions
     Completions {
         /// The shell
@@ -69,19 +70,21 @@ enum Command {
         directory: Option<PathBuf>,
     },
     /// List known devices, show one, or forget one; asks the running daemon
-    Devices(devices::Devices),
+    Devices(devices::DevicesArgs),
     /// Show the calls held now; asks the running daemon
-    Calls(calls::Calls),
+    Calls(calls::CallsArgs),
     /// Send a push to a user's devices, as a test or a message; asks the running daemon
-    Push(push::Push),
+    Push(push::PushArgs),
+    /// Wake a user's phones, as a test or for a script, and wait until one has registered; asks the running daemon
+    Wake(wake::WakeArgs),
     /// Show the apps and whether their credentials work; asks the running daemon
-    Apps(apps::Apps),
+    Apps(apps::AppsArgs),
     /// Check everything that a wake needs, and say what to do; exits with 1 on errors
-    Doctor(doctor::Doctor),
+    Doctor(doctor::DoctorArgs),
     /// Show a call's wake as a timeline, and why it was missed
-    Trace(trace::Trace),
+    Trace(trace::TraceArgs),
     /// Set up fswake next to FreeSWITCH on this host: show what is missing, write it, say what is left to do
-    Setup(setup::Setup),
+    Setup(setup::SetupArgs),
 }
 
 impl Cli {
@@ -92,7 +95,7 @@ impl Cli {
         let config = || Config::load(file, &env);
         let to_ask = || Config::load_to_ask(file, &env);
         match self.command {
-            // These need no configuration, or make it.
+            // These need no configuration, or create it.
             Command::Completions { shell } => completions::completions(shell, Self::command()),
             Command::Man { directory } => completions::man(directory.as_deref(), Self::command()),
             Command::Setup(args) => setup::setup(&args, file, &env),
@@ -101,6 +104,7 @@ impl Cli {
             Command::Devices(args) => devices::devices(&to_ask()?, &args, self.wide),
             Command::Calls(args) => calls::calls(&to_ask()?, &args, self.wide),
             Command::Push(args) => push::push(&to_ask()?, &args),
+            Command::Wake(args) => wake::wake(&to_ask()?, &args),
             Command::Apps(args) => apps::apps(&to_ask()?, &args, self.wide),
             Command::Doctor(args) => doctor::doctor(&to_ask()?, &args, self.wide),
             Command::Trace(args) => trace::trace(&to_ask()?, &args, self.wide),
@@ -108,7 +112,7 @@ impl Cli {
     }
 }
 
-/// Whether it failed because whoever reads its output has gone.
+/// Whether it failed because stdout was closed.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
@@ -119,11 +123,11 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Ends a program: what failed is on stderr, and the exit code says of what kind it was.
+/// Ends a program: prints the error on stderr, and returns the exit code of its kind.
 pub fn finish(program: &str, result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Who reads has had enough (`| head`): nothing to say, and nobody to say it to.
+        // The reader has closed stdout (`| head`): this is not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::from(EXIT_BROKEN_PIPE),
         Err(error) => {
             tell(program, &error);
@@ -132,18 +136,18 @@ pub fn finish(program: &str, result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// Says on stderr why it failed; on a terminal in lines that fit.
+/// Prints the error on stderr; on a terminal in lines that fit.
 fn tell(program: &str, error: &anyhow::Error) {
     let mut err = std::io::stderr().lock();
     let width = table::width_of(&err);
     let text = format!("{program}: {}", words::of(error.as_ref()));
     for line in text.lines() {
-        // Nobody is left to hear that this failed too.
+        // An error on stderr cannot be reported anywhere.
         let _ = table::wrapped(&mut err, line, 8, width);
     }
 }
 
-/// The exit code that says what kind of failure it was.
+/// The exit code for this kind of failure.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.is::<ConfigError>() || error.is::<SetupError>() {
         ExitCode::from(EXIT_CONFIG)

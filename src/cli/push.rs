@@ -20,7 +20,7 @@ Exits with 0 when a provider took at least one push."#;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Push {
+pub(super) struct PushArgs {
     /// Which token to use: for calls (voip) or for messages (im)
     #[arg(long = "type", value_name = "TYPE", value_parser = ["voip", "im"], default_value = "im")]
     token_type: String,
@@ -41,8 +41,8 @@ pub(super) struct Push {
     json: bool,
 }
 
-/// Pushes, and says what happened to each device.
-pub(super) fn push(config: &Config, args: &Push) -> anyhow::Result<()> {
+/// Pushes, and prints the result for each device.
+pub(super) fn push(config: &Config, args: &PushArgs) -> anyhow::Result<()> {
     let asked = json!({
         "aor": format!("{}@{}", args.user, args.realm),
         "type": args.token_type,
@@ -86,8 +86,8 @@ fn payload(given: Option<&str>) -> anyhow::Result<Map<String, Value>> {
     };
     match serde_json::from_str(&text) {
         Ok(Value::Object(keys)) => Ok(keys),
-        Ok(_) => bail!("--payload: it is not a JSON object\nhint: {{\"body\":\"text\"}}"),
-        Err(error) => bail!("--payload: it is not JSON: {error}"),
+        Ok(_) => bail!("--payload: not a JSON object\nhint: {{\"body\":\"text\"}}"),
+        Err(error) => bail!("--payload: not JSON: {error}"),
     }
 }
 

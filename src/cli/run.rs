@@ -15,7 +15,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         .build()
         .context("start threads")?;
     let ended = runtime.block_on(crate::daemon::run(config, set_filter));
-    // What still waits for a disk or for DNS is of no use any more.
+    // Does not wait for tasks that still wait for a disk or DNS.
     runtime.shutdown_background();
     ended
 }

@@ -11,7 +11,7 @@ use crate::types::Printable;
 /// No line on a terminal is longer, unless asked for (`--wide`).
 pub(crate) const WIDTH: usize = 99;
 
-/// Lines are never narrower than this, whatever a terminal says: nobody could read them.
+/// The least width of a line, even if a terminal is narrower: it would be unreadable.
 const NARROW: usize = 40;
 
 /// How wide a line on stdout may be.
@@ -25,7 +25,7 @@ pub(super) fn width_of(out: &(impl AsFd + IsTerminal)) -> usize {
         return usize::MAX;
     }
     let columns = rustix::termios::tcgetwinsize(out).map_or(0, |size| usize::from(size.ws_col));
-    // Some terminals say 0: they do not know.
+    // Some terminals report 0: unknown.
     if columns == 0 {
         WIDTH
     } else {
@@ -33,7 +33,7 @@ pub(super) fn width_of(out: &(impl AsFd + IsTerminal)) -> usize {
     }
 }
 
-/// Writes a text, on more lines where it is wider than that: those after the first begin so far in.
+/// Writes a text, wrapped to the width, with an indent from the second line on.
 pub(super) fn wrapped(out: &mut impl Write, text: &str, indent: usize, width: usize) -> std::io::Result<()> {
     let begin = text.len() - text.trim_start().len();
     let mut line = " ".repeat(begin);
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(fit([5, 10, 20], usize::MAX), [5, 10, 20]);
         assert_eq!(fit([5, 10, 20], 39), [5, 10, 20]);
         assert_eq!(fit([5, 60, 80], 99), [5, 45, 45]);
-        // Columns that say nothing any more are left as they are.
+        // Columns that would become useless keep their width.
         assert_eq!(fit([8; 20], 99), [8; 20]);
         assert_eq!((cut("abcdef", 6), cut("äbcdef", 4)), ("abcdef".into(), "äbc…".into()));
     }

@@ -1,4 +1,4 @@
-//! `fswake trace`: the life of a wake as a timeline, from the journal. Needs no daemon.
+//! `fswake trace`: a wake as a timeline, from the journal. Needs no daemon.
 
 use std::io::Write;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::config::{self, Config};
 use crate::journal::{Journal, Wake, Whose};
 use crate::types::{Aor, CallId, Printable};
 
-/// More wakes than this are not printed at once: the latest are.
+/// Most wakes that are printed: the latest.
 const MOST: usize = 50;
 
 /// Whose wakes, and since when.
 #[derive(Debug, Args)]
-pub(super) struct Trace {
+pub(super) struct TraceArgs {
     /// A call id (as in logs, `fswake_call` and X-Fswake-Call), `user@domain`, or `user` in any domain
     #[arg(value_name = "CALL|USER@DOMAIN")]
     whose: String,
@@ -39,7 +39,7 @@ struct Traces {
 }
 
 /// Prints the timelines.
-pub(super) fn trace(config: &Config, args: &Trace, wide: bool) -> anyhow::Result<()> {
+pub(super) fn trace(config: &Config, args: &TraceArgs, wide: bool) -> anyhow::Result<()> {
     let journal = Journal::open(&config.store.path)?;
     let whose = args.whose.trim();
     let wakes = if let Ok(call) = whose.parse::<Uuid>() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::error::In;
 use super::raw;
 use super::secrets::Files;
-use super::values::{Checked, is_word, on_unregister};
+use super::values::{CheckResult, is_word, on_unregister};
 use crate::engine::policy::{AppPolicy, OnUnregister};
 use crate::files;
 use crate::push::app::{App, Credentials, PayloadStyle};
@@ -16,19 +16,19 @@ const LOG: &str = "log";
 const HTTP: &str = "http";
 const PROVIDERS: &str = r#""apns", "apns.dev", "fcm", "http" or "log""#;
 
-/// The apps, and what the engine has to know of them.
-pub(super) struct Apps {
+/// The apps, and what the engine needs to know about them.
+pub(super) struct AppSettings {
     pub apps: Vec<App>,
     pub policies: Vec<AppPolicy>,
 }
 
-/// Checks all apps; without any there is the one that logs.
+/// Checks all apps; without any, there is one that only logs.
 pub(super) fn apps(
     at: In<'_>,
     files: Files<'_>,
     mut written: Vec<raw::AppTable>,
     on_unregister: OnUnregister,
-) -> Checked<Apps> {
+) -> CheckResult<AppSettings> {
     if written.is_empty() {
         written.push(raw::AppTable {
             name: Some(LOG.into()),
@@ -36,7 +36,7 @@ pub(super) fn apps(
             ..raw::AppTable::default()
         });
     }
-    let mut checked = Apps {
+    let mut checked = AppSettings {
         apps: Vec::new(),
         policies: Vec::new(),
     };
@@ -68,15 +68,11 @@ pub(super) fn apps(
         checked.apps.push(app);
         checked.policies.extend(policies);
     }
-    // Devices of an app that nobody configured follow the general setting as well.
+    // Devices of an unconfigured app use the general setting.
     if on_unregister != OnUnregister::default() {
         checked.policies.push(AppPolicy {
-            provider: None,
-            app: None,
-            domains: Vec::new(),
             on_unregister,
-            missed_call_push: false,
-            cancel_push: true,
+            ..AppPolicy::default()
         });
     }
     Ok(checked)
@@ -95,11 +91,16 @@ impl Section<'_> {
         format!("app.{}.{key}", self.name)
     }
 
-    pub(super) fn wrong<T>(&self, key: &str, value: impl std::fmt::Debug, allowed: impl Into<String>) -> Checked<T> {
+    pub(super) fn wrong<T>(
+        &self,
+        key: &str,
+        value: impl std::fmt::Debug,
+        allowed: impl Into<String>,
+    ) -> CheckResult<T> {
         Err(self.at.wrong(&self.key(key), value, allowed))
     }
 
-    fn app(&self, mut raw: raw::AppTable, general: OnUnregister) -> Checked<(App, Vec<AppPolicy>)> {
+    fn app(&self, mut raw: raw::AppTable, general: OnUnregister) -> CheckResult<(App, Vec<AppPolicy>)> {
         let provider = match raw.provider.as_deref() {
             Some(name @ ("apns" | "apns.dev" | "fcm" | HTTP | LOG)) => Provider::from_name(name),
             Some(other) => return self.wrong("provider", other, PROVIDERS),
@@ -131,6 +132,11 @@ impl Section<'_> {
         let on_unregister = on_unregister(self.at, &self.key("on-unregister"), raw.on_unregister.as_deref())?;
         let providers = self.providers(&provider, &raw.providers)?;
         let (cancel, missed) = self.news(&credentials, &raw)?;
+        let voicemail = raw.voicemail_push.unwrap_or(false);
+        if voicemail && matches!(&credentials, Credentials::Http(profiles) if profiles.im.is_none()) {
+            return self.wrong("voicemail-push", true, "false, or a section [app.im]");
+        }
+        let refresh = self.refresh(&credentials, &raw)?;
         let app = App {
             name: self.name.to_owned(),
             providers,
@@ -162,7 +168,9 @@ impl Section<'_> {
                 domains: app.domains.clone(),
                 on_unregister,
                 missed_call_push: missed,
+                voicemail_push: voicemail,
                 cancel_push: cancel,
+                refresh,
             };
             ids.iter().map(one).collect::<Vec<_>>()
         });
@@ -170,7 +178,7 @@ impl Section<'_> {
         Ok((app, policies))
     }
 
-    fn credentials(&self, provider: &Provider, raw: &mut raw::AppTable) -> Checked<Credentials> {
+    fn credentials(&self, provider: &Provider, raw: &mut raw::AppTable) -> CheckResult<Credentials> {
         let credentials = match provider {
             Provider::Apns | Provider::ApnsSandbox if raw.cert_file.is_some() && raw.key_file.is_none() => {
                 let cert_file = self.need("cert-file", raw.cert_file.take(), "")?;
@@ -229,8 +237,8 @@ impl Section<'_> {
         }
     }
 
-    /// The user an app serves that serves any.
-    fn providers(&self, provider: &Provider, written: &[String]) -> Checked<Vec<Provider>> {
+    /// The providers whose phones it serves; empty for all.
+    fn providers(&self, provider: &Provider, written: &[String]) -> CheckResult<Vec<Provider>> {
         let allowed = r#"with provider "http" or "log" only: names as phones send them (pn-provider, or the platform)"#;
         match written {
             [] => Ok(Vec::new()),
@@ -241,9 +249,9 @@ impl Section<'_> {
         }
     }
 
-    /// Whether ends of calls and missed calls are pushed. Of a gateway that cannot tell them from calls, a phone would
+    /// Whether ends of calls and missed calls are pushed. If a gateway cannot distinguish them from calls, phones would
     /// ring again for a call that is over.
-    fn news(&self, credentials: &Credentials, raw: &raw::AppTable) -> Checked<(bool, bool)> {
+    fn news(&self, credentials: &Credentials, raw: &raw::AppTable) -> CheckResult<(bool, bool)> {
         let gateway = match credentials {
             Credentials::Http(profiles) => profiles.voip.as_ref(),
             _ => None,
@@ -269,20 +277,20 @@ impl Section<'_> {
         ))
     }
 
-    /// A file that has to be named and readable.
-    pub(super) fn need(&self, key: &str, name: Option<String>, needed: &str) -> Checked<PathBuf> {
+    /// A file that must be named and readable.
+    pub(super) fn need(&self, key: &str, name: Option<String>, needed: &str) -> CheckResult<PathBuf> {
         let file = self.file(key, name)?;
         file.ok_or_else(|| self.at.missing(&self.key(key), needed))
     }
 
-    /// A file that has to be readable if it is named. What is in it is read by whoever uses it, again and again.
-    pub(super) fn file(&self, key: &str, name: Option<String>) -> Checked<Option<PathBuf>> {
+    /// A file that must be readable if it is named. Its users read its content again and again.
+    pub(super) fn file(&self, key: &str, name: Option<String>) -> CheckResult<Option<PathBuf>> {
         let text_or_not = |path: &Path| Ok(files::read(path)?);
         let read = |name: String| self.files.read(self.at, &self.key(key), &name, text_or_not);
         Ok(name.map(read).transpose()?.map(|(path, _)| path))
     }
 
-    fn apple_id(&self, key: &str, id: Option<String>) -> Checked<String> {
+    fn apple_id(&self, key: &str, id: Option<String>) -> CheckResult<String> {
         let allowed = "10 letters and digits";
         match id {
             None => Err(self.at.missing(&self.key(key), allowed)),
@@ -291,7 +299,7 @@ impl Section<'_> {
         }
     }
 
-    fn url(&self, key: &str, url: Option<String>) -> Checked<Option<String>> {
+    fn url(&self, key: &str, url: Option<String>) -> CheckResult<Option<String>> {
         let allowed = r#""https://host:port""#;
         let Some(written) = url else { return Ok(None) };
         let parsed = reqwest::Url::parse(&written).ok().filter(is_origin);
@@ -301,8 +309,8 @@ impl Section<'_> {
         }
     }
 
-    /// A URL that is not allowed. One with a password is not repeated: what is said goes into logs.
-    pub(super) fn wrong_url<T>(&self, key: &str, written: &str, allowed: &str) -> Checked<T> {
+    /// A URL that is not allowed. One with a password is not repeated, because the message goes into logs.
+    pub(super) fn wrong_url<T>(&self, key: &str, written: &str, allowed: &str) -> CheckResult<T> {
         if written.contains('@') {
             let allowed = format!("{allowed}, without a user and a password");
             return Err(self.at.plain(&self.key(key), "a URL with an @", allowed));
@@ -310,7 +318,7 @@ impl Section<'_> {
         self.wrong(key, written, allowed)
     }
 
-    fn proxy(&self, url: Option<String>) -> Checked<Option<String>> {
+    fn proxy(&self, url: Option<String>) -> CheckResult<Option<String>> {
         let Some(written) = url else { return Ok(None) };
         match reqwest::Url::parse(&written).ok().filter(is_origin) {
             Some(url) if url.scheme() == "http" => Ok(Some(written)),
@@ -318,7 +326,7 @@ impl Section<'_> {
         }
     }
 
-    fn payload(&self, style: Option<&str>, file: Option<&str>) -> Checked<PayloadStyle> {
+    fn payload(&self, style: Option<&str>, file: Option<&str>) -> CheckResult<PayloadStyle> {
         let template = style == Some("template");
         if let Some(file) = file.filter(|_| !template) {
             return self.wrong("payload-file", file, r#"only with payload = "template""#);
@@ -347,7 +355,7 @@ impl Section<'_> {
     }
 
     /// Two apps for the same devices: the second would never be used.
-    fn claim(&self, app: &App, claims: &mut HashMap<(Provider, String, String), String>) -> Checked<()> {
+    fn claim(&self, app: &App, claims: &mut HashMap<(Provider, String, String), String>) -> CheckResult<()> {
         let all = [String::new()];
         let or_all = |list: &'_ [String]| if list.is_empty() { all.to_vec() } else { list.to_vec() };
         let providers: Vec<_> = match app.providers.as_slice() {

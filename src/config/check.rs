@@ -7,9 +7,9 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::error::In;
-use super::secrets::{Files, Missing};
+use super::secrets::{Files, MissingFile};
 use super::settings::{Config, Environment, Listen, LogConfig, LogFormat, StoreConfig};
-use super::values::{Checked, duration, is_word, list, on_unregister};
+use super::values::{CheckResult, duration, is_word, list, on_unregister};
 use super::{app, http, raw};
 use crate::engine::Mode;
 use crate::engine::policy::{Alert, Decline, Policy};
@@ -22,7 +22,12 @@ const FILTER: &str = "info,freeswitch_esl_tokio=off,hyper=warn,reqwest=warn,h2=w
 const DAY: u64 = 24 * 3_600;
 
 /// Checks all of it.
-pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment, missing: Missing) -> Checked<Config> {
+pub(super) fn config(
+    raw: raw::Raw,
+    file: Option<&Path>,
+    env: &Environment,
+    missing: MissingFile,
+) -> CheckResult<Config> {
     let name = file.map_or_else(|| "built-in configuration".into(), |f| f.display().to_string());
     let at = In { file: &name };
     let (notes, unread) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
@@ -56,10 +61,17 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment, miss
     let on_unregister = on_unregister(at, "wake.on-unregister", raw.wake.on_unregister.as_deref())?.unwrap_or_default();
     let apps = app::apps(at, files, raw.app, on_unregister)?;
     policy.apps = apps.policies;
+    let has_freeswitch = raw.freeswitch.enabled.unwrap_or(true);
+    policy.registrations_are_told = !has_freeswitch;
+    if !has_freeswitch && raw.http.addresses.as_ref().is_some_and(Vec::is_empty) {
+        let allowed = "at least one address: without FreeSWITCH, all comes by HTTP";
+        return Err(at.plain("http.addresses", "[]", allowed));
+    }
     let config = Config {
         file: file.map(Path::to_owned),
         notes: Vec::new(),
         unread: Vec::new(),
+        has_freeswitch,
         holds_by_sleep: holds_by_sleep(at, raw.freeswitch.hold.as_deref())?,
         freeswitch: freeswitch(at, files, raw.freeswitch)?,
         listen: listen(at, raw.listen)?,
@@ -97,7 +109,7 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment, miss
     })
 }
 
-fn policy(at: In<'_>, wake: &raw::WakeSection, aor: &raw::AorNames) -> Checked<Policy> {
+fn policy(at: In<'_>, wake: &raw::WakeSection, aor: &raw::AorNames) -> CheckResult<Policy> {
     let built_in = Policy::default();
     let time =
         |key, value: &Option<raw::Time>, default, min, max| duration(at, key, value.as_deref(), default, min, max);
@@ -145,8 +157,8 @@ fn policy(at: In<'_>, wake: &raw::WakeSection, aor: &raw::AorNames) -> Checked<P
     })
 }
 
-/// `mode` and `wait-for`. Who only writes the second has forgotten the first.
-fn mode(at: In<'_>, wake: &raw::WakeSection) -> Checked<Mode> {
+/// Reads `mode` and `wait-for`. The second without the first is an error.
+fn mode(at: In<'_>, wake: &raw::WakeSection) -> CheckResult<Mode> {
     let only_wakes = match wake.mode.as_deref() {
         None | Some("connect") => false,
         Some("wake") => true,
@@ -161,7 +173,7 @@ fn mode(at: In<'_>, wake: &raw::WakeSection) -> Checked<Mode> {
     }
 }
 
-fn domain_aliases(at: In<'_>, aor: &raw::AorNames) -> Checked<Vec<(String, String)>> {
+fn domain_aliases(at: In<'_>, aor: &raw::AorNames) -> CheckResult<Vec<(String, String)>> {
     let mut aliases: Vec<(String, String)> = Vec::new();
     for (alias, domain) in &aor.domain_aliases {
         let key = format!("aor.domain-aliases.{alias:?}");
@@ -175,7 +187,7 @@ fn domain_aliases(at: In<'_>, aor: &raw::AorNames) -> Checked<Vec<(String, Strin
     Ok(aliases)
 }
 
-fn holds_by_sleep(at: In<'_>, hold: Option<&str>) -> Checked<bool> {
+fn holds_by_sleep(at: In<'_>, hold: Option<&str>) -> CheckResult<bool> {
     match hold {
         None | Some("socket") => Ok(false),
         Some("sleep") => Ok(true),
@@ -183,7 +195,7 @@ fn holds_by_sleep(at: In<'_>, hold: Option<&str>) -> Checked<bool> {
     }
 }
 
-fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> Checked<Endpoint> {
+fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> CheckResult<Endpoint> {
     let host = raw.host.unwrap_or_else(|| "127.0.0.1".into());
     if !is_word(&host) {
         return Err(at.wrong("freeswitch.host", host, "a host name or an address"));
@@ -214,7 +226,7 @@ fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> Checked<End
     })
 }
 
-fn listen(at: In<'_>, raw: raw::Listen) -> Checked<Listen> {
+fn listen(at: In<'_>, raw: raw::Listen) -> CheckResult<Listen> {
     let addresses = raw.addresses.unwrap_or_else(|| vec!["127.0.0.1:8084".into()]);
     let allow = raw
         .allow
@@ -235,7 +247,7 @@ fn listen(at: In<'_>, raw: raw::Listen) -> Checked<Listen> {
     })
 }
 
-fn store_path(at: In<'_>, path: Option<String>, env: &Environment) -> Checked<PathBuf> {
+fn store_path(at: In<'_>, path: Option<String>, env: &Environment) -> CheckResult<PathBuf> {
     let path = path.unwrap_or_else(|| Environment::STORE.into());
     if path.is_empty() || path.ends_with('/') {
         return Err(at.wrong("store.path", path, "the name of a file"));
@@ -243,7 +255,7 @@ fn store_path(at: In<'_>, path: Option<String>, env: &Environment) -> Checked<Pa
     Ok(env.state_file(&path))
 }
 
-fn journal_max_lines(at: In<'_>, lines: Option<u64>) -> Checked<u64> {
+fn journal_max_lines(at: In<'_>, lines: Option<u64>) -> CheckResult<u64> {
     let lines = lines.unwrap_or(5_000_000);
     if !(1_000..=1_000_000_000).contains(&lines) {
         return Err(at.wrong("store.journal-max-lines", lines, "a number from 1000 to 1000000000"));
@@ -251,7 +263,7 @@ fn journal_max_lines(at: In<'_>, lines: Option<u64>) -> Checked<u64> {
     Ok(lines)
 }
 
-fn log(at: In<'_>, raw: raw::Log, env: &Environment) -> Checked<LogConfig> {
+fn log(at: In<'_>, raw: raw::Log, env: &Environment) -> CheckResult<LogConfig> {
     let format = match raw.format.as_deref() {
         None | Some("pretty") => LogFormat::Pretty,
         Some("json") => LogFormat::Json,

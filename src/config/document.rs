@@ -1,7 +1,7 @@
-//! The configuration as a TOML document: what is wrong with it comes as values, not as a library's text.
+//! The configuration as a TOML document: its errors are values, not a library's text.
 //!
-//! serde calls a method for each type that it wants (`raw` says which) and an error function with the keys that it
-//! knows. So [`Node`] has all that a message needs: the key, its place in the file, and what should be there.
+//! serde calls a method for the type that it expects (from `raw`), and an error function with the keys that it knows.
+//! So [`DocumentValue`] knows what a message needs: the key, its place in the file, and what is allowed there.
 
 use std::ops::Range;
 
@@ -25,20 +25,20 @@ pub(super) enum Unreadable {
 pub(super) struct Mistake {
     /// The names and numbers that lead to it, the last first.
     path: Vec<Part>,
-    /// Where the value is in the text; empty for a key.
+    /// The position of the value in the text; empty for a key.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// The mistake.
     pub kind: MistakeKind,
 }
 
-/// What is wrong.
+/// The kinds of mistakes.
 #[derive(Debug)]
 pub(super) enum MistakeKind {
-    /// There is no such key; these are known there.
+    /// Unknown key; the known ones.
     UnknownKey(&'static [&'static str]),
     /// The value has another type than this.
     Type(Type),
-    /// A library says so.
+    /// An error of a library.
     Other(String),
 }
 
@@ -65,7 +65,7 @@ enum Part {
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Unreadable> {
     let table = DeTable::parse(text).map_err(Unreadable::Syntax)?;
     let root = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
-    T::deserialize(Node(&root)).map_err(Unreadable::Mistake)
+    T::deserialize(DocumentValue(&root)).map_err(Unreadable::Mistake)
 }
 
 impl Mistake {
@@ -115,9 +115,9 @@ impl de::Error for Mistake {
 }
 
 /// One value of the document.
-struct Node<'a, 'i>(&'a Spanned<DeValue<'i>>);
+struct DocumentValue<'a, 'i>(&'a Spanned<DeValue<'i>>);
 
-impl Node<'_, '_> {
+impl DocumentValue<'_, '_> {
     fn is_not(&self, wanted: Type) -> Mistake {
         Mistake {
             span: self.0.span(),
@@ -154,7 +154,7 @@ impl Node<'_, '_> {
     }
 }
 
-impl<'de> Deserializer<'de> for Node<'_, '_> {
+impl<'de> Deserializer<'de> for DocumentValue<'_, '_> {
     type Error = Mistake;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
@@ -191,7 +191,7 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
         self.text(Type::Text, visitor)
     }
 
-    /// Only a duration asks in this way ([`super::raw::Time`]).
+    /// Only a duration uses this method ([`super::raw::Time`]).
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         self.text(Type::Duration, visitor)
     }
@@ -230,12 +230,12 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
 }
 
 /// A key and its value.
-type Entry<'a, 'i> = (&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>);
+type KeyValue<'a, 'i> = (&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>);
 
 /// The keys and values of a table.
 struct Entries<'a, 'i> {
-    left: Box<dyn Iterator<Item = Entry<'a, 'i>> + 'a>,
-    /// The entry whose key was read last.
+    left: Box<dyn Iterator<Item = KeyValue<'a, 'i>> + 'a>,
+    /// The current entry.
     value: Option<(&'a str, &'a Spanned<DeValue<'i>>)>,
 }
 
@@ -256,7 +256,7 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
         let Some((key, value)) = self.value.take() else {
             return Err(de::Error::custom("a value without a key"));
         };
-        let read = seed.deserialize(Node(value));
+        let read = seed.deserialize(DocumentValue(value));
         read.map_err(|e| e.under(Part::Key(key.to_owned())))
     }
 }
@@ -277,7 +277,7 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
         self.number += 1;
         let is_table = matches!(value.get_ref(), DeValue::Table(_));
         let number = self.number;
-        seed.deserialize(Node(value))
+        seed.deserialize(DocumentValue(value))
             .map(Some)
             .map_err(|e| if is_table { e.under(Part::Number(number)) } else { e })
     }

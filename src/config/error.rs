@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: file, key, value, and what is allowed.
+//! Errors of a configuration: file, key, value, and what is allowed.
 
 use std::fmt;
 use std::path::Path;
@@ -88,7 +88,7 @@ impl In<'_> {
         }
     }
 
-    /// A mistake in any other words.
+    /// A mistake in other words than those above.
     pub fn plain(self, key: &str, value: impl Into<String>, allowed: impl Into<String>) -> ConfigError {
         ConfigError {
             file: self.file.to_owned(),
@@ -112,8 +112,7 @@ fn in_words(wanted: Type) -> String {
     }
 }
 
-/// Which of the names somebody meant who wrote another: one with a few letters more, less or different, or with `_` for
-/// `-`.
+/// The name that was probably meant by an unknown one: it differs in a few letters, or has `-` for `_`.
 fn meant<'a>(written: &str, names: &[&'a str]) -> Option<&'a str> {
     let written = written.to_ascii_lowercase().replace('_', "-");
     let nearest = names.iter().map(|name| (distance(&written, name), *name)).min()?;

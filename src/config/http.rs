@@ -1,16 +1,16 @@
-//! The section `[http]`: who may ask the daemon, and where.
+//! The section `[http]`: addresses and token.
 
 use super::error::In;
 use super::raw;
 use super::secrets::Files;
 use super::settings::Http;
-use super::values::{Checked, list};
+use super::values::{CheckResult, list};
 use crate::types::Secret;
 
 /// Shorter tokens are rejected as guessable.
 const SHORTEST_TOKEN: usize = 16;
 
-pub(super) fn http(at: In<'_>, files: Files<'_>, raw: raw::Http) -> Checked<Http> {
+pub(super) fn http(at: In<'_>, files: Files<'_>, raw: raw::Http) -> CheckResult<Http> {
     let written = raw.addresses.unwrap_or_else(|| vec!["127.0.0.1:8085".into()]);
     let addresses: Vec<std::net::SocketAddr> = if written.is_empty() {
         Vec::new()

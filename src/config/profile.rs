@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use super::app::Section;
 use super::raw;
-use super::values::{Checked, duration, is_word};
+use super::values::{CheckResult, duration, is_word};
 use crate::files;
 use crate::push::app::{HttpAuth, HttpProfile, HttpProfiles};
 use crate::push::template::{BodyTemplate, JSON, UrlTemplate, is_media_type};
 use crate::types::Provider;
 
-/// As long as one try of any provider may take.
+/// The same limit as for one try at any provider.
 const TIMEOUT: Duration = crate::push::transport::retry::TRY_LIMIT;
 
 impl Section<'_> {
     /// Takes the profiles out of an app's table.
-    pub(super) fn profiles(&self, raw: &mut raw::AppTable) -> Checked<HttpProfiles> {
+    pub(super) fn profiles(&self, raw: &mut raw::AppTable) -> CheckResult<HttpProfiles> {
         if raw.voip.is_none() && raw.im.is_none() {
             let needed = "a table [app.voip] for calls, [app.im] for messages, or both";
             return Err(self.at.missing(&self.key("voip"), needed));
@@ -40,13 +40,13 @@ impl Section<'_> {
         })
     }
 
-    fn profile(&self, profile: &str, raw: raw::ProfileSection) -> Checked<HttpProfile> {
+    fn profile(&self, profile: &str, raw: raw::ProfileSection) -> CheckResult<HttpProfile> {
         let key = |key: &str| format!("{profile}.{key}");
         let Some(url) = raw.url else {
             let needed = r#"a URL, as in "https://push.example.org/${type}/${token}""#;
             return Err(self.at.missing(&self.key(&key("url")), needed));
         };
-        // It may hold a key, and so is not repeated.
+        // It may contain a key, so the error does not repeat it.
         let url = UrlTemplate::parse(&url)
             .map_err(|problem| self.at.plain(&self.key(&key("url")), "", problem.to_string()))?;
         let content_type = raw.content_type.unwrap_or_else(|| JSON.into());
@@ -92,9 +92,9 @@ impl Section<'_> {
         content_type: &str,
         body: Option<String>,
         file: Option<String>,
-    ) -> Checked<BodyTemplate> {
+    ) -> CheckResult<BodyTemplate> {
         let (name, template) = match (body, file) {
-            (Some(_), Some(file)) => return self.wrong(&key("body-file"), file, "not beside body"),
+            (Some(_), Some(file)) => return self.wrong(&key("body-file"), file, "not together with body"),
             (None, Some(file)) => {
                 let name = self.key(&key("body-file"));
                 let (_, text) = self.files.read(self.at, &name, &file, files::text)?;
@@ -110,7 +110,7 @@ impl Section<'_> {
             .map_err(|problem| self.at.plain(&self.key(&key(name)), "", problem.to_string()))
     }
 
-    fn auth(&self, key: &impl Fn(&str) -> String, kind: Option<&str>, file: Option<String>) -> Checked<HttpAuth> {
+    fn auth(&self, key: &impl Fn(&str) -> String, kind: Option<&str>, file: Option<String>) -> CheckResult<HttpAuth> {
         type Kind = fn(std::path::PathBuf) -> HttpAuth;
         let (kind, holds): (Kind, _) = match kind {
             None | Some("none") => {
@@ -119,7 +119,7 @@ impl Section<'_> {
                     Some(file) => self.wrong(&key("auth-file"), file, "only with an auth-type"),
                 };
             }
-            // mod_apn's word, and what it is.
+            // mod_apn's word, and its meaning.
             Some("jwt" | "bearer") => (HttpAuth::Bearer, "a file with the token on one line"),
             Some("basic") => (HttpAuth::Basic, "a file with user:password on one line"),
             Some("digest") => (HttpAuth::Digest, "a file with user:password on one line"),

@@ -1,5 +1,5 @@
-//! The configuration file as it is written: names and types only. What is missing is `None`; values and
-//! defaults are the business of the checks.
+//! The configuration file as written: names and types only. Missing values are `None`; the checks handle values and
+//! defaults.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +28,7 @@ pub(super) struct Raw {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct FreeSwitch {
+    pub enabled: Option<bool>,
     pub host: Option<String>,
     pub port: Option<u16>,
     pub password_file: Option<String>,
@@ -79,6 +80,7 @@ pub(super) struct Contact {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Params {
+    pub preset: Option<String>,
     pub user_agent: Option<String>,
     pub user_agent_regex: Option<String>,
     pub voip_token: Option<String>,
@@ -150,6 +152,9 @@ pub(super) struct AppTable {
     pub on_unregister: Option<String>,
     pub cancel_push: Option<bool>,
     pub missed_call_push: Option<bool>,
+    pub voicemail_push: Option<bool>,
+    pub refresh_before: Option<Time>,
+    pub refresh_gap: Option<Time>,
     pub platforms: BTreeMap<String, String>,
     pub voip: Option<ProfileSection>,
     pub im: Option<ProfileSection>,
@@ -170,7 +175,7 @@ pub(super) struct ProfileSection {
     pub insecure: Option<bool>,
 }
 
-/// A duration as it is written. A type of its own, so that a number without a unit is told what it lacks.
+/// A duration as written, with its own type, so that a number without a unit gets a clear error.
 #[derive(Debug)]
 pub(super) struct Time(String);
 

@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 
 use super::error::In;
 use super::settings::{For, UnreadFile};
-use super::values::Checked;
+use super::values::CheckResult;
 use crate::files::{self, FileError};
 
-/// What a file is that cannot be read.
+/// What an unreadable file means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(super) enum MissingFile {
     /// An error.
     IsWrong,
     /// Named in [`super::settings::Config::unread`].
     IsNoted,
 }
 
-/// Where relative names of secrets are looked for, and what was odd about the files.
+/// Where relative names of secrets are searched, and warnings about the files.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Files<'a> {
     pub config: &'a Path,
     pub credentials: Option<&'a Path>,
     pub notes: &'a RefCell<Vec<String>>,
-    pub missing: Missing,
+    pub missing: MissingFile,
     pub unread: &'a RefCell<Vec<UnreadFile>>,
 }
 
@@ -35,7 +35,7 @@ impl Files<'_> {
         credential.unwrap_or_else(|| self.config.join(name))
     }
 
-    /// Where a name was looked for, for who may not read what was found or not.
+    /// Where a name was searched, for users who may not read it.
     fn places(&self, name: &str) -> String {
         if Path::new(name).is_absolute() {
             return String::new();
@@ -45,24 +45,24 @@ impl Files<'_> {
             Some(folder) => folder.to_owned(),
         };
         match self.credentials {
-            Some(credentials) => format!(" (looked for in {} and {beside})", credentials.display()),
-            None => format!(" (looked for in {beside}; systemd's credentials are given to the daemon only)"),
+            Some(credentials) => format!(" (searched in {} and {beside})", credentials.display()),
+            None => format!(" (searched in {beside}; systemd's credentials are given to the daemon only)"),
         }
     }
 
-    /// Reads a file by one of the ways of [`crate::files`]; its path as well. `None`: it cannot be read, and need not
-    /// be.
+    /// Reads a file with a function of [`crate::files`]; also returns its path. `None`: it cannot be read, and the
+    /// command does not need it.
     pub fn read<T>(
         &self,
         at: In<'_>,
         key: &str,
         name: &str,
         read: fn(&Path) -> Result<T, FileError>,
-    ) -> Checked<(PathBuf, Option<T>)> {
+    ) -> CheckResult<(PathBuf, Option<T>)> {
         let path = self.resolve(name);
         match read(&path) {
             Ok(content) => Ok((path, Some(content))),
-            Err(FileError::Unread(e)) if self.missing == Missing::IsNoted => {
+            Err(FileError::Unread(e)) if self.missing == MissingFile::IsNoted => {
                 let mut error = at.unreadable(key, &path, &e);
                 error.allowed += &self.places(name);
                 let is_credential = Path::new(name).is_relative() && self.credentials.is_none();
@@ -81,8 +81,8 @@ impl Files<'_> {
         }
     }
 
-    /// Reads a secret on a line of its own. A blank at its ends is part of it, and worth saying.
-    pub fn secret(&self, at: In<'_>, key: &str, name: &str) -> Checked<(PathBuf, Option<String>)> {
+    /// Reads a secret on a line of its own. A blank at its ends is part of it, and causes a warning.
+    pub fn secret(&self, at: In<'_>, key: &str, name: &str) -> CheckResult<(PathBuf, Option<String>)> {
         let (path, line) = self.read(at, key, name, files::line)?;
         if line.as_ref().is_some_and(|line| line.has_outer_blank) {
             self.note(format!(
@@ -93,7 +93,7 @@ impl Files<'_> {
         Ok((path, line.map(|line| line.text)))
     }
 
-    /// Something that an operator should know and that is not wrong.
+    /// A warning for the operator.
     pub fn note(&self, note: String) {
         self.notes.borrow_mut().push(note);
     }

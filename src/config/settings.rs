@@ -15,16 +15,17 @@ use crate::types::Secret;
 /// All settings, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file it was read from; `None` when there is none and everything is as built in.
+    /// The file; `None` for the built-in defaults.
     pub file: Option<PathBuf>,
-    /// What an operator should know though it is not wrong, one line each.
+    /// Warnings for the operator, one line each.
     pub notes: Vec<String>,
-    /// Files that cannot be read, each with its key: only where somebody asks who need not have them
-    /// ([`Config::load_to_ask`]).
+    /// Unreadable files with their keys, for commands that can do without them ([`Config::load_to_ask`]).
     pub unread: Vec<UnreadFile>,
+    /// Whether there is a FreeSWITCH. Without one, another SIP server tells registrations and asks for wakes.
+    pub has_freeswitch: bool,
     /// How to reach FreeSWITCH's event socket.
     pub freeswitch: Endpoint,
-    /// Whether calls may be held by FreeSWITCH's application `sleep`, besides by `socket`.
+    /// Whether FreeSWITCH's application `sleep` may hold calls too, not only `socket`.
     pub holds_by_sleep: bool,
     /// Where held calls come in.
     pub listen: Listen,
@@ -32,35 +33,35 @@ pub struct Config {
     pub policy: Policy,
     /// How Contacts are read and written.
     pub contact: ContactRules,
-    /// Whether FreeSWITCH's events may ask for notifications; how many and how long is the policy's.
+    /// Whether FreeSWITCH's events may ask for notifications; the policy has their limits.
     pub notification_events: bool,
     /// Where devices and the journal are kept.
     pub store: StoreConfig,
     /// Where operators and programs ask.
     pub http: Http,
-    /// What is logged, and how.
+    /// Log settings.
     pub log: LogConfig,
     /// At shutdown, how long calls under way may take.
     pub drain_timeout: Duration,
-    /// The user can be pushed; the first that serves a device counts. Never empty.
+    /// The apps; the first that serves a device is used. Never empty.
     pub apps: Vec<App>,
 }
 
-/// A file that cannot be read by whoever asks.
+/// A file that this user cannot read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadFile {
     /// Which, and why.
     pub error: ConfigError,
-    /// Whether the daemon may have it all the same.
+    /// Who can read it.
     pub to: For,
 }
 
-/// Who can read what another cannot.
+/// Who can read what this user cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum For {
-    /// Another user: this one is not allowed.
+    /// Another user; this one may not.
     AnotherUser,
-    /// The daemon, if systemd gives it the file (`LoadCredential=`): there is none of that name here.
+    /// The daemon, if systemd gives it the file (`LoadCredential=`); here no file has that name.
     Systemd,
     /// Nobody: the daemon does not start with it.
     Nobody,
@@ -91,13 +92,13 @@ pub struct StoreConfig {
 pub struct Http {
     /// Addresses to listen on; none switches it off.
     pub addresses: Vec<SocketAddr>,
-    /// What every request has to carry; always there when an address is not loopback.
+    /// The token that requests must carry; always set if an address is not loopback.
     pub token: Option<Secret>,
-    /// Where the token is from.
+    /// The source of the token.
     pub token_file: Option<PathBuf>,
 }
 
-/// What is logged, and how.
+/// Log settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     /// The form of a line.
@@ -125,11 +126,11 @@ pub struct Environment {
     pub config: Option<PathBuf>,
     /// `FSWAKE_LOG`: a filter instead of `log.filter`.
     pub log: Option<String>,
-    /// `STATE_DIRECTORY` (systemd): where a relative `store.path` is.
+    /// `STATE_DIRECTORY` (systemd): the base of a relative `store.path`.
     pub state_directory: Option<PathBuf>,
     /// `CREDENTIALS_DIRECTORY` (systemd): where relative names of secrets are looked for first.
     pub credentials_directory: Option<PathBuf>,
-    /// The file that is read when none is named and it exists.
+    /// The file that is read if none is named, provided that it exists.
     pub default_file: PathBuf,
 }
 
@@ -147,10 +148,10 @@ impl Environment {
         }
     }
 
-    /// `store.path` where nothing is written.
+    /// The default of `store.path`.
     pub const STORE: &str = "fswake.db";
 
-    /// Where a file of the daemon's own is, unless its name is absolute.
+    /// The path of one of the daemon's files; an absolute name is used as it is.
     pub fn state_file(&self, name: &str) -> PathBuf {
         let directory = self.state_directory.as_deref().unwrap_or(Path::new("/var/lib/fswake"));
         directory.join(name)

@@ -6,7 +6,7 @@ use super::error::{ConfigError, In};
 use super::text;
 use crate::engine::policy::OnUnregister;
 
-pub(super) type Checked<T> = Result<T, ConfigError>;
+pub(super) type CheckResult<T> = Result<T, ConfigError>;
 
 /// A duration within limits.
 pub(super) fn duration(
@@ -16,7 +16,7 @@ pub(super) fn duration(
     default: Duration,
     min: &str,
     max: &str,
-) -> Checked<Duration> {
+) -> CheckResult<Duration> {
     let Some(written) = written else {
         return Ok(default);
     };
@@ -28,7 +28,12 @@ pub(super) fn duration(
 }
 
 /// A list of at least one.
-pub(super) fn list<T: std::str::FromStr>(at: In<'_>, key: &str, written: &[String], allowed: &str) -> Checked<Vec<T>> {
+pub(super) fn list<T: std::str::FromStr>(
+    at: In<'_>,
+    key: &str,
+    written: &[String],
+    allowed: &str,
+) -> CheckResult<Vec<T>> {
     if written.is_empty() {
         return Err(at.wrong(key, written, allowed));
     }
@@ -36,8 +41,8 @@ pub(super) fn list<T: std::str::FromStr>(at: In<'_>, key: &str, written: &[Strin
     written.iter().map(parse).collect()
 }
 
-/// What an un-REGISTER means, where it is written.
-pub(super) fn on_unregister(at: In<'_>, key: &str, written: Option<&str>) -> Checked<Option<OnUnregister>> {
+/// What an un-REGISTER means, as configured.
+pub(super) fn on_unregister(at: In<'_>, key: &str, written: Option<&str>) -> CheckResult<Option<OnUnregister>> {
     match written {
         None => Ok(None),
         Some("forget") => Ok(Some(OnUnregister::Forget)),
@@ -46,7 +51,7 @@ pub(super) fn on_unregister(at: In<'_>, key: &str, written: Option<&str>) -> Che
     }
 }
 
-/// Whether a text is one word that can go on a line: not empty, no blanks, no controls.
+/// Whether a text is one printable word: not empty, no blanks, no control characters.
 pub(super) fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }

@@ -1,14 +1,14 @@
-//! What to do about a push that is not taken: it belongs to the provider and to the kind of the failure.
+//! Advice for pushes that are not taken, by provider and kind of failure.
 
 use crate::journal::Pattern;
 use crate::push::app::{App, Credentials};
 use crate::push::{Fault, KeptBy, PushErrorKind};
 
-/// What to do where a changed credential file cannot be used.
+/// Advice for a changed credential file that cannot be used.
 pub(crate) const BROKEN_FILE: &str =
     "fix the file: fswake reads it again by itself. Until then it uses the previous one, and a restart would fail";
 
-/// What to do about a failed push: what belongs to this provider and to this kind of failure.
+/// Advice for a failed push, by provider and kind of failure.
 pub(crate) fn advice(app: &App, error: PushErrorKind) -> (Option<Pattern>, String) {
     let unreachable = Some(Pattern::ProviderUnreachable);
     match error {
@@ -46,7 +46,7 @@ pub(crate) fn advice(app: &App, error: PushErrorKind) -> (Option<Pattern>, Strin
     }
 }
 
-/// What to do where a provider is not reached, does not answer, or takes no pushes for now.
+/// Advice for a provider that is unreachable, does not answer, or takes no pushes for now.
 fn of_kept(app: &App, kept_by: KeptBy) -> (Option<Pattern>, String) {
     let unreachable = Some(Pattern::ProviderUnreachable);
     match (kept_by, &app.proxy) {
@@ -80,7 +80,7 @@ fn of_kept(app: &App, kept_by: KeptBy) -> (Option<Pattern>, String) {
     }
 }
 
-/// What to do where a provider answers that it takes no pushes for now.
+/// Advice for a provider that answers that it takes no pushes for now.
 fn busy(app: &App, kept_by: KeptBy) -> &'static str {
     let is_apple = matches!(
         app.credentials,
@@ -103,14 +103,14 @@ fn busy(app: &App, kept_by: KeptBy) -> &'static str {
              Messaging API"
         }
         (Credentials::FcmServiceAccount { .. }, _) => {
-            "Google is reached and out of order: fswake goes on trying, nothing is to be done here \
+            "Google is reachable but out of order: fswake keeps trying; there is nothing to do here \
              (status.firebase.google.com)"
         }
         (_, Some(429)) => {
             "Apple limits this app's pushes: fswake goes on trying; is something else pushing with this key?"
         }
         _ => {
-            "Apple is reached and out of order: fswake goes on trying, nothing is to be done here \
+            "Apple is reachable but out of order: fswake keeps trying; there is nothing to do here \
              (developer.apple.com/system-status)"
         }
     }
@@ -122,7 +122,7 @@ fn through(proxy: &str) -> String {
     )
 }
 
-/// Where an app's provider is to be reached.
+/// Where an app's provider should be reachable.
 fn way_to(app: &App) -> &'static str {
     match &app.credentials {
         Credentials::ApnsToken { .. } | Credentials::ApnsCertificate { .. } => {
@@ -135,7 +135,7 @@ fn way_to(app: &App) -> &'static str {
     }
 }
 
-/// What to do where a provider does not take an app's credentials.
+/// Advice for a provider that rejects an app's credentials.
 fn credentials(app: &App, fault: Fault) -> &'static str {
     match &app.credentials {
         Credentials::ApnsCertificate { .. } if fault == Fault::CertificateExpired => {
@@ -252,19 +252,19 @@ mod tests {
                 "key-id",
             ),
             (google, &clock, None, "clock is wrong", "deleted"),
-            // Who answers is reached.
+            // A provider that answers is reachable.
             (
                 key,
                 &busy(503, "503 ServiceUnavailable"),
                 is_busy,
-                "Apple is reached",
+                "Apple is reachable",
                 "firewall",
             ),
             (
                 google,
                 &busy(503, "503 UNAVAILABLE"),
                 is_busy,
-                "Google is reached",
+                "Google is reachable",
                 "firewall",
             ),
             (
@@ -285,7 +285,7 @@ mod tests {
                 &*proxied,
                 &busy(503, "503 ServiceUnavailable"),
                 is_busy,
-                "Apple is reached",
+                "Apple is reachable",
                 "proxy",
             ),
             (

@@ -10,7 +10,7 @@ use self::files::files;
 
 use super::Daemon;
 use super::advice::{BROKEN_FILE, advice};
-use super::check::{APPS as FAMILY, AppFault, Check, Evidence, State};
+use super::check::{APPS as FAMILY, AppFault, Check, CheckState, Evidence};
 use super::daemon::DaemonApp;
 use crate::clock::{span, unix_now};
 use crate::config::Config;
@@ -32,14 +32,14 @@ pub(super) async fn checks(config: &Config, daemon: &Daemon, evidence: &mut Evid
     for app in closed {
         checks.extend(unread(app).map(|error| crate::doctor::check::not_by_this_user(FAMILY, app.name.clone(), error)));
     }
-    // Each app by itself: one that cannot be set up says nothing of the others.
+    // Each app by itself: a broken one does not affect the others.
     let set_up: Vec<_> = apps
         .iter()
         .map(|app| Pushers::new(vec![(*app).clone()]).err())
         .collect();
     let is_probed = |app: &App, error: &Option<SetupError>| error.is_none() && !is_the_daemons(app, daemon);
     let probed_apps = apps.iter().zip(&set_up).filter(|(app, error)| is_probed(app, error));
-    // Together, so that apps of one key share a token of it.
+    // Together, so that apps with the same key share a token.
     let probed_apps: Vec<App> = probed_apps.map(|(app, _)| (*app).clone()).collect();
     let mut probes = match Pushers::new(probed_apps) {
         Ok(pushers) => {
@@ -83,7 +83,7 @@ pub(super) async fn checks(config: &Config, daemon: &Daemon, evidence: &mut Evid
             told_by.push(name);
         }
         match &probe.outcome {
-            // What only pushes meet.
+            // Errors that only pushes have.
             Ok(_) if known.is_some_and(|known| !known.problems.is_empty()) => checks.extend(says(evidence)),
             _ => checks.push(probed(app, &probe, evidence)),
         }
@@ -92,8 +92,8 @@ pub(super) async fn checks(config: &Config, daemon: &Daemon, evidence: &mut Evid
     checks
 }
 
-/// Whether the app's provider is asked by the running daemon only: Apple takes one new token of a key in 20 minutes,
-/// and refuses the pushes of whoever has another.
+/// Whether only the running daemon may ask the app's provider: Apple takes one new token of a key in 20 minutes, and
+/// refuses pushes with any other.
 fn is_the_daemons(app: &App, daemon: &Daemon) -> bool {
     let is_key = matches!(app.credentials, Credentials::ApnsToken { .. });
     is_key
@@ -121,7 +121,7 @@ fn said(app: &App, known: &DaemonApp, evidence: &mut Evidence) -> Vec<Check> {
         .problems
         .iter()
         .map(|problem| {
-            let seen = |text: &str| format!("{text} (says the running daemon, for {})", age(problem.since));
+            let seen = |text: &str| format!("{text} (from the running daemon, for {})", age(problem.since));
             match problem.error() {
                 Some(error) => {
                     let words = problem.words();
@@ -143,7 +143,7 @@ fn said(app: &App, known: &DaemonApp, evidence: &mut Evidence) -> Vec<Check> {
             name,
             format!("the provider takes what the running daemon sends{last}"),
         ),
-        (_, Some(why)) => Check::ok(FAMILY, name, format!("{why} (says the running daemon)")),
+        (_, Some(why)) => Check::ok(FAMILY, name, format!("{why} (from the running daemon)")),
         _ => Check::warning(
             FAMILY,
             name,
@@ -169,7 +169,7 @@ fn probed(app: &App, probe: &Probe, evidence: &mut Evidence) -> Check {
     }
 }
 
-/// What an error of an app says, in `words`, as it was `seen`.
+/// The check for an app's error, in `words`, as it was `seen`.
 fn judged(app: &App, error: PushErrorKind, seen: String, words: String, evidence: &mut Evidence) -> Check {
     let name = app.name.clone();
     let (pattern, advice) = advice(app, error);
@@ -183,15 +183,15 @@ fn judged(app: &App, error: PushErrorKind, seen: String, words: String, evidence
     };
     match pattern {
         Some(Pattern::ProviderUnreachable) => evidence.unreachable.push(told),
-        // It may be over in a minute.
-        Some(Pattern::ProviderBusy) => check.state = State::Warning,
+        // It may pass in a minute.
+        Some(Pattern::ProviderBusy) => check.state = CheckState::Warning,
         Some(_) => match evidence.refused.iter().find(|known| known.app == app.name) {
-            // The certificate's own check has said so.
+            // The certificate's own check has reported it.
             Some(known) => check.follows_from = Some(known.check.clone()),
             None => evidence.refused.push(told),
         },
         None if error == CLOCK => check.follows_from = Some(format!("{FAMILY}, clock")),
-        None => check.state = State::Warning,
+        None => check.state = CheckState::Warning,
     }
     check
 }

@@ -1,4 +1,4 @@
-//! What a check reports, and what the checks of one family tell those of another.
+//! What a check reports, and what checks of one family pass on to another.
 
 use serde::Serialize;
 
@@ -7,13 +7,13 @@ use crate::journal::{JournalError, Pattern};
 
 /// The family of the apps' checks.
 pub(super) const APPS: &str = "apps";
-/// The family of the checks that calls reach fswake.
-pub(super) const WAY_IN: &str = "way in";
+/// The family of the checks that calls are routed to fswake.
+pub(super) const ROUTING: &str = "routing";
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum CheckState {
     /// As it should be.
     Ok,
     /// It works, and could work better; or it could not be checked.
@@ -22,7 +22,7 @@ pub enum State {
     Error,
 }
 
-impl State {
+impl CheckState {
     /// The word in reports.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -33,27 +33,32 @@ impl State {
     }
 }
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What it belongs to.
+    /// Its family.
     pub family: &'static str,
-    /// What was looked at.
+    /// What was checked.
     pub name: String,
     /// How it ended.
-    pub state: State,
-    /// What was seen, fit for a terminal.
+    pub state: CheckState,
+    /// What was found, safe for a terminal.
     pub seen: String,
-    /// What to do, where there is something.
+    /// What to do, if anything.
     pub advice: Option<String>,
-    /// The known pattern that it stands for.
+    /// The known pattern behind it.
     pub pattern: Option<Pattern>,
-    /// The check that has found the same fault: mended there, it is mended here.
+    /// The check that found the same fault: fixing that fixes this.
     pub follows_from: Option<String>,
 }
 
 impl Check {
-    pub(super) fn new(family: &'static str, name: impl Into<String>, state: State, seen: impl Into<String>) -> Self {
+    pub(super) fn new(
+        family: &'static str,
+        name: impl Into<String>,
+        state: CheckState,
+        seen: impl Into<String>,
+    ) -> Self {
         Self {
             family,
             name: name.into(),
@@ -66,7 +71,7 @@ impl Check {
     }
 
     pub(super) fn ok(family: &'static str, name: impl Into<String>, seen: impl Into<String>) -> Self {
-        Self::new(family, name, State::Ok, seen)
+        Self::new(family, name, CheckState::Ok, seen)
     }
 
     pub(super) fn warning(
@@ -75,7 +80,7 @@ impl Check {
         seen: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self::new(family, name, State::Warning, seen).advise(advice)
+        Self::new(family, name, CheckState::Warning, seen).advise(advice)
     }
 
     pub(super) fn error(
@@ -84,10 +89,10 @@ impl Check {
         seen: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self::new(family, name, State::Error, seen).advise(advice)
+        Self::new(family, name, CheckState::Error, seen).advise(advice)
     }
 
-    /// What it is called where it stands by itself.
+    /// Its name outside its family.
     pub fn title(&self) -> String {
         format!("{}, {}", self.family, self.name)
     }
@@ -98,10 +103,10 @@ impl Check {
     }
 }
 
-/// What the checks of one family tell those of another.
+/// What checks of one family pass on to another.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
-    /// The provider refused an app's credentials, or its certificate has ended.
+    /// The provider rejected an app's credentials, or its certificate has expired.
     pub refused: Vec<AppFault>,
     /// An app's provider could not be reached.
     pub unreachable: Vec<AppFault>,
@@ -115,20 +120,20 @@ pub(super) struct AppFault {
     pub app: String,
     pub says: String,
     pub advice: String,
-    /// The check that says so.
+    /// The check that reports it.
     pub check: String,
 }
 
-/// A store that this user may not read says nothing of the daemon's; any other that cannot be read does.
+/// A store that this user may not read may still work for the daemon; any other unreadable store does not.
 pub(super) fn unread(family: &'static str, name: &str, error: &JournalError) -> Check {
     let state = match error {
-        JournalError::NotAllowed { .. } => State::Warning,
-        _ => State::Error,
+        JournalError::NotAllowed { .. } => CheckState::Warning,
+        _ => CheckState::Error,
     };
     Check::new(family, name, state, error.to_string()).advise(error.advice())
 }
 
-/// What cannot be looked at because this user may not read a file that the daemon may.
+/// What cannot be checked because this user may not read a file that the daemon may.
 pub(super) fn not_by_this_user(family: &'static str, name: impl Into<String>, unread: &UnreadFile) -> Check {
     let error = &unread.error;
     let advice = match unread.to {
@@ -141,26 +146,26 @@ pub(super) fn not_by_this_user(family: &'static str, name: impl Into<String>, un
             return Check::error(family, name, error.to_string(), advice);
         }
     };
-    Check::warning(family, name, format!("not looked at: {error}"), advice)
+    Check::warning(family, name, format!("not checked: {error}"), advice)
 }
 
-/// How many faults there are of this kind, each counted once however many checks have met it.
-pub fn count(checks: &[Check], state: State) -> usize {
+/// How many faults of this kind there are, each counted once, however many checks found it.
+pub fn count(checks: &[Check], state: CheckState) -> usize {
     let of_state = checks.iter().filter(|check| check.state == state);
     of_state.filter(|check| check.follows_from.is_none()).count()
 }
 
-/// Which error to mend first: a clock that is wrong makes credentials look wrong, and everything else is in the order
-/// in which a wake needs it.
+/// Which error to fix first: a wrong clock makes credentials look wrong; everything else is in the order in which a
+/// wake needs it.
 pub fn first_to_fix(checks: &[Check]) -> Option<&Check> {
     let mut errors = checks
         .iter()
-        .filter(|check| check.state == State::Error && check.follows_from.is_none());
+        .filter(|check| check.state == CheckState::Error && check.follows_from.is_none());
     let clock = errors.clone().find(|check| check.name == "clock");
     clock.or_else(|| errors.next())
 }
 
-/// A list of at most so many items, and how many more there are.
+/// A list of at most so many items, and how many there are beyond that.
 pub(super) fn first_of(items: &[String], most: usize) -> String {
     let text = items[..items.len().min(most)].join(", ");
     match items.len().saturating_sub(most) {

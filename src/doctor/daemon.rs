@@ -1,4 +1,4 @@
-//! The daemon of this configuration, where one runs here: what it knows of its apps, and as whom it runs.
+//! The running daemon of this configuration, if there is one: what it knows of its apps, and its user.
 //!
 //! Apple takes one new provider token of a key in 20 minutes: with the daemon's key, only the daemon asks Apple.
 
@@ -6,22 +6,22 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
-use crate::push::apps::standing::ProblemKind;
+use crate::push::apps::status::ProblemKind;
 use crate::push::{Fault, KeptBy, PushErrorKind};
 
-/// Whether a daemon runs, and what it says.
+/// Whether a daemon runs, and what it answers.
 #[derive(Debug, Default)]
 pub enum Daemon {
     /// None does.
     #[default]
     Absent,
-    /// One does and cannot be asked: why.
+    /// It runs, but does not answer: why.
     Mute(String),
     /// What it knows of its apps.
     Answers(DaemonApps),
 }
 
-/// `/v1/apps`, as far as the doctor reads it.
+/// The part of `/v1/apps` that the doctor reads.
 #[derive(Debug, Deserialize)]
 pub struct DaemonApps {
     pub(super) apps: Vec<DaemonApp>,
@@ -33,7 +33,7 @@ pub(super) struct DaemonApp {
     pub name: String,
     pub state: String,
     pub why: Option<String>,
-    /// When a push or a probe last told something of it.
+    /// When a push or a probe last had a result.
     pub checked: Option<i64>,
     pub problems: Vec<AppProblem>,
 }
@@ -43,7 +43,7 @@ pub(super) struct AppProblem {
     pub kind: String,
     pub since: i64,
     pub reason: String,
-    /// The code of the error that pushes meet because of it; daemons before the journal's codes do not have it.
+    /// The code of the error that pushes get because of it; older daemons do not send it.
     #[serde(default)]
     pub code: Option<String>,
     #[serde(default)]
@@ -51,7 +51,7 @@ pub(super) struct AppProblem {
 }
 
 impl AppProblem {
-    /// The error that pushes meet because of it; `None`: they meet none.
+    /// The error that pushes get because of it; `None`: none.
     pub(super) fn error(&self) -> Option<PushErrorKind> {
         let code = self.code.as_deref();
         code.and_then(|code| PushErrorKind::from_code(code, self.status))
@@ -95,15 +95,15 @@ impl Daemon {
 }
 
 impl DaemonApp {
-    /// A token that was signed just now is called expired.
+    /// A token that was signed just now is rejected as expired.
     pub(super) fn is_about_the_clock(&self) -> bool {
         let clock = PushErrorKind::Misconfigured(Fault::Clock);
         self.problems.iter().any(|problem| problem.error() == Some(clock))
     }
 }
 
-/// As whom a process of this host listens there, by the kernel's own list; `None` where none does, or the list is
-/// another's (a container).
+/// The user of the process that listens there, by the kernel's own list; `None` if none does, or if it is in another
+/// network namespace (a container).
 pub fn listens(address: &SocketAddr) -> Option<u32> {
     let lists = ["/proc/net/tcp", "/proc/net/tcp6"].map(|list| std::fs::read_to_string(list).unwrap_or_default());
     lists
@@ -112,7 +112,7 @@ pub fn listens(address: &SocketAddr) -> Option<u32> {
         .find_map(|line| listener(line, address))
 }
 
-/// The owner of a socket of the list, where it listens at an address (or at all of them).
+/// The owner of a socket of the list that listens at an address (or at all of them).
 fn listener(line: &str, address: &SocketAddr) -> Option<u32> {
     const LISTEN: &str = "0A";
     let mut fields = line.split_whitespace().skip(1);

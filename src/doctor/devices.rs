@@ -1,4 +1,4 @@
-//! The devices that are known: whether they can be woken at all.
+//! The known devices: whether they can be woken at all.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::words;
 const FAMILY: &str = "devices";
 /// The check that names devices without an app.
 pub(super) const APPS: &str = "devices, apps";
-/// A phone that has not registered for this long will hardly be woken: apps refresh their token within weeks.
+/// A phone that has not registered for this long is unlikely to wake: apps refresh their token within weeks.
 const LONG_UNSEEN: i64 = 30 * 86_400;
 
 pub(super) fn checks(config: &Config, known: &[Device], evidence: &mut Evidence) -> Vec<Check> {
@@ -174,6 +174,6 @@ mod tests {
         );
         let both = advice(&[apple, google, device("apns")]);
         assert!(both.contains("Firebase") && both.contains("apns.dev"), "{both}");
-        assert_eq!(set_aside(&[device("apns")]).state, crate::doctor::State::Ok);
+        assert_eq!(set_aside(&[device("apns")]).state, crate::doctor::CheckState::Ok);
     }
 }

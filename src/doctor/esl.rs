@@ -21,16 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A logged-in connection.
 pub(super) struct Session {
     client: EslClient,
-    /// Ends of channels, of the events that were asked for. All others are taken off the connection as they come:
-    /// replies stand behind them.
+    /// Ends of channels, from the events that were asked for. All other events are read and dropped: replies come after
+    /// them.
     ends: mpsc::UnboundedReceiver<EslEvent>,
     /// Where, for reports.
     pub address: String,
-    /// As whom, for reports.
+    /// The login, for reports.
     pub user: String,
-    /// It has let a command wait for too long: no other is tried, so that the doctor comes to an end.
+    /// A command got no answer: no other is sent, so that the doctor ends in time.
     is_silent: bool,
-    /// Commands without an answer, by their names.
+    /// The commands that got no answer.
     pub unanswered: BTreeMap<String, ApiFailure>,
 }
 
@@ -42,18 +42,18 @@ pub(super) fn verb(command: &str) -> &str {
 /// Why FreeSWITCH has not answered a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ApiFailure {
-    /// The user's `esl-allowed-api` does not have it.
+    /// The user's `esl-allowed-api` lacks it.
     NotAllowed,
-    /// FreeSWITCH has no such command: the module that brings it is not loaded.
+    /// FreeSWITCH does not know the command: its module is not loaded.
     NotThere,
-    /// It takes commands and does not answer them.
+    /// FreeSWITCH accepts commands and does not answer them.
     Silent,
     /// The connection failed.
     Failed(String),
 }
 
 impl ApiFailure {
-    /// What an answer that is none says.
+    /// What an error in place of an answer means.
     fn of(command: &str, reply: &EslResponse) -> Option<Self> {
         let word = reply.reply_text().filter(|_| reply.body().is_none());
         let text = word.or(reply.body()).unwrap_or_default().trim();
@@ -63,7 +63,7 @@ impl ApiFailure {
         (text == format!("-ERR {command} Command not found!")).then_some(Self::NotThere)
     }
 
-    /// What is so, of these commands.
+    /// The problem, for these commands.
     pub(super) fn says(&self, commands: &[&str], user: &str) -> String {
         let commands: Vec<String> = commands.iter().map(|command| format!("`{command}`")).collect();
         let commands = commands.join(", ");
@@ -87,7 +87,7 @@ impl ApiFailure {
 }
 
 impl Session {
-    /// Logs in; what is wrong, if it cannot.
+    /// Logs in; the error otherwise.
     pub(super) async fn open(settings: &Endpoint) -> Result<Self, Box<Check>> {
         let address = format!("{}:{}", settings.host, settings.port);
         let user = settings.user.clone().unwrap_or_else(|| "the default user".into());
@@ -117,7 +117,7 @@ impl Session {
         }
     }
 
-    /// One API command's answer, without the line break at its end; what failed, if it did: no answer is not an empty
+    /// One API command's answer, without the line break at its end, or what failed: no answer is not an empty
     /// one.
     pub(super) async fn api(&mut self, command: &str) -> Result<String, String> {
         let verb = verb(command);
@@ -143,7 +143,7 @@ impl Session {
         Err(says)
     }
 
-    /// What could not be looked at because one of these commands has had no answer: why, and what to do.
+    /// The reason and the advice for checks that were skipped because one of these commands got no answer.
     pub(super) fn unanswered_of(&self, commands: &[&str]) -> Option<(String, String)> {
         let found = |command: &&&str| self.unanswered.contains_key(**command);
         let unanswered: Vec<&str> = commands.iter().filter(found).copied().collect();
@@ -155,18 +155,18 @@ impl Session {
         Some((why.says(&same, &self.user), why.advice(&same)))
     }
 
-    /// What to do where it takes what is sent and answers nothing.
+    /// Advice if it accepts commands and answers nothing.
     pub(super) fn silence(&self) -> Option<String> {
         self.is_silent.then(|| ApiFailure::Silent.advice(&[]))
     }
 
-    /// What to do about a command that has just failed, where it is not its answer that says so.
+    /// Advice for a command that has just failed without an answer.
     pub(super) fn advice_on(&self, command: &str, otherwise: &str) -> String {
         let unanswered = self.unanswered.get(command);
         unanswered.map_or_else(|| otherwise.to_owned(), |why| why.advice(&[command]))
     }
 
-    /// Waits for the end of a channel; a variable that it had then.
+    /// Waits for the end of a channel; returns a variable of it.
     pub(super) async fn end_of(&mut self, channel: Uuid, variable: &str) -> Option<String> {
         let (channel, header) = (channel.to_string(), format!("variable_{variable}"));
         loop {
@@ -177,7 +177,7 @@ impl Session {
         }
     }
 
-    /// Asks for events; what failed, if it did.
+    /// Subscribes to events; the error otherwise.
     pub(super) async fn subscribe(&mut self, events: &str) -> Result<(), String> {
         if self.is_silent {
             return Err(ApiFailure::Silent.says(&[], &self.user));

@@ -1,22 +1,22 @@
 //! Login, permissions, version, modules.
 
-use super::check::{Check, State};
+use super::check::{Check, CheckState};
 use super::esl::{ApiFailure, Session, verb};
 use crate::esl::encode;
 use crate::types::Printable;
 
 const FAMILY: &str = "freeswitch";
-/// The oldest version that says whose job a background job was (docs/ARCHITECTURE.md, "Limits").
+/// The oldest version that names the channel of a background job (docs/ARCHITECTURE.md, "Limits").
 const OLDEST: [u32; 3] = [1, 10, 12];
 /// What fswake subscribes to.
 const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
 const EVENTS_ALLOWED: &str = "add CUSTOM and sofia::register, sofia::unregister, sofia::expire, sofia::sip_user_state to the user's \
                               esl-allowed-events";
-/// What calls and registrations go through.
+/// The modules that calls and registrations need.
 const MODULES: [&str; 4] = ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"];
 
-/// What the daemon orders and asks by its own connection (a held call's connection is bound by no user's rights), each
-/// as it changes nothing.
+/// What the daemon sends on its own connection, each in a form that changes nothing. (A user's rights do not limit a
+/// held call's connection.)
 const NEEDED: [&str; 5] = [
     encode::ASK_PROFILES,
     "show registrations count",
@@ -25,8 +25,7 @@ const NEEDED: [&str; 5] = [
     "sched_api",
 ];
 
-/// What it orders besides by its own connection for calls that the application `sleep` holds: without an argument, each says only
-/// how it is used.
+/// Further commands for calls that the application `sleep` holds. Without an argument each only prints its usage.
 const NEEDED_BY_SLEEP: [&str; 18] = [
     "expand",
     encode::ASK_HOLDER,
@@ -52,11 +51,11 @@ pub(super) async fn checks(session: &mut Session, holds_by_sleep: bool) -> Vec<C
     let login = format!("{} as {}", session.address, Printable(&session.user));
     let mut checks = vec![Check::ok(FAMILY, "login", login)];
     checks.push(match session.subscribe(EVENTS).await {
-        Ok(()) => Check::ok(FAMILY, "events", "registrations may be heard"),
+        Ok(()) => Check::ok(FAMILY, "events", "registrations arrive"),
         Err(reason) => Check::error(
             FAMILY,
             "events",
-            format!("registrations are not heard: {reason}"),
+            format!("registrations do not arrive: {reason}"),
             session.silence().unwrap_or_else(|| EVENTS_ALLOWED.into()),
         ),
     });
@@ -80,7 +79,7 @@ async fn modules(session: &mut Session) -> Check {
             }
             Err(reason) => {
                 let advice = session.advice_on("module_exists", "");
-                return Check::warning(FAMILY, name, format!("not looked at: {reason}"), advice);
+                return Check::warning(FAMILY, name, format!("not checked: {reason}"), advice);
             }
         }
     }
@@ -113,15 +112,15 @@ async fn commands(session: &mut Session, holds_by_sleep: bool) -> Option<Check> 
     })
 }
 
-/// The order to bridge looks up who has the caller while FreeSWITCH reads it (`esl::encode::bridge`), which FreeSWITCH
-/// may be told not to do. A user who may not ask is told nothing: calls have connections of their own.
+/// The order to bridge reads who has the caller while FreeSWITCH runs it (`esl::encode::bridge`), which FreeSWITCH may
+/// be configured not to do. A user who may not ask gets no warning: calls have their own connections.
 async fn expansion(session: &mut Session, holds_by_sleep: bool) -> Option<Check> {
-    const ADVICE: &str = "set api-expansion to true in autoload_configs/switch.conf.xml; `fs_cli -x 'fsctl api_expansion on'` does it \
-                          until the next restart";
+    const ADVICE: &str = "set api-expansion to true in autoload_configs/switch.conf.xml; \
+                          `fs_cli -x 'fsctl api_expansion on'` does it until the next restart";
     let answer = session.api(encode::ASK_EXPANSION).await.ok()?;
     if holds_by_sleep && answer.trim() != "fswake" {
         let seen =
-            "FreeSWITCH runs no command inside another: no call is held by sleep, because the hold could not be ended";
+            "FreeSWITCH runs no command inside another: sleep holds no call, because FreeSWITCH could not end the hold";
         return Some(Check::error(FAMILY, "api-expansion", seen, ADVICE));
     }
     answer.contains("API execute Permission Denied").then(|| {
@@ -139,13 +138,13 @@ async fn version(session: &mut Session) -> Check {
     let answer = match session.api(encode::ASK_VERSION).await {
         Ok(answer) => answer,
         Err(reason) => {
-            // The daemon needs no answer to this one; of those that it needs see `commands`.
+            // The daemon does not need this one; for those that it needs see `commands`.
             let state = match session.unanswered.get("version") {
-                Some(ApiFailure::NotAllowed | ApiFailure::NotThere) => State::Warning,
-                _ => State::Error,
+                Some(ApiFailure::NotAllowed | ApiFailure::NotThere) => CheckState::Warning,
+                _ => CheckState::Error,
             };
             let advice = session.advice_on("version", "");
-            return Check::new(FAMILY, "version", state, format!("not looked at: {reason}")).advise(advice);
+            return Check::new(FAMILY, "version", state, format!("not checked: {reason}")).advise(advice);
         }
     };
     let line = answer.lines().next().unwrap_or_default();

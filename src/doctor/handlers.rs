@@ -1,16 +1,16 @@
-//! Who answers when FreeSWITCH looks up a part of its configuration: its files, or a script.
+//! What answers when FreeSWITCH looks up a part of its configuration: its files, or a script.
 //!
-//! A script goes before the files, for every section that it is bound to. FusionPBX's answers for each dialplan context
-//! with its own extensions, except for names with an `@`.
+//! A script comes before the files, for every section that it is bound to. FusionPBX's script answers for each dialplan
+//! context with its own extensions, except for names with an `@`.
 
 use super::esl::Session;
 use crate::esl::encode;
 use crate::xml::tags;
 
-/// A script that answers in place of the files.
+/// A script that answers instead of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handler {
-    /// FusionPBX's: what it answers for is in its database.
+    /// FusionPBX's: its configuration is in its database.
     FusionPbx,
     /// Another one, of mod_lua.
     Lua,
@@ -32,9 +32,9 @@ impl Handler {
 /// The scripts of this FreeSWITCH, by section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Handlers {
-    /// Who answers for dialplan contexts.
+    /// What answers for dialplan contexts.
     pub dialplan: Option<Handler>,
-    /// Who answers for configurations, the profiles among them.
+    /// What answers for configurations, profiles included.
     pub configuration: Option<Handler>,
 }
 
@@ -61,7 +61,7 @@ impl Handlers {
         let to = |section: &str| sections.contains(section).then_some(handler);
         Self {
             dialplan: to("dialplan"),
-            // FreeSWITCH takes the short word too.
+            // FreeSWITCH accepts the short word too.
             configuration: to("config"),
         }
     }

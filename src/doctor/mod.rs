@@ -1,22 +1,22 @@
-//! `fswake doctor`: looks at everything that a wake needs, and says what to do.
+//! `fswake doctor`: checks everything that a wake needs, and gives advice.
 //!
 //! | module | what it looks at |
 //! |---|---|
 //! | `esl` | its questions to FreeSWITCH |
 //! | `freeswitch` | login, permissions, version, modules |
-//! | `handlers` | whether a script answers for dialplan and profiles in place of the files: FusionPBX |
+//! | `handlers` | whether a script such as FusionPBX's answers for dialplan and profiles instead of the files |
 //! | `profiles`, `sofia` | the profiles that run; their parameters |
-//! | `wayin` | that calls reach fswake: context, dial-strings, dialplan, the outbound port |
+//! | `routing` | that calls are routed to fswake: context, dial-strings, dialplan, the outbound port |
 //! | `check` | what a check reports |
 //! | `store` | file, schema, disk |
-//! | `daemon` | the running daemon: what it knows of its apps, as whom it runs |
-//! | `advice` | what to do about a push that is not taken |
+//! | `daemon` | the running daemon: what it knows of its apps, and its user |
+//! | `advice` | advice for pushes that are not taken |
 //! | `apps` | credential files, certificates, the providers themselves, clocks |
 //! | `devices` | devices without credentials, set aside, unseen |
 //! | `wakes` | the journal: bounces, late REGISTERs, and the known patterns |
 //!
-//! It needs no daemon and disturbs none: what it sends reaches no phone, the one channel that it makes in FreeSWITCH
-//! calls nobody, and it neither listens where the daemon does nor signs with a key that the daemon signs with.
+//! It needs no daemon and disturbs none. What it sends reaches no phone, and its one channel in FreeSWITCH calls
+//! nobody. It does not listen on the daemon's ports or sign with the daemon's keys.
 
 pub(crate) mod advice;
 mod apps;
@@ -27,14 +27,14 @@ mod esl;
 mod freeswitch;
 mod handlers;
 mod profiles;
+mod routing;
 mod sofia;
 mod store;
 mod wakes;
-mod wayin;
 
 use std::time::Duration;
 
-pub use check::{Check, State, count, first_to_fix};
+pub use check::{Check, CheckState, count, first_to_fix};
 use check::{Evidence, not_by_this_user};
 pub use daemon::{Daemon, DaemonApps, listens};
 
@@ -42,7 +42,7 @@ use crate::config::Config;
 use crate::journal::{Journal, JournalError};
 use crate::xml;
 
-/// The script that answers for the dialplan, by its name, as `lua.conf.xml` says.
+/// The script that answers for the dialplan, by its name in `lua.conf.xml`.
 pub(crate) fn script_for_dialplan(lua: &str) -> Option<&'static str> {
     handlers::of_lua(lua).dialplan.map(handlers::Handler::name)
 }
@@ -50,20 +50,20 @@ pub(crate) fn script_for_dialplan(lua: &str) -> Option<&'static str> {
 /// Whether a line of FreeSWITCH's directory is a dial-string with a loopback into this context.
 pub(crate) fn leads_into(line: &str, context: &str) -> bool {
     let mut values = params(line).into_iter().filter(|(name, _)| name == "dial-string");
-    values.any(|(_, value)| wayin::contexts_of(&value).iter().any(|found| found == context))
+    values.any(|(_, value)| routing::contexts_of(&value).iter().any(|found| found == context))
 }
 
-/// Names and values of all `<param>`s of a file of FreeSWITCH's.
+/// Names and values of all `<param>`s of one of FreeSWITCH's files.
 pub(crate) fn params(xml: &str) -> Vec<(String, String)> {
     pairs(xml, "param", "name", "value")
 }
 
-/// Commands and data of all `<X-PRE-PROCESS>` of a file of FreeSWITCH's.
+/// Commands and data of all `<X-PRE-PROCESS>` of one of FreeSWITCH's files.
 pub(crate) fn preprocessor(xml: &str) -> Vec<(String, String)> {
     pairs(xml, "X-PRE-PROCESS", "cmd", "data")
 }
 
-/// Names of all `<context>`s of a file of FreeSWITCH's dialplan.
+/// Names of all `<context>`s of one of FreeSWITCH's dialplan files.
 pub(crate) fn contexts(xml: &str) -> Vec<String> {
     let tags = xml::tags(xml).into_iter().filter(|tag| tag.name == "context");
     tags.map(|tag| tag.attribute("name").to_owned()).collect()
@@ -75,7 +75,7 @@ fn pairs(xml: &str, element: &str, first: &str, second: &str) -> Vec<(String, St
         .collect()
 }
 
-/// Looks at everything, with the journal's wakes of this long.
+/// Checks everything, with the journal's wakes of this long.
 pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<Check> {
     let mut evidence = Evidence::default();
     let runs_as = config.listen.addresses.iter().find_map(listens);
@@ -83,7 +83,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     let journal = Journal::open(&config.store.path);
     let known = match &journal {
         Ok(journal) => journal.devices(),
-        // The store's own check has said so.
+        // The store's own check has reported it.
         Err(JournalError::Missing { .. }) => Ok(Vec::new()),
         Err(error) => Err(error.clone()),
     };
@@ -92,19 +92,21 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     let heard = wakes.as_ref().and_then(|w| w.as_deref().ok()).unwrap_or_default();
     let mut all = Vec::new();
     let login = match config.unread("freeswitch.password-file") {
-        Some(unread) => Err(Box::new(not_by_this_user("freeswitch", "login", unread))),
-        None => esl::Session::open(&config.freeswitch).await,
+        _ if !config.has_freeswitch => None,
+        Some(unread) => Some(Err(Box::new(not_by_this_user("freeswitch", "login", unread)))),
+        None => Some(esl::Session::open(&config.freeswitch).await),
     };
     match login {
-        Ok(mut session) => {
+        None => {}
+        Some(Ok(mut session)) => {
             all.extend(freeswitch::checks(&mut session, config.holds_by_sleep).await);
             let handlers = handlers::Handlers::find(&mut session).await;
             let running = profiles::running(&mut session).await;
             all.extend(sofia::checks(&mut session, &running, handlers).await);
             let running = running.unwrap_or_default();
-            all.extend(wayin::checks(&mut session, config, handlers, &running, asked_for, heard).await);
+            all.extend(routing::checks(&mut session, config, handlers, &running, asked_for, heard).await);
         }
-        Err(check) => all.push(*check),
+        Some(Err(check)) => all.push(*check),
     }
     all.append(&mut checks);
     all.extend(apps::checks(config, daemon, &mut evidence).await);

@@ -1,4 +1,4 @@
-//! The SIP profiles that run, asked for once for all checks.
+//! The running SIP profiles, read once for all checks.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,18 @@ use crate::xml::lines;
 
 /// One profile.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct RunningProfile {
     pub name: String,
     /// The contexts that its calls begin in.
     pub contexts: Vec<String>,
-    /// How many phones are registered with it, as far as FreeSWITCH says.
+    /// How many phones are registered with it, if FreeSWITCH answers.
     pub registrations: Option<u64>,
 }
 
-/// All profiles that run; or why they are not known.
-pub(super) async fn running(session: &mut Session) -> Result<Vec<Running>, String> {
+/// All running profiles; or the error.
+pub(super) async fn running(session: &mut Session) -> Result<Vec<RunningProfile>, String> {
     let status = session.api(encode::ASK_PROFILES).await?;
-    // One for each transport: a profile is looked at once.
+    // One entry for each transport: check a profile once.
     let names: BTreeSet<String> = listing::running(&status).collect();
     let mut profiles = Vec::new();
     for name in names {
@@ -28,7 +28,7 @@ pub(super) async fn running(session: &mut Session) -> Result<Vec<Running>, Strin
             Some(word) => session.api(&encode::ask_profile(word)).await.unwrap_or_default(),
             None => String::new(),
         };
-        profiles.push(Running {
+        profiles.push(RunningProfile {
             contexts: lines(&state, "context").map(str::to_owned).collect(),
             registrations: lines(&state, "registrations")
                 .next()

@@ -1,23 +1,23 @@
-//! The profiles that phones register with, and the parameters that make waking reliable.
+//! The profiles that phones register with, and the parameters that waking depends on.
 
 use super::check::Check;
 use super::esl::Session;
 use super::handlers::{Handler, Handlers};
-use super::profiles::Running;
+use super::profiles::RunningProfile;
 use crate::esl::encode;
 use crate::types::Printable;
 use crate::xml::{Tag, tags};
 
 const FAMILY: &str = "freeswitch";
 
-/// What a parameter should be.
+/// The right value of a parameter.
 struct Recommendation {
     name: &'static str,
     /// Whether a value (empty: not set) is good.
     good: fn(&str) -> bool,
     /// The line to add.
     line: &'static str,
-    /// What happens without.
+    /// What goes wrong without it.
     because: &'static str,
 }
 
@@ -28,11 +28,11 @@ fn is_true(value: &str) -> bool {
     )
 }
 
-/// fs-conf/sip_profiles/fswake.xml has the same.
+/// fs-conf/sip_profiles/fswake.xml sets the same.
 const RECOMMENDED: [Recommendation; 7] = [
     Recommendation {
         name: "multiple-registrations",
-        // By the Contact or by the Call-ID of the REGISTER; FreeSWITCH takes what it does not know for `false`.
+        // By the Contact or by the Call-ID of the REGISTER; FreeSWITCH treats unknown values as `false`.
         good: |value| {
             ["contact", "call-id"]
                 .iter()
@@ -89,7 +89,7 @@ struct ProfileParams {
 
 pub(super) async fn checks(
     session: &mut Session,
-    running: &Result<Vec<Running>, String>,
+    running: &Result<Vec<RunningProfile>, String>,
     handlers: Handlers,
 ) -> Vec<Check> {
     let running = match running {
@@ -99,7 +99,7 @@ pub(super) async fn checks(
             return vec![Check::warning(
                 FAMILY,
                 "profiles",
-                format!("not looked at: {reason}"),
+                format!("not checked: {reason}"),
                 advice,
             )];
         }
@@ -113,13 +113,13 @@ pub(super) async fn checks(
         Ok(written) => profiles(&tags(&written)),
         Err(reason) => {
             let advice = session.advice_on("xml_locate", "");
-            let seen = format!("running; their parameters were not looked at: {reason}");
+            let seen = format!("running; their parameters were not checked: {reason}");
             return vec![Check::warning(FAMILY, "profiles", seen, advice)];
         }
     };
     let some_phones = running.iter().any(|profile| profile.registrations > Some(0));
     let mut checks = Vec::new();
-    for Running {
+    for RunningProfile {
         name, registrations, ..
     } in running
     {
@@ -149,10 +149,10 @@ fn label(name: &str) -> String {
 
 fn of_profile(profile: &ProfileParams, handler: Option<Handler>) -> Check {
     let value = |name: &str| {
-        // The last of several counts.
+        // Of several, the last one counts.
         let found = profile.params.iter().rev().find(|(n, _)| n == name);
         match found.map_or("", |(_, value)| value.as_str()) {
-            // Switches it on as well (mod_sofia/sofia.c); by the Call-ID instead of the Contact.
+            // This enables it as well (mod_sofia/sofia.c), by the Call-ID instead of the Contact.
             "" if name == "multiple-registrations" && is_true(shares(profile)) => "call-id",
             value => value,
         }
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn shipped_profile_has_all_that_is_asked_for() {
-        assert_eq!(of_profile(&shipped(""), None).state, super::super::State::Ok);
+        assert_eq!(of_profile(&shipped(""), None).state, super::super::CheckState::Ok);
     }
 
     #[test]
@@ -260,16 +260,19 @@ mod tests {
             profile.params.extend(more);
             of_profile(&profile, None).state
         };
-        assert_eq!(with(&[("manage-shared-appearance", "true")]), super::super::State::Ok);
+        assert_eq!(
+            with(&[("manage-shared-appearance", "true")]),
+            super::super::CheckState::Ok
+        );
         assert_eq!(
             with(&[("manage-shared-appearance", "false")]),
-            super::super::State::Warning
+            super::super::CheckState::Warning
         );
         let off = [
             ("manage-shared-appearance", "true"),
             ("multiple-registrations", "false"),
         ];
-        assert_eq!(with(&off), super::super::State::Warning);
+        assert_eq!(with(&off), super::super::CheckState::Warning);
     }
 
     #[test]
@@ -289,10 +292,10 @@ mod tests {
             of_profile(&profile, None).state
         };
         for value in ["contact", "call-id", "Call-ID", "true", "yes"] {
-            assert_eq!(state(value), super::super::State::Ok, "{value}");
+            assert_eq!(state(value), super::super::CheckState::Ok, "{value}");
         }
         for value in ["", "false", "no", "contacts", "callid", "0"] {
-            assert_eq!(state(value), super::super::State::Warning, "{value}");
+            assert_eq!(state(value), super::super::CheckState::Warning, "{value}");
         }
     }
 }

@@ -10,16 +10,16 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use self::owner::{FAMILY, me};
-use super::check::{Check, State};
+use super::check::{Check, CheckState};
 use crate::config::StoreConfig;
 use crate::store::sqlite::SCHEMA_VERSION;
 use crate::words;
 
-/// Less than this on its disk and the operator is told.
+/// Free space on its disk below which the operator is warned.
 const ENOUGH_MIB: u64 = 500;
 const TOO_LITTLE_MIB: u64 = 50;
 
-/// `runs_as` is the user of the running daemon, where one runs.
+/// `runs_as` is the running daemon's user, if there is one.
 pub(super) fn checks(store: &StoreConfig, runs_as: Option<u32>) -> Vec<Check> {
     let path = &store.path;
     let shown = path.display().to_string();
@@ -58,7 +58,7 @@ pub(super) fn checks(store: &StoreConfig, runs_as: Option<u32>) -> Vec<Check> {
     checks
 }
 
-/// Why no row could be written: what to do depends on what it is.
+/// Why no row could be written: the advice depends on it.
 fn unwritten(path: &Path, folder: &Path, error: &rusqlite::Error, runs_as: Option<u32>) -> Check {
     let shown = path.display();
     let code = error.sqlite_error_code();
@@ -121,26 +121,26 @@ fn is_mounted_read_only(folder: &Path) -> bool {
     rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
-/// Nothing is known of a store that only its owner can try.
+/// A store that only its owner can test is not reported.
 fn not_by_this_user(seen: &str) -> Check {
     let advice = "run the doctor as root, or as fswake's user";
     Check::warning(FAMILY, "file", format!("not tried: {seen}"), advice)
 }
 
-/// Whether a directory is another user's, and so, as a rule, the daemon that writes there. Everything is root's.
+/// Whether a directory belongs to another user, who is then usually the daemon's. Root may use all of them.
 fn is_anothers(folder: &Path) -> bool {
     let owner = folder.metadata().map(|about| about.uid()).ok();
     me().is_some_and(|me| me != 0 && Some(me) != owner)
 }
 
-/// So much is written for a try: more than stays in memory, so that a full disk says so.
+/// The size of the test write: more than stays in memory, so that a full disk shows.
 const TRIED_BYTES: u32 = 256 * 1024;
 
-/// Writes a row as the daemon does and takes it back; the schema's version.
+/// Writes a row as the daemon does and removes it; returns the schema's version.
 fn look(path: &Path) -> rusqlite::Result<i64> {
     let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(Duration::from_secs(2))?;
-    // Ten pages: what is more goes to the disk at once.
+    // Ten pages: more goes to the disk at once.
     connection.execute_batch("PRAGMA cache_size = 10")?;
     let trying = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     trying.execute_batch("CREATE TABLE fswake_doctor (x BLOB)")?;
@@ -177,11 +177,11 @@ fn space(folder: &Path) -> Check {
         }
     };
     let state = if free < TOO_LITTLE_MIB {
-        State::Error
+        CheckState::Error
     } else if free < ENOUGH_MIB {
-        State::Warning
+        CheckState::Warning
     } else {
-        State::Ok
+        CheckState::Ok
     };
     let check = Check::new(
         FAMILY,
@@ -189,7 +189,7 @@ fn space(folder: &Path) -> Check {
         state,
         format!("{free} MiB free at {}", folder.display()),
     );
-    if state == State::Ok {
+    if state == CheckState::Ok {
         check
     } else {
         check.advise("make room; store.journal-keep and store.journal-max-lines limit the journal")
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, Environment};
 
-    /// A store in a directory of its own, and what the doctor says of its file.
+    /// A store in its own directory, and the doctor's report on its file.
     fn file_of(dir: &Path) -> Check {
         file_for(dir, None)
     }
@@ -231,7 +231,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = store(dir.path());
         let found = file_of(dir.path());
-        assert_eq!(found.state, State::Ok, "{found:?}");
+        assert_eq!(found.state, CheckState::Ok, "{found:?}");
         let db = Connection::open(&path).unwrap();
         let left = "SELECT count(*) FROM sqlite_schema WHERE name = 'fswake_doctor'";
         assert_eq!(db.query_row(left, [], |row| row.get::<_, i64>(0)), Ok(0));
@@ -243,7 +243,7 @@ mod tests {
         let path = store(dir.path());
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444)).unwrap();
         let found = file_of(dir.path());
-        assert_eq!(found.state, State::Error, "{found:?}");
+        assert_eq!(found.state, CheckState::Error, "{found:?}");
     }
 
     #[test]
@@ -255,13 +255,13 @@ mod tests {
             return;
         }
         let found = file_of(dir.path());
-        assert_eq!(found.state, State::Error, "{found:?}");
+        assert_eq!(found.state, CheckState::Error, "{found:?}");
         assert!(
             found.seen.contains("by user 4711") && found.seen.contains("is user root's"),
             "{found:?}"
         );
         std::os::unix::fs::chown(&path, Some(4711), None).unwrap();
-        assert_eq!(file_of(dir.path()).state, State::Ok);
+        assert_eq!(file_of(dir.path()).state, CheckState::Ok);
     }
 
     #[test]
@@ -277,7 +277,7 @@ mod tests {
             return;
         }
         let path = store(dir.path());
-        // A daemon has the store open: what SQLite keeps next to it is there.
+        // A daemon has the store open, so SQLite's side files exist.
         let daemon = Connection::open(&path).unwrap();
         daemon.execute_batch("CREATE TABLE daemons (x)").unwrap();
         let _full = std::fs::write(dir.path().join("ballast"), vec![0; 1 << 20]);
@@ -296,11 +296,11 @@ mod tests {
         let _ = std::process::Command::new("umount").arg(dir.path()).output();
         assert_eq!(
             (full.state, mended.state),
-            (State::Error, State::Ok),
+            (CheckState::Error, CheckState::Ok),
             "{full:?} {mended:?}"
         );
         assert!(full.seen.contains("full"), "{full:?}");
-        assert!(remounted && read_only.state == State::Error, "{read_only:?}");
+        assert!(remounted && read_only.state == CheckState::Error, "{read_only:?}");
         let advice = |check: &Check| check.advice.clone().unwrap();
         assert!(
             advice(&full).contains("full") || advice(&full).contains("make room"),
@@ -328,7 +328,7 @@ mod tests {
             (locked, "another process keeps it locked", "fuser"),
             (damaged, "it is damaged", "backup"),
         ] {
-            assert_eq!(found.state, State::Error, "{found:?}");
+            assert_eq!(found.state, CheckState::Error, "{found:?}");
             let advice = found.advice.clone().unwrap();
             assert!(found.seen.contains(seen) && advice.contains(to_do), "{found:?}");
             assert!(!advice.contains("chown") && !advice.contains("chmod"), "{found:?}");
@@ -344,17 +344,17 @@ mod tests {
             fswake_test_support::skipped::note("this user cannot give files away");
             return;
         }
-        assert_eq!(file_of(dir.path()).state, State::Ok);
+        assert_eq!(file_of(dir.path()).state, CheckState::Ok);
         // SQLite makes files next to the store.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
         let found = file_of(dir.path());
-        assert_eq!(found.state, State::Error, "{found:?}");
+        assert_eq!(found.state, CheckState::Error, "{found:?}");
         assert!(found.seen.contains("mode 0500"), "{found:?}");
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-        // The daemon that runs is another user than the one whose directory it is.
-        assert_eq!(file_for(dir.path(), Some(4711)).state, State::Ok);
+        // The running daemon is another user than the directory's owner.
+        assert_eq!(file_for(dir.path(), Some(4711)).state, CheckState::Ok);
         let found = file_for(dir.path(), Some(4712));
-        assert_eq!(found.state, State::Error, "{found:?}");
+        assert_eq!(found.state, CheckState::Error, "{found:?}");
         let advice = found.advice.clone().unwrap();
         assert!(
             found.seen.contains("user 4712, as whom fswake runs") && advice.contains("chown 4712"),

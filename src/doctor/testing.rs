@@ -1,4 +1,4 @@
-//! What tests of several checks need.
+//! Shared by tests of several checks.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What the journal says: how many phones came, how late, and which of the known patterns is in it.
+//! The journal: how many phones came, how late, and which of the known patterns it shows.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ mod providers;
 mod stale;
 
 use self::part::{FEW, Finding, Part, SOME_PERCENT, app, app_and_agent, groups, parts, percent};
-use super::check::{AppFault, Check, Evidence, State, first_of};
+use super::check::{AppFault, Check, CheckState, Evidence, first_of};
 use crate::clock::{now_ms, span};
 use crate::config::Config;
 use crate::journal::attempt::{LONGEST_USEFUL_WAIT_MS, Late};
@@ -20,11 +20,11 @@ use crate::types::Printable;
 const FAMILY: &str = "wakes";
 /// Of more wakes than this, the latest count.
 const MOST: usize = 20_000;
-/// In percent: from this share on, the problem is systematic.
+/// In percent: above this share the problem is systematic.
 const MANY_PERCENT: usize = 80;
 const LATE_PERCENT: usize = 5;
 
-/// The calls of that long.
+/// The calls of this period.
 pub(super) fn read(journal: &Journal, since: Duration) -> Result<Vec<Wake>, JournalError> {
     journal.wakes_since(now_ms().saturating_sub(ms(since)), MOST)
 }
@@ -49,12 +49,12 @@ pub(super) fn checks(wakes: &[Wake], config: &Config, since: Duration, evidence:
     checks
 }
 
-/// How many of the phones whose push was taken came, and how fast.
+/// How many of the phones with an accepted push came, and how fast.
 fn of_all(wakes: &[Wake], parts: &[Part], since_ms: i64) -> Check {
     let name = "phones that come";
     let span_text = span(since_ms);
     if wakes.is_empty() {
-        let advice = "none has reached fswake in this time: see \"way in\" above; --since looks further back";
+        let advice = "none has reached fswake in this time: see \"routing\" above; --since looks further back";
         return Check::warning(FAMILY, name, format!("no call in the last {span_text}"), advice);
     }
     let taken: Vec<&Attempt> = parts.iter().map(|p| &p.attempt).filter(|a| a.accepted).collect();
@@ -109,9 +109,9 @@ fn of_pattern(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evid
         Pattern::ProviderUnreachable => providers::refusals(parts, pattern, &evidence.unreachable, config),
         Pattern::ProviderBusy => providers::refusals(parts, pattern, &[], config),
     };
-    let (state, seen, advice) = found.unwrap_or_else(|| (State::Ok, "not seen".into(), String::new()));
+    let (state, seen, advice) = found.unwrap_or_else(|| (CheckState::Ok, "not seen".into(), String::new()));
     let mut check = Check::new(FAMILY, pattern.name(), state, seen);
-    if state != State::Ok {
+    if state != CheckState::Ok {
         check.pattern = Some(pattern);
         check.advice = Some(advice);
         check.follows_from = same_fault(pattern, parts, config, evidence);
@@ -119,7 +119,7 @@ fn of_pattern(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evid
     check
 }
 
-/// The check that has found the same fault, where no call shows another.
+/// The check that found the same fault, if no call shows another.
 fn same_fault(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evidence) -> Option<String> {
     let is_all_of = |faults: &[AppFault]| {
         let of_pattern = parts.iter().filter(|p| p.pattern == Some(pattern));
@@ -145,7 +145,7 @@ fn never_registers(groups: BTreeMap<String, (usize, usize)>, advice: &str) -> Fi
         .filter(|(_, (never, all))| *never >= FEW && percent(*never, *all) >= MANY_PERCENT)
         .map(|(name, (never, all))| format!("{name}: {never} of {all} pushes that were taken brought no REGISTER"))
         .collect();
-    (!bad.is_empty()).then(|| (State::Error, first_of(&bad, 5), advice.to_owned()))
+    (!bad.is_empty()).then(|| (CheckState::Error, first_of(&bad, 5), advice.to_owned()))
 }
 
 fn no_token(parts: &[Part], evidence: &Evidence) -> Finding {
@@ -168,7 +168,7 @@ fn no_token(parts: &[Part], evidence: &Evidence) -> Finding {
             .map(|(name, (times, _))| format!("{name} ({times} calls missed)")),
     );
     (!bad.is_empty()).then(|| {
-        let state = if evidence.unserved.is_empty() { State::Warning } else { State::Error };
+        let state = if evidence.unserved.is_empty() { CheckState::Warning } else { CheckState::Error };
         let advice = "phones miss calls some minutes after the app was used last: the app has to put its token into the \
                       Contact (RFC 8599 pn-*), and an [[app]] has to have credentials for it; a desk phone needs neither";
         (state, first_of(&bad, 5), advice.to_owned())
@@ -210,10 +210,10 @@ fn late(parts: &[Part], config: &Config) -> Finding {
              call_timeout to {needed} s or more"
         )
     };
-    Some((State::Warning, seen, advice))
+    Some((CheckState::Warning, seen, advice))
 }
 
-/// Phones that registered so late that no caller would have waited.
+/// Phones that registered too late for any caller.
 fn too_late(parts: &[Part]) -> Finding {
     let late = parts
         .iter()
@@ -228,5 +228,5 @@ fn too_late(parts: &[Part]) -> Finding {
          longer wait will not help",
         LONGEST_USEFUL_WAIT_MS / 1000
     );
-    Some((State::Ok, seen, String::new()))
+    Some((CheckState::Ok, seen, String::new()))
 }

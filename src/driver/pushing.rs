@@ -1,4 +1,4 @@
-//! A push's own task: the loop gives it away and hears of its end.
+//! A push's own task: the loop hands it over and gets its outcome.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use tracing::{error, info_span, warn};
 
-use super::Turning;
+use super::DriverLoop;
 use crate::clock::unix_now;
 use crate::engine::Event;
 use crate::input::Input;
 use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushRequest};
 
-impl Turning {
+impl DriverLoop {
     /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for
     /// it.
     pub(super) fn push(&mut self, request: PushRequest) {
@@ -26,7 +26,7 @@ impl Turning {
         let line = about
             .filter(|about| about.kind == PushKind::Call)
             .and_then(|about| Some((about.held_at, self.calls.get_mut(&about.call)?)));
-        // The first push of a call tells how long it took to be sent.
+        // The first push of a call shows how long it took to be sent.
         let first = line
             .as_ref()
             .filter(|(_, line)| !line.pushed)
@@ -39,7 +39,7 @@ impl Turning {
         let warned = self.push_warned.clone();
         let metrics = self.d.metrics.clone();
         let task = async move {
-            // Found once: what serves the push is what is counted for it.
+            // Looked up once, so that the app that serves the push is also the one that counts it.
             let app = pushers.app_of(&request);
             let counted = app
                 .as_ref()
@@ -80,14 +80,14 @@ impl Turning {
     }
 }
 
-/// The outcome of a push, also of one that a defect ends: call and asker wait for it.
+/// The outcome of a push, also if a bug ends it: the call, or whoever asked, waits for it.
 async fn whatever_happens(push: impl Future<Output = PushOutcome>) -> PushOutcome {
     let outcome = AssertUnwindSafe(push).catch_unwind().await;
     outcome.unwrap_or_else(|_| {
         error!("a bug in fswake ended a push");
         Err(PushError::Exhausted {
             kept_by: KeptBy::Us,
-            reason: "a defect of fswake".into(),
+            reason: "a bug in fswake".into(),
         })
     })
 }

@@ -1,8 +1,9 @@
-//! Answers to notifications that FreeSWITCH's events asked for, on a connection of their own.
+//! Sends answers to the notifications that FreeSWITCH's events ask for, on a separate connection.
 //!
-//! Of their own for two reasons: whoever asked may look for `uuid` and `response` in exactly that case, as mod_apn
-//! writes them, and [`freeswitch_esl_tokio`] writes `Uuid`; and the connection that registrations come on never waits
-//! for the reply to an answer. It is opened for the first answer and closed when there has been none for a while.
+//! There are two reasons for a separate connection. Whoever asked may look for `uuid` and `response` in exactly that
+//! case, as mod_apn writes them, and [`freeswitch_esl_tokio`] writes `Uuid`. And the connection that registrations come
+//! on must never wait for the reply to an answer. It is opened for the first answer and closed after it was idle for a
+//! while.
 
 use std::io;
 use std::time::Duration;
@@ -17,15 +18,15 @@ use super::notifications::{Uuid, answer};
 use super::query::{Query, QueryConnection};
 use crate::words;
 
-/// A connection without an answer for this long is closed.
+/// A connection is closed after this long without an answer.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// An answer to be given.
+/// An answer to send.
 #[derive(Debug)]
 pub struct Answer {
-    /// The asker's own name for its question.
+    /// The ID that came with the question.
     pub to: Uuid,
-    /// Whether at least one device's provider took it.
+    /// Whether at least one device's provider accepted it.
     pub sent: bool,
 }
 
@@ -40,7 +41,7 @@ pub struct Answerer {
 }
 
 impl Answerer {
-    /// Runs until it is told to stop, or nobody is left who could ask.
+    /// Runs until stopped, or until no sender is left.
     pub async fn run(mut self) {
         let stop = self.stop.clone();
         let mut line: Option<QueryConnection> = None;

@@ -1,8 +1,8 @@
-//! Users of FreeSWITCH's directory: what the endpoint `user/` gives the legs that it makes.
+//! Users of FreeSWITCH's directory: the variables that the endpoint `user/` sets on its legs.
 //!
-//! A directory behind HTTP (mod_xml_curl) may take seconds, and FreeSWITCH waits with whoever asks. So they are asked
-//! for on connections of their own, while the push is under way: neither an INVITE nor the bridge of a phone that
-//! answers at once waits for them.
+//! A directory behind HTTP (mod_xml_curl) may take seconds, and FreeSWITCH makes the asking connection wait. So fswake
+//! asks on separate connections while the push is under way. Neither an INVITE nor the bridge of a phone that answers
+//! at once waits for the answer.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,15 +17,15 @@ use crate::types::Aor;
 use crate::words;
 use crate::xml;
 
-/// Questions under way at once: with a directory that hangs, each costs FreeSWITCH a thread.
+/// Questions at once: with a directory that hangs, each costs FreeSWITCH a thread.
 const MOST: usize = 64;
-/// Connections that are kept for the next question.
+/// Idle connections that are kept for the next question.
 const KEPT: usize = 4;
 
-/// What the directory has of a user.
+/// What the directory has for a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
-    /// `<variable>`: for the legs to his phones, once they are made.
+    /// `<variable>`: for the user's legs, once they are made.
     pub variables: Vec<(String, String)>,
     /// `<param name="dial-var-..">`: for their originate.
     pub dial_variables: Vec<(String, String)>,
@@ -63,7 +63,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The directory of the FreeSWITCH that is there at the time.
+    /// The directory of the FreeSWITCH that is configured at the time.
     pub fn new(endpoint: impl Fn() -> Endpoint + Send + Sync + 'static) -> Self {
         Self {
             endpoint: Arc::new(endpoint),
@@ -77,7 +77,7 @@ impl Directory {
         (self.endpoint)()
     }
 
-    /// What it has of this user; nothing where it cannot be asked, or does not know him.
+    /// What it has for this user; `None` if it cannot be asked, or does not know the user.
     pub async fn user(&self, aor: &Aor) -> Option<User> {
         let question = encode::ask_variables(aor)?;
         let Ok(_turn) = self.under_way.try_acquire() else {
@@ -87,26 +87,26 @@ impl Directory {
         match self.api(&question).await {
             Ok(answer) if answer.trim_start().starts_with('<') => Some(User::read(&answer)),
             Ok(answer) => {
-                debug!(%aor, answer = answer.lines().next(), "the directory says nothing of the user");
+                debug!(%aor, answer = answer.lines().next(), "the directory does not know the user");
                 None
             }
             Err(error) => {
-                debug!(%aor, error = words::of_io(&error), "FreeSWITCH's directory cannot be asked");
+                debug!(%aor, error = words::of_io(&error), "cannot query FreeSWITCH's directory");
                 None
             }
         }
     }
 
-    /// Runs these commands, for somebody whose own connection is gone.
+    /// Runs commands for a call whose own connection is gone.
     pub async fn run(&self, commands: Vec<String>) {
         for command in commands {
             if let Err(error) = self.api(&command).await {
-                debug!(error = words::of_io(&error), "FreeSWITCH does not take a command");
+                debug!(error = words::of_io(&error), "FreeSWITCH refuses a command");
             }
         }
     }
 
-    /// The answer to an API command, on a connection of its own.
+    /// The answer to an API command, on a separate connection.
     pub(super) async fn api(&self, command: &str) -> io::Result<String> {
         let before = self.lines().pop();
         let (line, answer) = QueryConnection::run(before, self.endpoint(), &Api(command)).await?;

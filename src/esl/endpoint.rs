@@ -1,21 +1,23 @@
-//! Where FreeSWITCH's event socket is, and how what it says is read.
+//! Where FreeSWITCH's event socket is, and how its events are parsed.
 
 use freeswitch_esl_tokio::{AuthMethod, EslCommand, Secret};
 
 use crate::contact::ContactRules;
 use crate::types;
 
-/// What a connection needs: where it goes, and how to read what it brings. If this changes, fswake connects again and
-/// reads all registrations again.
+/// What a connection needs: address, login and parsing rules. If this changes, fswake connects again and reads all
+/// registrations again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where to.
     pub endpoint: Endpoint,
-    /// How Contacts are read.
+    /// How Contacts are parsed.
     pub rules: ContactRules,
     /// Whether events may ask for notifications.
     pub notifications: bool,
-    /// Whether calls may be held by FreeSWITCH's application `sleep`.
+    /// Whether some app wants news of voicemail.
+    pub voicemail: bool,
+    /// Whether FreeSWITCH's application `sleep` may hold calls.
     pub holds_by_sleep: bool,
 }
 
@@ -33,7 +35,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// How to log in, for the library's client.
+    /// The login for the library's client.
     pub(crate) fn login(&self) -> AuthMethod {
         let password = self.password.expose();
         match &self.user {
@@ -42,7 +44,7 @@ impl Endpoint {
         }
     }
 
-    /// The same as a command.
+    /// The login as a command.
     pub(super) fn login_command(&self) -> EslCommand {
         let password = Secret::new(self.password.expose());
         match self.user.clone() {

@@ -1,5 +1,5 @@
-//! How messages stand on the event socket, from mod_event_socket.c: header lines up to an empty line, then
-//! `Content-Length` bytes if that is among them.
+//! The format of messages on the event socket, from mod_event_socket.c: header lines up to an empty line, then
+//! `Content-Length` bytes if there is such a header.
 
 use freeswitch_esl_tokio::{EslError, EslResponse};
 use memchr::memmem;
@@ -9,19 +9,19 @@ use percent_encoding::percent_decode_str;
 #[derive(Debug)]
 pub(super) struct Head {
     text: String,
-    /// How many bytes it takes, with the empty lines around it.
+    /// Its length in bytes, with the empty lines around it.
     pub size: usize,
     /// How many bytes follow it.
     pub length: usize,
 }
 
 impl Head {
-    /// The head that begins what has been read; `None` while it is not all there.
+    /// The head at the start of the buffer; `None` while it is incomplete.
     ///
     /// # Errors
-    /// When its `Content-Length` is no number.
+    /// If its `Content-Length` is not a number.
     pub(super) fn of(unread: &[u8]) -> Result<Option<Self>, EslError> {
-        // FreeSWITCH sends no empty lines between messages, but they would mean nothing.
+        // FreeSWITCH sends no empty lines between messages, but they would be harmless.
         let blank = unread.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
         let Some(end) = memmem::find(&unread[blank..], b"\n\n") else {
             return Ok(None);
@@ -39,13 +39,13 @@ impl Head {
         Ok(Some(head))
     }
 
-    /// A header's value as it is written; names have no case.
+    /// A header's value as written; names are case-insensitive.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         let mut fields = fields(&self.text);
         fields.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
     }
 
-    /// The reply that this is the head of. Header lines may be percent-encoded like an event's.
+    /// The reply with this head. Header lines may be percent-encoded like an event's.
     pub(super) fn reply(&self, body: &str) -> EslResponse {
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let headers = fields(&self.text)
@@ -55,7 +55,7 @@ impl Head {
     }
 }
 
-/// The lines `name: value`, values as they are written. A name may contain a colon (`variable_nolocal:x`).
+/// The lines `name: value`, values as written. A name may contain a colon (`variable_nolocal:x`).
 pub(super) fn fields(head: &str) -> impl Iterator<Item = (&str, &str)> {
     head.lines()
         .filter_map(|line| line.split_once(": ").or_else(|| line.split_once(':')))

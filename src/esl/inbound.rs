@@ -1,8 +1,8 @@
-//! Our connection to FreeSWITCH's event socket: registrations in, and notifications that events ask for.
+//! fswake's connection to FreeSWITCH's event socket: registrations, and notifications that events ask for.
 //!
-//! It is reconnected for ever, with growing pauses and jitter. After a reconnect nothing is replayed, so all
-//! registrations are read again. Only what takes FreeSWITCH no time is asked on it: events and commands for calls stand
-//! in one queue with its replies.
+//! It reconnects for ever, with growing pauses and jitter. FreeSWITCH replays nothing after a reconnect, so all
+//! registrations are read again. Only quick commands run on it: events and commands for calls share a queue with its
+//! replies.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use super::notifications;
 use super::registrations::{self, RegistrationEvent};
 use super::resync::Reader;
 use super::user_registrations::{Asker, RegistrationsQuery};
+use super::voicemail;
 use crate::clock::unix_now;
 use crate::contact::ContactRules;
 use crate::engine::{Cause, Event};
@@ -33,29 +34,30 @@ use crate::jitter;
 use crate::types::LegId;
 use crate::words;
 
-/// What is subscribed to.
+/// The events that it subscribes to.
 const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
-/// A profile of sofia's starts.
+/// A sofia profile starts.
 const STARTED: &str = "sofia::profile_start";
 const STARTS: &str = "CUSTOM sofia::profile_start";
-/// What is subscribed to besides, where events may ask for notifications; subclasses have to follow CUSTOM.
+/// More events, if events may ask for notifications. Subclasses have to follow CUSTOM.
 const QUESTIONS: (&str, &str) = ("MESSAGE", notifications::QUESTION);
-/// FreeSWITCH is nudged this often while a held call waits for a REGISTER: it looks at its event queue only every 20 ms
-/// unless something arrives from us (mod_event_socket.c, `read_packet`; measured with 1.10.12).
+/// How often FreeSWITCH is nudged while a held call waits for a REGISTER. It looks at its event queue only every 20 ms
+/// unless something arrives from fswake (mod_event_socket.c, `read_packet`; measured with 1.10.12).
 const NUDGE: Duration = Duration::from_millis(1);
-/// How long a first call has the processor for itself.
+/// How long the first steps of a call go undisturbed.
 const HEAD_START: Duration = Duration::from_millis(2);
-/// A connection that says nothing is asked whether it lives.
+/// After this much silence the connection is checked.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-/// How long an answer may take: it comes behind all events that wait.
+/// How long an answer may take: it comes after all waiting events.
 const REPLY: Duration = Duration::from_secs(30);
 /// The pauses between attempts to connect: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
-/// Events waiting for us, some 10 KiB each. Behind it, the socket's buffers and FreeSWITCH's own queue of 100,000 fill.
+/// Events that wait in fswake, some 10 KiB each. When it is full, the socket's buffers and FreeSWITCH's own queue of
+/// 100,000 fill.
 const QUEUE: usize = 512;
 
-/// Our inbound connection.
+/// The inbound connection.
 pub struct Inbound {
     /// Where to, and how.
     pub settings: watch::Receiver<Settings>,
@@ -63,15 +65,15 @@ pub struct Inbound {
     pub inputs: mpsc::Sender<Input>,
     /// How many calls wait for a REGISTER: nudge while there is one.
     pub waiting: watch::Receiver<usize>,
-    /// Whether the connection stands and all registrations were read.
+    /// Whether the connection is up and all registrations were read.
     pub up: Arc<AtomicBool>,
-    /// Legs to be killed whose call's own connection is gone.
+    /// Legs to kill whose call's own connection is gone.
     pub kills: mpsc::Receiver<(LegId, Cause)>,
     /// Questions about one user's registrations.
     pub questions: Arc<Mutex<mpsc::Receiver<RegistrationsQuery>>>,
-    /// How many times registrations were read.
+    /// How often registrations were read.
     pub resyncs: Arc<AtomicU64>,
-    /// To whom the answers to notifications go.
+    /// Where the answers to notifications go.
     pub answers: mpsc::Sender<Answer>,
     /// The end.
     pub stop: CancellationToken,
@@ -93,7 +95,7 @@ enum EndReason {
 }
 
 impl EndReason {
-    /// FreeSWITCH is there and does not let us in.
+    /// FreeSWITCH is up, but refuses the login.
     fn is_refusal(&self) -> bool {
         matches!(
             self,
@@ -103,7 +105,7 @@ impl EndReason {
 }
 
 impl Inbound {
-    /// Connects, listens and reconnects until told to stop.
+    /// Connects, listens and reconnects until stopped.
     pub async fn run(mut self) {
         let (stop, mut changes) = (self.stop.clone(), self.settings.clone());
         let mut pause = FIRST_PAUSE;
@@ -129,8 +131,8 @@ impl Inbound {
                 continue;
             }
             let reason = ended.to_string();
-            // Password and ACL are for an operator to mend; a connection that is refused after one that was closed is
-            // the same FreeSWITCH that is down.
+            // Password and ACL need an operator. A connection that is refused after one that was closed is the same
+            // FreeSWITCH, which is down.
             let is_news = ended.is_refusal() && complained.as_ref() != Some(&reason);
             if was_up || complained.is_none() || is_news {
                 warn!(%host, port, reason, "no connection to FreeSWITCH: no registrations until it is back");
@@ -146,7 +148,7 @@ impl Inbound {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(jitter::upper_half(pause)) => {}
-                // A held call needs what we hear, and says that FreeSWITCH is there.
+                // A held call needs these events, and shows that FreeSWITCH is up.
                 () = called => {}
                 Ok(()) = changes.changed() => {}
             }
@@ -165,7 +167,7 @@ impl Inbound {
         let Endpoint { host, port, .. } = &settings.endpoint;
         let options = EslConnectOptions::new()
             .with_event_queue_size(QUEUE)
-            // Rather let FreeSWITCH queue than lose a REGISTER.
+            // Rather let FreeSWITCH queue events than lose a REGISTER.
             .with_event_overflow(EventOverflow::BlockFor(Duration::from_secs(3600)));
         let (client, mut events) = Box::pin(EslClient::connect_with_auth(
             host,
@@ -174,14 +176,18 @@ impl Inbound {
             options,
         ))
         .await?;
-        let events_wanted = if settings.notifications {
+        let mut events_wanted = if settings.notifications {
             format!("{} {EVENTS} {}", QUESTIONS.0, QUESTIONS.1)
         } else {
             EVENTS.to_owned()
         };
+        if settings.voicemail {
+            // Subclasses have to follow CUSTOM.
+            events_wanted = format!("{} {events_wanted}", voicemail::EVENT);
+        }
         client.subscribe_events_raw(EventFormat::Plain, &events_wanted).await?;
         client.set_command_timeout(REPLY);
-        // Not awaited: the replies come behind events, and those are taken below.
+        // Not awaited: the replies come after events, and those are handled below.
         tokio::spawn(prepare(client.clone()));
         let (starts, started) = mpsc::channel(16);
         let reader = Reader {
@@ -217,7 +223,7 @@ impl Inbound {
                 event = events.recv() => match event {
                     Some(Ok(event)) if event.header_str("Event-Subclass") == Some(STARTED) => {
                         let profile = event.header_str("profile_name").unwrap_or_default().to_owned();
-                        // A full queue has made the reader look already.
+                        // If the queue is full, the reader checks anyway.
                         let _ = starts.try_send(profile);
                         let client = client.clone();
                         tokio::spawn(async move { loosen(&client).await });
@@ -229,12 +235,12 @@ impl Inbound {
                 kill = self.kills.recv() => {
                     let Some((leg, cause)) = kill else { return Ok(()) };
                     let client = client.clone();
-                    // Not awaited here: its reply comes behind the events, and those are taken by this very loop.
+                    // Not awaited: its reply comes after the events, and this loop handles those.
                     tokio::spawn(async move {
                         let (channel, cause) = (leg.channel(), cause.as_str());
                         let killed = client.api(&encode::kill(channel, cause)).await;
-                        // Refused means that the leg is over already, or that FreeSWITCH has not made it yet; a lost
-                        // connection is noticed by the events' end.
+                        // A refusal means that the leg is over already, or not made yet. A lost connection shows when
+                        // the events end.
                         if killed.is_ok_and(|reply| reply.api_result().is_err()) {
                             let _ = client.api(&encode::kill_later(channel, cause)).await;
                         }
@@ -248,6 +254,9 @@ impl Inbound {
         if let Some(heard) = notifications::heard(event, unix_now()) {
             return self.notify(heard).await;
         }
+        if let Some(told) = voicemail::heard(event, unix_now()) {
+            return self.send(Input::MessagesWaiting(told)).await;
+        }
         let subclass = event.header_str("Event-Subclass").unwrap_or_default();
         match registrations::heard(subclass, |h| event.header_str(h), rules, unix_now()) {
             Some(heard) => self.pass_on(heard).await,
@@ -255,7 +264,7 @@ impl Inbound {
         }
     }
 
-    /// Passes a notification on. Its answer is given by a task of its own: it takes as long as a provider takes.
+    /// Passes a notification on. A separate task sends its answer, which takes as long as the provider takes.
     async fn notify(&self, heard: notifications::NotificationRequest) -> Result<(), EndReason> {
         let notifications::NotificationRequest { asked, aor, answer_to } = heard;
         let delivery = match asked {
@@ -302,19 +311,19 @@ impl Inbound {
 
 async fn prepare(client: EslClient) {
     loosen(&client).await;
-    // Refused where the login's `esl-allowed-events` does not have it: then profiles that start are noticed later.
+    // Refused if the login's `esl-allowed-events` lacks it: profiles that start are then noticed later.
     if let Err(error) = client.subscribe_events_raw(EventFormat::Plain, STARTS).await {
         debug!(
             error = words::of_esl(&error),
-            "FreeSWITCH does not tell which profiles start"
+            "FreeSWITCH does not report which profiles start"
         );
     }
 }
 
-/// Gets over what FreeSWITCH does once in its life: the first presence event of all, which a first call brings, makes
-/// mod_sofia start its presence thread and sleep for 500 ms in the thread that delivers all events
-/// (`sofia_presence_event_handler`; 1.10.12 and 1.11.2). No ringing or answer of that call would be heard until then.
-/// This event says nothing and is acted upon by nobody.
+/// Triggers what FreeSWITCH does once in its life: its first presence event, which a first call brings, makes mod_sofia
+/// start its presence thread and sleep for 500 ms in the thread that delivers all events
+/// (`sofia_presence_event_handler`; 1.10.12 and 1.11.2). Until then no ringing or answer of that call would arrive.
+/// This event has no content and no other effect.
 async fn loosen(client: &EslClient) {
     let event = EslCommand::SendEvent {
         event: EslEvent::with_type(EslEventType::PresenceOut),
@@ -327,9 +336,9 @@ async fn loosen(client: &EslClient) {
     }
 }
 
-/// Makes FreeSWITCH look at its event queue while somebody waits, and notices a connection that has died silently.
+/// Makes FreeSWITCH look at its event queue while a call waits, and notices a connection that died silently.
 ///
-/// An unknown command does what a lone line feed does, and its reply paces us.
+/// An unknown command works like a lone line feed, and its reply sets the pace.
 async fn nudge(client: &EslClient, mut waiting: watch::Receiver<usize>) -> Infallible {
     let mut idle = interval(KEEPALIVE);
     idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -341,21 +350,21 @@ async fn nudge(client: &EslClient, mut waiting: watch::Receiver<usize>) -> Infal
             () = next_nudge(&mut tick, &mut waiting) => {}
         }
         if client.send_command(EslCommand::NoOp).await.is_err() {
-            // The events end then, and whoever hears them takes those that are there first.
+            // The events end then; their receiver first handles those that are left.
             let _ = client.disconnect().await;
             return std::future::pending().await;
         }
     }
 }
 
-/// The next moment at which a nudge helps somebody; while nobody waits, nothing is done at all.
+/// The next moment at which a nudge helps; pending while no call waits.
 async fn next_nudge(tick: &mut tokio::time::Interval, waiting: &mut watch::Receiver<usize>) {
     if *waiting.borrow_and_update() == 0 {
         if waiting.wait_for(|calls| *calls > 0).await.is_err() {
             // The driver's loop has ended, and with it the daemon.
             return std::future::pending().await;
         }
-        // A call that has just come in has its push to send first.
+        // A new call has its push to send first.
         tokio::time::sleep(HEAD_START).await;
     }
     tick.tick().await;

@@ -1,12 +1,12 @@
-//! What a leg takes over from the channel that it is a child of. Pure.
+//! What a leg inherits from its parent channel. Pure.
 //!
-//! FreeSWITCH's `bridge` makes a leg with its A leg at hand and copies what follows; an `originate` from the event
-//! socket has no A leg and copies nothing (switch_ivr_originate.c, mod_sofia.c, in 1.10 and 1.11). So the same is read
-//! from the A leg's channel data and written into the `originate`. `origination_aleg_uuid` does the rest inside
+//! FreeSWITCH's `bridge` knows the A leg when it makes a leg, and copies what follows. An `originate` from the event
+//! socket has no A leg and copies nothing (switch_ivr_originate.c, mod_sofia.c, in 1.10 and 1.11). So fswake reads the
+//! same from the A leg's channel data and writes it into the `originate`. `origination_aleg_uuid` does the rest inside
 //! FreeSWITCH: codecs, SDP, caller profile, `process_cdr`.
 //!
-//! Values come from callers and dialplans. Each is written for where it stands ([`quoted`]); what cannot be written
-//! safely is left out and named once in the log.
+//! Values come from callers and dialplans. Each is quoted for its position ([`quoted`]). What cannot be quoted safely
+//! is left out and logged once.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,7 +25,7 @@ const COPIED: [&str; 5] = [
     "sip_sticky_contact",
     "sip_cid_type",
 ];
-/// Copied from the A leg into an originate (switch_ivr_originate.c), as far as they concern a leg of ours.
+/// Copied from the A leg into an originate (switch_ivr_originate.c), as far as fswake's legs need it.
 const ORIGINATE: [&str; 9] = [
     "group_confirm_key",
     "group_confirm_file",
@@ -37,10 +37,10 @@ const ORIGINATE: [&str; 9] = [
     "progress_timeout",
     "language",
 ];
-/// Exported or not, a leg of ours has its own: they would end it, name it or move it.
+/// Never inherited, even if exported: fswake's legs have their own, and these would end, name or move them.
 const OURS: [&str; 21] = [
     "absolute_codec_string",
-    // The call's media passes FreeSWITCH until it is bridged: docs/ARCHITECTURE.md.
+    // The call's media passes through FreeSWITCH until it is bridged: docs/ARCHITECTURE.md.
     "bypass_media",
     "bypass_media_after_bridge",
     "call_timeout",
@@ -62,7 +62,7 @@ const OURS: [&str; 21] = [
     "sip_invite_call_id",
     "socket_resume",
 ];
-/// Beginnings of names that describe a loopback itself, its dialplan or its codec, or the wake.
+/// Prefixes of names that describe a loopback itself, its dialplan or its codec, or the wake.
 const OF_A_LOOPBACK: [&str; 24] = [
     "DP_MATCH",
     "apn_",
@@ -92,17 +92,17 @@ const OF_A_LOOPBACK: [&str; 24] = [
 
 /// What a leg inherits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inherited {
-    /// Names, and values as they can stand in the braces of an `originate`; by name.
+pub struct InheritedVariables {
+    /// By name: values quoted for the braces of an `originate`.
     variables: Vec<(String, String)>,
-    /// The leg's codecs where the A leg says them itself (`absolute_codec_string` exported).
+    /// The leg's codecs, if the A leg sets them (`absolute_codec_string` exported).
     pub codecs: Option<String>,
     /// What was left out and why, for the log.
     pub left_out: Vec<String>,
 }
 
-impl Inherited {
-    /// The value of a variable, as it can stand in braces.
+impl InheritedVariables {
+    /// The value of a variable, quoted for braces.
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self.variables.binary_search_by(|(n, _)| n.as_str().cmp(name)).ok()?;
         Some(&self.variables[found].1)
@@ -121,7 +121,7 @@ impl Inherited {
         }
     }
 
-    /// Takes from another channel what this one does not have.
+    /// Takes from another channel what is missing here.
     pub fn complete(&mut self, other: Self) {
         for (name, value) in other.variables {
             if let Err(at) = self.variables.binary_search_by(|(n, _)| n.cmp(&name)) {
@@ -136,19 +136,19 @@ impl Inherited {
 /// A channel whose variables a leg inherits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
-    /// The caller's own channel: what it exports, and what mod_sofia copies.
+    /// The caller's own channel: its exports, and what mod_sofia copies.
     Caller,
-    /// The caller's own channel behind a loopback, which has the exports already: what mod_sofia copies.
+    /// The caller's own channel behind a loopback that has the exports already: what mod_sofia copies.
     CallerBehind,
-    /// A loopback of a dial-string: everything that the dial-string and the caller's exports put on it.
+    /// A dial-string's loopback: everything that the dial-string and the caller's exports set on it.
     Loopback,
 }
 
 /// A variable's name without `variable_`, and its value.
 pub type Variable<'a> = (&'a str, &'a str);
 
-/// Reads what a leg inherits of a channel's variables.
-pub fn read(of: Of, variables: &[Variable<'_>]) -> Inherited {
+/// Reads what a leg inherits from a channel's variables.
+pub fn read(of: Of, variables: &[Variable<'_>]) -> InheritedVariables {
     let taken = match of {
         Of::Loopback => of_a_loopback(variables),
         Of::Caller => {
@@ -158,9 +158,9 @@ pub fn read(of: Of, variables: &[Variable<'_>]) -> Inherited {
         }
         Of::CallerBehind => copied(variables),
     };
-    let mut inherited = Inherited {
+    let mut inherited = InheritedVariables {
         codecs: taken.get("absolute_codec_string").map(|codecs| (*codecs).to_owned()),
-        ..Inherited::default()
+        ..InheritedVariables::default()
     };
     for (name, value) in taken {
         if is_ours(name) || value.is_empty() {
@@ -179,7 +179,7 @@ pub fn read(of: Of, variables: &[Variable<'_>]) -> Inherited {
     inherited
 }
 
-/// FreeSWITCH finds variables whatever their case.
+/// FreeSWITCH ignores the case of variable names.
 fn is_ours(name: &str) -> bool {
     let starts = |with: &str| {
         name.get(..with.len())
@@ -188,18 +188,18 @@ fn is_ours(name: &str) -> bool {
     OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) || starts("fswake_") || starts("sip_h_X-Fswake-Call")
 }
 
-type Taken<'a> = BTreeMap<&'a str, &'a str>;
+type InheritedValues<'a> = BTreeMap<&'a str, &'a str>;
 
 fn find<'a>(variables: &[Variable<'a>], name: &str) -> Option<&'a str> {
     variables.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
 }
 
-fn of_a_loopback<'a>(variables: &[Variable<'a>]) -> Taken<'a> {
+fn of_a_loopback<'a>(variables: &[Variable<'a>]) -> InheritedValues<'a> {
     let its_own = |name: &str| OF_A_LOOPBACK.iter().any(|start| name.starts_with(start));
     variables.iter().copied().filter(|(name, _)| !its_own(name)).collect()
 }
 
-fn copied<'a>(variables: &[Variable<'a>]) -> Taken<'a> {
+fn copied<'a>(variables: &[Variable<'a>]) -> InheritedValues<'a> {
     let copies_headers = !find(variables, "sip_copy_custom_headers").is_some_and(is_false);
     let is_copied = |name: &str| {
         COPIED.contains(&name) || ORIGINATE.contains(&name) || (copies_headers && name.starts_with("sip_h_"))
@@ -207,19 +207,19 @@ fn copied<'a>(variables: &[Variable<'a>]) -> Taken<'a> {
     variables.iter().copied().filter(|(name, _)| is_copied(name)).collect()
 }
 
-fn exported<'a>(variables: &[Variable<'a>]) -> Taken<'a> {
+fn exported<'a>(variables: &[Variable<'a>]) -> InheritedValues<'a> {
     let Some(exports) = find(variables, "export_vars") else {
-        return Taken::new();
+        return InheritedValues::new();
     };
     let names = exports.split(',').map(str::trim);
-    let mut taken: Taken<'a> = names
+    let mut taken: InheritedValues<'a> = names
         .filter_map(|name| Some((strip_nolocal(name), find(variables, name)?)))
         .collect();
     taken.insert("export_vars", exports);
     taken
 }
 
-/// A name of `export_vars` without the mark that keeps it off the exporting channel.
+/// A name from `export_vars`, without the prefix that keeps it off the exporting channel.
 fn strip_nolocal(name: &str) -> &str {
     let strip = |mark: &str| {
         name.get(..mark.len())
@@ -229,13 +229,13 @@ fn strip_nolocal(name: &str) -> &str {
     strip("nolocal:").or_else(|| strip("_nolocal_")).unwrap_or(name)
 }
 
-/// A variable's name that can stand in braces.
+/// A variable's name that is safe in braces.
 fn is_name(name: &str) -> bool {
     Word::new(name).is_some()
 }
 
-/// A value as it can stand in the braces of an `originate` from the event socket; `None` where FreeSWITCH would read it
-/// as something else.
+/// A value quoted for the braces of an `originate` from the event socket; `None` if FreeSWITCH would read it as
+/// something else.
 ///
 /// The command passes four readers (switch_utils.c, switch_event.c, switch_ivr_originate.c). It is split at blanks
 /// outside quotes, which takes the quotes away and reads `\'` and `\\`. It is searched for `:_:`. Its braces are
@@ -273,7 +273,7 @@ pub fn quoted(value: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn text(inherited: &Inherited) -> String {
+    fn text(inherited: &InheritedVariables) -> String {
         let mut text = String::new();
         inherited.write(&mut text);
         text
@@ -336,7 +336,7 @@ mod tests {
             ",sip_h_Diversion=<sip:1@h>;reason=busy,sip_h_X-Own=7"
         );
         let refused = [&headers[..], &[("sip_copy_custom_headers", "false")]].concat();
-        assert_eq!(read(Of::Caller, &refused), Inherited::default());
+        assert_eq!(read(Of::Caller, &refused), InheritedVariables::default());
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Jobs of `bgapi` that make a leg: known by the leg's name in their command.
+//! `bgapi` jobs that make a leg, recognised by the leg's name in their command.
 
 use crate::types::{CallId, LegId};
 
-/// The variable of the held channel that has what leg N's `originate` says, without N.
+/// The held channel's variable with leg N's `originate`, without N.
 pub(super) const VARIABLE: &str = "fswake_leg_";
 
-/// The leg whose `originate` has ended, whether it was sent whole or prepared.
+/// The leg whose `originate` has ended, whether it was sent as a whole or prepared.
 pub fn leg_of_job<'a>(
     call: CallId,
     command: &str,

@@ -1,9 +1,9 @@
-//! The connection on which a call's commands and events travel: one of its own, or its part of one that many calls share.
+//! The connection for a call's commands and events: its own, or its part of one that many calls share.
 
 mod message;
-mod own;
-mod shared;
+mod own_link;
 mod shared_connection;
+mod shared_link;
 
 use std::collections::VecDeque;
 
@@ -12,17 +12,17 @@ use percent_encoding::percent_decode_str;
 use tokio::net::TcpStream;
 
 pub(crate) use self::message::{Message, take};
-use self::own::OwnLink;
-pub(super) use self::shared::SharedLink;
+use self::own_link::OwnLink;
 pub(super) use self::shared_connection::SharedConnection;
+pub(super) use self::shared_link::SharedLink;
 use super::endpoint::Endpoint;
 use super::frame::fields;
 
-/// The connection on which a call's commands and events travel.
+/// The connection for a call's commands and events.
 pub enum Link {
-    /// Nobody else's.
+    /// The call's own connection.
     Own(OwnLink),
-    /// Its part of one that many calls share.
+    /// The call's part of a connection that many calls share.
     Shared(SharedLink),
 }
 
@@ -37,7 +37,7 @@ impl Link {
         OwnLink::log_in(endpoint).await.map(Self::Own)
     }
 
-    /// Sends a command whose reply comes when it comes; whether it came before the connection's end.
+    /// Sends a command whose reply may take any time; returns whether it came before the connection's end.
     pub async fn send_and_wait(&mut self, command: EslCommand) -> Result<bool, EslError> {
         match self {
             Self::Own(link) => link.send_and_wait(command).await,
@@ -45,7 +45,7 @@ impl Link {
         }
     }
 
-    /// Sends a command and waits for its reply. After an error, or when it was cancelled, the link is of no more use.
+    /// Sends a command and waits for its reply. After an error or a cancellation the link is unusable.
     pub async fn send(&mut self, command: EslCommand) -> Result<EslResponse, EslError> {
         let replies = self.send_all(&[command]).await?;
         replies.into_iter().next().ok_or(EslError::ConnectionClosed)
@@ -68,7 +68,7 @@ impl Link {
         }
     }
 
-    /// Events that have come and that nobody has heard yet.
+    /// Events that have arrived and were not handled yet.
     pub fn kept(&self) -> impl Iterator<Item = &EslEvent> {
         match self {
             Self::Own(link) => link.kept().iter(),
@@ -76,7 +76,7 @@ impl Link {
         }
     }
 
-    /// Takes the events that have come and that nobody has heard yet.
+    /// Takes the events that have arrived and were not handled yet.
     pub fn take_kept(&mut self) -> VecDeque<EslEvent> {
         match self {
             Self::Own(link) => std::mem::take(link.kept_mut()),
@@ -84,7 +84,7 @@ impl Link {
         }
     }
 
-    /// Has these events heard before all others.
+    /// Puts these events before all others.
     pub fn keep(&mut self, mut events: VecDeque<EslEvent>) {
         events.append(&mut self.take_kept());
         match self {
@@ -93,7 +93,7 @@ impl Link {
         }
     }
 
-    /// Lets FreeSWITCH look at its event queue now rather than at its next 20 ms tick: a lone line feed between
+    /// Makes FreeSWITCH look at its event queue now instead of at its next 20 ms tick: a lone line feed between
     /// commands (measured with 1.10.12; mod_event_socket skips it). Never called while a command is being written.
     pub fn nudge(&self) {
         match self {
@@ -102,7 +102,7 @@ impl Link {
         }
     }
 
-    /// Has FreeSWITCH end the hold when fswake is gone, instead of when its first lease is over.
+    /// Sets the lease by which FreeSWITCH ends the hold if fswake dies, and removes the first one.
     pub async fn lease_hold(&mut self, first: Option<&str>) -> Result<(), EslError> {
         match self {
             Self::Own(_) => Ok(()),
@@ -110,7 +110,7 @@ impl Link {
         }
     }
 
-    /// FreeSWITCH holds the channel no more: the link is over, with nothing left to be done on it.
+    /// FreeSWITCH no longer holds the channel: ends the link without a further command to the channel.
     pub fn end(&mut self) {
         if let Self::Shared(link) = self {
             link.end();
@@ -118,7 +118,7 @@ impl Link {
     }
 }
 
-/// The lines of a channel's dump (`uuid_dump`), values decoded.
+/// The lines of a channel's dump (`uuid_dump`), with decoded values.
 pub fn dump(body: &str) -> Vec<(&str, String)> {
     fields(body)
         .map(|(name, value)| (name, percent_decode_str(value).decode_utf8_lossy().into_owned()))

@@ -9,7 +9,7 @@ use crate::engine::{Event, Registration, Source};
 use crate::types::{Aor, UnixSeconds};
 use crate::xml::lines;
 
-/// The names of the profiles that run in `sofia xmlstatus`; gateways and aliases are none.
+/// The names of the running profiles in `sofia xmlstatus`, without gateways and aliases.
 pub fn running(xmlstatus: &str) -> impl Iterator<Item = String> {
     let blocks = xmlstatus.split("<profile>").skip(1);
     let is_up = |block: &&str| lines(block, "state").next().is_some_and(|s| s.starts_with("RUNNING"));
@@ -22,15 +22,15 @@ pub fn running(xmlstatus: &str) -> impl Iterator<Item = String> {
 #[derive(Default)]
 pub(super) struct List {
     block: Option<String>,
-    /// Its end was there: anything else that FreeSWITCH says is no list.
+    /// Its end was found: without it the answer is not a list.
     pub(super) is_whole: bool,
 }
 
-/// No registration is longer: the Contact has 1 KiB, and headers of a REGISTER are bounded as well.
+/// The longest registration: the Contact has 1 KiB, and headers of a REGISTER are limited as well.
 const LONGEST_BLOCK: usize = 64 * 1024;
 
 impl List {
-    /// Takes the next line. A registration, where it was its last.
+    /// Takes the next line. Returns a registration after its last line.
     pub(super) fn take(&mut self, line: &str) -> Option<String> {
         if line == "    <registration>" {
             self.block = Some(String::new());
@@ -117,7 +117,7 @@ mod tests {
         }
     }
 
-    /// What FreeSWITCH answered in this recording to a command that begins so.
+    /// FreeSWITCH's recorded answer to a command with this prefix.
     fn answer(recording: &str, command: &str) -> String {
         let lines: Vec<serde_json::Value> = recording
             .lines()

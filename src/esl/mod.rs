@@ -3,21 +3,22 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`decode`], [`encode`], [`originate`] | pure: headers to events, orders to command texts |
-//! | [`options`] | pure: the variables by which a call says how it is to be treated |
+//! | [`options`] | pure: the variables by which a call sets how fswake treats it |
 //! | [`other_leg`] | pure: what FreeSWITCH itself rings next to a held channel |
-//! | [`inherit`] | pure: what a leg takes over from the channel that it is a child of |
-//! | [`inbound`] | our connection to FreeSWITCH: registrations, with reconnection |
+//! | [`inherit`] | pure: what a leg inherits from its parent channel |
+//! | [`inbound`] | fswake's connection to FreeSWITCH: registrations, with reconnection |
 //! | [`outbound`] | FreeSWITCH's connections to us: one per held call |
-//! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
-//! | [`answers`] | the answers to notifications, on a connection of their own |
+//! | [`registrations`] | pure: FreeSWITCH's registration events |
+//! | [`answers`] | sends the answers to notifications, on a separate connection |
 //! | [`notifications`] | pure: pushes that FreeSWITCH's events ask for, and their answers |
+//! | [`voicemail`] | pure: what a mailbox holds |
 //! | [`resync`], [`listing`] | registrations as FreeSWITCH lists them: all after a reconnect, and of profiles that start |
-//! | [`user_registrations`] | what one user has registered, where an event does not say it |
+//! | [`user_registrations`] | one user's registrations, if an event is ambiguous |
 //! | [`link`] | one connection of a held call: commands, replies, events |
 //! | [`users`], [`directory`] | questions to FreeSWITCH's directory: whose number, who rings; a user's variables |
-//! | `query` | a connection of ours that asks, and hears no events |
-//! | `frame` | how messages stand on the socket, for `link` and `query` |
-//! | `endpoint` | where FreeSWITCH's event socket is, how to log in, and how what it says is read |
+//! | `query` | a connection of fswake that asks, and gets no events |
+//! | `frame` | the format of messages on the socket, for `link` and `query` |
+//! | `endpoint` | where FreeSWITCH's event socket is, how to log in, and how its events are parsed |
 //! | `job` | which leg a `bgapi` job was for |
 
 pub mod answers;
@@ -41,3 +42,4 @@ pub mod registrations;
 pub mod resync;
 pub mod user_registrations;
 pub mod users;
+pub mod voicemail;

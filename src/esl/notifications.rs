@@ -1,15 +1,15 @@
-//! Notifications that FreeSWITCH's events ask for, and what they are answered. Pure.
+//! Notifications that FreeSWITCH's events ask for, and the answers. Pure.
 //!
-//! Two kinds: mod_apn's CUSTOM `mobile::push::notification`, and a chat message that the chatplan has marked for us
-//! (`fs-conf/chatplan/fswake.xml`). Answers are events of another kind than questions, so that neither we nor
-//! a second fswake can take one for a question.
+//! There are two kinds: mod_apn's CUSTOM `mobile::push::notification`, and a chat message that the chatplan has marked
+//! for fswake (`fs-conf/chatplan/fswake.xml`). Questions and answers are different events, so that no fswake takes an
+//! answer for a question.
 
 use std::sync::Arc;
 
 use freeswitch_esl_tokio::EslEvent;
 use serde_json::{Map, Value, json};
 
-use crate::engine::Notification;
+use crate::engine::{Audience, Notification};
 use crate::types::push::{Payload, PayloadError};
 use crate::types::{Aor, TokenType, UnixSeconds};
 
@@ -17,32 +17,32 @@ use crate::types::{Aor, TokenType, UnixSeconds};
 pub const QUESTION: &str = "mobile::push::notification";
 /// The subclass of its answer.
 const ANSWER: &str = "mobile::push::response";
-/// What the chatplan sets on a chat message to have it pushed. No header of a SIP message gets this name.
+/// The variable by which the chatplan has a chat message pushed. No header of a SIP message gets this name.
 const MARK: &str = "fswake_push";
-/// More characters of a message than any provider takes.
+/// More characters than any provider accepts.
 const LONGEST_TEXT: usize = 4_000;
-/// No UUID, and nothing that stands for one, is longer.
+/// The longest `uuid`.
 const LONGEST_UUID: usize = 128;
 
-/// A notification that was asked for.
+/// A notification that an event asks for.
 #[derive(Debug)]
 pub struct NotificationRequest {
-    /// What is asked, or why it cannot be.
+    /// What to push, or why that is impossible.
     pub asked: Result<Notification, RequestFault>,
-    /// For whom, if the event says so: for the log.
+    /// For whom, if the event names somebody: for the log.
     pub aor: Option<Aor>,
-    /// The `uuid` that the answer has to carry; without one, nobody waits for it.
+    /// The `uuid` that the answer must carry; without one, no answer is expected.
     pub answer_to: Option<Uuid>,
 }
 
-/// The asker's own name for its question, known to be harmless on a line of a command.
+/// The ID that came with the question, safe on a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uuid(String);
 
-/// Why an event asks for nothing that can be done.
+/// Why an event's request cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestFault {
-    /// A header without which it is not known what to push to whom.
+    /// A required header is missing.
     #[error("the event has no header {0}")]
     Missing(&'static str),
     /// `type` is neither.
@@ -56,7 +56,7 @@ pub enum RequestFault {
     Uuid,
 }
 
-/// Reads an event. `None`: it asks for no notification.
+/// Reads an event. `None`: it does not ask for a notification.
 pub fn heard(event: &EslEvent, at: UnixSeconds) -> Option<NotificationRequest> {
     let header = |name: &str| event.header_str(name).filter(|v| !v.is_empty());
     match header("Event-Name")? {
@@ -79,7 +79,7 @@ fn question<'a>(header: impl Fn(&str) -> Option<&'a str>, body: Option<&str>, at
             aor: Aor::new(need("user")?, need("realm")?),
             app: header("app_id").map(Arc::from),
             payload: Arc::new(Payload::parse(body.unwrap_or_default())?),
-            only_absent: false,
+            audience: Audience::All,
             by: "event",
             at,
         })
@@ -101,8 +101,8 @@ fn question<'a>(header: impl Fn(&str) -> Option<&'a str>, body: Option<&str>, at
     }
 }
 
-/// A chat message, after FreeSWITCH has tried to deliver it. Phones that are registered get it from FreeSWITCH; all get
-/// the push when it says that nobody took it (`blocking=true` in the chatplan).
+/// A chat message, after FreeSWITCH has tried to deliver it. Registered phones get it from FreeSWITCH. All phones get
+/// the push if FreeSWITCH reports that none took it (`blocking=true` in the chatplan).
 fn message<'a>(
     header: impl Fn(&str) -> Option<&'a str>,
     body: Option<&str>,
@@ -137,7 +137,11 @@ fn message<'a>(
             token_type,
             app: None,
             payload: Arc::new(Payload::from(keys)),
-            only_absent: header("Delivery-Failure") != Some("true"),
+            audience: if header("Delivery-Failure") == Some("true") {
+                Audience::All
+            } else {
+                Audience::Absent
+            },
             by: "message",
             at,
         }),
@@ -176,7 +180,7 @@ impl Uuid {
     }
 }
 
-/// The command that gives the answer, header names as mod_apn writes them. Neither value holds a line break.
+/// The command that sends the answer, with header names as mod_apn writes them. Neither value has a line break.
 pub fn answer(to: &Uuid, sent: bool) -> String {
     let response = if sent { "sent" } else { "notsent" };
     let uuid = &to.0;
@@ -314,9 +318,18 @@ mod tests {
 
     #[test]
     fn message_goes_to_phones_without_registration_and_to_all_when_nobody_took_it() {
-        assert!(chat(&[("Nonblocking-Delivery", "true")], "x").unwrap().only_absent);
-        assert!(chat(&[("Delivery-Failure", "false")], "x").unwrap().only_absent);
-        assert!(!chat(&[("Delivery-Failure", "true")], "x").unwrap().only_absent);
+        assert_eq!(
+            chat(&[("Nonblocking-Delivery", "true")], "x").unwrap().audience,
+            Audience::Absent
+        );
+        assert_eq!(
+            chat(&[("Delivery-Failure", "false")], "x").unwrap().audience,
+            Audience::Absent
+        );
+        assert_eq!(
+            chat(&[("Delivery-Failure", "true")], "x").unwrap().audience,
+            Audience::All
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Channel variables of a held channel that say how the call is to be treated: read, checked, typed. Pure.
+//! A held channel's variables that set how fswake treats the call: read, checked, typed. Pure.
 //!
 //! What reaches a channel: on the caller's own channel, what its dialplan set. On a loopback's B channel (measured with
 //! 1.10.12), what `<>`, `{}` and `[]` of the dial-string set and what the caller's channel exports; not what it only
@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::engine::{CallOptions, EarlyMedia, Mode, Ringing};
 use crate::types::Printable;
 
-/// What a channel's variables say.
+/// What a channel's variables set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables {
     /// For the engine.
@@ -23,7 +23,7 @@ pub struct Variables {
     pub ignored: Vec<String>,
 }
 
-/// Reads them all. `get` gives a header without blanks around it, or `None` where it is empty.
+/// Reads them all. `get` returns a header without blanks around it, or `None` if it is empty.
 pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Variables {
     let mut asked = Variables::default();
     let whole = seconds("originate_timeout", for_legs(&get, "originate_timeout"), &mut asked);
@@ -31,17 +31,18 @@ pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Variables {
     let each = seconds("leg_timeout", for_legs(&get, "leg_timeout"), &mut asked);
     asked.max_wait = [whole, set, each].into_iter().flatten().min();
     let no_push = flag(&get, "enable_send_apn", &mut asked) == Some(false);
-    // mod_apn's sample has the second name, its code the first.
+    // mod_apn's sample uses the second name, its code the first.
     let any = flag(&get, "apn_wait_any_register", &mut asked);
     let any = any.or_else(|| flag(&get, "apn_originate_wait_any_register", &mut asked));
     let beside = beside(&get, any == Some(true), &mut asked);
     asked.options = CallOptions {
+        push_awake: false,
         no_push,
         wait_any: any == Some(true),
         ringing: if beside { Ringing::FreeSwitch } else { Ringing::Ours },
         hands_off: get("variable_originate_reg_token").is_some(),
         mode: mode(&get, &mut asked),
-        // On a loopback it is about the loopback: FreeSWITCH gives it to every part of a `:_:` dial-string.
+        // On a loopback it is the loopback's: FreeSWITCH sets it on every part of a `:_:` dial-string.
         leg_timeout: each.is_some() && each == asked.max_wait,
         early_media: match get("variable_ignore_early_media") {
             Some("ring_ready") => EarlyMedia::Rings,
@@ -52,8 +53,8 @@ pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Variables {
     asked
 }
 
-/// The value that a variable would have on a leg of `bridge`: of a loopback its own, which the dial-string or an export
-/// put there; of the caller's channel an exported one.
+/// The value that a variable would have on a leg of `bridge`: on a loopback its own, which the dial-string or an export
+/// set; on the caller's channel an exported one.
 pub fn for_legs<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str) -> Option<&'a str> {
     if get("variable_loopback_leg").is_some() {
         return get(&format!("variable_{name}"));
@@ -87,7 +88,7 @@ fn mode<'a>(get: &impl Fn(&str) -> Option<&'a str>, asked: &mut Variables) -> Op
     })
 }
 
-/// Whether FreeSWITCH rings the plain contacts itself, as far as the channel tells.
+/// Whether FreeSWITCH rings the plain contacts itself, as far as the channel shows.
 fn beside<'a>(get: &impl Fn(&str) -> Option<&'a str>, waits_for_any: bool, asked: &mut Variables) -> bool {
     match get("variable_fswake_ring") {
         Some("woken") => return true,
@@ -109,10 +110,10 @@ fn beside<'a>(get: &impl Fn(&str) -> Option<&'a str>, waits_for_any: bool, asked
     enterprise && waits_for_any
 }
 
-/// No limit of a call is longer, in seconds: FreeSWITCH reads it as an `int`, and what it is told is a second more.
+/// The longest limit of a call, in seconds: FreeSWITCH reads it as an `int`, and fswake sends one second more.
 const LONGEST: u64 = 0x7fff_fffe;
 
-/// Whole seconds. 0 is FreeSWITCH's word for no limit.
+/// Whole seconds. 0 means no limit to FreeSWITCH.
 fn seconds(name: &str, value: Option<&str>, asked: &mut Variables) -> Option<Duration> {
     let value = value?;
     let Ok(seconds) = value.parse::<u64>() else {
@@ -125,19 +126,19 @@ fn seconds(name: &str, value: Option<&str>, asked: &mut Variables) -> Option<Dur
     (seconds > 0).then(|| Duration::from_secs(seconds.min(LONGEST)))
 }
 
-/// Whether a value is one of FreeSWITCH's words for yes (`switch_true`).
+/// Whether a value means yes to FreeSWITCH (`switch_true`).
 pub fn is_true(value: &str) -> bool {
     let words = ["true", "yes", "on", "enable", "enabled", "active", "allow"];
     words.iter().any(|word| value.eq_ignore_ascii_case(word)) || value.parse::<i64>().is_ok_and(|n| n != 0)
 }
 
-/// Whether a value is one of FreeSWITCH's words for no (`switch_false`).
+/// Whether a value means no to FreeSWITCH (`switch_false`).
 pub fn is_false(value: &str) -> bool {
     let words = ["false", "no", "off", "disable", "disabled", "inactive", "disallow"];
     words.iter().any(|word| value.eq_ignore_ascii_case(word)) || value.parse::<i64>() == Ok(0)
 }
 
-/// FreeSWITCH's own words for yes and no.
+/// The words for yes and no that FreeSWITCH accepts.
 fn flag<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str, asked: &mut Variables) -> Option<bool> {
     let value = get(&format!("variable_{name}"))?;
     if is_true(value) {

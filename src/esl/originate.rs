@@ -1,9 +1,8 @@
 //! `originate`: one leg as a child of the held channel, parked when answered.
 //!
-//! FreeSWITCH reads commands byte by byte (1.7 µs each, measured), and an `originate` is some 800 of them. All that it
-//! says whoever is called is therefore left on the held channel beforehand, while nobody waits: `fswake_leg_N` has it
-//! for leg N, and `expand` puts it in its place. FreeSWITCH does not look into the variable for other variables: what
-//! the caller has put there stays text.
+//! FreeSWITCH reads commands byte by byte (1.7 µs each, measured), and an `originate` has some 800. So everything that
+//! is the same for all phones is stored on the held channel ahead of time: `fswake_leg_N` has it for leg N, and
+//! `expand` inserts it. FreeSWITCH does not expand variables inside that variable: the caller's text stays text.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -17,15 +16,15 @@ use crate::types::{Aor, LegId};
 /// A leg of a held call: what is known before it is dialled.
 #[derive(Clone, Copy, Debug)]
 pub struct Leg<'a> {
-    /// Which; its channel is [`LegId::channel`].
+    /// Which leg; its channel is [`LegId::channel`].
     pub leg: LegId,
     /// Who is called.
     pub aor: &'a Aor,
-    /// The channel that it is a child of.
+    /// Its parent channel.
     pub parent: &'a Parent,
-    /// What the callee's directory has for his legs (`dial-var-..`).
+    /// The callee's variables from the directory for the originate (`dial-var-..`).
     pub dial_variables: &'a [(String, String)],
-    /// How long it outlives a dead fswake at most, in seconds: FreeSWITCH hangs it up unless this lease is renewed.
+    /// How many seconds it outlives a dead fswake at most: FreeSWITCH hangs it up unless this lease is renewed.
     pub lease: u32,
     /// Which codecs its INVITE offers.
     pub offer: Offer<'a>,
@@ -36,16 +35,16 @@ pub struct Leg<'a> {
 pub enum Offer<'a> {
     /// The caller's, as with `bridge`.
     Callers,
-    /// The caller's and whatever the profile offers: the phone has none of the caller's.
+    /// The caller's and the profile's: the phone supports none of the caller's.
     Any,
-    /// The caller's and those of audio that the profile offers: a caller without video has no use for any.
+    /// The caller's and the profile's audio codecs: a caller without video cannot use any.
     Audio(&'a str),
 }
 
 /// How it is dialled.
 #[derive(Clone, Copy, Debug)]
 pub struct Dial<'a> {
-    /// Where to: a safe dial-string.
+    /// A safe dial-string to the phone.
     pub target: &'a str,
     /// The INVITE's Call-ID.
     pub sip_call_id: &'a str,
@@ -58,8 +57,8 @@ pub struct Dial<'a> {
 }
 
 impl Leg<'_> {
-    /// Everything that a `bridge` gives its legs is here or in what `origination_aleg_uuid` makes FreeSWITCH copy
-    /// (docs/ARCHITECTURE.md, "What bridge does, and how ours does it").
+    /// Everything that `bridge` gives its legs is here, or in what FreeSWITCH copies because of `origination_aleg_uuid`
+    /// (docs/ARCHITECTURE.md, "What bridge does, and how fswake does it").
     pub fn variables(&self) -> String {
         let (channel, parent) = (self.leg.channel(), self.parent);
         let mut vars = format!(
@@ -74,7 +73,7 @@ impl Leg<'_> {
                 ",origination_aleg_uuid={a_leg},originating_leg_uuid={a_leg},call_uuid={call}"
             );
         } else {
-            // The loopback's record is the call's. Without this, each leg that nobody answers would have one too, as a
+            // The loopback's record is the call's. Without this, each unanswered leg would have one too, as a
             // call by itself.
             let _ = write!(
                 vars,
@@ -84,7 +83,7 @@ impl Leg<'_> {
         parent.inherited.write(&mut vars);
         if let Some(presence) = user(self.aor) {
             let (user, domain) = (&self.aor.user, &self.aor.domain);
-            // As the dial-string that FreeSWITCH ships with, and as the endpoint `user/`.
+            // As in FreeSWITCH's shipped dial-string, and as the endpoint `user/` does.
             let own = [
                 ("sip_invite_domain", &**domain),
                 ("presence_id", &presence),
@@ -111,7 +110,7 @@ impl Leg<'_> {
             vars.push_str(",absolute_codec_string=^^:");
             vars.push_str(&codecs);
         } else if self.offer != Offer::Callers {
-            // An A leg's codecs are all that a leg offers otherwise.
+            // Otherwise the leg would offer only the A leg's codecs.
             vars.push_str(",media_mix_inbound_outbound_codecs=true");
         }
         vars
@@ -124,8 +123,8 @@ impl Dial<'_> {
         format!("originate {{{variables}{}}}{} &park()", self.variables(), self.target)
     }
 
-    /// The same with those that [`prepare`] has left on the held channel; `None` where `expand` would read this phone's
-    /// address as more than text.
+    /// The same with those that [`prepare`] has stored on the held channel; `None` if `expand` would not leave this
+    /// phone's address as it is.
     pub fn command_prepared(&self, held: &str, leg: LegId) -> Option<String> {
         if self.target.contains(['$', '\\']) {
             return None;
@@ -138,7 +137,7 @@ impl Dial<'_> {
 
     fn variables(&self) -> String {
         // FreeSWITCH counts full seconds of the clock, so N lasts between N - 1 and N (measured). The engine's own
-        // deadline ends the leg; this one is behind it.
+        // deadline ends the leg; this one is the fallback.
         let timeout = seconds_up(self.timeout) + 1;
         let park = seconds_up(self.park_timeout);
         let early = if self.early_media {
@@ -166,7 +165,7 @@ pub fn prepare(held: &str, leg: LegId, variables: &str) -> String {
     command
 }
 
-/// More variables for [`super::encode::report`]: takes what was prepared for so many legs off the channel again.
+/// More variables for [`super::encode::report`] that remove what was prepared for so many legs.
 pub fn forget_prepared(legs: u32) -> String {
     (0..legs).fold(String::new(), |mut all, n| {
         let _ = write!(all, ";{VARIABLE}{n}=");
@@ -188,7 +187,7 @@ fn is_the_phones(name: &str) -> bool {
     Word::new(name).is_some() && !is_ours.iter().any(|ours| name.starts_with(ours))
 }
 
-/// What the phone is told of its caller.
+/// The caller as shown to the phone.
 fn of_the_caller(vars: &mut String, parent: &Parent) {
     let number = number(&parent.number);
     if !number.is_empty() {
@@ -201,7 +200,7 @@ fn of_the_caller(vars: &mut String, parent: &Parent) {
     if let Some(name) = quoted(&name(&parent.name)) {
         let _ = write!(vars, ",origination_caller_id_name={name}");
     }
-    // FreeSWITCH screens unless it is told otherwise.
+    // FreeSWITCH's default is to screen.
     let (hides_name, hides_number) = parent.hides;
     if hides_name || hides_number || !parent.is_screened {
         let flags = [
@@ -298,7 +297,7 @@ mod tests {
         let alone = variables(&Parent::default(), Offer::Callers);
         let answered = format!("api_on_answer_fswake='uuid_setvar {} process_cdr true'", LEG.channel());
         assert!(alone.contains(&format!(",process_cdr=false,{answered}")), "{alone}");
-        // FreeSWITCH itself gives the others their A leg's `process_cdr`.
+        // FreeSWITCH itself sets the A leg's `process_cdr` on the others.
         let child = Parent {
             channel: Some("a-leg".into()),
             ..Parent::default()

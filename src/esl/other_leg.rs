@@ -1,4 +1,4 @@
-//! What FreeSWITCH itself rings next to a held channel: the questions, and how their answers read. Pure.
+//! What FreeSWITCH itself rings for the same call as a held channel: the questions, and how to read the answers. Pure.
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -7,8 +7,8 @@ use super::encode;
 use crate::engine::{OtherLegState, Ringing};
 use crate::types::{Aor, Target};
 
-/// Who rings the plain contacts, by a user's dial-string of the directory. `None`: it does not tell. A dial-string
-/// without a part that leads to us is not the one that the held channel came from, whatever else it rings.
+/// Who rings the plain contacts, by the user's dial-string in the directory. `None`: it does not show. If no part of a
+/// dial-string leads to fswake, the held channel did not come from it, whatever else it rings.
 pub fn who_rings(dial_string: &str) -> Option<Ringing> {
     let has = |part: &str| dial_string.contains(part);
     match (has("loopback/"), has("sofia_contact(") || has("sofia/")) {
@@ -18,7 +18,7 @@ pub fn who_rings(dial_string: &str) -> Option<Ringing> {
     }
 }
 
-/// The question that tells a user's dial-string; `None` where the AOR does not fit into a command.
+/// The question for a user's dial-string; `None` if the AOR does not fit into a command.
 pub fn ask_dial_string(aor: &Aor) -> Option<String> {
     encode::user(aor).map(encode::ask_dial_string)
 }
@@ -29,7 +29,7 @@ pub fn ask_legs(target: &Target) -> Option<String> {
     Some(format!("show channels like {} as json", place(target)?))
 }
 
-/// `user@host:port` of a contact: what its leg's channel is named after (measured).
+/// `user@host:port` of a contact, which is in the name of its leg's channel (measured).
 fn place(target: &Target) -> Option<&str> {
     let uri = target.as_str().splitn(3, '/').nth(2)?;
     let uri = uri
@@ -52,24 +52,24 @@ struct ChannelRow {
     name: String,
 }
 
-/// FreeSWITCH's own legs to a contact, by its answer. Legs of ours, of whichever call, do not count.
+/// FreeSWITCH's own legs to a contact, from its answer, without fswake's legs of any call.
 pub fn legs(target: &Target, answer: &str) -> Vec<Uuid> {
     let (Some(place), Ok(shown)) = (place(target), serde_json::from_str::<ChannelList>(answer)) else {
         return Vec::new();
     };
     let goes_there = |row: &ChannelRow| row.name.strip_suffix(place).is_some_and(|before| before.ends_with('/'));
-    // FreeSWITCH's own UUIDs are of version 4, those of our legs of version 5.
+    // FreeSWITCH's own UUIDs are of version 4, fswake's of version 5.
     let theirs = |row: ChannelRow| Uuid::parse_str(&row.uuid).ok().filter(|id| id.get_version_num() != 5);
     shown.rows.into_iter().filter(goes_there).filter_map(theirs).collect()
 }
 
-/// The question that tells how a leg stands. Its state in the list of channels may be one that it has long left: that
-/// list is written by several threads (seen under load).
+/// The question for a leg's state. The list of channels may show an old state, because several threads write it (seen
+/// under load).
 pub fn ask_leg(leg: Uuid) -> String {
     format!("uuid_dump {leg}")
 }
 
-/// How a leg stands, by FreeSWITCH's answer.
+/// A leg's state, from FreeSWITCH's answer.
 pub fn leg(answer: &str) -> OtherLegState {
     let state = answer
         .lines()

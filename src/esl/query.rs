@@ -1,8 +1,8 @@
-//! A connection to the event socket that asks and hears no events: one command, one reply.
+//! A connection to the event socket that asks and gets no events: one command, one reply.
 //!
-//! What takes FreeSWITCH long is asked on a connection of its own: its listener answers one command after the other,
-//! and sends no event meanwhile. Answers may be long (20,000 registrations with tokens are 15 MiB, in 0.2 s), so they
-//! can be taken line by line; `EslClient` takes 8 MiB at once and no more.
+//! Slow questions need a separate connection: FreeSWITCH's listener answers one command after the other, and sends no
+//! event meanwhile. Answers may be long (20,000 registrations with tokens are 15 MiB, in 0.2 s), so they can be read
+//! line by line; `EslClient` accepts 8 MiB at most.
 
 use std::io;
 use std::time::Duration;
@@ -17,22 +17,22 @@ use super::frame::Head;
 
 /// How long connecting, or a short command and its reply, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long FreeSWITCH may say nothing in a long answer.
+/// How long FreeSWITCH may pause in a long answer.
 const SILENCE: Duration = Duration::from_secs(30);
-/// No block of headers that FreeSWITCH sends us here is longer; nor is one line of an answer.
+/// The longest block of headers, and the longest line of an answer.
 const LONGEST: u64 = 256 * 1024;
-/// Nor is a whole answer that is not taken line by line: `sofia xmlstatus` names every gateway.
+/// The longest answer that is not read line by line: `sofia xmlstatus` names every gateway.
 const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 
-/// A connection that is logged in.
+/// A connection after its login.
 pub(super) struct QueryConnection {
     endpoint: Endpoint,
     stream: BufReader<TcpStream>,
 }
 
-/// What can be done twice: on a connection that may have ended unnoticed, and then on a new one.
+/// What may run twice: on a connection that may have ended unnoticed, and then on a new one.
 pub(super) trait Query {
-    /// What is brought back.
+    /// The result.
     type Output;
     fn run(&self, line: &mut QueryConnection) -> impl Future<Output = io::Result<Self::Output>> + Send;
 }
@@ -61,7 +61,7 @@ impl QueryConnection {
         .await
     }
 
-    /// Runs an errand on the connection from before; on a new one when that has ended or goes elsewhere. The connection
+    /// Runs a query on the previous connection, or on a new one if that has ended or goes elsewhere. The connection
     /// is for the next.
     pub(super) async fn run<E: Query>(
         before: Option<Self>,
@@ -78,7 +78,7 @@ impl QueryConnection {
         Ok((line, found))
     }
 
-    /// Sends a command as it is written; its reply.
+    /// Sends a command as written; returns its reply.
     pub(super) async fn command(&mut self, command: &str) -> io::Result<EslResponse> {
         in_time(PATIENCE, async {
             self.stream.write_all(command.as_bytes()).await?;
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::types::Secret;
 
-    /// What a FreeSWITCH that says this, after it has taken the login, is heard to say.
+    /// What a test's FreeSWITCH receives that sends this after the login.
     async fn answered(answer: Vec<u8>) -> (io::Result<Vec<usize>>, io::Result<usize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Endpoint {
@@ -201,7 +201,7 @@ mod tests {
     async fn answers_are_read_to_their_end_and_no_further() {
         let (lines, whole) = answered(api(6, "ab\r\nc\nmore")).await;
         assert_eq!((lines.unwrap(), whole.unwrap()), (vec![2, 1], 6));
-        // An answer that breaks off is none.
+        // An answer that breaks off is an error.
         let (lines, whole) = answered(api(7, "ab\nc")).await;
         assert!(lines.is_err() && whole.is_err());
         let (lines, whole) = answered(b"nothing that ends".to_vec()).await;
@@ -215,7 +215,7 @@ mod tests {
         let (lines, whole) = answered(api(line.len() * count, &line.repeat(count))).await;
         assert_eq!(lines.unwrap().len(), count);
         assert!(whole.is_err());
-        // A line that is too long comes in pieces; it is no registration.
+        // A line that is too long comes in pieces; it cannot be a registration.
         let (lines, _) = answered(api(300 * 1024, &"x".repeat(300 * 1024))).await;
         assert_eq!(lines.unwrap(), [256 * 1024, 44 * 1024]);
     }

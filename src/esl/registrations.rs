@@ -1,4 +1,4 @@
-//! Registrations as FreeSWITCH's `sofia::*` events tell them.
+//! FreeSWITCH's registration events (`sofia::*`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use crate::contact::{self, Contact, ContactRules, NetworkHint};
 use crate::engine::{Event, Registration, Source, UnregisterWhy, Unregistration};
 use crate::types::{Aor, PushParams, Target, UnixSeconds};
 
-/// An event, and what an operator should know about it.
+/// An event, with warnings for operators.
 #[derive(Debug)]
 pub struct RegistrationEvent {
     /// For the engine.
     pub event: Event,
-    /// Oddities of the Contact, ready for the log; never a token.
+    /// Problems of the Contact, ready for the log; never a token.
     pub warnings: Vec<String>,
 }
 
-/// Reads one `sofia::*` event. `None`: it is none of the registration events, or it has no AOR.
+/// Reads one `sofia::*` event. `None`: it is not about a registration, or it has no AOR.
 pub fn heard<'a>(
     subclass: &str,
     header: impl Fn(&str) -> Option<&'a str>,
@@ -110,14 +110,14 @@ fn over<'a>(
     }
 }
 
-/// What a Contact came to.
+/// The result of parsing a Contact.
 #[derive(Default)]
-pub(super) struct ParsedContact {
-    pub(super) target: Option<Target>,
-    pub(super) push: Option<PushParams>,
-    /// It was read whole and names no token.
-    pub(super) wants_no_push: bool,
-    pub(super) warnings: Vec<String>,
+pub(crate) struct ParsedContact {
+    pub(crate) target: Option<Target>,
+    pub(crate) push: Option<PushParams>,
+    /// It is complete and has no token.
+    pub(crate) wants_no_push: bool,
+    pub(crate) warnings: Vec<String>,
 }
 
 fn read_contact<'a>(get: &impl Fn(&str) -> Option<&'a str>, rules: &ContactRules) -> ParsedContact {
@@ -137,8 +137,8 @@ fn read_contact<'a>(get: &impl Fn(&str) -> Option<&'a str>, rules: &ContactRules
     )
 }
 
-/// Reads a Contact, however it was told.
-pub(super) fn read(
+/// Parses a Contact from an event or a list.
+pub(crate) fn read(
     contact: &str,
     profile: &str,
     user_agent: &str,

@@ -1,8 +1,8 @@
-//! The resync: reads all registrations as FreeSWITCH lists them, and one user's.
+//! The resync: reads all registrations that FreeSWITCH lists, or one user's.
 //!
 //! They are read from the profiles' own lists (`sofia xmlstatus profile P reg`). A profile writes a REGISTER there
-//! before it fires the event, so whoever subscribes first and reads then misses none; `show registrations` is written
-//! up to a second later, and keeps rows that no profile has.
+//! before it fires the event, so subscribing first and reading then misses none. `show registrations` is up to a second
+//! late, and keeps rows that no profile has.
 //!
 //! When they are read: all profiles that run after a (re)connect, and each profile that starts later. On a connection
 //! of its own, because FreeSWITCH answers one command after the other: neither events nor commands for calls wait for a
@@ -31,32 +31,32 @@ use crate::input::Input;
 use crate::types::{Aor, UnixSeconds};
 use crate::words;
 
-/// A profile's start is announced a moment before it runs; it is waited for so often, and so long.
+/// A profile's start is announced a moment before it runs: how often and how long to wait for it.
 const SOON: Duration = Duration::from_millis(100);
 const STARTS: Duration = Duration::from_secs(10);
 
-/// How often it is looked for profiles whose start was not heard: in the first minute, in which FreeSWITCH may be
-/// starting them one after another, and later, where the login's `esl-allowed-events` has no `sofia::profile_start`.
+/// How often to look for profiles that started without an event: in the first minute, when FreeSWITCH may be starting
+/// them one after another, and later, if the login's `esl-allowed-events` lacks `sofia::profile_start`.
 const EARLY: Duration = Duration::from_secs(3);
 
 const LATER: Duration = Duration::from_secs(30);
 
 const FIRST_MINUTE: Duration = Duration::from_secs(60);
 
-/// Reads registrations while one connection of [`super::inbound`] stands.
+/// Reads registrations while one connection of [`super::inbound`] is up.
 pub(super) struct Reader {
     pub(super) settings: Settings,
     pub(super) inputs: mpsc::Sender<Input>,
     /// How many resyncs there were.
     pub(super) resyncs: Arc<AtomicU64>,
-    /// Whether all profiles that ran at the beginning have been read.
+    /// Whether all profiles that ran at the start were read.
     pub(super) up: Arc<AtomicBool>,
     /// Profiles that start.
     pub(super) started: mpsc::Receiver<String>,
 }
 
 impl Reader {
-    /// Reads all profiles, and then each that starts; ends with an error only.
+    /// Reads all profiles, and then each that starts; ends only with an error.
     pub(super) async fn run(mut self) -> io::Error {
         match self.read().await {
             Ok(never) => match never {},
@@ -73,7 +73,7 @@ impl Reader {
         let (host, port) = (&self.settings.endpoint.host, self.settings.endpoint.port);
         info!(%host, port, registrations = count, "connected to FreeSWITCH");
         if read.is_empty() {
-            // What is known stays known: they may be starting.
+            // Keep what is known: they may be starting.
             warn!("cannot read registrations: `sofia xmlstatus` names no running profile");
         }
         let mut starting = None;
@@ -93,12 +93,12 @@ impl Reader {
             let running = match profiles(&mut line).await {
                 Ok(running) => running,
                 Err(error) => {
-                    debug!(error = words::of_io(&error), "asking once more which profiles run");
+                    debug!(error = words::of_io(&error), "asking again which profiles run");
                     line = self.line().await?;
                     profiles(&mut line).await?
                 }
             };
-            // What does not run keeps its registrations in FreeSWITCH's table, and has them again when it starts.
+            // A stopped profile's registrations stay in FreeSWITCH's table, and are back when it starts.
             read.retain(|profile| running.contains(profile));
             let new: BTreeSet<_> = running.difference(&read).cloned().collect();
             if !new.is_empty() {
@@ -116,9 +116,9 @@ impl Reader {
         QueryConnection::open(self.settings.endpoint.clone()).await
     }
 
-    /// Reads all registrations of these profiles; the ones that last longest are told first. Events go on meanwhile.
-    /// Which profiles were read, and how many registrations they have: of one that has just stopped FreeSWITCH has no
-    /// list, and what is known of it stays known.
+    /// Reads all registrations of these profiles, and reports the longest-lasting first. Events go on meanwhile.
+    /// Returns which profiles were read, and how many registrations they have. FreeSWITCH has no list for a profile
+    /// that has just stopped, and what is known of it stays.
     async fn read_all(
         &self,
         line: &mut QueryConnection,
@@ -165,10 +165,10 @@ impl Reader {
     }
 }
 
-/// Reads the registrations of one user in one profile. `None`: FreeSWITCH cannot be asked for that name.
+/// Reads one user's registrations in one profile. `None`: FreeSWITCH cannot be asked for that name.
 ///
 /// # Errors
-/// When FreeSWITCH does not answer.
+/// If FreeSWITCH does not answer.
 pub(super) async fn read_user(
     line: &mut QueryConnection,
     aor: &Aor,
@@ -187,7 +187,7 @@ pub(super) async fn read_user(
         .then(|| listed(&answer, profile, 0, rules, at)))
 }
 
-/// The profiles that run, by `sofia xmlstatus`, which has one for each of their transports.
+/// The running profiles in `sofia xmlstatus`, which has one entry for each of their transports.
 async fn profiles(line: &mut QueryConnection) -> io::Result<BTreeSet<String>> {
     Ok(running(&line.api(encode::ASK_PROFILES).await?).collect())
 }

@@ -18,16 +18,16 @@ use crate::input::Input;
 use crate::types::Aor;
 use crate::words;
 
-/// FreeSWITCH fires the event before it deletes the registration: a thread of its own collects statements for 40 times
-/// 5 ms (switch_core_sqldb.c; 0.22 to 0.32 s measured).
+/// FreeSWITCH fires the event before it deletes the registration: a separate thread collects statements for 40 times 5
+/// ms (switch_core_sqldb.c; 0.22 to 0.32 s measured).
 const SETTLES: Duration = Duration::from_millis(500);
 
 /// Which registrations does a user have?
 #[derive(Debug)]
 pub struct RegistrationsQuery {
-    /// Whose, as it registers.
+    /// The user's AOR as registered.
     pub aor: Aor,
-    /// Goes back with the answer.
+    /// Returned with the answer.
     pub number: u64,
     /// The profiles to ask.
     pub profiles: Vec<Arc<str>>,
@@ -35,7 +35,7 @@ pub struct RegistrationsQuery {
     pub since: Instant,
 }
 
-/// Who asks, on a connection of its own: behind a question may stand FreeSWITCH's lock on a long list.
+/// Asks on a separate connection: a question may wait for FreeSWITCH's lock on a long list.
 pub(super) struct Asker {
     pub(super) settings: Settings,
     pub(super) questions: Arc<Mutex<mpsc::Receiver<RegistrationsQuery>>>,
@@ -43,7 +43,7 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// Asks until nobody is left who has questions.
+    /// Runs until no sender is left.
     pub(super) async fn run(self) {
         let mut questions = self.questions.lock().await;
         let mut line = None;
@@ -56,7 +56,7 @@ impl Asker {
     async fn answer(&self, line: Option<QueryConnection>, question: RegistrationsQuery) -> Option<QueryConnection> {
         let asked = QueryConnection::run(line, self.settings.endpoint.clone(), &(self, &question)).await;
         asked
-            .map_err(|error| debug!(aor = %question.aor, error = words::of_io(&error), "a user's registrations cannot be asked for"))
+            .map_err(|error| debug!(aor = %question.aor, error = words::of_io(&error), "cannot query a user's registrations"))
             .ok()
             .map(|(line, ())| line)
     }
@@ -77,7 +77,7 @@ impl Query for (&Asker, &RegistrationsQuery) {
         for profile in profiles {
             let heard = resync::read_user(line, aor, profile, &asker.settings.rules, unix_now()).await?;
             let Some(heard) = heard else {
-                debug!(%aor, %profile, "FreeSWITCH cannot be asked for this user's registrations");
+                debug!(%aor, %profile, "cannot read this user's registrations in this profile");
                 return Ok(());
             };
             registrations.extend(heard.into_iter().filter_map(|heard| match heard.event {
@@ -92,7 +92,7 @@ impl Query for (&Asker, &RegistrationsQuery) {
             profiles: profiles.clone(),
             registrations,
         };
-        // Nobody to tell means that the process stops.
+        // If the receiver is gone, the process is stopping.
         let _ = asker.inputs.send(Input::Event(Event::Listed(listing))).await;
         Ok(())
     }

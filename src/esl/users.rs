@@ -1,8 +1,8 @@
 //! Questions to FreeSWITCH's directory: whose number was dialled, and who rings that user's phones?
 //!
-//! Each has a connection to itself. A directory behind HTTP may take seconds, and FreeSWITCH waits with whoever asks:
-//! on a call's own connection the call would wait for it, even to be handed back (mod_event_socket ends a connection
-//! after its last `bgapi`), and on the one for registrations everybody would.
+//! Each question has its own connection. A directory behind HTTP may take seconds, and FreeSWITCH makes the asking
+//! connection wait. On a call's own connection the call would wait, even to be handed back (mod_event_socket ends a
+//! connection after its last `bgapi`). On the one for registrations every call would wait.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use crate::input::Input;
 use crate::types::{Aor, CallId};
 use crate::words;
 
-/// Questions under way at once: with a directory that hangs, each costs FreeSWITCH a thread.
+/// Questions at once: with a directory that hangs, each costs FreeSWITCH a thread.
 const MOST: usize = 64;
 
-/// A question of a call's.
+/// A call's question.
 #[derive(Debug)]
 pub struct UserQuestion {
-    /// Which call wants to know.
+    /// The call that asks.
     pub call: CallId,
     /// What was dialled.
     pub aor: Aor,
@@ -37,7 +37,7 @@ pub struct UserQuestion {
 pub struct Users {
     /// Who is asked.
     pub directory: Directory,
-    /// What is to be asked.
+    /// What to ask.
     pub questions: mpsc::Receiver<UserQuestion>,
     /// To the driver.
     pub inputs: mpsc::Sender<Input>,
@@ -46,7 +46,7 @@ pub struct Users {
 }
 
 impl Users {
-    /// Asks until it is told to stop, or nobody is left who could want to know.
+    /// Runs until stopped, or until no sender is left.
     pub async fn run(mut self) {
         let under_way = Arc::new(Semaphore::new(MOST));
         loop {
@@ -82,7 +82,7 @@ impl Users {
     }
 }
 
-/// What the directory says.
+/// The directory's answer.
 async fn find(directory: &Directory, aor: &Aor, query: DirectoryQuery) -> Option<String> {
     let command = match query {
         DirectoryQuery::WhoseNumber => encode::ask_user(aor),
@@ -91,7 +91,7 @@ async fn find(directory: &Directory, aor: &Aor, query: DirectoryQuery) -> Option
     match timeout(DIRECTORY, directory.api(&command)).await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
-            debug!(%aor, ?query, error = words::of_io(&error), "FreeSWITCH's directory cannot be asked");
+            debug!(%aor, ?query, error = words::of_io(&error), "cannot query FreeSWITCH's directory");
             None
         }
         Err(_) => {

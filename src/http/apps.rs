@@ -9,16 +9,16 @@ use serde::Serialize;
 use super::Site;
 use super::cache::Census;
 use super::census;
-use crate::push::apps::standing::{AppState, Problem};
+use crate::push::apps::status::{AppState, Problem};
 use crate::push::{PushError, PushErrorKind};
 
 #[derive(Debug, Serialize)]
-pub(super) struct Apps {
-    apps: Vec<App>,
+pub(super) struct AppsJson {
+    apps: Vec<AppJson>,
 }
 
 #[derive(Debug, Serialize)]
-struct App {
+struct AppJson {
     name: String,
     provider: String,
     tenant: Option<String>,
@@ -42,7 +42,7 @@ struct AppProblem {
     kind: &'static str,
     since: i64,
     reason: String,
-    /// The code of the error that pushes meet because of it; `null` where they meet none.
+    /// The code of the error that pushes get because of it; `null` for none.
     code: Option<&'static str>,
     /// The HTTP status of a provider that answered.
     status: Option<u16>,
@@ -56,23 +56,23 @@ struct LastFailure {
 }
 
 /// All apps, in the order of the configuration: the first that serves a phone is used.
-pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Apps> {
+pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<AppsJson> {
     let census = census::take(&site).await.ok();
     let app = |state: AppState| {
         let phones = |census: &Arc<Census>| census.by_app.get(&state.name).copied().unwrap_or(0);
         let phones = census.as_ref().map(phones);
-        App::new(state, phones)
+        AppJson::new(state, phones)
     };
     let apps = site.pushers.states().into_iter().map(app).collect();
-    Json(Apps { apps })
+    Json(AppsJson { apps })
 }
 
-impl App {
+impl AppJson {
     fn new(state: AppState, phones: Option<u64>) -> Self {
         Self {
             phones,
             ok: state.is_ok(),
-            state: state.standing.as_str(),
+            state: state.status.as_str(),
             why: state.why,
             name: state.name.to_string(),
             provider: state.provider.name().to_owned(),

@@ -1,4 +1,4 @@
-//! What needs an operator: what is wrong, how many phones it is about, and what to do.
+//! What needs an operator: the problem, how many phones it affects, and what to do.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,11 +12,11 @@ use super::census;
 use super::{ProblemDetails, Site};
 use crate::doctor::advice::{BROKEN_FILE, advice};
 use crate::push::app::App;
-use crate::push::apps::standing::{AppState, ProblemKind};
+use crate::push::apps::status::{AppState, ProblemKind};
 use crate::push::{Fault, PushErrorKind};
 use crate::types::UnixSeconds;
 
-/// An operator is told of a certificate's end so many days before.
+/// How many days before a certificate expires it is listed.
 const SOON_DAYS: i64 = 60;
 /// The most app ids that are named where no app serves them.
 const MOST_NAMED: usize = 5;
@@ -35,7 +35,7 @@ struct Item {
     level: Level,
     problem: String,
     advice: String,
-    /// How many phones cannot be woken because of it, or will not be; `null` where it is not about phones or they
+    /// How many phones cannot be woken because of it, or soon cannot; `null` if it is not about phones or they
     /// cannot be counted.
     phones: Option<u64>,
     since: Option<UnixSeconds>,
@@ -45,7 +45,7 @@ struct Item {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Level {
-    /// Phones are not woken, or what is known of them will be lost.
+    /// Phones are not woken, or stored data will be lost.
     Error,
     /// Nothing fails yet.
     Warning,
@@ -53,7 +53,7 @@ enum Level {
 
 /// All of it, worst first.
 pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
-    // A store that cannot be read is said by the item about it.
+    // A separate item reports an unreadable store.
     let census: Result<Arc<Census>, ProblemDetails> = census::take(&site).await;
     let census = census.as_deref().ok();
     let mut items: Vec<Item> = event_socket(&site, census).into_iter().chain(store(&site)).collect();
@@ -69,7 +69,7 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
 
 fn event_socket(site: &Site, census: Option<&Census>) -> Option<Item> {
     let is_up = site.esl_up.load(Ordering::Relaxed);
-    (!is_up).then(|| {
+    (site.has_freeswitch && !is_up).then(|| {
         let endpoint = site.inbound.borrow().endpoint.clone();
         Item {
             what: "FreeSWITCH".into(),
@@ -139,7 +139,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
         let advice = to_do(app, PushErrorKind::Misconfigured(Fault::CertificateExpired));
         items.push(item(Level::Warning, problem, advice, None));
     }
-    // A log takes everything and wakes nobody.
+    // Provider `log` accepts every push and wakes no phone.
     if state.only_logs() && phones.is_some_and(|phones| phones > 0) {
         let problem = "writes its pushes to the log: no phone is woken".to_owned();
         let advice = "add an [[app]] with the app's credentials to the configuration, then `systemctl reload fswake`";
@@ -152,7 +152,7 @@ fn to_do(app: &App, error: PushErrorKind) -> String {
     advice(app, error).1
 }
 
-/// Advice as it stands by itself.
+/// Advice without its context.
 fn sentence(advice: &str) -> String {
     let mut letters = advice.chars();
     let first = letters.next().map(|c| c.to_ascii_uppercase());
@@ -160,7 +160,7 @@ fn sentence(advice: &str) -> String {
     first.into_iter().chain(letters).chain(end.chars()).collect()
 }
 
-/// Phones whose app nobody has configured.
+/// Phones whose app is not configured.
 fn no_app(census: &Census) -> Option<Item> {
     let phones = census.unserved.values().sum::<u64>();
     if phones == 0 {

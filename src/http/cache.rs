@@ -1,4 +1,4 @@
-//! What was read of the store and the journal last: read once, however many ask.
+//! What was last read from the store and the journal, so that it is read once for all clients.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -11,13 +11,14 @@ use super::{ProblemDetails, Site};
 use crate::push::Pushers;
 use crate::store::devices::{self, Group};
 
-/// A count is given again for at least so long, and for so many times what it took: a million phones take a second.
+/// How long a count is reused: at least this long, and this many times as long as it took. A million phones take a
+/// second.
 const GOOD_FOR: Duration = Duration::from_secs(2);
 const TIMES: u32 = 50;
 
-/// Counts, or gives the last count again.
+/// Counts, or returns the last count.
 pub(super) async fn take(site: &Arc<Site>) -> Result<Arc<Census>, ProblemDetails> {
-    // As with the summary: what was begun is ended and kept, though whoever asked may have gone.
+    // As with the summary, a read is finished and cached even if the client has disconnected.
     let counting = tokio::spawn(count(Arc::clone(site)));
     counting.await.unwrap_or_else(|_| Err(ProblemDetails::failed()))
 }

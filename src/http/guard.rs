@@ -1,13 +1,13 @@
-//! Who may ask.
+//! Checks who may ask.
 //!
-//! With a token, whoever has it. Without one the address is loopback, and every process of the host may ask, but no web
-//! page that an operator looks at:
+//! With a token, only requests that carry it are served. Without one the address is loopback, and any local process may
+//! query it, but no web page in an operator's browser:
 //!
 //! - a page of another site whose name was made to mean 127.0.0.1 (DNS rebinding) sends its own name as `Host`: only
-//!   `localhost` and addresses are taken;
-//! - a page that sends a request blindly is told apart by what browsers add (`Origin`, `Sec-Fetch-Site`), and could not
-//!   change anything without them either: no `GET` has an effect, a body has to be `application/json`, and a page may
-//!   send neither that nor a `DELETE` without asking first (CORS), which is never granted.
+//!   `localhost` and addresses are accepted;
+//! - a page that sends a request without reading the answer is recognised by what browsers add (`Origin`,
+//!   `Sec-Fetch-Site`). Without these it could change nothing either: no `GET` has an effect, a body must be
+//!   `application/json`, and a page may send neither that nor a `DELETE` without a CORS request, which is refused.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,22 +21,24 @@ use subtle::ConstantTimeEq;
 
 use super::{ProblemDetails, Site};
 
-/// How long an answer may take to be made.
+/// How long making an answer may take.
 const LIMIT: Duration = Duration::from_secs(10);
-/// And a push, which a provider may keep waiting.
+/// The same for a push, which waits for a provider.
 const PUSH_LIMIT: Duration = Duration::from_secs(35);
-/// For everybody: whether the process lives, whether it is fit for work, and the page, which holds nothing by itself.
+/// The same for a wake, which ends by itself at `wake.max-wait`, ten minutes at most.
+const WAKE_LIMIT: Duration = Duration::from_secs(605);
+/// Served without a token: liveness, readiness, and the page, which contains no data by itself.
 const OPEN: [&str; 3] = ["/", "/healthz", "/readyz"];
-/// What a browser may load, run and show of any answer: nothing; the page says for itself what it needs.
+/// A browser may load, run and show nothing from an answer; the page sets its own policy.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Lets a request through, or says why not; what goes out is marked as nobody else's to use.
+/// Passes a request on, or rejects it. Answers are marked as not for other sites.
 pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let mut response = match refusal(&site, &request) {
         Some(problem) => problem.into_response(),
         None => match tokio::time::timeout(limit(&request), next.run(request)).await {
             Ok(response) => response,
-            Err(_) => ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "this took too long").into_response(),
+            Err(_) => ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "the answer took too long").into_response(),
         },
     };
     let headers = response.headers_mut();
@@ -58,10 +60,10 @@ pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next:
 }
 
 fn limit(request: &Request) -> Duration {
-    if request.uri().path() == "/v1/push" {
-        PUSH_LIMIT
-    } else {
-        LIMIT
+    match request.uri().path() {
+        "/v1/push" => PUSH_LIMIT,
+        "/v1/wake" => WAKE_LIMIT,
+        _ => LIMIT,
     }
 }
 
@@ -77,7 +79,7 @@ fn refusal(site: &Site, request: &Request) -> Option<ProblemDetails> {
         Some(token) if !OPEN.contains(&request.uri().path()) && !bears(headers, token.expose()) => {
             Some(ProblemDetails::new(
                 StatusCode::UNAUTHORIZED,
-                "this needs the header Authorization: Bearer and the token of http.token-file",
+                "this needs the header Authorization: Bearer with the token of http.token-file",
             ))
         }
         None if !names_this_host(headers) => Some(ProblemDetails::new(
@@ -123,7 +125,7 @@ fn is_localhost_or_address(host: &str) -> bool {
     port.is_some_and(|port| port.parse::<u16>().is_ok()) && (is_name || is_address)
 }
 
-/// Whether a browser says that another site's page sends this. A link to the page itself may be anywhere.
+/// Whether a browser reports that another site's page sends this. A link to the page itself may be anywhere.
 fn is_of_another_site(headers: &HeaderMap, method: &Method, path: &str) -> bool {
     let text = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     let fetched = text("sec-fetch-site").is_some_and(|site| site != b"same-origin" && site != b"none");

@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it is fit for work.
+//! Liveness and readiness.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,19 +10,19 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::{Site, guard};
-use crate::push::apps::standing::AppState;
+use crate::push::apps::status::AppState;
 
 /// Answers while the process lives.
 pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// One thing that has to be well.
+/// One condition of readiness.
 #[derive(Debug, Serialize)]
 struct HealthCheck {
     name: String,
     ok: bool,
-    /// What is wrong.
+    /// The problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
@@ -37,7 +37,7 @@ impl HealthCheck {
     }
 }
 
-/// Whether sleeping phones would be woken now, and what stands in the way. Without the token it says yes or no only.
+/// Whether sleeping phones would be woken now, and the reasons if not. Without the token the answer is yes or no only.
 pub(super) async fn ready(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     let Readiness { ready, checks } = Readiness::of(&site);
     let status = if ready {
@@ -63,18 +63,18 @@ struct Readiness {
 }
 
 impl Readiness {
-    /// One app of several that wakes nobody is named and changes no more: whoever sends calls elsewhere takes those of
-    /// all others away too, and the app is as wrong there. `AppState::would_wake` says which problems count.
+    /// If one app of several wakes no phone, it is named, but the daemon stays ready: sending calls elsewhere would
+    /// move the calls of all other apps too, and would not help this one. `AppState::would_wake` decides which problems
+    /// count.
     fn of(site: &Site) -> Self {
         let esl_up = site.esl_up.load(Ordering::Relaxed);
         let failing = site.store.health().failing;
-        let mut checks = vec![
-            HealthCheck::new(
-                "esl",
-                (!esl_up).then(|| "no connection to FreeSWITCH's event socket".into()),
-            ),
-            HealthCheck::new("store", failing.map(|f| format!("cannot be written: {}", f.reason))),
-        ];
+        let store = HealthCheck::new("store", failing.map(|f| format!("cannot be written: {}", f.reason)));
+        let esl = site.has_freeswitch.then(|| {
+            let problem = (!esl_up).then(|| "no connection to FreeSWITCH's event socket".into());
+            HealthCheck::new("esl", problem)
+        });
+        let mut checks: Vec<_> = esl.into_iter().chain([store]).collect();
         let is_up = checks.iter().all(|check| check.ok);
         let apps = site.pushers.states();
         let only_logs = apps.iter().all(AppState::only_logs);

@@ -12,7 +12,7 @@ use crate::metrics;
 
 /// Everything that is counted, as Prometheus reads it.
 pub(super) async fn text(State(site): State<Arc<Site>>) -> impl IntoResponse {
-    let state = metrics::State {
+    let state = metrics::GaugeSample {
         held: *site.waiting.borrow(),
         esl_up: site.esl_up.load(Ordering::Relaxed),
         store: site.store.health(),

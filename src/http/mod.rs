@@ -1,15 +1,15 @@
 //! What operators and programs ask the running daemon: HTTP on loopback, or anywhere with a token.
 //!
 //! ```text
-//! serve (sockets, limits) -> guard (who may ask) -> routes -> calls, devices, wakes, apps, attention, health
+//! serve (sockets, limits) -> guard (who may ask) -> routes -> calls, devices, wakes, apps, attention, health,
+//!                                                              |  wake, registrations (for other SIP servers)
 //!                                                              |  control: the driver's loop, in slices
 //!                                                              |  journal, store: SQLite, read-only
 //! ```
 //!
-//! It runs on a thread of its own, and nothing here can make a call wait: the loop is asked one bounded question at a
-//! time, and reading the store takes no lock that the writer needs. Whoever asks may be hostile: heads, bodies,
-//! connections and the time that each may last are limited ([`serve`]), and a web page in an operator's browser gets
-//! nothing ([`guard`]).
+//! It runs on a thread of its own, and never delays a call: it asks the loop one bounded question at a time, and
+//! reading the store takes no lock that the writer needs. Clients may be hostile: heads, bodies, connections and their
+//! time are limited ([`serve`]), and a web page in an operator's browser gets nothing ([`guard`]).
 
 mod apps;
 mod attention;
@@ -22,11 +22,14 @@ mod health;
 mod metrics;
 mod openapi;
 mod page;
+mod place;
 mod problem;
 mod push;
+mod registrations;
 pub mod serve;
 mod site;
 mod summary;
+mod wake;
 mod wakes;
 
 use std::sync::Arc;
@@ -65,7 +68,9 @@ routes! {
     delete "/v1/devices/{id}" devices::forget,
     get "/v1/openapi.json" openapi::document,
     post "/v1/push" push::send,
+    post "/v1/registrations" registrations::tell,
     get "/v1/summary" summary::show,
+    post "/v1/wake" wake::wake,
     get "/v1/wakes" wakes::recent,
     get "/v1/wakes/{call}" wakes::timeline,
 }

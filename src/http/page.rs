@@ -9,13 +9,12 @@ use uuid::Uuid;
 
 use super::Site;
 
-/// The page; `{nonce}` stands where its style and its script are named.
+/// The page; `{nonce}` is replaced at its style and script.
 const PAGE: &str = include_str!("page.html");
 
-/// The page, which asks the JSON interface like any other program. It holds nothing by itself, so it needs no token.
+/// The page, which uses the JSON interface like any other program. It contains no data by itself, so it needs no token.
 ///
-/// A browser runs its script and applies its style because of this answer's nonce, and nothing else that might get into
-/// it.
+/// A browser runs only the script and style that carry this answer's nonce.
 pub(super) async fn show(State(_): State<Arc<Site>>) -> impl IntoResponse {
     let nonce = Uuid::new_v4().simple().to_string();
     let policy = format!(

@@ -1,4 +1,4 @@
-//! A push that somebody asks for.
+//! A push on request.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use super::devices::parse_aor;
 use super::{ProblemDetails, Site};
 use crate::clock::unix_now;
 use crate::engine::command::Nobody;
-use crate::engine::{Delivery, DeviceDelivery, Notification};
+use crate::engine::{Audience, Delivery, DeviceDelivery, Notification};
 use crate::types::push::Payload;
 use crate::types::{TokenType, UnixSeconds};
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PushBody {
@@ -27,7 +27,7 @@ pub(crate) struct PushBody {
     payload: serde_json::Map<String, serde_json::Value>,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Serialize)]
 pub(super) struct Answer {
     sent: usize,
@@ -46,7 +46,7 @@ struct Device {
     problem: Option<String>,
 }
 
-/// Pushes to the devices of one user, and answers when the providers have.
+/// Pushes to one user's devices, and answers when the providers have answered.
 pub(super) async fn send(
     State(site): State<Arc<Site>>,
     asked: Result<Json<PushBody>, JsonRejection>,
@@ -68,7 +68,7 @@ impl PushBody {
             token_type,
             app: self.app.filter(|app| !app.is_empty()).map(Arc::from),
             payload: Arc::new(payload),
-            only_absent: false,
+            audience: Audience::All,
             by: "http",
             at,
         })

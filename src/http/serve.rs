@@ -1,12 +1,13 @@
-//! Sockets: how many connections there may be, how long each lasts, and how much it may say.
+//! Sockets: limits for connections, times and sizes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::place::Place;
 use crate::words;
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -15,8 +16,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-/// Connections at once to one address; those beyond wait in the kernel's queue. Whoever fills an address that others
-/// can reach leaves loopback's to this host's operators.
+/// Most connections at once to one address; more wait in the kernel's queue. Each address has its own limit, so a
+/// remote client cannot use up loopback's. A request that waits for a phone does not count ([`Place`]).
 const CONNECTIONS: usize = 64;
 /// How long a request's head may take, and how long a connection may be idle between two.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
@@ -26,14 +27,15 @@ const LONGEST_HEAD: usize = 32 * 1024;
 pub const LONGEST_BODY: usize = 64 * 1024;
 /// A connection takes no more requests after this long ..
 const LIFE: Duration = Duration::from_secs(60);
-/// .. and is cut when its last answer is not read this long after.
+/// .. and is cut when its last answer is not read this long after, or after it is due.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
-/// How often an address that cannot be had is tried again.
+/// How often an unavailable address is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Serves on these addresses until told to stop.
+/// Serves on these addresses until stopped.
 ///
-/// An address that cannot be had (another process has it) is an error in the log, and tried again: calls need no HTTP.
+/// If an address is unavailable (another process has it), this is logged as an error and tried again: calls need no
+/// HTTP.
 pub async fn run(addresses: Vec<SocketAddr>, router: Router, stop: CancellationToken) {
     let router = router.layer(DefaultBodyLimit::max(LONGEST_BODY));
     let mut listening = tokio::task::JoinSet::new();
@@ -41,7 +43,7 @@ pub async fn run(addresses: Vec<SocketAddr>, router: Router, stop: CancellationT
         listening.spawn(listen(address, router.clone(), stop.clone()));
     }
     while let Some(ended) = listening.join_next().await {
-        // One that panicked ends all of it, and with it the daemon.
+        // A panic in one ends them all, and with them the daemon.
         if ended.is_err() {
             return;
         }
@@ -65,13 +67,11 @@ async fn listen(address: SocketAddr, router: Router, stop: CancellationToken) {
         match accepted {
             Ok((stream, _)) => {
                 let (router, stop) = (router.clone(), stop.clone());
-                tokio::spawn(async move {
-                    let _slot = slot;
-                    serve(stream, router, stop).await;
-                });
+                let place = Arc::new(Place::new(slots.clone(), slot));
+                tokio::spawn(serve(stream, router, place, stop));
             }
             Err(error) => {
-                // Out of file descriptors, most likely; calls need them more.
+                // Probably out of file descriptors; calls need them more.
                 debug!(error = words::of_io(&error), "cannot accept an HTTP connection");
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
@@ -99,7 +99,8 @@ async fn bind(address: SocketAddr) -> TcpListener {
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn serve(stream: TcpStream, router: Router, place: Arc<Place>, stop: CancellationToken) {
+    let router = router.layer(Extension(Arc::clone(&place)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
@@ -115,10 +116,14 @@ async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
         ended
     } else {
         connection.as_mut().graceful_shutdown();
-        let Ok(ended) = tokio::time::timeout(LAST_ANSWER, connection).await else {
-            return;
-        };
-        ended
+        loop {
+            match tokio::time::timeout(LAST_ANSWER, connection.as_mut()).await {
+                Ok(ended) => break ended,
+                // Its answer is not due yet.
+                Err(_) if place.is_lent() && !stop.is_cancelled() => {}
+                Err(_) => return,
+            }
+        }
     };
     if let Err(error) = ended {
         debug!(error = words::of(&error), "HTTP connection ended early");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::cache::{CensusCache, SummaryCache};
 use crate::control::Control;
@@ -28,14 +28,18 @@ pub struct Site {
     pub metrics: Metrics,
     /// How many calls are held.
     pub waiting: watch::Receiver<usize>,
-    /// Whether the connection to FreeSWITCH's event socket stands.
+    /// Whether the event socket's connection is up.
     pub esl_up: Arc<AtomicBool>,
-    /// Where FreeSWITCH is.
+    /// Whether there is a FreeSWITCH; without one, registrations are told by `POST /v1/registrations`.
+    pub has_freeswitch: bool,
+    /// Where FreeSWITCH is, and how Contacts are read.
     pub inbound: watch::Receiver<Settings>,
-    /// What was read of the journal last.
+    /// Wakes that may be asked for at once.
+    pub wakes: Arc<Semaphore>,
+    /// What was last read from the journal.
     pub summaries: SummaryCache,
-    /// How many phones there were last.
+    /// The last count of phones.
     pub census: CensusCache,
-    /// What every request has to carry, if anything.
+    /// The token that requests must carry, if any.
     pub token: Option<Secret>,
 }

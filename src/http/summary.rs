@@ -14,37 +14,40 @@ use super::wakes::read;
 use super::{ProblemDetails, Site};
 use crate::clock::unix_now;
 
-/// The times that are summed up, in seconds, each with how long an answer is given again: a day of a busy site is much
-/// to read, and however many pages are open, it is read once.
+/// The windows in seconds, each with the time for which an answer is reused. A busy site's day is long to read, so it
+/// is read once for all open pages.
 const WINDOWS: [(i64, Duration); 2] = [(3_600, Duration::from_secs(10)), (86_400, Duration::from_secs(60))];
 
 #[derive(Debug, Serialize)]
 pub(super) struct SummaryJson {
     version: &'static str,
-    freeswitch: Vec<Node>,
+    freeswitch: Vec<NodeJson>,
     windows: Vec<Window>,
 }
 
 /// One FreeSWITCH.
 #[derive(Debug, Serialize)]
-struct Node {
+struct NodeJson {
     address: String,
     up: bool,
 }
 
-/// What became of calls in the last hour and day, and which FreeSWITCH is connected.
+/// The results of calls in the last hour and day, and which FreeSWITCH is connected.
 pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<SummaryJson>, ProblemDetails> {
-    // Whoever asks may go, or be given up, before a long journal is read: what was read has to be kept all the same, or
-    // the next one would begin again, next to the one that nobody waits for.
+    // The client may disconnect before a long journal is read. Finish and cache the result anyway, so that the next
+    // client does not start over.
     let reading = tokio::spawn(windows(Arc::clone(&site)));
     let windows = reading.await.unwrap_or_else(|_| Err(ProblemDetails::failed()))?;
-    let endpoint = site.inbound.borrow().endpoint.clone();
-    Ok(Json(SummaryJson {
-        version: env!("CARGO_PKG_VERSION"),
-        freeswitch: vec![Node {
+    let node = site.has_freeswitch.then(|| {
+        let endpoint = &site.inbound.borrow().endpoint;
+        NodeJson {
             address: format!("{}:{}", endpoint.host, endpoint.port),
             up: site.esl_up.load(Ordering::Relaxed),
-        }],
+        }
+    });
+    Ok(Json(SummaryJson {
+        version: env!("CARGO_PKG_VERSION"),
+        freeswitch: node.into_iter().collect(),
         windows,
     }))
 }

@@ -44,7 +44,7 @@ pub(super) async fn timeline(
     wake.map(Json).ok_or_else(missing)
 }
 
-/// How many things on a page: as asked, from 1 to `most`, or 50.
+/// The length of a page: as requested, from 1 to `most`; 50 by default.
 pub(super) fn page_size(asked: Option<usize>, most: usize) -> Result<usize, ProblemDetails> {
     match asked.unwrap_or(50) {
         0 => Err(ProblemDetails::wrong("limit must be at least 1")),
@@ -53,7 +53,7 @@ pub(super) fn page_size(asked: Option<usize>, most: usize) -> Result<usize, Prob
     }
 }
 
-/// Reads the store on a thread where it may block.
+/// Reads the store on a thread that may block.
 pub(super) async fn read<T: Send + 'static>(
     site: &Site,
     question: impl FnOnce(&Journal) -> Result<T, ProblemDetails> + Send + 'static,

@@ -7,7 +7,7 @@ use quick_xml::events::{BytesStart, Event};
 use crate::xml::entities::decoded;
 use crate::xml::variables::Variables;
 
-/// What mod_apn reads of `<settings>`; it ignores all else.
+/// What mod_apn reads in `<settings>`; it ignores everything else.
 pub const SETTINGS: [&str; 5] = [
     "odbc_dsn",
     "contact_voip_token_param",
@@ -15,7 +15,7 @@ pub const SETTINGS: [&str; 5] = [
     "contact_app_id_param",
     "contact_platform_param",
 ];
-/// What mod_apn reads of a `<profile>`; it ignores all else.
+/// What mod_apn reads in a `<profile>`; it ignores everything else.
 pub const PROFILE: [&str; 9] = [
     "id",
     "url",
@@ -35,7 +35,7 @@ pub struct ApnConf {
     pub settings: Params,
     /// `<profiles>`, in the order of the file. Of two with one name mod_apn uses the last.
     pub profiles: Vec<Profile>,
-    /// `X-PRE-PROCESS` lines that were not done, with their lines.
+    /// `X-PRE-PROCESS` lines that are not supported, with their line numbers.
     pub not_done: Vec<(usize, String)>,
 }
 
@@ -53,24 +53,24 @@ pub struct Profile {
 /// `<param name=".." value=".."/>`s: names in lower case, empty values left out, of two the last, as mod_apn does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Params {
-    known: BTreeMap<&'static str, Value>,
+    known: BTreeMap<&'static str, ParamValue>,
     /// Names that mod_apn does not know, with their lines.
     pub unknown: Vec<(usize, String)>,
 }
 
 /// One parameter's value.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Value {
-    /// As FreeSWITCH would give it to the module, but for variables that are not known.
+pub struct ParamValue {
+    /// As FreeSWITCH would give it to the module, except for unknown variables.
     pub text: String,
-    /// Names of global variables in it that are not known: `$${name}` stands in the text for them.
+    /// Names of unknown global variables in it: the text still has `$${name}` for them.
     pub unknown: Vec<String>,
     /// Where it is.
     pub line: usize,
 }
 
 /// Without the value: it may be a password.
-impl std::fmt::Debug for Value {
+impl std::fmt::Debug for ParamValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Value(line {}, {} bytes)", self.line, self.text.len())
     }
@@ -78,11 +78,11 @@ impl std::fmt::Debug for Value {
 
 impl Params {
     /// A parameter that is given and not empty.
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    pub fn get(&self, name: &str) -> Option<&ParamValue> {
         self.known.get(name)
     }
 
-    fn add(&mut self, known: &[&'static str], name: &str, value: Value) {
+    fn add(&mut self, known: &[&'static str], name: &str, value: ParamValue) {
         match known.iter().find(|k| k.eq_ignore_ascii_case(name)) {
             Some(_) if value.text.is_empty() => {}
             Some(name) => drop(self.known.insert(name, value)),
@@ -99,7 +99,7 @@ pub enum ApnConfError {
     Xml {
         /// Where.
         line: usize,
-        /// What the reader says.
+        /// The parser's error.
         problem: String,
     },
     /// Neither settings nor profiles.
@@ -119,7 +119,7 @@ pub fn variables(text: &str, mut vars: Variables) -> Result<Variables, ApnConfEr
     Ok(vars)
 }
 
-/// Reads the file; `vars` are the global variables that are known besides those that it sets itself.
+/// Reads the file; `vars` are known global variables, in addition to those that it sets itself.
 ///
 /// # Errors
 /// When it is not XML, or another file.
@@ -129,7 +129,7 @@ pub fn read(text: &str, mut vars: Variables) -> Result<ApnConf, ApnConfError> {
     each(text, |path, seen, line| {
         conf.not_done
             .extend(pre_process(&seen, &mut vars)?.map(|what| (line, what)));
-        let Seen::Element(element) = seen else { return Ok(()) };
+        let XmlItem::Element(element) = seen else { return Ok(()) };
         let under = |parents: &[&str]| path.len() >= parents.len() && path[path.len() - parents.len()..] == *parents;
         let attribute = |name: &str| attribute(element, name).map(Option::unwrap_or_default);
         match element.name().as_ref() {
@@ -145,7 +145,7 @@ pub fn read(text: &str, mut vars: Variables) -> Result<ApnConf, ApnConfError> {
                 if vars.are_too_long() {
                     return Err("expanding its variables makes the file too long".into());
                 }
-                let value = Value {
+                let value = ParamValue {
                     text: decoded(&expanded.text).into_owned(),
                     unknown: expanded.unknown,
                     line,
@@ -168,21 +168,21 @@ pub fn read(text: &str, mut vars: Variables) -> Result<ApnConf, ApnConfError> {
     Ok(conf)
 }
 
-/// What a file is read for.
-enum Seen<'a> {
+/// What a file is read as.
+enum XmlItem<'a> {
     Element(&'a BytesStart<'a>),
     Comment(&'a str),
 }
 
-/// Does what the preprocessor would do there. `Some` says what is not done.
-fn pre_process(seen: &Seen<'_>, vars: &mut Variables) -> Result<Option<String>, String> {
+/// Does what the preprocessor would do. `Some` names what is not supported.
+fn pre_process(seen: &XmlItem<'_>, vars: &mut Variables) -> Result<Option<String>, String> {
     let not_done = match seen {
-        Seen::Comment(comment) => vars.comment(comment),
-        Seen::Element(element) if element.name().as_ref().eq_ignore_ascii_case("X-PRE-PROCESS") => {
+        XmlItem::Comment(comment) => vars.comment(comment),
+        XmlItem::Element(element) if element.name().as_ref().eq_ignore_ascii_case("X-PRE-PROCESS") => {
             let get = |name| attribute(element, name).map(Option::unwrap_or_default);
             vars.command(&get("cmd")?, &get("data")?)
         }
-        Seen::Element(_) => None,
+        XmlItem::Element(_) => None,
     };
     if vars.are_too_long() {
         return Err("expanding its variables makes the file too long: does one name itself?".into());
@@ -204,7 +204,7 @@ fn attribute(element: &BytesStart<'_>, name: &str) -> Result<Option<String>, Str
 /// Visits every element and comment with the names of those around it and its line.
 fn each(
     text: &str,
-    mut visit: impl FnMut(&[String], Seen<'_>, usize) -> Result<(), String>,
+    mut visit: impl FnMut(&[String], XmlItem<'_>, usize) -> Result<(), String>,
 ) -> Result<(), ApnConfError> {
     let mut reader = quick_xml::Reader::from_str(text);
     reader.config_mut().allow_dangling_amp = true;
@@ -216,15 +216,15 @@ fn each(
             .unwrap_or(usize::MAX)
             .min(text.len());
         let begins = line;
-        // Bytes: the reader does not count a byte order mark.
+        // In bytes: the reader does not count a byte order mark.
         line += memchr::memchr_iter(b'\n', &text.as_bytes()[counted..at]).count();
         counted = at;
         let broken = |problem: String| ApnConfError::Xml { line: begins, problem };
         match event {
-            Ok(Event::Comment(comment)) => visit(&path, Seen::Comment(comment.as_ref()), begins).map_err(broken)?,
-            Ok(Event::Empty(element)) => visit(&path, Seen::Element(&element), begins).map_err(broken)?,
+            Ok(Event::Comment(comment)) => visit(&path, XmlItem::Comment(comment.as_ref()), begins).map_err(broken)?,
+            Ok(Event::Empty(element)) => visit(&path, XmlItem::Element(&element), begins).map_err(broken)?,
             Ok(Event::Start(element)) => {
-                visit(&path, Seen::Element(&element), begins).map_err(broken)?;
+                visit(&path, XmlItem::Element(&element), begins).map_err(broken)?;
                 path.push(element.name().as_ref().to_owned());
             }
             Ok(Event::End(_)) => drop(path.pop()),

@@ -1,8 +1,8 @@
 //! `fswake-import-mod-apn`: mod_apn's configuration becomes `fswake.toml`, its tokens become devices.
 //!
-//! The order keeps it whole: everything is read first; the devices are written into a transaction that stays open while
-//! the files are made and checked as `fswake check` does; then it is committed. Whatever fails before leaves nothing
-//! behind.
+//! The order makes it all or nothing. First everything is read. Then the devices are written in a transaction, which
+//! stays open while the files are written and checked as by `fswake check`. Then it is committed. A failure before that
+//! leaves nothing behind.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ use crate::clock::unix_now;
 use crate::config::{Config, Environment};
 use crate::files as reader;
 use crate::import::apn_conf::{self, ApnConf};
-use crate::import::convert::{Beside, Converted, convert};
+use crate::import::convert::{Beside, ConvertedConfig, convert};
 use crate::import::source::Source;
-use crate::import::tokens::{self, Plan};
+use crate::import::tokens::{self, TokenPlan};
 use crate::new_files::{self, Fresh, Made, NewFile};
 use crate::push::Pushers;
 use crate::store::Import;
@@ -39,7 +39,8 @@ A PostgreSQL password that --db lacks is taken from $PGPASSWORD: other users of 
 #[command(name = "fswake-import-mod-apn", version, after_help = EXAMPLES, max_term_width = WIDTH)]
 #[command(override_usage = "fswake-import-mod-apn [OPTIONS] <--conf <FILE>|--db <DSN|FILE>>")]
 pub struct ImportModApn {
-    /// fswake's configuration, which names the store [default: $FSWAKE_CONFIG, else /etc/fswake/fswake.toml if it exists]
+    /// fswake's configuration, which names the store [default: $FSWAKE_CONFIG, else /etc/fswake/fswake.toml if it
+    /// exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// mod_apn's configuration, apn.conf.xml
@@ -65,12 +66,12 @@ pub struct ImportModApn {
     dry_run: bool,
     /// Print the manual page, or completions for a shell
     #[arg(long, hide = true, exclusive = true)]
-    generate: Option<Generated>,
+    generate: Option<GeneratedFile>,
 }
 
-/// What is made of the command line's own description.
+/// Files that are generated from the command line's description.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Generated {
+enum GeneratedFile {
     Man,
     Bash,
     Zsh,
@@ -87,16 +88,16 @@ impl ImportModApn {
     }
 }
 
-fn generate(what: Generated) -> anyhow::Result<()> {
+fn generate(what: GeneratedFile) -> anyhow::Result<()> {
     use clap_complete::Shell;
     let mut command = ImportModApn::command();
     let name = command.get_name().to_owned();
     let mut text = Vec::new();
     let shell = match what {
-        Generated::Man => None,
-        Generated::Bash => Some(Shell::Bash),
-        Generated::Zsh => Some(Shell::Zsh),
-        Generated::Fish => Some(Shell::Fish),
+        GeneratedFile::Man => None,
+        GeneratedFile::Bash => Some(Shell::Bash),
+        GeneratedFile::Zsh => Some(Shell::Zsh),
+        GeneratedFile::Fish => Some(Shell::Fish),
     };
     match shell {
         Some(shell) => clap_complete::generate(shell, &mut command, name, &mut text),
@@ -190,7 +191,7 @@ fn store(args: &ImportModApn, config: Option<&Path>, env: &Environment) -> anyho
     Ok(Config::load_to_ask(config, env)?.store.path)
 }
 
-fn new_files(made: &Converted, output: &Path) -> Vec<NewFile> {
+fn new_files(made: &ConvertedConfig, output: &Path) -> Vec<NewFile> {
     let secrets = made.secrets.iter().map(|(name, secret)| NewFile {
         path: output.with_file_name(name),
         text: format!("{}\n", secret.expose()),
@@ -204,8 +205,8 @@ fn new_files(made: &Converted, output: &Path) -> Vec<NewFile> {
     secrets.chain([configuration]).collect()
 }
 
-/// The daemon may never have run: then its directory is made, for its owner alone.
-fn begin(store: &Path, plan: &Plan) -> anyhow::Result<Import> {
+/// If the daemon has never run, creates its directory, for its owner only.
+fn begin(store: &Path, plan: &TokenPlan) -> anyhow::Result<Import> {
     use std::os::unix::fs::DirBuilderExt;
     if let Some(directory) = store.parent().filter(|d| !d.as_os_str().is_empty() && !d.exists()) {
         let made = std::fs::DirBuilder::new().mode(0o700).create(directory);

@@ -1,23 +1,21 @@
-//! What `fswake-import-mod-apn` says: data on stdout, the rest on stderr.
+//! What `fswake-import-mod-apn` prints: data on stdout, the rest on stderr.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
 use crate::import::apn_conf::ApnConf;
-use crate::import::convert::Converted;
-use crate::import::tokens::Plan;
+use crate::import::convert::ConvertedConfig;
+use crate::import::tokens::TokenPlan;
 use crate::new_files::{Made, NewFile};
 use crate::store::Fate;
 use crate::types::Printable;
 
-/// Where it is said.
+/// Standard output and standard error.
 pub(super) struct Report {
     dry: bool,
     err: std::io::Stderr,
 }
-
-type Said = anyhow::Result<()>;
 
 impl Report {
     pub(super) fn new(dry: bool) -> Self {
@@ -28,12 +26,12 @@ impl Report {
     }
 
     /// The configuration itself, in a dry run.
-    pub(super) fn configuration(&mut self, made: &Converted) -> Said {
+    pub(super) fn configuration(&mut self, made: &ConvertedConfig) -> anyhow::Result<()> {
         std::io::stdout().write_all(made.toml.as_bytes())?;
         self.warnings(made)
     }
 
-    pub(super) fn warnings(&mut self, made: &Converted) -> Said {
+    pub(super) fn warnings(&mut self, made: &ConvertedConfig) -> anyhow::Result<()> {
         for warning in &made.warnings {
             writeln!(self.err, "warning: {warning}")?;
         }
@@ -41,11 +39,11 @@ impl Report {
     }
 
     /// Names of files that were made are the result of a run.
-    pub(super) fn files(&mut self, files: &[NewFile], made: &[Made]) -> Said {
+    pub(super) fn files(&mut self, files: &[NewFile], made: &[Made]) -> anyhow::Result<()> {
         for (file, made) in files.iter().zip(made) {
             let path = file.path.display();
             match (made, self.dry) {
-                (Made::Unchanged, _) => writeln!(self.err, "{path} is there already, with the same text")?,
+                (Made::Unchanged, _) => writeln!(self.err, "{path} already exists, with the same text")?,
                 (Made::New, true) => writeln!(self.err, "would write {path}")?,
                 (Made::Replaced, true) => writeln!(self.err, "would replace {path}")?,
                 (Made::New | Made::Replaced, false) => writeln!(std::io::stdout(), "{path}")?,
@@ -54,8 +52,15 @@ impl Report {
         Ok(())
     }
 
-    /// What becomes of the tokens. Tokens themselves are never shown.
-    pub(super) fn tokens(&mut self, place: &str, rows: usize, plan: &Plan, fates: &[Fate], store: &Path) -> Said {
+    /// The result for the tokens. Tokens themselves are never shown.
+    pub(super) fn tokens(
+        &mut self,
+        place: &str,
+        rows: usize,
+        plan: &TokenPlan,
+        fates: &[Fate],
+        store: &Path,
+    ) -> anyhow::Result<()> {
         for refused in &plan.refused {
             writeln!(self.err, "warning: not copied: {refused}")?;
         }
@@ -69,12 +74,7 @@ impl Report {
                     device.aor
                 )?,
                 Fate::Taken(owner) => {
-                    writeln!(
-                        self.err,
-                        "note: {} goes over from {owner} to {}",
-                        key.label(),
-                        device.aor
-                    )?;
+                    writeln!(self.err, "note: {} moves from {owner} to {}", key.label(), device.aor)?;
                 }
                 Fate::Added | Fate::Renewed | Fate::Known => {}
             }
@@ -99,7 +99,7 @@ impl Report {
         let same = count(&|f| matches!(f, Fate::Known | Fate::Kept(_)));
         writeln!(
             self.err,
-            "{rows} rows of push_tokens in {place}: {} devices, {} duplicates merged, {} mended, {} rows refused",
+            "{rows} rows of push_tokens in {place}: {} devices, {} duplicates merged, {} repaired, {} rows refused",
             plan.devices.len(),
             plan.merged,
             plan.mended,
@@ -111,14 +111,14 @@ impl Report {
         } else {
             writeln!(
                 self.err,
-                "{store}: {verb} {added} new devices, {renewed} renewed, {same} known as they are"
+                "{store}: {verb} {added} new devices, {renewed} renewed, {same} unchanged"
             )?;
         }
         Ok(())
     }
 
     /// A call finds its device by user and domain.
-    fn domains(&mut self, plan: &Plan) -> Said {
+    fn domains(&mut self, plan: &TokenPlan) -> anyhow::Result<()> {
         let mut domains: BTreeMap<String, usize> = BTreeMap::new();
         for device in &plan.devices {
             *domains.entry(device.aor.domain.to_ascii_lowercase()).or_default() += 1;
@@ -129,7 +129,7 @@ impl Report {
         Ok(())
     }
 
-    pub(super) fn hints(&mut self, conf: Option<&ApnConf>, files: &[NewFile], tokens: bool) -> Said {
+    pub(super) fn hints(&mut self, conf: Option<&ApnConf>, files: &[NewFile], tokens: bool) -> anyhow::Result<()> {
         if let Some(dsn) = conf.and_then(|conf| conf.settings.get("odbc_dsn")).filter(|_| !tokens) {
             writeln!(
                 self.err,
@@ -157,8 +157,8 @@ impl Report {
     }
 }
 
-/// Platforms that neither Apple nor Google is behind.
-fn unusual(plan: &Plan) -> impl Iterator<Item = (String, String, usize)> {
+/// Platforms other than Apple's and Google's.
+fn unusual(plan: &TokenPlan) -> impl Iterator<Item = (String, String, usize)> {
     let mut all: BTreeMap<(String, String), usize> = BTreeMap::new();
     for device in &plan.devices {
         if let crate::types::Provider::Other(name) = &device.push.provider {

@@ -1,8 +1,8 @@
 //! mod_apn's `push_tokens` as fswake's devices.
 //!
-//! mod_apn has one row per token and type, finds it again by token, user, realm and app, and never deletes one. A
-//! device of ours has both tokens of a phone, and one owner. So rows are cleaned, refused, given to their newest owner,
-//! and paired.
+//! mod_apn has one row per token and type, which it finds by token, user, realm and app, and never deletes. A device of
+//! fswake has both tokens of a phone, and one owner. So rows are cleaned or refused, given to their newest owner, and
+//! paired.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -53,7 +53,7 @@ pub enum Why {
     /// An empty field.
     #[error("{0} is empty")]
     Empty(&'static str),
-    /// What apps write where they have no token, or what its provider cannot have given out.
+    /// A placeholder for a missing token, or a token that the provider cannot have issued.
     #[error("not a token: {0}")]
     NoToken(TokenFault),
     /// Neither `voip` nor `im`.
@@ -64,9 +64,9 @@ pub enum Why {
     Moved(Aor),
 }
 
-/// A row that is not copied: whose, which, and why. Never the token.
+/// A row that is not copied: its AOR, its id, and the reason. Never the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedRow {
     /// The row's `id`.
     pub id: i64,
     /// Its user and realm.
@@ -77,7 +77,7 @@ pub struct Refused {
     pub why: Why,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for RefusedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -87,24 +87,24 @@ impl fmt::Display for Refused {
     }
 }
 
-/// What becomes of all rows.
+/// The result for all rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct TokenPlan {
     /// The devices, by AOR.
     pub devices: Vec<Device>,
     /// Rows that are not copied, by `id`.
-    pub refused: Vec<Refused>,
-    /// Rows that said again what a newer row says.
+    pub refused: Vec<RefusedRow>,
+    /// Rows that repeat a newer row.
     pub merged: usize,
-    /// Rows whose values ended with the `>` of the Contact, which mod_apn did not take off.
+    /// Rows whose values ended with the `>` of the Contact, which mod_apn did not remove.
     pub mended: usize,
-    /// AORs with several tokens of one app, so that it cannot be told which belong to one phone.
+    /// AORs with several tokens of one app, so that it is unknown which belong to one phone.
     pub apart: BTreeSet<Aor>,
     /// What most phones of a provider call their platform.
     pub platforms: BTreeMap<Provider, String>,
 }
 
-/// A row that is fit for use.
+/// A row that can be used.
 #[derive(Clone)]
 struct Fit {
     id: i64,
@@ -124,14 +124,14 @@ impl Fit {
     }
 }
 
-/// Turns rows into devices. `now` is when they are copied: a device that no REGISTER renews is forgotten counting from
-/// it, since mod_apn's own times say little.
-pub fn plan(rows: Vec<Row>, now: UnixSeconds) -> Plan {
-    let mut plan = Plan::default();
+/// Turns rows into devices. `now` is the time of the copy. The time to live of a device that no REGISTER renews counts
+/// from it, because mod_apn's own times are unreliable.
+pub fn plan(rows: Vec<Row>, now: UnixSeconds) -> TokenPlan {
+    let mut plan = TokenPlan::default();
     let mut fit = Vec::with_capacity(rows.len());
     let mut words: BTreeMap<(Provider, String), usize> = BTreeMap::new();
     for row in rows {
-        let named = |why| Refused {
+        let named = |why| RefusedRow {
             id: row.id,
             aor: Aor::new(row.user.as_str(), row.realm.as_str()),
             fingerprint: PushToken::new(row.token.as_str()).fingerprint(),
@@ -164,12 +164,11 @@ pub fn plan(rows: Vec<Row>, now: UnixSeconds) -> Plan {
     plan
 }
 
-/// Checks a row as a Contact is checked. Returns its platform's name too, and whether something had to be taken off its
-/// values.
+/// Checks a row like a Contact. Also returns its platform's name, and whether its values had to be repaired.
 fn examine(row: &Row, now: UnixSeconds) -> Result<(Fit, String, bool), Why> {
     let mut mended = false;
     let mut field = |name, value: &str, optional: bool| -> Result<String, Why> {
-        // mod_apn cuts a value at `;` only: the last of a Contact keeps the bracket, and what follows it.
+        // mod_apn ends a value only at `;`, so the last one of a Contact keeps the bracket and what follows it.
         let value = if let Some((value, _)) = value.split_once('>') {
             mended = true;
             value
@@ -217,9 +216,9 @@ fn examine(row: &Row, now: UnixSeconds) -> Result<(Fit, String, bool), Why> {
     Ok((fit, platform, mended))
 }
 
-/// Of rows with one token of one app the newest decides whose it is; the same user's others of its type are merged into
-/// it.
-fn give_to_newest(rows: Vec<Fit>, plan: &mut Plan) -> Vec<Fit> {
+/// Among rows with the same token of one app, the newest decides the owner. The owner's other rows of the same type are
+/// merged into it.
+fn give_to_newest(rows: Vec<Fit>, plan: &mut TokenPlan) -> Vec<Fit> {
     type Token = (Provider, String, PushToken);
     let token = |row: &Fit| -> Token { (row.provider.clone(), row.app.clone(), row.token.clone()) };
     let mut owners: HashMap<Token, (UnixSeconds, i64, Aor)> = HashMap::new();
@@ -238,7 +237,7 @@ fn give_to_newest(rows: Vec<Fit>, plan: &mut Plan) -> Vec<Fit> {
             .map(|(.., aor)| aor)
             .filter(|aor| !same_aor(aor, &row.aor));
         if let Some(owner) = owner {
-            plan.refused.push(Refused {
+            plan.refused.push(RefusedRow {
                 id: row.id,
                 aor: row.aor.clone(),
                 fingerprint: row.token.fingerprint(),
@@ -267,9 +266,9 @@ fn same_aor(a: &Aor, b: &Aor) -> bool {
     a.user == b.user && a.domain.eq_ignore_ascii_case(&b.domain)
 }
 
-/// Makes devices of one user's tokens of one app. A call token and a message token are one phone's if they are the only
-/// ones, if they are the same, or if one came right after the other: mod_apn writes the rows of one REGISTER so. All
-/// others are devices of their own until their phones register; then `true` is returned.
+/// Makes devices from one user's tokens of one app. A call token and a message token belong to one phone if they are
+/// the only ones, if they are equal, or if one came right after the other, as mod_apn writes the rows of one REGISTER.
+/// All others are separate devices until their phones register; in that case it returns `true`.
 fn pair(rows: Vec<Fit>, now: UnixSeconds, devices: &mut Vec<Device>) -> bool {
     let (calls, mut messages): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.kind == Kind::Call);
     let only = calls.len() == 1 && messages.len() == 1;

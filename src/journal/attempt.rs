@@ -6,8 +6,8 @@ use crate::engine::StepKind;
 use crate::types::Provider;
 use crate::types::push::PushErrorKind;
 
-/// A REGISTER later than this after the call came is hardly the push's doing: the phone's own timer was due, or
-/// somebody opened the app. No caller waits so long either.
+/// A REGISTER later than this after the call came was hardly caused by the push: the phone's own timer was due, or
+/// somebody opened the app. No caller waits this long either.
 pub const LONGEST_USEFUL_WAIT_MS: u64 = 45_000;
 
 /// A REGISTER after the call was over.
@@ -35,7 +35,7 @@ impl Late {
 pub struct Attempt {
     /// The device's label, or `binding` for a phone without a token.
     pub device: String,
-    /// `User-Agent` of its last REGISTER, where the journal has it.
+    /// `User-Agent` of its last REGISTER, if the journal has it.
     pub user_agent: String,
     /// How many call pushes were written.
     pub pushes: u32,
@@ -43,7 +43,7 @@ pub struct Attempt {
     pub accepted: bool,
     /// A push was only written to the log: its app has no provider.
     pub only_logged: bool,
-    /// The provider said nothing to a push before the journal ends.
+    /// The journal has no answer of the provider to a push.
     pub unanswered: bool,
     /// The last push's error, and its text.
     pub refused: Option<(PushErrorKind, String)>,
@@ -53,9 +53,9 @@ pub struct Attempt {
     pub limited: bool,
     /// It registers without a push token, or its token was dropped.
     pub without_token: bool,
-    /// The token that was dropped, where the journal has it.
+    /// The token that was dropped, if the journal has it.
     pub dropped: Option<DroppedToken>,
-    /// It rode on another call's push.
+    /// It shared another call's push.
     pub shared: bool,
     /// It registered during the call, so long after the first push (0 without one).
     pub registered_ms: Option<u64>,
@@ -63,7 +63,7 @@ pub struct Attempt {
     pub late: Option<Late>,
     /// It was sent an INVITE after it had registered.
     pub invited_awake: bool,
-    /// So long before the call was over it was sent the last one, if that has not ended before.
+    /// How long before the end of the call the last INVITE was sent, if its leg had not ended before.
     pub invited_for_ms: Option<u64>,
     /// How often it was pushed again because it did not ring after its REGISTER.
     pub silent: u32,
@@ -94,12 +94,12 @@ impl Attempt {
         rest.rsplit_once(':').map_or("", |(app, _)| app)
     }
 
-    /// The provider took a push, and the phone never came because of it.
+    /// The provider took a push, and the phone did not register because of it.
     pub fn never_came(&self) -> bool {
         self.accepted && self.registered_ms.is_none() && self.woke_late().is_none() && !self.rang
     }
 
-    /// It is registered, and had a token that was dropped: a phone that never had one is noted with its `User-Agent`.
+    /// It is registered, and its token was dropped. (A phone that never had one is noted with its `User-Agent`.)
     pub fn lost_its_token(&self) -> bool {
         self.without_token && self.user_agent.is_empty()
     }
@@ -110,7 +110,7 @@ impl Attempt {
         failed.is_some_and(|(cause, sip)| *sip == 0 && is_without_a_route(cause))
     }
 
-    /// It came after the call was over, and a longer wait would have reached it.
+    /// It registered after the call was over, and a longer wait would have reached it.
     pub fn woke_late(&self) -> Option<Late> {
         self.late.filter(Late::is_worth_a_wait)
     }
@@ -137,7 +137,7 @@ pub(super) fn all(steps: &[TimelineStep], dropped: Option<&DroppedToken>) -> Vec
             step.text("user-agent").clone_into(&mut attempt.user_agent);
         }
         let end = || (step.text("cause").to_owned(), step.number("sip").unwrap_or(0));
-        // A step of a later version says nothing of the phone.
+        // An unknown step of a later version is not about the phone.
         let Some(kind) = step.kind else { continue };
         match kind {
             StepKind::DeviceSetAside => attempt.set_aside = Some(step.text("reason").to_owned()),
@@ -201,6 +201,7 @@ pub(super) fn all(steps: &[TimelineStep], dropped: Option<&DroppedToken>) -> Vec
             | StepKind::EarlyMedia
             | StepKind::BridgeFailed
             | StepKind::CallerGone
+            | StepKind::AskerGone
             | StepKind::CallCut
             | StepKind::CallTaken
             | StepKind::RingTimeOver
@@ -211,6 +212,7 @@ pub(super) fn all(steps: &[TimelineStep], dropped: Option<&DroppedToken>) -> Vec
             | StepKind::NotificationAsked
             | StepKind::NotificationAccepted
             | StepKind::NotificationRefused
+            | StepKind::RefreshRefused
             | StepKind::NotificationOver => {}
         }
     }

@@ -1,4 +1,4 @@
-//! FreeSWITCH's hangup causes, as far as the journal tells them apart.
+//! FreeSWITCH's hangup causes, as far as the journal distinguishes them.
 
 /// Causes of FreeSWITCH's own for a leg that it has no route for.
 pub(super) fn is_without_a_route(cause: &str) -> bool {

@@ -3,7 +3,7 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-/// A column as text, whatever is in it: one row that fswake did not write must not hide all others.
+/// A column as text, whatever its type: one row that fswake did not write must not hide all others.
 pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     Ok(match row.get_ref(column)? {
         ValueRef::Null => String::new(),

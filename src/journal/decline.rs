@@ -10,7 +10,7 @@ pub(super) struct Decline {
     pub sip: Option<u16>,
 }
 
-/// How a phone declined; `None` where it did not.
+/// How a phone declined; `None` if it did not.
 pub(super) fn of(attempt: &Attempt) -> Option<Decline> {
     let (cause, sip) = attempt.ended.as_ref()?;
     let end = LegEnd {
@@ -32,7 +32,7 @@ pub(super) fn is_busy(attempts: &[Attempt]) -> bool {
     all.peek().is_some() && all.all(|decline| decline.busy)
 }
 
-/// What became of a call that a phone declined.
+/// The result of a call that a phone declined.
 pub(super) fn words(attempts: &[Attempt]) -> String {
     let is_busy = is_busy(attempts);
     let mut all = attempts.iter().filter_map(of);

@@ -1,4 +1,4 @@
-//! What a missed call's timeline says: one sentence, where the pattern is known.
+//! The diagnosis of a missed call: one sentence, if the pattern is known.
 //!
 //! docs/TROUBLESHOOTING.md has the same patterns with what to do about each; `fswake doctor` looks for them in all
 //! wakes.
@@ -16,7 +16,7 @@ use crate::engine::{HoldResult, StepKind};
 use crate::types::push::{Fault, KeptBy, PushErrorKind};
 use crate::types::{Printable, Provider};
 
-/// What one wake says.
+/// The diagnosis of one wake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
     /// Which known pattern it is; `null` for an end that needs no remedy.
@@ -25,7 +25,7 @@ pub struct Diagnosis {
     pub says: String,
 }
 
-/// A caller who hung up before this waited too short for anything to be learned from what did not happen.
+/// If a caller hung up before this, a phone that did not register proves nothing.
 const PATIENCE_MS: i64 = 5_000;
 
 fn pattern(pattern: Pattern, says: String) -> Diagnosis {
@@ -42,11 +42,11 @@ fn plain(says: impl Into<String>) -> Diagnosis {
     }
 }
 
-/// Which pattern one phone's part of a call that it did not take has. What is nearest to the phone is looked at last: a
-/// push that was refused says more than a phone that did not come.
+/// The pattern of one phone's part of a missed call. What is nearest to the phone is checked last: a rejected push
+/// explains more than a missing REGISTER.
 pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
     let device = Printable(&attempt.device);
-    // A phone that is busy says so without ringing.
+    // A busy phone answers without ringing.
     if attempt.rang || attempt.answered || decline::of(attempt).is_some() {
         return None;
     }
@@ -243,7 +243,7 @@ fn token_dropped(dropped: &DroppedToken) -> String {
     )
 }
 
-/// What a call's history says.
+/// The diagnosis from a call's history.
 pub(super) fn of(history: &History<'_>) -> Option<Diagnosis> {
     let attempts = &history.attempts;
     let first = || attempts.iter().find_map(of_attempt);
@@ -267,7 +267,7 @@ pub(super) fn of(history: &History<'_>) -> Option<Diagnosis> {
             plain("the connection with FreeSWITCH for this call broke; see FreeSWITCH's log at this time")
         }
         HoldResult::Timeout if has(StepKind::RingTimeOver) => {
-            plain("a phone rang and nobody answered within the dial-string's own time")
+            plain("a phone rang and nobody answered before the dial-string's own timeout")
         }
         HoldResult::Timeout => plain("a phone rang and nobody answered"),
         HoldResult::Abandoned => abandoned(history, first()),
@@ -275,9 +275,15 @@ pub(super) fn of(history: &History<'_>) -> Option<Diagnosis> {
     })
 }
 
-/// What is known of a call whose caller hung up; `first` is what the first phone's part says.
+/// The diagnosis of a call whose caller hung up; `first` is the first phone's pattern.
 fn abandoned(history: &History<'_>, first: Option<Diagnosis>) -> Diagnosis {
     let attempts = &history.attempts;
+    if history.has(StepKind::AskerGone) {
+        return plain(format!(
+            "whoever asked for the wake closed the connection after {}, before a phone had registered",
+            span(history.held_ms)
+        ));
+    }
     if attempts.iter().any(|a| a.rang) {
         return plain("a phone rang; the caller hung up before anybody answered");
     }
@@ -290,7 +296,7 @@ fn abandoned(history: &History<'_>, first: Option<Diagnosis>) -> Diagnosis {
         };
     };
     match first.pattern {
-        // Who did not answer within the caller's patience need not be at fault.
+        // If the caller hung up early, a phone that did not answer need not be at fault.
         Some(Pattern::ProviderUnreachable | Pattern::ProviderBusy) if history.held_ms < PATIENCE_MS => {
             plain(format!("the caller hung up after {}", span(history.held_ms)))
         }

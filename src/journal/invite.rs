@@ -3,32 +3,32 @@
 use super::attempt::Attempt;
 use crate::types::Printable;
 
-/// A phone that has registered needs about so long to ring; one with less time was late.
+/// A phone that has registered needs about this long to ring; with less time left it was late.
 const TIME_TO_RING_MS: u64 = 500;
 
 /// The end of such an INVITE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InviteEnd {
-    /// FreeSWITCH knew no way to the address.
+    /// FreeSWITCH had no route to the address.
     NoWay,
-    /// 503: FreeSWITCH's own word for a connection that is gone, or the phone's.
+    /// 503: from FreeSWITCH itself if the connection is gone, or from the phone.
     Unavailable,
-    /// Nothing came back.
+    /// No answer.
     Silence,
-    /// The phone takes none of the codecs, or no media without (or with) SRTP.
+    /// The phone supports none of the codecs, or refuses media without (or with) SRTP.
     Incompatible,
     /// The phone refused it, or gave up.
     Refused,
 }
 
 impl InviteEnd {
-    /// How it ended; `None` where there was none, or the call was over before the phone could ring.
+    /// How it ended; `None` if there was none, or the call was over before the phone could ring.
     pub fn of(attempt: &Attempt) -> Option<Self> {
         if let Some((cause, sip)) = &attempt.failed_awake {
             return Some(match (sip, cause.as_str()) {
                 _ if attempt.could_not_be_sent() => Self::NoWay,
                 (503, _) => Self::Unavailable,
-                // Nothing came back in time.
+                // No answer in time.
                 (408, _) => Self::Silence,
                 // RFC 3261 21.4.13, 21.4.26, 21.6.4.
                 (415 | 488 | 606, _) | (0, "INCOMPATIBLE_DESTINATION") => Self::Incompatible,

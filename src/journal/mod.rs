@@ -1,4 +1,4 @@
-//! The journal of wakes: read back from the store, put into words, and what it says about a missed call.
+//! The journal of wakes: reads it from the store, shows it in words, and diagnoses missed calls.
 //!
 //! ```text
 //! engine --Note--> driver --JournalEntry--> store (table journal) --Journal--> Wake --words--> a timeline

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::column::text;
-use super::step::{self, DroppedToken, Entry};
+use super::step::{self, DroppedToken, StepRow};
 use super::summary::{self, Summary};
 use super::wake::{Overview, Wake};
 use crate::engine::policy::Policy;
@@ -21,7 +21,7 @@ use crate::types::push::PushErrorKind;
 use crate::types::{Aor, CallId, Device};
 use crate::words;
 
-/// How long a reader waits for a writer that has the file to itself (a checkpoint, an upgrade).
+/// How long a reader waits for a writer that has locked the file (a checkpoint, an upgrade).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What has a meaning in SQLite's file URIs.
@@ -36,12 +36,12 @@ pub enum JournalError {
         /// The database file.
         path: PathBuf,
     },
-    /// The store belongs to somebody else.
+    /// The store belongs to another user.
     #[error("{}: the store is not readable for this user: {reason} (hint: run it as root, or as the service's user)", path.display())]
     NotAllowed {
         /// The database file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: String,
     },
     /// SQLite cannot read it.
@@ -49,7 +49,7 @@ pub enum JournalError {
     Unreadable {
         /// The database file.
         path: PathBuf,
-        /// What SQLite says.
+        /// SQLite's error.
         reason: String,
     },
 }
@@ -67,7 +67,7 @@ const REFUSED: &str =
 const CAME_BACK: &str = "SELECT 1 FROM journal WHERE aor_user = ?1 AND aor_domain = ?2 AND at_ms > ?3 AND at_ms <= ?4
      AND event IN ('push-sent', 'device-registered', 'late-register') AND json_valid(detail)
      AND json_extract(detail, '$.device') = ?5 LIMIT 1";
-/// A token that was dropped longer ago than this explains no call of today.
+/// A token that was dropped longer ago than this does not explain a missed call.
 const REMEMBERED_MS: i64 = 7 * 86_400_000;
 
 /// The questions to the table, for a test that each has its index.
@@ -77,7 +77,7 @@ pub fn questions(whose: &Whose) -> Vec<String> {
     fixed.into_iter().chain([whose.question().0]).collect()
 }
 
-/// Whose wakes are asked for: all the names that one AOR has in calls.
+/// All names that one AOR has in calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Whose {
     user: String,
@@ -126,7 +126,7 @@ impl Whose {
 pub struct WakePage {
     /// The wakes.
     pub wakes: Vec<Overview>,
-    /// Where the next page begins: to be given as `before`; `null` when there is none.
+    /// Where the next page begins: to be given as `before`; `null` on the last page.
     pub next: Option<i64>,
 }
 
@@ -138,7 +138,7 @@ pub struct Journal {
     version: i64,
 }
 
-type Read<T> = Result<T, JournalError>;
+type ReadResult<T> = Result<T, JournalError>;
 
 impl JournalError {
     /// What to do about it.
@@ -156,7 +156,7 @@ impl JournalError {
 
 impl Journal {
     /// Opens the store's file for reading, whether or not a daemon has it open.
-    pub fn open(path: &Path) -> Read<Self> {
+    pub fn open(path: &Path) -> ReadResult<Self> {
         if let Err(error) = std::fs::File::open(path) {
             let path = path.to_owned();
             return Err(match error.kind() {
@@ -185,7 +185,7 @@ impl Journal {
     }
 
     /// The latest wakes whose key is below `before`, newest first.
-    pub fn recent(&self, before: Option<i64>, most: usize) -> Read<WakePage> {
+    pub fn recent(&self, before: Option<i64>, most: usize) -> ReadResult<WakePage> {
         let read = || -> rusqlite::Result<WakePage> {
             let mut query = self.connection.prepare_cached(RECENT)?;
             let found = query
@@ -200,13 +200,13 @@ impl Journal {
     }
 
     /// One wake, if the journal has it (still).
-    pub fn wake(&self, call: CallId) -> Read<Option<Wake>> {
+    pub fn wake(&self, call: CallId) -> ReadResult<Option<Wake>> {
         self.read_wake(&call.to_string())
             .map_err(|e| failure(&self.path, self.version, &e))
     }
 
     /// The latest wakes of one AOR since a time, oldest first.
-    pub fn wakes_of(&self, whose: &Whose, since_ms: i64, most: usize) -> Read<Vec<Wake>> {
+    pub fn wakes_of(&self, whose: &Whose, since_ms: i64, most: usize) -> ReadResult<Vec<Wake>> {
         let (sql, mut values) = whose.question();
         values.push(since_ms.into());
         values.push(limit(most).into());
@@ -225,7 +225,7 @@ impl Journal {
     }
 
     /// Every wake that began since a time, oldest first, at most `most` of the latest.
-    pub fn wakes_since(&self, since_ms: i64, most: usize) -> Read<Vec<Wake>> {
+    pub fn wakes_since(&self, since_ms: i64, most: usize) -> ReadResult<Vec<Wake>> {
         let read = || -> rusqlite::Result<Vec<Wake>> {
             let mut query = self.connection.prepare_cached(SINCE)?;
             let found = query
@@ -240,8 +240,8 @@ impl Journal {
         read().map_err(|e| failure(&self.path, self.version, &e))
     }
 
-    /// What became of the calls that began since a time.
-    pub fn summary(&self, since_ms: i64) -> Read<Summary> {
+    /// The results of the calls since a time.
+    pub fn summary(&self, since_ms: i64) -> ReadResult<Summary> {
         summary::since(&self.connection, since_ms).map_err(|e| failure(&self.path, self.version, &e))
     }
 
@@ -251,7 +251,7 @@ impl Journal {
     }
 
     /// The devices in the same store.
-    pub fn devices(&self) -> Read<Vec<Device>> {
+    pub fn devices(&self) -> ReadResult<Vec<Device>> {
         sqlite::devices(&self.connection).map_err(|e| failure(&self.path, self.version, &e))
     }
 
@@ -306,13 +306,13 @@ fn id_and_call(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
     Ok((row.get(0)?, text(row, 1)?))
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+fn entry(row: &Row<'_>) -> rusqlite::Result<StepRow> {
     let detail = text(row, 4)?;
-    Ok(Entry {
+    Ok(StepRow {
         at_ms: row.get(0)?,
         aor: Aor::new(text(row, 1)?, text(row, 2)?),
         step: text(row, 3)?,
-        // What is no object was not written by fswake: the step counts, without details.
+        // fswake writes only objects. Anything else counts as a step without details.
         detail: serde_json::from_str(&detail).unwrap_or_default(),
     })
 }
@@ -324,7 +324,7 @@ fn limit(most: usize) -> i64 {
 fn failure(path: &Path, version: i64, error: &rusqlite::Error) -> JournalError {
     let path = path.to_owned();
     let reason = match error {
-        // A table or column that is not there: with the question itself it would help nobody.
+        // A missing table or column: the query itself would not help an operator.
         rusqlite::Error::SqlInputError { .. } if version > sqlite::SCHEMA_VERSION => {
             let known = sqlite::SCHEMA_VERSION;
             format!("a newer fswake made it (version {version}; this one knows up to {known})")
@@ -333,7 +333,7 @@ fn failure(path: &Path, version: i64, error: &rusqlite::Error) -> JournalError {
         other => words::of_sqlite(other),
     };
     match error.sqlite_error_code() {
-        // The files next to it (-wal, -shm) are not ours, or cannot be made in that directory.
+        // The files next to it (-wal, -shm) belong to another user, or cannot be made in that directory.
         Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
             JournalError::NotAllowed { path, reason }
         }

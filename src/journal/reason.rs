@@ -1,4 +1,4 @@
-//! Why a call was not connected, in a word: for lists, where a diagnosis is too long. It follows from the same facts.
+//! Why a call was not connected, as one word for lists, from the same facts as the diagnosis.
 
 use serde::Serialize;
 
@@ -18,11 +18,11 @@ pub enum Reason {
     NeverRegistered,
     /// It registered after the call was over.
     RegisteredTooLate,
-    /// It registered, and its INVITE came to nothing.
+    /// It registered, and its INVITE failed.
     DidNotRing,
     /// It rang, and nobody answered.
     NoAnswer,
-    /// Its user talks to somebody else.
+    /// Its user is in another call.
     Busy,
     /// It refused the call.
     Declined,
@@ -38,7 +38,7 @@ pub enum Reason {
     NoApp,
     /// The provider no longer knows its token.
     TokenGone,
-    /// The provider takes its token for wrong, now or before.
+    /// The provider calls its token wrong, now or before.
     TokenRefused,
     /// The provider refuses the app's credentials.
     CredentialsRefused,
@@ -46,7 +46,7 @@ pub enum Reason {
     PushRefused,
     /// The provider could not be reached.
     ProviderUnreachable,
-    /// The provider did not take the push for now.
+    /// The provider is busy.
     ProviderBusy,
     /// This machine's clock is wrong.
     ClockWrong,
@@ -85,7 +85,7 @@ impl Reason {
     ];
 }
 
-/// Why a call was not connected; `None` where it was, is held, or nothing is known.
+/// Why a call was not connected; `None` if it was, is held, or the reason is unknown.
 pub(super) fn of(history: &History<'_>, diagnosis: Option<&Diagnosis>) -> Option<Reason> {
     match history.result? {
         HoldResult::Connected | HoldResult::Taken | HoldResult::Woken | HoldResult::Draining | HoldResult::HandsOff => {

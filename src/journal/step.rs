@@ -5,13 +5,13 @@ use serde_json::{Map, Value};
 
 use super::words;
 use crate::engine::StepKind;
-use crate::store::older;
+use crate::store::older_journal;
 use crate::types::Aor;
 use crate::types::push::PushErrorKind;
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
+pub(super) struct StepRow {
     pub at_ms: i64,
     pub aor: Aor,
     pub step: String,
@@ -51,7 +51,7 @@ pub struct DroppedToken {
 
 impl TimelineStep {
     /// Reads an entry of a call that was held at a time.
-    pub(super) fn of(entry: Entry, held_at_ms: i64) -> Self {
+    pub(super) fn of(entry: StepRow, held_at_ms: i64) -> Self {
         let device = entry.detail.get("device").and_then(Value::as_str);
         let kind = StepKind::from_word(&entry.step);
         Self {
@@ -65,7 +65,7 @@ impl TimelineStep {
         }
     }
 
-    /// A detail that is text; empty when there is none.
+    /// A detail that is text; empty if missing.
     pub fn text(&self, name: &str) -> &str {
         self.detail.get(name).and_then(Value::as_str).unwrap_or_default()
     }
@@ -75,7 +75,7 @@ impl TimelineStep {
         self.detail.get(name).and_then(Value::as_u64)
     }
 
-    /// What kind of error a push met.
+    /// The error of a push.
     pub(super) fn push_error(&self) -> PushErrorKind {
         push_error(&self.detail)
     }
@@ -86,12 +86,13 @@ impl TimelineStep {
     }
 }
 
-/// What kind of error a push met, by the details of its step.
+/// The error of a push, from the details of its step.
 pub(super) fn push_error(detail: &Map<String, Value>) -> PushErrorKind {
     let text = |name: &str| detail.get(name).and_then(Value::as_str).unwrap_or_default();
     let status = detail.get("status").and_then(Value::as_u64);
     let status = status.and_then(|status| u16::try_from(status).ok());
-    PushErrorKind::from_code(text("code"), status).unwrap_or_else(|| older::error_kind(text("class"), text("reason")))
+    PushErrorKind::from_code(text("code"), status)
+        .unwrap_or_else(|| older_journal::error_kind(text("class"), text("reason")))
 }
 
 /// The first step of a kind.

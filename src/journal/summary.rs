@@ -1,4 +1,4 @@
-//! Statistics: what became of the calls of the last hour or day, and how long phones took to come.
+//! Statistics: the results of the calls of the last hour or day, and how long phones took to come.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::column::text;
-use crate::engine::{HoldResult, StepKind};
+use crate::engine::{HoldResult, NO_DEVICE, Routing, StepKind};
 
 /// Upper ends of the bars of [`Latency::histogram`], in milliseconds: phones take from a second (awake, good network)
 /// to half a minute.
@@ -16,31 +16,37 @@ const BARS_MS: [i64; 11] = [
 ];
 
 const STEPS: &str = "SELECT call, at_ms, event, CASE WHEN NOT json_valid(detail) THEN NULL
+     WHEN event = 'call-held' THEN json_extract(detail, '$.way')
      WHEN event = 'call-over' THEN json_extract(detail, '$.result')
+     WHEN event IN ('push-sent', 'leg-answered') THEN json_extract(detail, '$.device')
      WHEN event = 'push-accepted' THEN json_extract(detail, '$.status') END FROM journal WHERE at_ms >= ?1 AND call IS NOT NULL
-     AND event IN ('call-held', 'push-sent', 'push-accepted', 'device-registered', 'call-over')
+     AND event IN ('call-held', 'push-sent', 'push-accepted', 'device-registered', 'leg-answered', 'call-over')
      ORDER BY at_ms, id";
 
-/// What became of the calls that began within a time.
+/// The results of the calls that began within a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Calls that were held.
     pub calls: u64,
-    /// Of these, connected in any way.
+    /// Of these, connected in any way; of wakes that were asked for, those with a phone that is awake.
     pub connected: u64,
     /// Of these, with a phone that was pushed.
     pub pushed: u64,
-    /// Of the pushed, where a provider took the push.
+    /// Of the pushed calls: a provider took the push.
     pub accepted: u64,
-    /// Of the pushed, where a phone of the callee registered.
+    /// Of the pushed calls: a phone of the callee registered.
     pub registered: u64,
     /// Of those where a phone registered, connected.
     pub answered: u64,
+    /// Of the connected calls: a phone with a push token answered.
+    pub by_mobile: u64,
+    /// Of those: the phone that answered had not been pushed for the call. This is what refresh pushes are to raise.
+    pub by_mobile_without_push: u64,
     /// From the first push of a call to the first REGISTER after it.
     pub wake: Latency,
 }
 
-/// How long something took, in milliseconds; nothing but zeros and `null` when it never happened.
+/// How long something took, in milliseconds; only zeros and `null` if it never happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Latency {
     /// How often it happened.
@@ -66,10 +72,22 @@ pub struct Bar {
 
 #[derive(Default)]
 struct Progress {
+    is_request: bool,
     pushed_at: Option<i64>,
     accepted: bool,
     woken_after: Option<i64>,
     connected: bool,
+    /// The phones that were pushed, and the one that answered, by their labels.
+    pushed: Vec<String>,
+    answered_by: Option<String>,
+}
+
+impl Progress {
+    /// The label of the phone that took the call, if it has a push token.
+    fn by_mobile(&self) -> Option<&String> {
+        let answered_by = self.answered_by.as_ref().filter(|_| self.connected);
+        answered_by.filter(|label| *label != NO_DEVICE)
+    }
 }
 
 /// The calls that began at or after a time.
@@ -83,13 +101,24 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
         };
         let (at, step) = (row.get::<_, i64>(1)?, StepKind::from_word(&text(row, 2)?));
         if step == Some(StepKind::CallHeld) {
-            calls.insert(call, Progress::default());
+            let is_request = Routing::from_word(&text(row, 3)?) == Some(Routing::Request);
+            calls.insert(
+                call,
+                Progress {
+                    is_request,
+                    ..Progress::default()
+                },
+            );
             continue;
         }
         // A call that began before is not counted.
         let Some(progress) = calls.get_mut(&call) else { continue };
         match step {
-            Some(StepKind::PushSent) => _ = progress.pushed_at.get_or_insert(at),
+            Some(StepKind::PushSent) => {
+                progress.pushed_at.get_or_insert(at);
+                progress.pushed.push(text(row, 3)?);
+            }
+            Some(StepKind::LegAnswered) => progress.answered_by = Some(text(row, 3)?),
             // With status 0 it was only written to the log.
             Some(StepKind::PushAccepted) => progress.accepted |= text(row, 3)?.parse() != Ok(0_u16),
             Some(StepKind::DeviceRegistered) => {
@@ -97,7 +126,15 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
                     progress.woken_after.get_or_insert(at.saturating_sub(pushed).max(0));
                 }
             }
-            _ => progress.connected = HoldResult::from_word(&text(row, 3)?) == Some(HoldResult::Connected),
+            _ => {
+                let result = HoldResult::from_word(&text(row, 3)?);
+                let good = if progress.is_request {
+                    HoldResult::Woken
+                } else {
+                    HoldResult::Connected
+                };
+                progress.connected = result == Some(good);
+            }
         }
     }
     Ok(Summary::of(calls.values()))
@@ -114,6 +151,10 @@ impl Summary {
             summary.accepted += u64::from(pushed && call.accepted);
             summary.registered += u64::from(call.woken_after.is_some());
             summary.answered += u64::from(call.woken_after.is_some() && call.connected);
+            if let Some(label) = call.by_mobile() {
+                summary.by_mobile += 1;
+                summary.by_mobile_without_push += u64::from(!call.pushed.contains(label));
+            }
             times.extend(call.woken_after);
         }
         summary.wake = Latency::of(times);
@@ -133,7 +174,7 @@ impl Latency {
             Bar { to_ms, count }
         });
         let histogram = histogram.collect();
-        // The smallest of the times that so many hundredths do not exceed.
+        // The percentile: the smallest time that so many hundredths do not exceed.
         let rank = |hundredths: usize| {
             times
                 .get((times.len() * hundredths).div_ceil(100).checked_sub(1)?)
@@ -165,10 +206,45 @@ mod tests {
     }
 
     #[test]
+    fn phone_that_answers_without_a_push_to_it_is_counted() {
+        let connected = r#"{"result":"connected"}"#;
+        let (one, other) = (r#"{"device":"fcm:a:1"}"#, r#"{"device":"fcm:a:2"}"#);
+        let store = store(&[
+            // Pushed, and it answered.
+            (1, 100, "call-held", "{}"),
+            (1, 101, "push-sent", one),
+            (1, 102, "leg-answered", one),
+            (1, 103, "call-over", connected),
+            // Awake.
+            (2, 200, "call-held", "{}"),
+            (2, 201, "leg-answered", one),
+            (2, 202, "call-over", connected),
+            // Awake, while another phone was pushed.
+            (3, 300, "call-held", "{}"),
+            (3, 301, "push-sent", other),
+            (3, 302, "leg-answered", one),
+            (3, 303, "call-over", connected),
+            // A desk phone.
+            (4, 400, "call-held", "{}"),
+            (4, 401, "leg-answered", r#"{"device":"binding"}"#),
+            (4, 402, "call-over", connected),
+            // The caller hung up at the same moment.
+            (5, 500, "call-held", "{}"),
+            (5, 501, "leg-answered", one),
+            (5, 502, "call-over", r#"{"result":"abandoned"}"#),
+        ]);
+        let summary = since(&store, 100).unwrap();
+        assert_eq!(
+            (summary.connected, summary.by_mobile, summary.by_mobile_without_push),
+            (4, 3, 2)
+        );
+    }
+
+    #[test]
     fn calls_are_counted_by_how_far_they_came() {
         let connected = r#"{"result":"connected"}"#;
         let store = store(&[
-            // Began before: not counted, nor what follows.
+            // Began before: not counted, and neither are its steps.
             (1, 50, "call-held", "{}"),
             (1, 120, "push-sent", "{}"),
             // Woken and connected, with two pushes.
@@ -179,7 +255,7 @@ mod tests {
             (2, 6_101, "device-registered", "{}"),
             (2, 6_200, "device-registered", "{}"),
             (2, 7_000, "call-over", connected),
-            // A desk phone took it while the mobile slept on.
+            // A desk phone answered; the mobile phone did not wake.
             (3, 200, "call-held", "{}"),
             (3, 201, "push-sent", "{}"),
             (3, 900, "call-over", connected),
@@ -205,12 +281,15 @@ mod tests {
             accepted,
             registered,
             answered,
+            by_mobile,
+            by_mobile_without_push,
             wake,
         } = summary;
         assert_eq!(
             (calls, connected, pushed, accepted, registered, answered),
             (4, 2, 3, 1, 1, 1)
         );
+        assert_eq!((by_mobile, by_mobile_without_push), (0, 0));
         assert_eq!((wake.count, wake.p50_ms, wake.p99_ms), (1, Some(6_000), Some(6_000)));
         let bars: Vec<_> = wake.histogram.iter().filter(|bar| bar.count > 0).collect();
         assert_eq!(

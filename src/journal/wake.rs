@@ -1,4 +1,4 @@
-//! One wake as the journal has it: what it came to, and its steps.
+//! One wake from the journal: its result and its steps.
 
 use serde::Serialize;
 
@@ -6,15 +6,15 @@ use super::attempt::{self, Attempt};
 use super::diagnosis::{self, Diagnosis};
 use super::history::History;
 use super::reason::{self, Reason};
-use super::step::{self, DroppedToken, Entry, TimelineStep};
+use super::step::{self, DroppedToken, StepRow, TimelineStep};
 use crate::engine::{HoldResult, StepKind};
 
-/// What a wake came to.
+/// The result of a wake.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Overview {
     /// The call id, as in logs and in the INVITEs' `X-Fswake-Call`.
     pub call: String,
-    /// Who was called.
+    /// The callee.
     pub aor: String,
     /// When the call was held, in milliseconds since 1970 (UTC).
     pub held_at_ms: i64,
@@ -39,21 +39,21 @@ pub struct Overview {
 /// One wake.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Wake {
-    /// What it came to.
+    /// Its result.
     #[serde(flatten)]
     pub overview: Overview,
     /// Its steps, in order.
     pub steps: Vec<TimelineStep>,
-    /// What it says, where it is known.
+    /// The diagnosis, if known.
     pub diagnosis: Option<Diagnosis>,
-    /// The callee's last token that was dropped before this call, where the call misses one.
+    /// If the call misses a token: the callee's last one that was dropped before the call.
     #[serde(skip)]
     pub dropped: Option<DroppedToken>,
 }
 
 impl Wake {
-    /// Reads one call's entries; `None` when there are none.
-    pub(super) fn of(call: &str, entries: Vec<Entry>) -> Option<Self> {
+    /// Reads one call's entries; `None` if there are none.
+    pub(super) fn of(call: &str, entries: Vec<StepRow>) -> Option<Self> {
         let first = entries.first()?;
         let mut overview = Overview {
             call: call.to_owned(),
@@ -114,7 +114,7 @@ impl Wake {
         self.result() == Some(HoldResult::NoDevice) || self.attempts().iter().any(Attempt::lost_its_token)
     }
 
-    /// Adds what the journal has of the callee from before the call.
+    /// Adds what the journal has about the callee from before the call.
     pub(super) fn recall(&mut self, dropped: Option<DroppedToken>) {
         self.dropped = dropped;
         self.diagnose();
@@ -142,7 +142,7 @@ impl Wake {
     }
 }
 
-/// Corrects the words of a device's last push by what became known of it later.
+/// Corrects the words of a device's last push with what became known later.
 fn reword_push(steps: &mut [TimelineStep], of: &TimelineStep, words: &str) {
     let is_it = |s: &&mut TimelineStep| s.kind == Some(StepKind::PushSent) && s.device == of.device;
     if let Some(sent) = steps.iter_mut().rev().find(is_it) {

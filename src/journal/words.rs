@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 
 use super::cause::is_without_a_route;
 use crate::clock::{span, with_date};
-use crate::engine::{Handover, HoldResult, Origin, RegisterKind, Ringer, StepKind, TakeoverKind};
+use crate::engine::{Caller, HoldResult, Origin, RegisterKind, Ringer, Routing, StepKind, TakeoverKind};
 use crate::types::{Printable, Provider};
 
-/// Details of one line, as far as they are there.
+/// The details of one line; any may be missing.
 struct Detail<'a>(&'a Map<String, Value>);
 
 impl Detail<'_> {
@@ -38,7 +38,7 @@ impl Detail<'_> {
     }
 }
 
-/// A sentence of parts, each left out where the line does not have it (lines of older versions have less).
+/// A sentence of parts. Parts that the line lacks are left out (lines of older versions have fewer).
 struct Words(String);
 
 impl Words {
@@ -54,13 +54,20 @@ impl Words {
     }
 }
 
-/// What a step says.
+/// A step in words.
 pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String {
     let d = Detail(detail);
     let Some(step) = step else { return other(&d).0 };
     let words = match step {
+        StepKind::CallHeld if d.word("way", Routing::from_word) == Some(Routing::Request) => {
+            Words::new("wake asked for, with POST /v1/wake")
+                .and(", for a call from ", d.text("caller"), "")
+                .and("; phones known: ", d.number("devices"), "")
+                .and("; waits ", d.span("wait-ms"), "")
+                .and("; asked for: ", d.text("wishes"), "")
+        }
         StepKind::CallHeld => {
-            let way = d.word("way", Handover::from_word).map(Handover::as_str);
+            let way = d.word("way", Routing::from_word).map(Routing::as_str);
             let caller = d.text("caller").unwrap_or_else(|| "no number".into());
             Words::new("call held, from ")
                 .and("", Some(caller), "")
@@ -71,9 +78,13 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
                 .and("; dialled: ", d.text("dialled"), "")
                 .and("; the directory took ", d.span("asked-ms"), "")
         }
-        StepKind::DeviceAwake => Words::new("awake, no push yet")
-            .and(": seen ", d.span("seen-ms"), " ago")
-            .and("; pushed in ", d.span("push-in-ms"), " unless it rings"),
+        StepKind::DeviceAwake => Words::new(if d.number("push-in-ms").is_some() {
+            "awake, no push yet"
+        } else {
+            "awake, no push"
+        })
+        .and(": seen ", d.span("seen-ms"), " ago")
+        .and("; pushed in ", d.span("push-in-ms"), " unless it rings"),
         StepKind::DeviceSetAside => {
             let reason = d.text("reason").map(|reason| with_date(&reason));
             Words::new("not pushed, token set aside until its next REGISTER").and(": ", reason, "")
@@ -107,7 +118,7 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
             .and("; ", d.text("user-agent"), ""),
         StepKind::WhoRings => Words::new(match d.word("by", Ringer::from_word) {
             Some(Ringer::FreeSwitch) => "FreeSWITCH rings what was registered, by the same dial-string",
-            Some(Ringer::Fswake) | None => "fswake rings what was registered: nobody else does",
+            Some(Ringer::Fswake) | None => "fswake rings registered phones: nobody else does",
         })
         .and("; the directory took ", d.span("asked-ms"), ""),
         StepKind::RungByFreeSwitch if d.is("rings", "yes") => {
@@ -138,6 +149,7 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
         StepKind::EarlyMedia => Words::new("the caller hears the phone before it is answered"),
         StepKind::BridgeFailed => Words::new("could not be bridged with the caller"),
         StepKind::CallerGone => Words::new("caller hung up").and(": ", d.text("cause"), ""),
+        StepKind::AskerGone => Words::new("whoever asked has closed the connection"),
         StepKind::CallCut => {
             Words::new("FreeSWITCH ended the call instead of connecting the two").and(": ", d.text("cause"), "")
         }
@@ -149,6 +161,9 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
         StepKind::CancelPushed => Words::new("cancel push written").and(": ", d.text("reason"), ""),
         StepKind::MissedCallPushed => Words::new("missed-call push written"),
         StepKind::CallOver => over(&d),
+        StepKind::RefreshRefused => {
+            Words::new("asked to register again, and not pushed").and(": ", d.text("reason"), "")
+        }
         StepKind::NotificationAsked
         | StepKind::NotificationAccepted
         | StepKind::NotificationRefused
@@ -157,8 +172,8 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
     words.0
 }
 
-/// Whether the phone can have got the leg's INVITE: FreeSWITCH ends a leg that it knows no way for without a SIP
-/// status, and says 503 itself where the phone's connection is gone.
+/// Whether the phone can have received the leg's INVITE. FreeSWITCH ends a leg without a SIP status if it has no route,
+/// and gives 503 itself if the phone's connection is gone.
 fn was_sent(d: &Detail<'_>) -> bool {
     match d.number("sip") {
         None | Some(0) => !d.text("cause").is_some_and(|cause| is_without_a_route(&cause)),
@@ -214,7 +229,26 @@ fn taken_over(d: &Detail<'_>) -> Words {
 
 /// What the caller got.
 fn over(d: &Detail<'_>) -> Words {
-    let got = match d.word("result", HoldResult::from_word) {
+    let result = d.word("result", HoldResult::from_word);
+    if let Some(result) = result.filter(|_| d.word("caller", Caller::from_word) == Some(Caller::Asker)) {
+        let came_to = match result {
+            HoldResult::Woken => "a phone is awake",
+            HoldResult::NoDevice => "the user has no phone",
+            HoldResult::Abandoned => "nobody waits for the answer",
+            HoldResult::Draining => "fswake was stopping",
+            HoldResult::Timeout
+            | HoldResult::Unreachable
+            | HoldResult::Declined
+            | HoldResult::Connected
+            | HoldResult::Taken
+            | HoldResult::HandsOff
+            | HoldResult::Error => "no phone came",
+        };
+        return Words::new("over: ")
+            .and("", Some(came_to), "")
+            .and(" (", d.text("result"), ")");
+    }
+    let got = match result {
         Some(HoldResult::Connected) => "connected",
         Some(HoldResult::Timeout) => "nobody answered; the dialplan goes on",
         Some(HoldResult::NoDevice) => "the callee has no phone; the dialplan goes on",

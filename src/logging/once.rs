@@ -5,34 +5,33 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::seldom::Seldom;
+use super::rate_limit::RateLimit;
 use crate::types::Aor;
 
-/// More than this are not remembered: then all are forgotten.
+/// Most texts that are remembered; above that, all are forgotten.
 const REMEMBERED: usize = 4096;
-/// So many lines are written about one AOR in a minute, and about so many AORs: the texts are the phones' and the
-/// callers' own.
+/// Most lines about one AOR in a minute, and most AORs: phones and callers choose the texts.
 const LINES_PER_AOR: u8 = 8;
 const MOST_AORS: usize = 250;
 
-/// What has been named.
+/// The texts that have been logged.
 #[derive(Debug)]
 pub struct Once {
     said: HashSet<(Aor, String)>,
-    lines: Seldom,
+    lines: RateLimit,
 }
 
 impl Default for Once {
     fn default() -> Self {
         Self {
             said: HashSet::new(),
-            lines: Seldom::new(Duration::from_secs(60), MOST_AORS).times(LINES_PER_AOR),
+            lines: RateLimit::new(Duration::from_secs(60), MOST_AORS).times(LINES_PER_AOR),
         }
     }
 }
 
 impl Once {
-    /// Whether it had not been named; it counts as named from now on.
+    /// Whether this is the first time; from now on it is not.
     pub fn is_new(&mut self, about: (Aor, String)) -> bool {
         if self.said.len() > REMEMBERED {
             self.said.clear();
@@ -40,7 +39,7 @@ impl Once {
         self.said.insert(about)
     }
 
-    /// Names them in the log.
+    /// Logs those that are new.
     pub fn warn(&mut self, aor: &Aor, warnings: Vec<String>) {
         let now = Instant::now();
         let whose = aor.to_string();
@@ -59,7 +58,7 @@ mod tests {
     use super::*;
     use crate::logging::tests::capture;
 
-    /// How many lines there are about `aors` AORs with `texts` texts each, said twice over.
+    /// How many lines `aors` AORs with `texts` texts each cause, each sent twice.
     fn lines(aors: usize, texts: usize) -> usize {
         let logged = capture(|| {
             let mut once = Once::default();

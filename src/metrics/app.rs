@@ -8,14 +8,17 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::names::Name;
-use super::registry::{Counters, Gauges, Histograms, Labels, Registering};
+use super::registry::{Counters, Gauges, Histograms, Labels, RegistryBuilder};
 use crate::engine::count::WakeOutcome;
 use crate::types::push::{About, PushError, PushKind, PushOutcome};
 
 /// What a push was for.
-const KINDS: [&str; 4] = ["call", "cancel", "missed-call", "notification"];
+const KINDS: [&str; 5] = ["call", "cancel", "missed-call", "notification", "refresh"];
 
-/// What a push came to; all but the first and the last are [`crate::types::push::PushError::class`].
+/// What came of a refresh push.
+const REFRESHES: [&str; 2] = ["registered", "expired"];
+
+/// The outcome of a push; all but the first and the last are [`crate::types::push::PushError::class`].
 const RESULTS: [&str; 10] = [
     "accepted",
     "token-gone",
@@ -37,10 +40,11 @@ pub(super) struct AppFamilies {
     wakes: Counters<3>,
     push_to_register: Histograms<2>,
     late: Histograms<2>,
+    refreshes: Counters<3>,
 }
 
 impl AppFamilies {
-    pub(super) fn register(r: &mut Registering) -> Self {
+    pub(super) fn register(r: &mut RegistryBuilder) -> Self {
         Self {
             push_to_register: r.add(
                 Name::PushToRegister,
@@ -63,6 +67,7 @@ impl AppFamilies {
                     Histogram::new([0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0])
                 }),
             ),
+            refreshes: r.add(Name::Refreshes, Family::default()),
         }
     }
 
@@ -87,11 +92,15 @@ impl AppFamilies {
             under_way: self.under_way.get_or_create_owned(&labels),
             push_to_register: self.push_to_register.get_or_create_owned(&labels),
             late: self.late.get_or_create_owned(&labels),
+            refreshes: REFRESHES.map(|result| {
+                let labels = [a.clone(), p.clone(), ("result", result.into())];
+                self.refreshes.get_or_create_owned(&labels)
+            }),
         }
     }
 }
 
-/// One app's numbers: handles, so that counting is an addition.
+/// One app's numbers, as handles, so that counting is one addition.
 pub struct AppMetrics {
     pub(super) provider: String,
     pushes: [[Counter; RESULTS.len()]; KINDS.len()],
@@ -100,10 +109,11 @@ pub struct AppMetrics {
     under_way: Gauge,
     push_to_register: Histogram,
     late: Histogram,
+    refreshes: [Counter; REFRESHES.len()],
 }
 
 impl AppMetrics {
-    /// A push is on its way, until what is returned is dropped.
+    /// A push under way, until the returned value is dropped.
     pub fn under_way(&self) -> UnderWay {
         self.under_way.inc();
         UnderWay(self.under_way.clone())
@@ -112,7 +122,7 @@ impl AppMetrics {
     /// A push ended.
     pub fn pushed(&self, about: &About, outcome: &PushOutcome, took: Duration) {
         let kind = match about {
-            About::Notification(_) => "notification",
+            About::Notification(what) => what.purpose.as_str(),
             About::Call(call) => match call.kind {
                 PushKind::Call => "call",
                 PushKind::Cancel(_) => "cancel",
@@ -141,6 +151,12 @@ impl AppMetrics {
         if let Some(time) = push_to_register {
             self.push_to_register.observe(time.as_secs_f64());
         }
+    }
+
+    /// A device was asked to register again, and did, or did not.
+    pub fn refreshed(&self, has_registered: bool) {
+        let [registered, expired] = &self.refreshes;
+        if has_registered { registered } else { expired }.inc();
     }
 
     /// A device registered too late.

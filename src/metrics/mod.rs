@@ -1,9 +1,8 @@
 //! Numbers for Prometheus.
 //!
-//! What happens is counted where it happens: in the driver's loop with atomic additions, in the pushes' own tasks for
-//! what they come to. Gauges (held calls, the store's health, certificates) are sampled at scrape time. Every
-//! series exists from the start. Label values are words of fixed sets and names of configured apps: nothing comes from
-//! the network.
+//! Events are counted where they happen, by atomic additions: in the driver's loop, and for outcomes of pushes in their
+//! own tasks. Gauges (held calls, the store's health, certificates) are sampled at scrape time. Every series exists
+//! from the start. Label values are words of fixed sets and names of configured apps: nothing comes from the network.
 
 mod app;
 mod names;
@@ -24,19 +23,19 @@ use prometheus_client::registry::Registry;
 use self::app::AppFamilies;
 pub use self::app::AppMetrics;
 pub use self::names::Name;
-use self::registry::{Counters, Gauges, Histograms, Registering};
+use self::registry::{Counters, Gauges, Histograms, RegistryBuilder};
 use crate::clock::unix_now;
 use crate::engine::{HoldResult, Summary};
-use crate::push::apps::standing::{AppState, ProblemKind};
+use crate::push::apps::status::{AppState, ProblemKind};
 use crate::store::Health;
 
 /// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// Who was called, as far as waking is concerned.
+/// The kind of callee, for waking.
 const CALLEES: [&str; 3] = ["mobile", "desk", "nobody"];
 
-/// Why devices are forgotten: what the engine says in `ForgetDevice`.
+/// Why devices are forgotten: the engine's reason in `ForgetDevice`.
 const FORGOTTEN: [&str; 9] = [
     "another-user",
     "app-renamed",
@@ -49,6 +48,9 @@ const FORGOTTEN: [&str; 9] = [
     "unseen-too-long",
 ];
 
+/// How wakes that were asked for end.
+const WAKE_RESULTS: [&str; 5] = ["woken", "no-device", "unreachable", "draining", "abandoned"];
+
 /// All metrics. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -59,6 +61,8 @@ struct Inner {
     families: AppFamilies,
     calls: Counters<2>,
     hold: Histograms<1>,
+    wake_requests: Counters<1>,
+    wake_request_time: Histograms<1>,
     call_to_push: Histogram,
     register_to_invite: Histogram,
     registered_with_token: Counter,
@@ -82,10 +86,10 @@ struct Inner {
 
 /// Gauges sampled at scrape time.
 #[derive(Debug)]
-pub struct State {
+pub struct GaugeSample {
     /// Calls held now.
     pub held: usize,
-    /// Whether the event socket's connection stands.
+    /// Whether the event socket's connection is up.
     pub esl_up: bool,
     /// How the store is doing.
     pub store: Health,
@@ -104,20 +108,15 @@ impl Default for Metrics {
 impl Metrics {
     /// All metrics at zero; apps are added by [`Metrics::app`].
     pub fn new() -> Self {
-        let mut r = Registering(Registry::default());
+        let mut r = RegistryBuilder(Registry::default());
         let registrations: Counters<1> = r.add(Name::Registrations, Family::default());
         let dropped: Counters<1> = r.add(Name::StoreDropped, Family::default());
         let inner = Inner {
             calls: r.add(Name::Calls, Family::default()),
             held: r.add(Name::HeldCalls, Gauge::default()),
-            hold: r.add(
-                Name::HoldSeconds,
-                Family::new_with_constructor(|| {
-                    Histogram::new([
-                        0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 45.0, 60.0, 120.0,
-                    ])
-                }),
-            ),
+            hold: r.add(Name::HoldSeconds, Family::new_with_constructor(waits)),
+            wake_requests: r.add(Name::WakeRequests, Family::default()),
+            wake_request_time: r.add(Name::WakeRequestSeconds, Family::new_with_constructor(waits)),
             call_to_push: r.add(
                 Name::CallToPush,
                 Histogram::new([0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]),
@@ -163,7 +162,7 @@ impl Metrics {
         app
     }
 
-    /// A REGISTER was heard.
+    /// A REGISTER arrived.
     pub fn registered(&self, has_token: bool) {
         let counter = if has_token {
             &self.0.registered_with_token
@@ -188,7 +187,7 @@ impl Metrics {
         self.0.limited.inc();
     }
 
-    /// A call push was spared because another call's wake is under way.
+    /// A call push was not sent because another call's wake is under way.
     pub fn shared(&self) {
         self.0.shared.inc();
     }
@@ -203,7 +202,7 @@ impl Metrics {
         self.0.devices.set(i64::try_from(known).unwrap_or(i64::MAX));
     }
 
-    /// What [`Metrics::devices`] was last told.
+    /// The last value of [`Metrics::devices`].
     pub fn known_devices(&self) -> i64 {
         self.0.devices.get()
     }
@@ -230,8 +229,16 @@ impl Metrics {
         }
     }
 
+    /// A wake that was asked for is over.
+    pub fn wake_over(&self, wake: &Summary) {
+        let labels = [("result", wake.result.as_str().into())];
+        self.0.wake_requests.get_or_create(&labels).inc();
+        let time = self.0.wake_request_time.get_or_create(&labels);
+        time.observe(wake.held.as_secs_f64());
+    }
+
     /// Everything as Prometheus reads it.
-    pub fn text(&self, state: &State) -> String {
+    pub fn text(&self, state: &GaugeSample) -> String {
         self.set(state);
         let mut text = String::with_capacity(32 * 1024);
         // Writing to a String does not fail.
@@ -239,7 +246,7 @@ impl Metrics {
         text
     }
 
-    fn set(&self, state: &State) {
+    fn set(&self, state: &GaugeSample) {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let m = &*self.0;
         m.held.set(number(state.held));
@@ -253,12 +260,12 @@ impl Metrics {
             .inner()
             .store(state.store.dropped_journal, Ordering::Relaxed);
         m.inputs.set(number(state.inputs));
-        // An app that was taken away has no state any more.
+        // An app that was removed has no state any more.
         m.problems.clear();
         m.certificates.clear();
         for app in &state.apps {
             let (name, provider) = (app.name.to_string(), app.provider.name().to_owned());
-            // From a reload until its first push an app is known to nobody else.
+            // After a reload, nothing else reports an app before its first push.
             self.app(&name, &provider);
             for kind in ProblemKind::ALL {
                 let has = app.problems.iter().any(|p| p.kind == kind);
@@ -283,6 +290,10 @@ impl Inner {
         for result in HoldResult::ALL {
             let result = result.as_str();
             drop(self.hold.get_or_create(&[("result", result.into())]));
+            if WAKE_RESULTS.contains(&result) {
+                drop(self.wake_requests.get_or_create(&[("result", result.into())]));
+                drop(self.wake_request_time.get_or_create(&[("result", result.into())]));
+            }
             for callee in CALLEES {
                 drop(
                     self.calls
@@ -296,8 +307,15 @@ impl Inner {
     }
 }
 
-/// The registry, with what never changes.
-fn started(mut r: Registering) -> Registry {
+/// For how long a caller, or whoever asks for a wake, may wait, in seconds.
+fn waits() -> Histogram {
+    Histogram::new([
+        0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 45.0, 60.0, 120.0,
+    ])
+}
+
+/// The registry, with the values that never change.
+fn started(mut r: RegistryBuilder) -> Registry {
     let since: Gauge = r.add(Name::StartTime, Gauge::default());
     since.set(unix_now());
     let build: Gauges<1> = r.add(Name::BuildInfo, Family::default());

@@ -1,4 +1,4 @@
-//! The names of all metrics. docs/METRICS.md says what each is for; a test compares the two.
+//! The names of all metrics. docs/METRICS.md describes each; a test compares the two.
 
 /// Declares [`Name`]: each metric with its name and its help.
 macro_rules! names {
@@ -28,26 +28,29 @@ macro_rules! names {
 
 names! {
     Calls "fswake_calls_total" "Held calls that are over, by who was called and how they ended"
-    HeldCalls "fswake_held_calls" "Calls held now"
+    HeldCalls "fswake_held_calls" "Calls held now, and wakes asked for with POST /v1/wake"
     HoldSeconds "fswake_hold_seconds" "How long calls were held, by how they ended"
+    WakeRequests "fswake_wake_requests_total" "Wakes asked for with POST /v1/wake that are over, by how they ended"
+    WakeRequestSeconds "fswake_wake_request_seconds" "How long those took, by how they ended"
     CallToPush "fswake_call_to_push_seconds" "From the call's arrival to its first push being handed to the provider's connection"
     PushToRegister "fswake_push_to_register_seconds" "From a call push to the REGISTER of the phone that it woke"
     RegisterToInvite "fswake_register_to_invite_seconds" "From that REGISTER to the INVITE being ordered from FreeSWITCH"
-    Pushes "fswake_pushes_total" "Pushes that have ended, by app, kind and what came of them"
+    Pushes "fswake_pushes_total" "Pushes that have ended, by app, kind and outcome"
     PushSeconds "fswake_push_seconds" "How long the provider took to take or refuse a push, retries included"
     PushesUnderWay "fswake_pushes_under_way" "Pushes whose outcome is awaited"
     PushesUnserved "fswake_pushes_unserved_total" "Pushes that were not sent because no app serves the device"
     PushesLimited "fswake_pushes_limited_total" "Call pushes that were not sent because a rate limit was reached"
     PushesShared "fswake_pushes_shared_total" "Call pushes that were spared because another call had just pushed the device"
-    Wakes "fswake_wakes_total" "Devices pushed for a call that is over, by what came of it; bounced: pushed, and never registered"
+    Wakes "fswake_wakes_total" "Devices pushed for a call that is over, by outcome; bounced: pushed, and never registered"
     LateRegistration "fswake_late_registration_seconds" "Phones that registered only when the call was over: how much too late"
-    Registrations "fswake_registrations_total" "REGISTERs heard, by whether they brought a push token"
+    Refreshes "fswake_refreshes_total" "Refresh pushes by what came of them: registered, or expired without a REGISTER"
+    Registrations "fswake_registrations_total" "REGISTERs received, by whether they brought a push token"
     UnknownApp "fswake_unknown_app_devices_total" "REGISTERs of devices whose app is not configured: they cannot be woken"
     Devices "fswake_devices" "Devices that are known"
     DevicesForgotten "fswake_devices_forgotten_total" "Devices forgotten, by why"
     AppProblem "fswake_app_problem" "1 while an app has this problem"
     CertificateExpiry "fswake_certificate_expiry_timestamp_seconds" "When the app's certificate ends, in seconds since 1970"
-    EslUp "fswake_esl_up" "1 while the connection to FreeSWITCH's event socket stands"
+    EslUp "fswake_esl_up" "1 while the connection to FreeSWITCH's event socket is up"
     StoreFailing "fswake_store_failing" "1 while the store cannot be written"
     StoreQueued "fswake_store_queued" "Changes that wait in memory to be written"
     StoreDropped "fswake_store_dropped_total" "Changes lost because the store could not be written for too long"

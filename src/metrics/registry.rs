@@ -17,12 +17,12 @@ pub(super) type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 pub(super) type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
 
 /// Registers metrics under their names.
-pub(super) struct Registering(pub(super) Registry);
+pub(super) struct RegistryBuilder(pub(super) Registry);
 
-impl Registering {
+impl RegistryBuilder {
     pub(super) fn add<M: Metric + Clone>(&mut self, name: Name, metric: M) -> M {
         let written = name.as_str();
-        // The writer adds what counters end with.
+        // The writer adds the suffix of counters.
         let stem = written.strip_suffix("_total").unwrap_or(written);
         self.0.register(stem, name.help(), metric.clone());
         metric

@@ -46,7 +46,7 @@ pub struct Dsn {
 pub enum Tls {
     /// `sslmode=disable`, or no word of it and a server on this machine.
     None,
-    /// `sslmode=prefer`, or no word of it: where the server has TLS.
+    /// `sslmode=prefer`, or no `sslmode`: if the server has TLS.
     IfOffered {
         /// `sslrootcert`: a PEM file with the only authorities that are trusted.
         root: Option<PathBuf>,
@@ -79,7 +79,7 @@ impl Dsn {
     /// Reads a name. A password that it lacks is taken from `password` (`PGPASSWORD`, as libpq does).
     ///
     /// # Errors
-    /// When it is no such name, or asks for what we cannot do.
+    /// If it is not a connection string, or needs something unsupported.
     pub fn read(name: &str, password: Option<&str>) -> Result<Self, DsnError> {
         let rest = match split_scheme(name) {
             Some(("pgsql" | "postgres" | "postgresql", rest)) => rest,

@@ -11,7 +11,7 @@ use crate::words;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls};
 
-/// How long a connection may take to be made, unless the name says so.
+/// How long connecting may take, unless the connection string sets it.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Why there is no connection. Never shows a password.
@@ -22,7 +22,7 @@ pub enum ConnectError {
     Refused {
         /// Server and database.
         place: String,
-        /// What the server or the system says.
+        /// The server's or the system's error.
         reason: String,
     },
     /// Its certificate is not one that we trust.
@@ -30,7 +30,7 @@ pub enum ConnectError {
     Tls {
         /// Server and database.
         place: String,
-        /// What is wrong.
+        /// The error.
         reason: String,
     },
 }

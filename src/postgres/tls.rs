@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::files;
 
-/// Makes TLS sessions with servers whose certificates are good.
+/// Makes TLS sessions with servers whose certificates are valid.
 #[derive(Clone)]
 pub(super) struct Connector(TlsConnector);
 
@@ -58,12 +58,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     type Stream = Session<S>;
-    type TlsConnect = Connecting;
+    type TlsConnect = TlsHandshake;
     type Error = io::Error;
 
-    fn make_tls_connect(&mut self, name: &str) -> io::Result<Connecting> {
+    fn make_tls_connect(&mut self, name: &str) -> io::Result<TlsHandshake> {
         let name = ServerName::try_from(name.to_owned());
-        Ok(Connecting {
+        Ok(TlsHandshake {
             connector: self.0.clone(),
             // Unix sockets have no name and no TLS; a connector is made all the same.
             name: name.ok(),
@@ -72,12 +72,12 @@ where
 }
 
 /// One session to be made.
-pub(super) struct Connecting {
+pub(super) struct TlsHandshake {
     connector: TlsConnector,
     name: Option<ServerName<'static>>,
 }
 
-impl<S> TlsConnect<S> for Connecting
+impl<S> TlsConnect<S> for TlsHandshake
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

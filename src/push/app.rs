@@ -39,11 +39,11 @@ pub enum Credentials {
 /// How pushes reach an operator's gateway: mod_apn's profiles. At least one is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpProfiles {
-    /// For calls, and for what becomes of them.
+    /// For calls, and for news of their ends.
     pub voip: Option<HttpProfile>,
     /// For messages.
     pub im: Option<HttpProfile>,
-    /// What `${platform}` is for a provider, where it is not the usual word.
+    /// What `${platform}` becomes for a provider, if not the usual word.
     pub platforms: Vec<(Provider, String)>,
 }
 
@@ -62,7 +62,7 @@ pub struct HttpProfile {
     pub connect_timeout: Duration,
     /// How long one try may take, connecting included.
     pub timeout: Duration,
-    /// Whether any certificate will do.
+    /// Whether any certificate is accepted.
     pub insecure: bool,
 }
 

@@ -48,8 +48,8 @@ pub fn certificates(pem: &[u8]) -> Vec<Certificate> {
         .collect()
 }
 
-/// Why an app's certificate wakes no phone of the app's, although its file is good: it has ended, has not begun, or is
-/// for another bundle id. `None` also where it cannot be read: that is said by [`crate::push::Pushers::new`].
+/// Why an app's certificate wakes no phone, although its file is good: it has expired, is not valid yet, or is for
+/// another bundle id. `None` also if it cannot be read, which [`crate::push::Pushers::new`] reports.
 pub fn unfit(app: &App, now: SystemTime) -> Option<SetupError> {
     let Credentials::ApnsCertificate { cert_file, .. } = &app.credentials else {
         return None;
@@ -72,12 +72,12 @@ pub fn unfit(app: &App, now: SystemTime) -> Option<SetupError> {
     Some(SetupError::file(app, cert_file, &problem))
 }
 
-/// What is wrong where a certificate is for another bundle id than the app's.
+/// The error if a certificate is for another bundle id than the app's.
 pub fn other_bundle(app: &App, certificate: &Certificate) -> Option<String> {
     let bundle = certificate.bundle.as_deref()?;
     let of_topic = app.topic.as_deref().map(without_service);
     let ids = app.app_ids.iter().map(String::as_str);
-    // A topic goes before what phones say.
+    // A configured topic overrides the phones' app ids.
     let all: Vec<&str> = of_topic.map_or_else(|| ids.collect(), |topic| vec![topic]);
     let is_it = |id: &&&str| **id == bundle || id.split_once('.').is_some_and(|(_team, rest)| rest == bundle);
     let other = all.iter().find(|id| !is_it(id))?;
@@ -123,7 +123,7 @@ mod tests {
     fn end_of_a_certificate_is_read_from_its_pem_beside_its_key() {
         let (certificate, key) = Authority::default().issue("client");
         let end = ends(format!("{key}\n{certificate}").as_bytes()).expect("an end");
-        // Certificates of the stand-ins are good for two thousand years.
+        // Certificates of the stand-ins are valid for two thousand years.
         assert!(end > SystemTime::now() + Duration::from_secs(1000 * 365 * 86_400));
         assert_eq!(ends(key.as_bytes()), None);
         assert_eq!(

@@ -40,7 +40,7 @@ fn log_call(app: &str, req: &PushRequest, call: &CallPush) {
     );
 }
 
-/// A payload is the asker's text: if it holds one of the device's tokens, the log gets the fingerprint instead.
+/// A payload is the sender's text: if it has one of the device's tokens, the log gets the fingerprint instead.
 fn log_notification(app: &str, req: &PushRequest, notification: &NotificationPush) {
     let mut payload = notification.payload.to_json();
     for token in [req.to.tokens.call(), req.to.tokens.remote()].into_iter().flatten() {
@@ -50,7 +50,7 @@ fn log_notification(app: &str, req: &PushRequest, notification: &NotificationPus
     }
     tracing::info!(
         app,
-        kind = "notification",
+        kind = notification.purpose.as_str(),
         r#type = notification.token_type.as_str(),
         aor = %req.callee,
         payload = %Printable(&payload),

@@ -9,8 +9,8 @@
 //!                       \-- log
 //! ```
 //!
-//! `app` is one `[[app]]` of the configuration, checked; `setup` says why one cannot be used; `certificate` how long a
-//! client certificate is good. No two files depend on each other (tests/house/circles.rs).
+//! `app` is one checked `[[app]]` of the configuration; `setup` has the reasons why one cannot be used; `certificate`
+//! reads a client certificate's validity. No two files depend on each other (tests/house/circles.rs).
 
 mod apns;
 pub mod app;
@@ -34,6 +34,6 @@ pub use setup::SetupError;
 pub use transport::probe::{Probe, Proof};
 
 pub use crate::types::push::{
-    About, CallPush, CancelReason, Fault, KeptBy, NotificationPush, OwnRefusal, Payload, PushError, PushErrorKind,
-    PushKind, PushOutcome, PushReceipt, PushRequest,
+    About, CallPush, CancelReason, Fault, KeptBy, NotificationPurpose, NotificationPush, OwnRefusal, Payload,
+    PushError, PushErrorKind, PushKind, PushOutcome, PushReceipt, PushRequest,
 };

@@ -14,7 +14,7 @@ use super::upgrade;
 use crate::clock::unix_now;
 use crate::words;
 
-/// How long one statement waits for another process that holds the file before it counts as a failure.
+/// How long one statement waits for another process that has locked the file, before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How the store is kept.
@@ -24,9 +24,9 @@ pub struct Options {
     pub journal_keep: Duration,
     /// The journal's oldest lines are deleted when there are more than so many.
     pub journal_max_lines: u64,
-    /// Journal lines that wait while the file cannot be written; older ones give way.
+    /// Most journal lines that wait while the file cannot be written; older ones are dropped.
     pub max_queued_journal: usize,
-    /// Devices whose changes wait while the file cannot be written; older ones give way.
+    /// The most devices with changes that wait while the file cannot be written; the oldest are dropped.
     pub max_queued_devices: usize,
     /// Limit of the file's size in pages of 4 KiB (`PRAGMA max_page_count`); none by default.
     pub max_pages: Option<u32>,
@@ -44,8 +44,8 @@ impl Default for Options {
     }
 }
 
-/// The file, with a connection except after a failure: the next write then makes a new one, since the file may have
-/// been moved or mounted again.
+/// The file and its connection. After a failure there is none: the next write opens a new one, because the file may
+/// have been moved or mounted again.
 pub(super) struct Database {
     pub connection: Option<Connection>,
     pub path: PathBuf,
@@ -58,8 +58,8 @@ impl Database {
         &self.path
     }
 
-    /// Writes a batch in one transaction. Returns how many of its changes the database can never take
-    /// (too big, say): they are left out, lest they hold up all others for ever.
+    /// Writes a batch in one transaction. Returns how many of its changes can never be written (for instance too big):
+    /// they are left out, so that they do not block all others.
     pub(super) fn write(&mut self, batch: &Batch) -> Result<u64, StoreError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -83,7 +83,8 @@ impl Database {
                 "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
             )?
             .execute(params![before, max])?;
-        // Ids are given upwards and lines go oldest first, so the newest id tells how many there are, without counting.
+        // Ids grow, and the oldest lines are deleted first, so the newest id gives the number of lines without
+        // counting.
         let surplus = connection
             .prepare_cached(
                 "DELETE FROM journal WHERE id IN
@@ -137,8 +138,9 @@ fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<u64> {
     Ok(refused)
 }
 
-/// Makes the file if it is missing, and takes it from group and others: it holds tokens. SQLite gives the same
-/// mode to the files next to it. An existing file is not opened: closing it would end SQLite's locks on it (POSIX).
+/// Creates the file if it is missing, and removes access for group and others, because it contains tokens. SQLite gives
+/// the files next to it the same mode. An existing file is not opened: closing it would end SQLite's locks on it
+/// (POSIX).
 fn make_private(path: &Path) -> std::io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {

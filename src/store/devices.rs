@@ -1,11 +1,11 @@
-//! The devices read back from the store, next to the daemon that writes it.
+//! Reads devices from the store while the daemon writes it.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{DEVICE, device};
 use crate::types::{Aor, Device, Provider, PublicId, UnixSeconds};
 
-/// How many owners are told at once.
+/// Most owners in one answer.
 const AT_ONCE: i64 = 1_000;
 
 /// Devices of one page.
@@ -13,7 +13,7 @@ const AT_ONCE: i64 = 1_000;
 pub struct DevicePage {
     /// In the order of their first REGISTERs.
     pub devices: Vec<Device>,
-    /// Where the next page begins: to be given as `after`; `None` when there is none.
+    /// Where the next page begins: to be given as `after`; `None` on the last page.
     pub next: Option<i64>,
 }
 
@@ -41,7 +41,7 @@ pub struct Group {
     pub app: String,
     /// Their owners' domain.
     pub domain: String,
-    /// How many they are.
+    /// Their number.
     pub devices: u64,
 }
 
@@ -67,8 +67,7 @@ pub fn find(db: &Connection, id: PublicId) -> rusqlite::Result<Option<Device>> {
     Ok(query.query_row([id.0.cast_signed()], device).optional()?.flatten())
 }
 
-/// The owners of devices without a sign since `before`, behind the row `after`; and where to go on, if there may be
-/// more.
+/// The owners of devices not seen since `before`, from the row after `after`; and where to go on, if there may be more.
 pub fn owners_unseen(db: &Connection, before: UnixSeconds, after: i64) -> rusqlite::Result<(Vec<Aor>, Option<i64>)> {
     let mut query = db.prepare_cached(
         "SELECT aor_user, aor_domain, id FROM devices WHERE max(first_seen, last_seen) < ?1 AND id > ?2 ORDER BY id LIMIT ?3",

@@ -1,7 +1,7 @@
-//! Devices that another system knew, put into the store in one transaction.
+//! Imports devices of another system into the store, in one transaction.
 //!
-//! It may run next to the daemon: SQLite's locks keep the two apart, and whatever a REGISTER has told the daemon is
-//! kept. The daemon reads devices at its start only.
+//! It may run while the daemon runs: SQLite's locks separate the two, and what the daemon has learned from a REGISTER
+//! is kept. The daemon reads devices only at its start.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -17,27 +17,27 @@ use crate::types::{Aor, Device, DeviceKey, Tokens};
 /// How long the daemon's writer may hold the file.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// What becomes of a device.
+/// The result for a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It is new to the store.
     Added,
-    /// The store knew it, with less or older knowledge.
+    /// The store knew it, with less or older data.
     Renewed,
-    /// The token goes over from this AOR, which was heard of earlier.
+    /// The token moves from this AOR, which registered earlier.
     Taken(Aor),
-    /// The store knows it as it is, or better.
+    /// The store has the same or better data.
     Known,
-    /// The token belongs to this AOR, which was heard of later.
+    /// The token belongs to this AOR, which registered later.
     Kept(Aor),
 }
 
-/// Devices on their way into the store: nothing is there before [`Import::commit`].
+/// An open transaction: nothing is in the store before [`Import::commit`].
 #[derive(Debug)]
 pub struct Import {
     connection: Connection,
     path: PathBuf,
-    /// What became of each device, in the order they were given.
+    /// The result for each device, in the order they were given.
     pub fates: Vec<Fate>,
 }
 
@@ -73,7 +73,7 @@ impl Import {
         })
     }
 
-    /// Makes it so.
+    /// Commits.
     ///
     /// # Errors
     /// When the store cannot be written; then nothing has changed.
@@ -83,10 +83,9 @@ impl Import {
         Ok(self.fates)
     }
 
-    /// What would become of the devices. Touches nothing.
+    /// The planned results, without any change.
     ///
-    /// # Errors
-    /// When the store is there and cannot be read.
+    /// # Errors When the store exists and cannot be read.
     pub fn foresee(path: &Path, devices: &[Device]) -> Result<Vec<Fate>, StoreError> {
         let added = || devices.iter().map(|_| Fate::Added).collect();
         if !path.exists() {
@@ -108,14 +107,14 @@ impl Import {
     }
 }
 
-/// As root we make the file for whoever runs the daemon: who owns the directory.
+/// If root creates the file, gives it to the daemon's user, who owns the directory.
 fn give_to_owner_of_directory(path: &Path) {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
     let owner = std::fs::metadata(directory.unwrap_or(Path::new(".")));
     if let (Ok(owner), Ok(file)) = (owner, std::fs::metadata(path))
         && owner.uid() != file.uid()
     {
-        // Not ours to give: then it is ours, as any file that we make.
+        // Not permitted: then this user owns it, like any new file.
         let _ = chown(path, Some(owner.uid()), Some(owner.gid()));
         for beside in ["-wal", "-shm"] {
             let mut name = path.as_os_str().to_owned();
@@ -125,7 +124,7 @@ fn give_to_owner_of_directory(path: &Path) {
     }
 }
 
-/// What is to become of a device, and the row that makes it so.
+/// The result for a device, and the row that it needs.
 fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(Fate, Option<Device>)> {
     let known = db
         .prepare_cached(&format!(
@@ -149,7 +148,7 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
         (false, false) => (Fate::Kept(known.aor), None),
         (false, true) => (Fate::Taken(known.aor), Some(device.clone())),
         (true, newer) => {
-            // What a REGISTER said stays said; what is missing is filled in.
+            // A REGISTER's values stay; missing ones are filled in.
             let mut row = known.clone();
             row.last_seen = known.last_seen.max(device.last_seen);
             if newer || known.register_call_id.is_empty() {
@@ -164,7 +163,7 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
     })
 }
 
-/// The tokens of a device; what it misses is taken from others.
+/// The tokens of a device, with missing ones filled in from the other.
 fn joined(tokens: &Tokens, others: &Tokens) -> Tokens {
     let call = tokens.call().or(others.call()).cloned();
     let remote = tokens.remote().or(others.remote()).cloned();

@@ -3,7 +3,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::engine::Step;
-use crate::engine::step::Value;
+use crate::engine::step::DetailValue;
 use crate::types::{Aor, CallId};
 
 /// One line in the life of a wake.
@@ -11,7 +11,7 @@ use crate::types::{Aor, CallId};
 pub struct JournalEntry {
     /// The call, if it is about one.
     pub call: Option<CallId>,
-    /// Whose.
+    /// The AOR.
     pub aor: Aor,
     /// When, in milliseconds since 1970 (UTC).
     pub at_ms: i64,
@@ -28,7 +28,7 @@ impl JournalEntry {
 
 /// A step's details as one JSON object.
 pub fn detail(step: &Step) -> String {
-    // Text and numbers under names of ours: nothing that JSON cannot say.
+    // Text and numbers under fswake's own names: always valid JSON.
     serde_json::to_string(&Details(step)).unwrap_or_default()
 }
 
@@ -41,9 +41,9 @@ impl Serialize for Details<'_> {
         self.0.each_detail(|name, value| {
             if written.is_ok() {
                 written = match value {
-                    Value::Text(text) => object.serialize_entry(name, text),
-                    Value::Number(number) => object.serialize_entry(name, &number),
-                    Value::None => Ok(()),
+                    DetailValue::Text(text) => object.serialize_entry(name, text),
+                    DetailValue::Number(number) => object.serialize_entry(name, &number),
+                    DetailValue::None => Ok(()),
                 };
             }
         });

@@ -1,7 +1,7 @@
 //! The token store: devices that outlive their registrations, and the journal of wakes.
 //!
-//! Everything that a call needs is in the engine's memory; the store is read once at start and
-//! written behind it. Calls never wait for a write.
+//! The engine has everything that a call needs in memory. The store is read once at start, and written in the
+//! background. Calls never wait for a write.
 //!
 //! ```text
 //! engine --StoreOp--> StoreWriter::submit --> queue (newest change per device) --> writer thread --> SQLite
@@ -11,7 +11,7 @@ mod database;
 pub mod devices;
 mod import;
 mod journal;
-pub(crate) mod older;
+pub(crate) mod older_journal;
 mod queue;
 mod rows;
 mod schema;
@@ -22,7 +22,7 @@ mod writer;
 pub use import::{Fate, Import};
 pub use journal::{JournalEntry, detail};
 pub use sqlite::{Options, Sqlite, StoreError};
-pub use writer::{Failing, FlushError, Health, StoreWriter};
+pub use writer::{FlushError, Health, StoreWriter, WriteFailure};
 
 use std::sync::Arc;
 

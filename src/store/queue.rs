@@ -1,8 +1,8 @@
 //! What waits to be written: the newest change of each device, and journal lines.
 //!
-//! A change replaces the one that waits for the same device and moves to the end, so that a token which went
-//! from one owner to another and back is written in the order it happened. Bounded: devices are written
-//! first, and journal lines give way long before devices do.
+//! A change replaces the waiting one of the same device, and moves to the end. So a token that went from one owner to
+//! another and back is written in the right order. The queue is bounded: devices are written first, and journal lines
+//! are dropped long before devices are.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{JournalEntry, StoreOp};
 use crate::types::{Device, DeviceKey};
 
-/// A change to one device: its new row, or none.
+/// A change to one device: its new row, or `None` to delete it.
 type Change = Option<Arc<Device>>;
 
 /// What one transaction writes.
@@ -38,14 +38,14 @@ pub(super) struct Queue {
     journal: VecDeque<JournalEntry>,
     max_journal: usize,
     max_devices: usize,
-    /// Journal lines that gave way since the start.
+    /// Journal lines dropped since the start.
     pub(super) dropped_journal: u64,
-    /// Changes of devices that gave way since the start.
+    /// Changes of devices dropped since the start.
     pub(super) dropped_devices: u64,
 }
 
 impl Queue {
-    /// An empty queue for at most so many journal lines and changes of so many devices.
+    /// An empty queue with limits for journal lines and for devices with changes.
     pub(super) fn new(max_journal: usize, max_devices: usize) -> Self {
         Self {
             changes: BTreeMap::new(),
@@ -74,7 +74,7 @@ impl Queue {
         self.make_room();
     }
 
-    /// Takes what one transaction writes: at most `max` in all, devices first.
+    /// Removes the changes for one transaction: at most `max`, devices first.
     pub(super) fn take(&mut self, max: usize) -> Batch {
         let mut batch = Batch::default();
         while batch.changes.len() < max

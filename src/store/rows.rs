@@ -40,7 +40,7 @@ pub(super) fn put(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite
     ])
 }
 
-/// Only the owner's row: a late delete for a former owner takes nothing from the new one.
+/// Deletes only the owner's row: a late delete for a former owner does not affect the new one.
 pub(super) fn delete(db: &Connection, key: &DeviceKey) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "DELETE FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3 AND aor_user = ?4 AND aor_domain = ?5",

@@ -15,7 +15,7 @@ pub const SCHEMA_VERSION: i64 = 5;
 /// Why the store could not be opened; all of them need an operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file or its directory is missing, locked or not ours.
+    /// The file or its directory is missing, locked or another user's.
     #[error(
         "{}: the store cannot be opened: {reason}; the directory must exist, and fswake must be able to write both",
         path.display()
@@ -23,7 +23,7 @@ pub enum StoreError {
     Unusable {
         /// The database file.
         path: PathBuf,
-        /// What the system or SQLite says.
+        /// The system's or SQLite's error.
         reason: String,
     },
     /// The file is not a SQLite database, or a damaged one.
@@ -35,7 +35,7 @@ pub enum StoreError {
     Corrupt {
         /// The database file.
         path: PathBuf,
-        /// What SQLite says.
+        /// SQLite's error.
         reason: String,
     },
     /// A later fswake wrote the file.
@@ -65,7 +65,7 @@ pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     let reason = words::of_sqlite(error);
     match error.sqlite_error_code() {
-        // Without a code it is not SQLite that complains: a row has a type or text that fswake never writes.
+        // An error without a code is not SQLite's: a row has a type or text that fswake never writes.
         None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { path, reason },
         Some(_) => StoreError::Unusable { path, reason },
     }

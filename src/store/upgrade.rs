@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::older;
+use super::older_journal;
 use super::rows::{self, DEVICE};
 use super::schema::{SCHEMA, SCHEMA_VERSION, StoreError, failure};
 use crate::types::{Device, PushParams, PushToken, Tokens};
@@ -15,7 +15,7 @@ const TOKENS_HAVE_ONE_FORM: i64 = 4;
 /// The first version whose journal has the code of each push's error.
 const ERRORS_HAVE_CODES: i64 = 5;
 
-/// Applies [`SCHEMA`] where it is missing; refuses what a later fswake has made.
+/// Applies [`SCHEMA`] if it is missing; rejects a later fswake's file.
 pub(super) fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
     let found: i64 = version.map_err(|e| failure(path, &e))?;
@@ -55,9 +55,8 @@ fn apply(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-/// Writes tokens that were stored as phones sent them as they are read now. Rows that turn out to be one device become
-/// one: the one seen last. Rows without a token that could wake a phone go: nothing was ever pushed to them with
-/// success.
+/// Rewrites tokens that were stored as phones sent them in the form in which they are read now. Of rows that turn out
+/// to be one device, the one seen last stays. Rows without a usable token are deleted: no push to them ever succeeded.
 fn give_tokens_one_form(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut query = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices ORDER BY last_seen, id"))?;
     let rows = query.query_map([], |row| Ok((rows::device(row)?, row.get::<_, i64>("id")?)))?;
@@ -110,7 +109,7 @@ fn give_errors_their_codes(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     )?;
     let rows = query.query_map([], |row| {
         let text = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.unwrap_or_default());
-        Ok((row.get::<_, i64>(0)?, older::error_kind(&text(1)?, &text(2)?)))
+        Ok((row.get::<_, i64>(0)?, older_journal::error_kind(&text(1)?, &text(2)?)))
     })?;
     let lines = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     drop(query);

@@ -22,7 +22,7 @@ const BATCH: usize = 2_000;
 const GATHER: Duration = Duration::from_millis(20);
 /// Waits between tries while the file cannot be written: doubled from the first to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// How often old journal lines are looked for, how many go in one transaction, and the pause between two of those.
+/// How often old journal lines are deleted, how many in one transaction, and the pause between two transactions.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_PAUSE: Duration = Duration::from_millis(50);
 const PRUNE_STEP: usize = 1_000;
@@ -31,21 +31,21 @@ const PRUNE_STEP: usize = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// Set while changes cannot be written.
-    pub failing: Option<Failing>,
+    pub failing: Option<WriteFailure>,
     /// Changes that wait in memory, the batch under way included.
     pub queued: usize,
     /// Journal lines lost since the start: the file could not be written for too long.
     pub dropped_journal: u64,
-    /// Changes of devices lost since the start; 0 on any machine that is looked after.
+    /// Changes of devices lost since the start; should be 0.
     pub dropped_devices: u64,
 }
 
 /// Since when and why changes cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failing {
+pub struct WriteFailure {
     /// When the first try failed.
     pub since: UnixSeconds,
-    /// What SQLite said last.
+    /// SQLite's last error.
     pub reason: String,
 }
 
@@ -64,7 +64,7 @@ pub struct StoreWriter(Arc<Owner>);
 
 impl StoreWriter {
     pub(super) fn start(db: Database, options: &Options) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::new(options));
+        let shared = Arc::new(WriterShared::new(options));
         let thread = thread::Builder::new().name("store".into()).spawn({
             let shared = Arc::clone(&shared);
             move || run(&shared, db)
@@ -98,7 +98,7 @@ impl StoreWriter {
         }
     }
 
-    /// Waits until nothing waits in memory, at most `within`. Blocks the thread: in async code call it through
+    /// Waits until no change waits in memory, at most `within`. Blocks the thread: in async code call it through
     /// `spawn_blocking`.
     pub fn flush(&self, within: Duration) -> Result<(), FlushError> {
         let shared = &self.0.shared;
@@ -120,7 +120,7 @@ impl StoreWriter {
 /// Stops the thread when the last [`StoreWriter`] goes.
 #[derive(Debug)]
 struct Owner {
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -136,11 +136,11 @@ impl Drop for Owner {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct WriterShared {
     state: Mutex<QueueState>,
-    /// Told to the writer: there is something to do.
+    /// Notifies the writer that there is something to do.
     wake: Condvar,
-    /// Told to whoever flushes: a batch was written, or the thread ended.
+    /// Notifies flushes that a batch was written, or that the thread has ended.
     settled: Condvar,
 }
 
@@ -149,7 +149,7 @@ struct QueueState {
     queue: Queue,
     in_flight: usize,
     refused: u64,
-    failing: Option<Failing>,
+    failing: Option<WriteFailure>,
     flushing: u32,
     stop: bool,
     /// The thread is gone: nothing is written any more.
@@ -166,7 +166,7 @@ impl QueueState {
     }
 }
 
-impl Shared {
+impl WriterShared {
     fn new(options: &Options) -> Self {
         Self {
             state: Mutex::new(QueueState {
@@ -239,14 +239,14 @@ impl Shared {
         if begins {
             error!(path = %path.display(), %reason, "the store cannot be written: changes wait in memory");
         }
-        state.failing = Some(Failing { since, reason });
+        state.failing = Some(WriteFailure { since, reason });
         if state.stop {
             error!(path = %path.display(), lost = state.queue.len(), "stopped before the store could be written");
         }
         state.stop
     }
 
-    /// Waits before another try; whoever flushes makes it short, a stop makes it none.
+    /// Waits before another try; a flush shortens it, and a stop ends it.
     fn rest(&self, backoff: Duration) {
         let state = self.wait(self.lock(), BACKOFF.0, |s| !s.stop);
         drop(self.wait(state, backoff.saturating_sub(BACKOFF.0), |s| !s.hurried()));
@@ -259,9 +259,9 @@ enum Next {
     End,
 }
 
-/// The thread. It ends when it is told to and nothing waits, or nothing more can be written.
-fn run(shared: &Shared, mut db: Database) {
-    let _end = TellWhenEnded(shared);
+/// The thread. It ends when it is asked to and nothing waits, or when nothing more can be written.
+fn run(shared: &WriterShared, mut db: Database) {
+    let _end = EndNotice(shared);
     let mut backoff = BACKOFF.0;
     let mut prune_at = Instant::now();
     loop {
@@ -289,18 +289,18 @@ fn run(shared: &Shared, mut db: Database) {
     }
 }
 
-/// Makes the thread's end known, and says so when it was a panic. Calls go on without what is stored; whoever looks
-/// after the daemon has to start it again.
-struct TellWhenEnded<'a>(&'a Shared);
+/// Marks the thread as ended, and logs an error if it panicked. Calls go on without the store; an operator has to
+/// restart the daemon.
+struct EndNotice<'a>(&'a WriterShared);
 
-impl Drop for TellWhenEnded<'_> {
+impl Drop for EndNotice<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.ended = true;
         if thread::panicking() {
-            state.failing = Some(Failing {
+            state.failing = Some(WriteFailure {
                 since: unix_now(),
-                reason: "its writer has ended by a defect of fswake: restart it".into(),
+                reason: "a bug in fswake ended its writer: restart fswake".into(),
             });
         }
         let lost = thread::panicking().then(|| state.pending());
@@ -333,14 +333,14 @@ mod tests {
 
     #[test]
     fn writer_that_panicked_is_said_aloud_and_nobody_waits_for_it() {
-        let shared = Arc::new(Shared::new(&Options::default()));
+        let shared = Arc::new(WriterShared::new(&Options::default()));
         let thread = thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
                 capture(|| {
                     let defect = std::panic::catch_unwind(|| {
-                        let _end = TellWhenEnded(&shared);
-                        // A batch is in its hands when it ends.
+                        let _end = EndNotice(&shared);
+                        // The thread ends with a batch under way.
                         drop(shared.next(Instant::now() + Duration::from_secs(60)));
                         panic!("a defect")
                     });
@@ -358,7 +358,7 @@ mod tests {
         let health = writer.health();
         assert!(health.failing.unwrap().reason.contains("restart"), "/readyz says it");
         assert_eq!(health.queued, 1);
-        // A stop does not wait for what nobody will do.
+        // A stop does not wait for a failing store.
         let began = Instant::now();
         writer.submit(line());
         assert_eq!(writer.flush(Duration::from_secs(60)), Err(FlushError { queued: 2 }));

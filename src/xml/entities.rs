@@ -1,4 +1,4 @@
-//! XML's entities as FreeSWITCH's own reader takes them.
+//! XML's entities, read as FreeSWITCH does.
 
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ fn blanked(part: &str, text: &mut String) {
     );
 }
 
-/// The character that an entity stands for, and how long the entity is.
+/// The character of an entity, and the entity's length.
 fn entity(text: &str) -> Option<(char, usize)> {
     let (name, _) = text.strip_prefix('&')?.split_once(';')?;
     let c = match name {

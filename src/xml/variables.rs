@@ -2,27 +2,26 @@
 //! comments such as `<!--#set "name=value"-->` (switch_xml.c, `preprocess`).
 //!
 //! Only what the text itself sets is known here. What FreeSWITCH takes from elsewhere (`include`, `env-set`,
-//! `exec-set`, `stun-set`) is named, not done: to run a command or ask a server is not this tool's business.
+//! `exec-set`, `stun-set`) is reported, not done: this tool runs no commands and asks no servers.
 
 use std::collections::BTreeMap;
 
 use super::entities::decoded;
 
-/// How much all variables together may put into a file, in bytes. A value that names itself twice doubles with each
-/// line.
+/// Most bytes that all variables together may insert. A value that contains itself twice doubles with each line.
 const MOST: usize = 4 << 20;
 
 /// Global variables by name.
 #[derive(Clone, Debug, Default)]
 pub struct Variables {
     known: BTreeMap<String, String>,
-    /// Bytes that were put in.
+    /// Bytes inserted so far.
     put_in: usize,
 }
 
-/// A value with its variables put in, as far as they are known.
+/// A value with the known variables inserted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expanded {
+pub struct Expansion {
     /// The value; a variable that is not known stays as it was written.
     pub text: String,
     /// The names of those.
@@ -30,7 +29,7 @@ pub struct Expanded {
 }
 
 impl Variables {
-    /// Does one `X-PRE-PROCESS` line, with its attributes as they are written. `Some` says what is not done.
+    /// Carries out one `X-PRE-PROCESS` line, with its attributes as written. `Some` names what is not supported.
     pub fn command(&mut self, cmd: &str, data: &str) -> Option<String> {
         if cmd.eq_ignore_ascii_case("set")
             && let Some((name, value)) = data.split_once('=')
@@ -39,7 +38,7 @@ impl Variables {
             self.known.insert(name.trim().to_owned(), value);
             return None;
         }
-        // The data may hold a password: only an included file's name is of use.
+        // The data may contain a password, so only the name of an included file is reported.
         Some(if cmd.eq_ignore_ascii_case("include") {
             format!("X-PRE-PROCESS include of {}", decoded(data))
         } else {
@@ -47,7 +46,7 @@ impl Variables {
         })
     }
 
-    /// Does one comment, with all between `<!--` and `-->`. `Some` says what is not done.
+    /// Carries out one comment, with everything between `<!--` and `-->`. `Some` names what is not supported.
     pub fn comment(&mut self, comment: &str) -> Option<String> {
         let (cmd, data) = comment.strip_prefix('#')?.split_once(' ')?;
         let data = data.split(['\r', '\n']).next().unwrap_or_default();
@@ -55,14 +54,14 @@ impl Variables {
         self.command(cmd, quoted.map_or(data, |(inside, _)| inside))
     }
 
-    /// Whether there was no room for some: what was put in is not whole.
+    /// Whether the limit was reached, so that values are incomplete.
     pub fn are_too_long(&self) -> bool {
         self.put_in > MOST
     }
 
-    /// Puts in what is known of the `$${..}` of a value as it is written in the file.
-    pub fn expand(&mut self, written: &str) -> Expanded {
-        let mut expanded = Expanded::default();
+    /// Inserts known values for the `$${..}` of a value from the file.
+    pub fn expand(&mut self, written: &str) -> Expansion {
+        let mut expanded = Expansion::default();
         let mut rest = written;
         while let Some((before, after)) = rest.split_once("$${") {
             expanded.text.push_str(before);

@@ -26,7 +26,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one, or says that there is none to start.
+    /// Starts one, or prints that there is none.
     pub async fn start() -> Option<Self> {
         match installed() {
             Ok(()) => Some(Self::start_with(&[]).await),
@@ -147,7 +147,8 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
-    /// What axe-core (<https://github.com/dequelabs/axe-core>) finds wrong with the page as it is shown now, one line each.
+    /// What axe-core (<https://github.com/dequelabs/axe-core>) finds wrong with the page as it is shown now, one line
+    /// each.
     pub async fn axe(&self, source: &str) -> Vec<String> {
         if self.run("return typeof axe").await == "undefined" {
             // Into the page's own world, not only this function's.
@@ -160,7 +161,7 @@ impl Browser {
         lines.map(|line| line.as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// Keeps a picture of the whole page where `FSWAKE_SCREENSHOTS` says, if it does.
+    /// Saves a picture of the whole page in `FSWAKE_SCREENSHOTS`, if that is set.
     pub async fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("FSWAKE_SCREENSHOTS") else {
             return;

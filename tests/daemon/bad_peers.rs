@@ -1,5 +1,5 @@
-//! Strangers on the port for held calls, and more calls than there is room for: the daemon lives, stays small, and holds good calls
-//! meanwhile.
+//! Strangers on the port for held calls, and more calls than there is room for: the daemon lives, stays small, and
+//! holds good calls meanwhile.
 
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
@@ -130,7 +130,7 @@ async fn peer_that_is_not_allowed_is_refused() {
     good_call(&stage, &daemon, LONG).await;
 }
 
-/// Each of many that come again and again, and one that says each time that it is a channel for nobody.
+/// Each of many that come again and again, and one whose channel always calls nobody.
 #[tokio::test]
 async fn strangers_do_not_fill_the_log() {
     let mut stage = Stage::new().await;

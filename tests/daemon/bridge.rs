@@ -1,4 +1,4 @@
-//! Caller and phone are connected: when, by whom, and what becomes of the caller if it fails.
+//! Caller and phone are connected: when, by whom, and what happens to the caller if it fails.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ fn saw(held: &Held) -> Vec<CallerSaw> {
     held.timeline().into_iter().map(|(_, saw)| saw).collect()
 }
 
-/// FreeSWITCH takes a leg out of a bridge that comes before the originate's end; the stand-in does so every time. It would
-/// be heard as a hang-up of the caller, and no bridge. On a busy machine the originate takes its time.
+/// FreeSWITCH takes a leg out of a bridge that comes before the originate's end; the stand-in does so every time. It
+/// would be heard as a hang-up of the caller, and no bridge. On a busy machine the originate takes its time.
 #[tokio::test]
 async fn leg_is_bridged_only_when_it_has_left_its_originate() {
     let busy = Config {
@@ -229,7 +229,8 @@ async fn early_media_of_a_phone_that_rings_alone_reaches_the_caller_and_its_answ
     phone.got_bye().await;
 }
 
-/// The loopback has served when the phone answers: the caller is bridged in its place, as after an answer without early media.
+/// The loopback has served when the phone answers: the caller is bridged in its place, as after an answer without early
+/// media.
 #[tokio::test]
 async fn caller_takes_the_loopbacks_place_when_a_phone_with_early_media_answers() {
     let stage = Stage::new().await;
@@ -268,7 +269,7 @@ async fn phone_that_declines_after_its_early_media_ends_the_call_with_its_own_ca
     phone.invite(1).await;
     phone.early_media();
     soon("early media", held.outcome()).await;
-    daemon.log.wait(&["EarlyBridged"]).await;
+    daemon.log.wait(&["event=EarlyBridged "]).await;
     phone.refuse(603);
     assert_eq!(held.nth_outcome(1).await, Outcome::HungUp("CALL_REJECTED".into()));
     assert_eq!(saw(&held).last(), Some(&CallerSaw::Final(603)));
@@ -330,7 +331,7 @@ async fn caller_hears_that_it_rings_when_a_push_was_taken_or_a_phone_rings_and_n
     daemon.registered(&desk).await;
     let held = stage.call(&daemon, "1003");
     desk.invite(1).await;
-    daemon.log.wait(&["LegDialed"]).await;
+    daemon.log.wait(&["event=LegDialed "]).await;
     assert_eq!(saw(&held), []);
     desk.ring();
     soon("180", async {
@@ -366,7 +367,7 @@ async fn ringback_of_the_channel_is_played_in_place_of_a_180() {
         assert!(saw.contains(&played) && !saw.contains(&CallerSaw::Ringing), "{saw:?}");
         held.caller_hangs_up();
     }
-    // At once, where the channel says so: before anybody has been pushed.
+    // At once, if the channel asks for it: before any push.
     let call = Call::with_async(daemon.address, "1001", DOMAIN);
     let call = call
         .variable("ringback", "local_stream://moh")
@@ -408,7 +409,7 @@ async fn call_that_is_over_goes_on_in_the_dialplan_where_it_is_not_hung_up_after
     assert_eq!(variable("fswake_result"), Some("connected"));
 }
 
-/// The end of a connection that FreeSWITCH was not told to forget would end the call.
+/// The end of a connection that FreeSWITCH was not asked to forget would end the call.
 #[tokio::test]
 async fn connection_stays_until_freeswitch_lets_the_call_go_on_without_it() {
     let (stage, daemon, phone) = one_sleeper().await;

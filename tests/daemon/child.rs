@@ -24,6 +24,49 @@ async fn desk(stage: &Stage, daemon: &Daemon) -> Phone {
     phone
 }
 
+/// FreeSWITCH would run them on the loopback, too: two recordings into one file.
+#[tokio::test]
+async fn hooks_of_the_legs_are_taken_off_a_loopback_before_it_rings_or_is_answered() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let hooks = "execute_on_answer,api_on_ring";
+    let [direct, loopback] = both_ways(&daemon, "1001").map(|call| {
+        let call = call.variable("execute_on_answer", "record_session /tmp/x.wav");
+        call.variable("api_on_ring", "status").variable("export_vars", hooks)
+    });
+    for (call, are_taken_off) in [(direct, false), (loopback, true)] {
+        let held = woken(&stage, &phone, &call).await;
+        phone.invite(1 + usize::from(are_taken_off)).await;
+        phone.answer();
+        held.wait_bridged().await;
+        let commands: Vec<String> = held.commands().into_iter().map(|(_, command)| command).collect();
+        let place = |what: String| commands.iter().position(|command| command.contains(&what));
+        let channel = &held.uuid;
+        let taken_off = |hook: &str| {
+            let is_that = |command: &String| {
+                command.contains(&format!("uuid_setvar_multi {channel} ")) && command.contains(&format!("{hook}="))
+            };
+            commands.iter().position(is_that)
+        };
+        let (ring, answer) = (taken_off("api_on_ring"), taken_off("execute_on_answer"));
+        assert_eq!(
+            (ring.is_some(), answer.is_some()),
+            (are_taken_off, are_taken_off),
+            "{commands:?}"
+        );
+        if are_taken_off {
+            let rings = place(format!("uuid_ring_ready {channel}"));
+            assert!(ring < rings, "{commands:?}");
+            assert!(rings < answer, "a plain bridge would need it: {commands:?}");
+            assert!(answer < place(format!("uuid_answer {channel}")), "{commands:?}");
+        }
+        held.caller_hangs_up();
+        phone.got_bye().await;
+    }
+}
+
 #[tokio::test]
 async fn leg_is_a_child_of_the_callers_own_channel_in_both_ways() {
     let stage = Stage::new().await;
@@ -49,7 +92,7 @@ async fn leg_is_a_child_of_the_callers_own_channel_in_both_ways() {
             ["PCMU", "PCMA"],
             "the caller's codecs, not the loopback's"
         );
-        // The callee's context, and the name of whom the caller reaches.
+        // The callee's context, and the name that the caller sees.
         let ran = |app: &str, arg: &str| invite_has_run(&phone, &invite, app, arg);
         assert!(ran("set_profile_var", "context=default"));
         assert!(
@@ -247,7 +290,7 @@ async fn legs_get_the_callees_variables_of_the_directory_as_they_are() {
     let floors = [Some("2; 'old' \\ wing"), None];
     for (n, (call, floor)) in (1..).zip(both_ways(&daemon, "1001").into_iter().zip(floors)) {
         phone.expire();
-        daemon.log.wait(&["event=Unregistered("]).await;
+        daemon.log.wait(&["event=Unregistered "]).await;
         let held = stage.fs.call(&call);
         // The phone takes its time: by then what is known has been prepared.
         while stage.fs.asked(FIND) < n {

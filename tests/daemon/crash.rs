@@ -76,7 +76,7 @@ async fn leg_rings_on_however_much_is_said_on_its_calls_connection() {
         stage
             .fs
             .fire("CHANNEL_EXECUTE_COMPLETE", &[("Unique-ID", leg.as_str())], "");
-        // Anything that is sent lets FreeSWITCH look at its queue: this is what a busy one says without that.
+        // Anything that is sent lets FreeSWITCH look at its queue: a busy one sends this without that.
         tokio::time::sleep(Duration::from_micros(500)).await;
     }
     assert_eq!(stage.fs.legs(), [leg]);
@@ -115,9 +115,9 @@ async fn caller_who_hangs_up_before_the_phone_wakes_leaves_nothing_ringing() {
     held.caller_hangs_up();
     assert_eq!(field(&daemon.summary().await, "outcome"), "abandoned");
     daemon.registered(&phone).await;
-    // What the daemon hears next, it hears after it has dealt with the REGISTER.
+    // The daemon gets the next event after it has handled the REGISTER.
     phone.ping(true);
-    daemon.log.wait(&["Pinged"]).await;
+    daemon.log.wait(&["event=Pinged "]).await;
     assert!(phone.invites().is_empty());
     assert_eq!(daemon.log.count(&["call over"]), 1);
 }
@@ -149,7 +149,7 @@ async fn caller_who_hangs_up_while_phones_ring_takes_the_legs_along_with_the_cau
         let from = daemon.log.len();
         phone.wake();
         phone.invite(invites + 1).await;
-        daemon.log.wait_from(from, &["LegRinging"]).await;
+        daemon.log.wait_from(from, &["event=LegRinging "]).await;
         gives_up(&held);
         assert_eq!(phone.cancelled().await, reason);
         let line = daemon.log.wait_from(from, &["call over"]).await;

@@ -1,4 +1,4 @@
-//! Stopping, and what systemd hears.
+//! Stopping, and what systemd is notified of.
 
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ async fn calls_that_are_still_held_go_back_when_the_drain_is_over() {
     stage.push().await;
     stage.push().await;
     ringing.wake();
-    daemon.log.wait(&["LegRinging"]).await;
+    daemon.log.wait(&["event=LegRinging "]).await;
     daemon.signal("TERM");
     for held in held {
         assert_eq!(result_of(&held).await, "draining");
@@ -116,8 +116,8 @@ async fn daemon_stops_while_a_reload_is_under_way() {
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
 }
 
-/// Whoever asks a name server that says nothing waits for ten seconds in the C library, where nobody can stop him. Needs a port
-/// below 1024 and a mount namespace: only root, or a container, has both.
+/// Whoever asks a name server that says nothing waits for ten seconds in the C library, where nobody can stop him.
+/// Needs a port below 1024 and a mount namespace: only root, or a container, has both.
 #[tokio::test]
 async fn daemon_stops_while_dns_does_not_answer() {
     let Ok(dns) = UdpSocket::bind("127.0.0.153:53").await else {
@@ -138,15 +138,14 @@ async fn daemon_stops_while_dns_does_not_answer() {
     let held = stage.call(&daemon, "1001");
     stage.journal("push-sent", 1).await;
     // A call's push ends with its call; this one is nobody's.
-    let line = daemon.log.wait(&["HTTP: metrics"]).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let asked = client
-        .post(format!("http://{}/v1/push", field(&line, "address")))
+        .post(url(&daemon, "/v1/push").await)
         .json(&serde_json::json!({ "aor": "1001@fs.test", "type": "voip" }))
         .send();
     let asked = tokio::spawn(asked);
     stage.journal("notification-asked", 1).await;
-    // It is asked, and says nothing.
+    // It is asked, and does not answer.
     soon("question to the name server", dns.recv(&mut [0; 512]))
         .await
         .unwrap();

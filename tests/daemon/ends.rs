@@ -1,4 +1,4 @@
-//! What the dialplan's own `bridge` is told of the phones: `fswake_bridge`, `fswake_cause`, and what the caller gets.
+//! What the dialplan's own `bridge` learns of the phones: `fswake_bridge`, `fswake_cause`, and what the caller gets.
 
 use std::time::Duration;
 

@@ -111,7 +111,7 @@ async fn provider_that_refuses_connections_costs_max_wait_or_nothing_if_the_phon
         .unwrap()
         .local_addr()
         .unwrap();
-    stage.set_app("base-url", &format!("https://localhost:{}", closed.port()));
+    stage.set_app("base-url", format!("https://localhost:{}", closed.port()));
     stage.set("wake.max-wait", "1500ms");
     let daemon = stage.start().await;
     daemon.log.wait(&[" WARN ", "cannot reach the push provider"]).await;
@@ -169,9 +169,8 @@ async fn store_that_cannot_be_written_delays_no_call_and_loses_no_device() {
     daemon.asleep(&phone).await;
     wakes(&stage, &daemon, &phone).await;
     daemon.log.wait(&[" ERROR ", "the store cannot be written"]).await;
-    let http = daemon.log.wait(&["HTTP: metrics"]).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let ready = client.get(format!("http://{}/readyz", field(&http, "address"))).send();
+    let ready = client.get(url(&daemon, "/readyz").await).send();
     let ready = soon("answer", ready).await.unwrap();
     assert_eq!(ready.status(), 503);
     let checks: serde_json::Value = serde_json::from_str(&ready.text().await.unwrap()).unwrap();
@@ -183,7 +182,7 @@ async fn store_that_cannot_be_written_delays_no_call_and_loses_no_device() {
     assert_eq!(bad.map(|check| &check["name"]).collect::<Vec<_>>(), ["store"]);
     let from = daemon.log.len();
     phone.expire();
-    daemon.log.wait_from(from, &["Unregistered("]).await;
+    daemon.log.wait_from(from, &["event=Unregistered "]).await;
     wakes(&stage, &daemon, &phone).await;
     other.execute_batch("ROLLBACK").unwrap();
     daemon.signal("TERM");
@@ -224,7 +223,7 @@ async fn freeswitch_that_hangs_finds_its_callers_free_when_it_goes_on() {
         .await;
     stage.fs.freeze(false);
     assert!(matches!(soon("resume", held.outcome()).await, Outcome::Resumed { .. }));
-    // And the daemon hears its phones again.
+    // And the daemon gets its phones' events again.
     phone.set_behaviour(ANSWERS);
     wakes(&stage, &daemon, &phone).await;
 }
@@ -266,7 +265,8 @@ async fn leg_that_is_killed_before_freeswitch_has_made_it_ends_all_the_same() {
     }
 }
 
-/// FreeSWITCH makes nothing of the variables of a channel that is gone: what is left of the leg's originate must not ring.
+/// FreeSWITCH makes nothing of the variables of a channel that is gone: what is left of the leg's originate must not
+/// ring.
 #[tokio::test]
 async fn caller_who_goes_as_his_phone_is_dialled_leaves_no_leg_behind() {
     let (_stage, daemon, phone, held) = one_pushed().await;
@@ -276,7 +276,7 @@ async fn caller_who_goes_as_his_phone_is_dialled_leaves_no_leg_behind() {
         }
     })
     .await;
-    // As though it were gone already, at the one moment at which that is too late to be heard of.
+    // As though it were gone already, at the one moment that is too late for an event.
     held.forget("fswake_leg_0");
     phone.wake();
     daemon.log.wait(&["CHAN_NOT_IMPLEMENTED"]).await;

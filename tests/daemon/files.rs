@@ -1,4 +1,4 @@
-//! Files as operators' editors save them: `check` and `run` read them alike.
+//! Files as operators' editors save them: `check` and `run` read them in the same way.
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ fn utf_16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
     format!("\u{feff}{text}").encode_utf16().flat_map(unit).collect()
 }
 
-/// Writes a changed copy of a file beside the configuration; its name.
+/// Writes a changed copy of a file next to the configuration; returns its name.
 fn changed(stage: &Stage, file: &Path, change: Change) -> String {
     let text = std::fs::read_to_string(file).unwrap();
     let copy = stage.dir.path().join(file.file_name().unwrap());
@@ -52,11 +52,11 @@ async fn keys_accounts_and_authorities_that_editors_changed_push_all_the_same() 
         let account = stage.fcm.as_ref().unwrap().service_account_file();
         let ca = stage.fcm.as_ref().unwrap().ca_file();
         let (account, ca) = (changed(&stage, &account, change), changed(&stage, &ca, change));
-        stage.set_app("service-account-file", &account);
-        stage.set_app("ca-file", &ca);
+        stage.set_app("service-account-file", account.as_str());
+        stage.set_app("ca-file", ca.as_str());
         let android = stage.take_app();
         let key = changed(&stage, &stage.apns.key_file(), change);
-        stage.set_app("key-file", &key);
+        stage.set_app("key-file", key.as_str());
         stage.put_app(android);
         stage.write();
         let (code, stdout, stderr) = stage.tool(&["check"]).await;

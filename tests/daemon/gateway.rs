@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fswake_test_support::freeswitch::*;
-use fswake_test_support::gateway::{Asked, Gateway, Over, Wants};
+use fswake_test_support::gateway::{Gateway, GatewayRequest, Over, Wants};
 use fswake_test_support::http2::{Fault, Reply};
 
 use crate::harness::*;
@@ -26,7 +26,7 @@ async fn site(over: Over, more: &str) -> (Stage, Gateway) {
     (stage, gateway)
 }
 
-async fn asked(gateway: &Gateway) -> Asked {
+async fn asked(gateway: &Gateway) -> GatewayRequest {
     loop {
         let asked = soon("push through the gateway", gateway.next()).await;
         if asked.status == 200 {

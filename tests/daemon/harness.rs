@@ -8,7 +8,7 @@ use std::time::Duration;
 use fswake_test_support::apns::{self, Apns};
 use fswake_test_support::daemon;
 pub use fswake_test_support::daemon::{Daemon, Log};
-use fswake_test_support::fcm::{self, Fcm, Sent};
+use fswake_test_support::fcm::{self, Fcm, FcmRequest};
 use fswake_test_support::freeswitch::*;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -25,6 +25,12 @@ const ODD: [&str; 4] = ["os error", "client error (", "error sending request", "
 pub async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
     let in_time = tokio::time::timeout(LONG, event).await;
     in_time.unwrap_or_else(|_| panic!("no {what} within {LONG:?}"))
+}
+
+/// The URL of a path at the daemon's own HTTP address.
+pub async fn url(daemon: &Daemon, path: &str) -> String {
+    let line = daemon.log.wait(&["HTTP: metrics"]).await;
+    format!("http://{}{path}", field(&line, "address"))
 }
 
 /// A call by the dialplan, and one by a loopback.
@@ -108,7 +114,7 @@ impl Stage {
     }
 
     /// Changes a setting of the app that was added last.
-    pub fn set_app(&mut self, key: &str, value: &str) {
+    pub fn set_app(&mut self, key: &str, value: impl Into<toml::Value>) {
         let app = self.settings["app"].as_array_mut().unwrap()[0].as_table_mut().unwrap();
         app.insert(key.into(), value.into());
     }
@@ -175,7 +181,7 @@ impl Stage {
         command
     }
 
-    /// Runs another subcommand beside the daemon, or without it: exit code, stdout, stderr.
+    /// Runs another subcommand next to the daemon, or without it: exit code, stdout, stderr.
     pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let mut command = daemon::command(env!("CARGO_BIN_EXE_fswake"), &self.dir.path().join("fswake.toml"));
         command.args(args).stdout(Stdio::piped());
@@ -231,6 +237,21 @@ impl Stage {
         self.fs.phone(PhoneSpec::new(user, DOMAIN).params(&params))
     }
 
+    /// Waits until `/metrics` has this line.
+    pub async fn measured(&self, daemon: &Daemon, line: &str) {
+        let url = url(daemon, "/metrics").await;
+        soon(line, async {
+            loop {
+                let metrics = reqwest::get(&url).await.unwrap().text().await.unwrap();
+                if metrics.lines().any(|other| other == line) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+
     /// Waits until the store's file has so many devices.
     pub async fn stored(&self, devices: i64) {
         let store = rusqlite::Connection::open(self.dir.path().join("fswake.db")).unwrap();
@@ -254,7 +275,7 @@ impl Stage {
     }
 
     /// The next push that the stand-in for Google gets.
-    pub async fn android_push(&self) -> Sent {
+    pub async fn android_push(&self) -> FcmRequest {
         soon("push to Google", self.fcm.as_ref().unwrap().next_push()).await
     }
 }
@@ -309,7 +330,7 @@ pub async fn one_ringing() -> (Stage, Daemon, Phone, Held) {
     let (stage, daemon, phone, held) = one_pushed().await;
     phone.wake();
     phone.invite(1).await;
-    daemon.log.wait(&["LegRinging"]).await;
+    daemon.log.wait(&["event=LegRinging "]).await;
     (stage, daemon, phone, held)
 }
 

@@ -49,7 +49,7 @@ async fn hostile_user_parts_reach_their_own_phone_or_nobody() {
         phone.register();
         let from = daemon.log.len();
         phone.ping(true);
-        daemon.log.wait_from(from, &["Pinged"]).await;
+        daemon.log.wait_from(from, &["event=Pinged "]).await;
         let refused = daemon.log.count(&[" WARN ", "Contact refused"]);
         let invites = invites_of(&stage, &daemon, &phone).await;
         assert!(invites <= 1, "{invites} INVITEs for {user:?}");
@@ -57,7 +57,7 @@ async fn hostile_user_parts_reach_their_own_phone_or_nobody() {
         let from = daemon.log.len();
         phone.refresh();
         phone.ping(true);
-        daemon.log.wait_from(from, &["Pinged"]).await;
+        daemon.log.wait_from(from, &["event=Pinged "]).await;
         assert_eq!(daemon.log.count(&[" WARN ", "Contact refused"]), refused, "{user:?}");
         assert!(stage.fs.legs().len() <= 1);
     }
@@ -155,7 +155,7 @@ async fn hostile_call_id_of_a_registration_is_only_a_name() {
     }
 }
 
-/// The names are the caller's choice: his headers become variables.
+/// The names are the caller's choice: INVITE headers become variables.
 #[tokio::test]
 async fn many_variables_that_cannot_be_passed_on_do_not_fill_the_log() {
     let (stage, daemon, _phone) = one_sleeper().await;

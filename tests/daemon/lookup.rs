@@ -1,4 +1,5 @@
-//! What only FreeSWITCH's directory knows, which may be slow to say: whose number was dialled, and who rings that user's phones.
+//! What only FreeSWITCH's directory knows, which may be slow to say: whose number was dialled, and who rings that
+//! user's phones.
 //!
 //! The stand-in complains about any such question on a call's own connection.
 
@@ -15,7 +16,7 @@ fn who_rings() -> String {
     format!("user_data 1001@{DOMAIN} param dial-string")
 }
 
-/// A user's dial-string that rings plain contacts beside us, and one that does not.
+/// A user's dial-string that rings plain contacts as well as fswake, and one that does not.
 const BESIDE: &str = "${sofia_contact(*/1001@x)}:_:loopback/1001@x/fswake";
 const OURS: &str = "loopback/1001@x/fswake";
 
@@ -133,7 +134,7 @@ async fn phone_that_registers_by_the_number_itself_is_rung_while_the_directory_i
     let phone = stage.iphone("2001");
     phone.set_behaviour(ANSWERS);
     let held = stage.fs.call(&Call::to(daemon.address, "2001", DOMAIN));
-    daemon.log.wait(&["WhoseNumber"]).await;
+    daemon.log.wait(&["command=AskWhoseNumber "]).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     phone.wake();
     held.wait_bridged().await;

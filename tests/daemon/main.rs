@@ -3,24 +3,26 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `refresh` | registrations that are refreshed by a push |
+//! | `voicemail` | what a mailbox holds, pushed |
 //! | `wake` | a sleeping phone is woken and connected, whichever way its call and its push come |
 //! | `waking` | wakes that are under way, shared, or over |
 //! | `bindings` | registrations that end, and what FreeSWITCH is asked then |
 //! | `lookup` | what only FreeSWITCH's directory knows: whose number was dialled, who rings |
 //! | `bridge` | caller and phone are connected: when, by whom, and what if not |
 //! | `child` | what a leg has of its call: variables, caller, roles |
-//! | `ends` | what the dialplan's own `bridge` is told of the phones |
+//! | `ends` | what the dialplan's own `bridge` learns of the phones |
 //! | `taken` | calls that somebody else takes while they are held |
-//! | `without_async` | calls that `socket` without `async` holds
-//! | `asleep` | calls that FreeSWITCH's application `sleep` holds |
+//! | `without_async` | calls that `socket` without `async` holds |
+//! | `sleep_hold` | calls that FreeSWITCH's application `sleep` holds |
 //! | `pickup_race` | pick-ups that cross the answer of the caller's phone |
 //! | `outcomes` | who declined, who never came, who cannot be woken |
 //! | `fail_open` | what breaks around fswake |
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
 //! | `files` | files as editors save them |
 //! | `tokens` | what a token is, and whose app it is |
-//! | `doctor`, `truth`, `way_in`, `trace` | what operators ask, beside the daemon and without it |
-//! | `drain` | stopping, and what systemd hears |
+//! | `doctor`, `truth`, `routing`, `trace` | operators' commands, with the daemon and without it |
+//! | `drain` | stopping, and what systemd is notified of |
 //! | `bad_peers` | strangers on the port for held calls |
 //! | `gateway` | phones that are woken through an operator's gateway, and by parameters of the operator's names |
 //! | `hostile` | text from the network that would like to be a command |
@@ -36,7 +38,6 @@
 //! Every test ends with the stage's own checks: FreeSWITCH was sent nothing that it would not have understood, and no
 //! token and no control character is in any line that the daemon logged at level debug.
 
-mod asleep;
 mod bad_peers;
 mod bindings;
 mod bridge;
@@ -59,14 +60,17 @@ mod notifications;
 mod outcomes;
 mod page;
 mod pickup_race;
+mod refresh;
 mod reload;
+mod routing;
 mod setup;
+mod sleep_hold;
 mod taken;
 mod tokens;
 mod trace;
 mod truth;
 mod variables;
+mod voicemail;
 mod wake;
 mod waking;
-mod way_in;
 mod without_async;

@@ -4,7 +4,7 @@ use fswake_test_support::apns::{self, BUNDLE_ID};
 use fswake_test_support::fcm;
 use fswake_test_support::freeswitch::*;
 use fswake_test_support::http2::Fault;
-use fswake_test_support::realfs::{Console, ESL_PASSWORD, Heard};
+use fswake_test_support::realfs::{Console, ConsoleEvent, ESL_PASSWORD};
 use serde_json::json;
 
 use crate::harness::*;
@@ -12,7 +12,7 @@ use crate::harness::*;
 const QUESTION: &str = "mobile::push::notification";
 const ANSWER: &str = "mobile::push::response";
 
-/// A script as mod_apn's users have them: fires the question, and hears all answers.
+/// A script as mod_apn's users have them: fires the question, and gets all answers.
 struct Script(Console);
 
 impl Script {
@@ -33,7 +33,7 @@ impl Script {
     }
 
     async fn answer(&mut self) -> (String, String) {
-        let event: Heard = self.0.event().await.expect("an answer");
+        let event: ConsoleEvent = self.0.event().await.expect("an answer");
         assert_eq!(event.get("Event-Subclass"), Some(ANSWER));
         let get = |name: &str| {
             event
@@ -247,7 +247,7 @@ async fn answers_are_no_questions_and_nothing_in_a_question_can_become_a_command
             .wait_from(from, &[" WARN ", "notification refused", "uuid"])
             .await;
     }
-    // An answer, ours or a second fswake's, is not taken for a question.
+    // An answer, fswake's or a second fswake's, is not taken for a question.
     stage.fs.fire_custom(
         ANSWER,
         &[
@@ -327,12 +327,12 @@ async fn second_fswake_with_events_off_leaves_them_to_the_first() {
     daemon.asleep(&phone).await;
     let mut script = Script::start(&stage).await;
     script.ask("voip", "u", "").await;
-    // What comes after it on the same connection has been heard.
+    // What comes after it on the same connection has arrived.
     daemon.registered(&stage.iphone("1002")).await;
-    assert_eq!(daemon.log.count(&["NotificationAsked"]), 0);
+    assert_eq!(daemon.log.count(&["event=NotificationAsked "]), 0);
 }
 
-/// A chat message as sofia and mod_sms tell it (1.10.12), marked by the chatplan.
+/// A chat message as sofia and mod_sms send it (1.10.12), marked by the chatplan.
 fn chat(stage: &Stage, to: &str, delivery: (&'static str, &str), text: &str) {
     let headers = [
         ("proto", "sip"),
@@ -375,7 +375,7 @@ async fn chat_message_is_pushed_to_phones_that_are_not_registered_whatever_it_sa
             "recipient": "sip:1001@fs.test",
         })
     );
-    // FreeSWITCH has it delivered; unless it says that nobody took it.
+    // FreeSWITCH delivers it, unless it reports that no phone took it.
     chat(&stage, "1003", tried, "one");
     chat(&stage, "nobody", tried, "two");
     chat(&stage, "1003", ("Delivery-Failure", "true"), "three");
@@ -439,6 +439,6 @@ async fn push_from_the_command_line_says_what_came_of_it_device_by_device() {
     assert!(err.contains("no device of this user"), "{err}");
     let (code, _, err) = push(&stage, &daemon, &with(&["--payload", "{"])).await;
     assert_eq!(code, Some(1));
-    assert!(err.contains("--payload: it is not JSON"), "{err}");
+    assert!(err.contains("--payload: not JSON"), "{err}");
     assert_eq!(push(&stage, &daemon, &with(&["--type", "sms"])).await.0, Some(2));
 }

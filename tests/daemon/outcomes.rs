@@ -73,7 +73,7 @@ async fn decline_for_all_ends_the_call_and_the_caller_hears_it() {
         android.wake();
         let from = daemon.log.len();
         android.invite(1).await;
-        daemon.log.wait_from(from, &["LegRinging"]).await;
+        daemon.log.wait_from(from, &["event=LegRinging "]).await;
         iphone.set_behaviour(refuses(status));
         iphone.wake();
         // Its record has been written before the dialplan's bridge fails with the phone's cause.

@@ -19,17 +19,16 @@ fn replace(file: &Path, content: &str) {
     std::fs::rename(new, file).unwrap();
 }
 
-/// Sends SIGHUP and waits for what is said of it.
+/// Sends SIGHUP and waits for the log line about it.
 async fn reload(daemon: &Daemon) -> String {
     let from = daemon.log.len();
     daemon.signal("HUP");
     daemon.log.wait_from(from, &["configuration", "reloaded"]).await
 }
 
-/// Whether it is ready, and what it says.
+/// Whether it is ready, and its answer.
 async fn ready(daemon: &Daemon) -> (u16, String) {
-    let line = daemon.log.wait(&["HTTP: metrics"]).await;
-    let url = format!("http://{}/readyz", field(&line, "address"));
+    let url = url(daemon, "/readyz").await;
     let response = soon("answer", reqwest::get(url)).await.unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }
@@ -120,7 +119,7 @@ async fn broken_new_key_is_one_error_without_its_content_and_named_by_readyz_unt
     );
     stage.call(&daemon, "1001");
     assert_eq!(stage.push().await.status, 200);
-    // A file that is not there any more is another trouble, and said once too.
+    // A file that is missing later is another problem, and logged once too.
     std::fs::remove_file(&file).unwrap();
     daemon.log.wait(&["ERROR", "no such file"]).await;
     stage.call(&daemon, "1001");

@@ -1,7 +1,7 @@
 //! Calls that somebody else takes while they are held: picked up, transferred.
 //!
-//! The stand-in complains of every command to a channel that somebody has had for a while, and of every one that would take
-//! the caller back; the stage's last check finds that.
+//! The stand-in complains of every command to a channel that somebody has had for a while, and of every one that would
+//! take the caller back; the stage's last check finds that.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ async fn desk_rings(stage: &Stage, daemon: &Daemon, call: &Call) -> (Held, Phone
     phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));
     daemon.registered(&phone).await;
     let held = stage.fs.call(call);
-    daemon.log.wait(&["event=LegRinging"]).await;
+    daemon.log.wait(&["event=LegRinging "]).await;
     (held, phone)
 }
 
@@ -39,11 +39,11 @@ pub async fn ringing(stage: &Stage, daemon: &Daemon, phones: &[&Phone], call: &C
         phone.wake();
         phone.invite(before + 1).await;
     }
-    daemon.log.wait_from(from, &["event=LegRinging"]).await;
+    daemon.log.wait_from(from, &["event=LegRinging "]).await;
     held
 }
 
-/// Nothing more is said of the channel, now and later.
+/// No more commands go to the channel, now and later.
 pub async fn left_alone(stage: &Stage, held: &Held) {
     let closed = async {
         while stage.fs.connections().1 > 0 {
@@ -78,8 +78,8 @@ async fn picked_up_call_is_left_alone_and_its_phones_hear_completed_elsewhere() 
     }
 }
 
-/// Whoever picks the caller up ends the last leg with PICKED_OFF before the caller leaves his park: a leg that ends so is
-/// no phone that failed, and the caller must not go back to the dialplan.
+/// Whoever picks the caller up ends the last leg with PICKED_OFF before the caller leaves his park: a leg that ends so
+/// is no phone that failed, and the caller must not go back to the dialplan.
 #[tokio::test]
 async fn pick_up_of_a_call_with_one_ringing_phone_is_no_failure_of_that_phone() {
     let stage = Stage::new().await;
@@ -110,7 +110,7 @@ async fn pick_up_before_any_phone_rings_is_noticed_and_nothing_rings_afterwards(
     phone.wake();
     left_alone(&stage, &held).await;
     phone.ping(true);
-    daemon.log.wait(&["Pinged"]).await;
+    daemon.log.wait(&["event=Pinged "]).await;
     assert!(phone.invites().is_empty());
 }
 
@@ -150,8 +150,8 @@ async fn transferred_call_is_left_alone() {
     }
 }
 
-/// Between its answer and the end of its originate the phone is not bridged yet. FreeSWITCH tells of a transfer up to a tick after
-/// it has begun.
+/// Between its answer and the end of its originate the phone is not bridged yet. FreeSWITCH tells of a transfer up to a
+/// tick after it has begun.
 #[tokio::test]
 async fn call_that_is_taken_while_a_phone_answers_belongs_to_who_took_it() {
     for after in [0, 2, 5, 8, 11] {
@@ -170,14 +170,15 @@ async fn call_that_is_taken_while_a_phone_answers_belongs_to_who_took_it() {
     }
 }
 
-/// `uuid_park` writes no `transfer_source`: behind a loopback the caller's state tells it apart from a caller who gave up.
+/// `uuid_park` writes no `transfer_source`: behind a loopback the caller's state distinguishes it from a caller who
+/// gave up.
 #[tokio::test]
 async fn parked_caller_is_no_abandoned_call() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     for call in both_ways(&daemon, "1001") {
-        // He has been transferred before: that says nothing of where he is now.
+        // The caller was transferred before: that does not show where the caller is now.
         let call = call.variable("transfer_source", "0:x:bl_xfer:1001/default/XML");
         let from = daemon.log.len();
         let held = ringing(&stage, &daemon, &[&phone], &call).await;
@@ -228,14 +229,16 @@ async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
     let line = daemon.summary().await;
     assert_eq!(field(&line, "outcome"), "taken", "{line}");
     daemon.log.wait(&["call-taken", "picked-up", "1002"]).await;
-    // Nobody can ask where he has gone: his channel is over before the loopback is.
-    let from = daemon.log.len();
-    let held = ringing(&stage, &daemon, &[&phone], &call).await;
-    held.caller_goes_to_his_end();
-    let line = daemon.log.wait_from(from, &["call over"]).await;
-    assert_eq!(field(&line, "outcome"), "taken", "{line}");
-    let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
-    assert!(line.contains("valet_park:lot 8001"), "where to: {line}");
+    // The caller cannot be found: the channel is over before the loopback is.
+    for late in [0, 90] {
+        let from = daemon.log.len();
+        let held = ringing(&stage, &daemon, &[&phone], &call).await;
+        held.caller_goes_to_his_end(Duration::from_millis(late));
+        let line = daemon.log.wait_from(from, &["call over"]).await;
+        assert_eq!(field(&line, "outcome"), "taken", "{late} ms: {line}");
+        let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
+        assert!(line.contains("valet_park:lot 8001"), "where to: {line}");
+    }
     // The same once the loopback was answered and before the order to bridge, or between the two threads of its bridge.
     for cause in ["NORMAL_CLEARING", "DESTINATION_OUT_OF_ORDER"] {
         let from = daemon.log.len();
@@ -244,7 +247,7 @@ async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
         let line = daemon.log.wait_from(from, &["call over"]).await;
         assert_eq!(field(&line, "outcome"), "taken", "{cause}: {line}");
     }
-    // His dialplan has moved him when the dial-string's own timeout ended the call: nobody took the call.
+    // The caller's dialplan went on when the dial-string's own timeout ended the call: nobody took the call.
     for own_time in ["NO_ANSWER", "ALLOTTED_TIMEOUT"] {
         let held = ringing(&stage, &daemon, &[&phone], &call).await;
         let from = daemon.log.len();

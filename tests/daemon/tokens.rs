@@ -209,7 +209,7 @@ async fn device_of_an_app_id_that_is_configured_later_stays_one_device() {
     let app = stage.take_app();
     let daemon = stage.start().await;
     let token = hex_token();
-    // Nothing says that the first label is a team.
+    // Nothing shows that the first label is a team.
     let param = format!("acme.{BUNDLE_ID}.voip");
     let phone = sleeper(&stage, &daemon, "1001", &rfc(&param, &token)).await;
     stage.stored(1).await;

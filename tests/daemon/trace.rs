@@ -1,4 +1,4 @@
-//! `fswake trace` beside the daemon and without it, and what a call's own record says.
+//! `fswake trace` with the daemon and without it, and a call's own record.
 
 use std::time::Duration;
 

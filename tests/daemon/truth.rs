@@ -1,4 +1,4 @@
-//! What `fswake doctor` says is so: one cause, by its name, and nothing done to a site for the asking.
+//! `fswake doctor`'s findings are true: one cause, by its name, and a site is left as it was.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ async fn command_that_the_user_may_not_run_is_named_and_nothing_is_called_missin
     for untrue in [
         "not loaded",
         "not in FreeSWITCH's files",
-        "no context that was looked at",
+        "no checked context",
         "no profile",
     ] {
         assert!(!text(&found).contains(untrue), "{untrue}: {:#}", found.report);
@@ -140,7 +140,7 @@ async fn doctor_signs_nothing_with_the_key_of_a_daemon_that_runs() {
     );
     assert_eq!(stage.apns.tokens_taken(), before, "Apple has seen no other token");
 
-    // The daemon is there, and nobody answers where the configuration says.
+    // The daemon runs, but not at the configured address.
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -179,7 +179,7 @@ async fn doctor_signs_nothing_with_the_key_of_a_daemon_that_runs() {
     );
 }
 
-/// The stand-in counts new tokens of a key as strictly as Apple's documentation says: one in 20 minutes.
+/// The stand-in counts new tokens of a key as strictly as Apple documents: one in 20 minutes.
 #[tokio::test]
 async fn apple_sees_one_token_of_a_key_whoever_asks_first_and_however_often_the_daemon_is_started() {
     let stage = clinic().await;
@@ -292,7 +292,7 @@ async fn provider_that_answers_that_it_is_busy_is_named_without_a_firewall() {
     let found = doctor(&stage).await;
     found.names_only(
         "provider-busy",
-        &["503 UNAVAILABLE (3 pushes)", "Google is reached and out of order"],
+        &["503 UNAVAILABLE (3 pushes)", "Google is reachable but out of order"],
     );
     assert_eq!(
         (found.code, found.state("android")),
@@ -304,8 +304,7 @@ async fn provider_that_answers_that_it_is_busy_is_named_without_a_firewall() {
         assert!(!text(&found).contains(untrue), "{untrue}: {:#}", found.report);
     }
     found.is_as_the_page_has_it("provider-busy");
-    let address = stage.settings["http"]["addresses"][0].as_str().unwrap();
-    let metrics = reqwest::get(format!("http://{address}/metrics"))
+    let metrics = reqwest::get(url(&daemon, "/metrics").await)
         .await
         .unwrap()
         .text()

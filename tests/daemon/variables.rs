@@ -1,4 +1,4 @@
-//! What a call's channel variables change, by both ways in.
+//! What a call's channel variables change, with both routings.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn call_that_is_not_to_be_pushed_waits_for_the_phone_that_comes_by_itself(
         let phone = stage.iphone("1001");
         daemon.asleep(&phone).await;
         let held = stage.fs.call(call);
-        daemon.log.wait(&["CallHeld(", "no_push: true"]).await;
+        daemon.log.wait(&["event=\"call-held\"", "no push"]).await;
         phone.wake();
         phone.invite(1).await;
         phone.answer();
@@ -64,7 +64,7 @@ async fn call_that_waits_for_any_register_is_held_for_a_user_without_a_device() 
             let user = format!("{user}{n}");
             let call = call.clone().variable("fswake_aor", &format!("{user}@{DOMAIN}"));
             let held = stage.fs.call(&call);
-            daemon.log.wait(&["CallHeld(", &user]).await;
+            daemon.log.wait(&["event=CallHeld ", &user]).await;
             let phone = stage.iphone(&user);
             phone.register();
             phone.invite(1).await;
@@ -128,7 +128,7 @@ async fn value_that_means_nothing_is_named_once_and_ignored() {
     }
 }
 
-/// The question that tells a user's dial-string, and the one that tells FreeSWITCH's leg to a contact.
+/// The question for a user's dial-string, and the one for FreeSWITCH's leg to a contact.
 const DIAL_STRING: &str =
     "${sofia_contact(*/${dialed_user}@${dialed_domain})}:_:loopback/${dialed_user}@${dialed_domain}/fswake";
 
@@ -158,7 +158,7 @@ async fn phone_that_freeswitch_rings_next_to_a_loopback_is_neither_pushed_nor_ru
         let beside = [("ignore_early_media", "true"), ("loopback_leg", "B")];
         let [_, call] = both_ways_with(&daemon, "1001", &beside);
         let held = stage.fs.call(&call);
-        daemon.log.wait(&["OtherLegSeen"]).await;
+        daemon.log.wait(&["event=OtherLegSeen "]).await;
         if pushes == 0 {
             assert_eq!(result_of(&held).await, "timeout");
         } else {

@@ -246,7 +246,7 @@ async fn alias_of_the_domain_finds_the_phone() {
         held.wait_bridged().await;
         let from = daemon.log.len();
         phone.expire();
-        daemon.log.wait_from(from, &["Unregistered("]).await;
+        daemon.log.wait_from(from, &["event=Unregistered "]).await;
     }
     let held = stage.fs.call(&Call::to(daemon.address, "1001", "192.0.2.11"));
     assert!(matches!(held.outcome().await, Outcome::Resumed { .. }));
@@ -261,7 +261,7 @@ async fn journal_tells_the_life_of_a_wake_and_no_token() {
     daemon.asleep(&phone).await;
     let held = stage.call(&daemon, "1001");
     let push = stage.push().await;
-    daemon.log.wait(&["PushEnded"]).await;
+    daemon.log.wait(&["event=PushEnded "]).await;
     phone.wake();
     held.wait_bridged().await;
     let call = field(&daemon.summary().await, "call.id").to_owned();

@@ -86,7 +86,8 @@ impl Tree {
         ties
     }
 
-    /// The file that defines what a path in `module` leads to, and its name; `None` for a whole module and for other crates' items.
+    /// The file that defines what a path in `module` leads to, and its name; `None` for a whole module and for other
+    /// crates' items.
     fn defines(&self, module: &[String], path: &[String], depth: usize) -> Option<(File, String)> {
         // A name that two modules take from each other leads nowhere.
         if depth > 16 {

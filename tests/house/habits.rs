@@ -76,8 +76,8 @@ fn version(text: &str) -> (u32, u32) {
     (parts.next().unwrap(), parts.next().unwrap_or(0))
 }
 
-/// Clippy (`incompatible_msrv`) does the same for what the standard library has. Crates that name no version, and new syntax, only the
-/// old compiler itself would find.
+/// `.ci/oldest-rust` compiles with that version. This finds a crate that asks for a newer one before it is compiled, and
+/// documents that promise another version.
 #[test]
 fn nothing_needs_a_newer_rust_than_is_promised() {
     let cargo = Command::new(env!("CARGO"))

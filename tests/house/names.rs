@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// What one file says, as far as names go.
+/// The names in one file.
 #[derive(Default)]
 pub struct Source {
     /// What is defined in it.

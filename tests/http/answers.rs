@@ -1,4 +1,4 @@
-//! What is answered, and that the OpenAPI document says so.
+//! Answers, and that they match the OpenAPI document.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn answer<'a>(document: &'a Value, method: &str, path: &str, status: u16) -> (&'
 }
 
 /// Asks, and checks the answer against the document.
-async fn checked(site: &Site, method: Method, route: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+pub async fn checked(site: &Site, method: Method, route: &str, path: &str, body: Option<Value>) -> (u16, Value) {
     let mut request = site.request(method.clone(), path);
     if let Some(body) = body {
         request = request.json(&body);

@@ -1,7 +1,8 @@
-//! docs/grafana.json is a dashboard as Grafana's schema for it wants one (schema version 39), and its queries are PromQL.
+//! docs/grafana.json is a dashboard as Grafana's schema for it wants one (schema version 39), and its queries are
+//! PromQL.
 //!
-//! The tables here are what Grafana's published JSON schemas ask of the parts that the dashboard has. Grafana drops what it
-//! does not know without a word, so an unknown key is a fault.
+//! The tables here are what Grafana's published JSON schemas ask of the parts that the dashboard has. Grafana drops
+//! what it does not know without a word, so an unknown key is a fault.
 
 use std::collections::BTreeSet;
 use std::path::Path;

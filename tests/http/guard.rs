@@ -115,6 +115,8 @@ async fn web_pages_of_other_sites_get_nothing_and_fire_nothing() {
             (Method::GET, "/v1/devices"),
             (Method::DELETE, "/v1/devices/0"),
             (Method::POST, "/v1/push"),
+            (Method::POST, "/v1/wake"),
+            (Method::POST, "/v1/registrations"),
         ] {
             assert_eq!(
                 status(&site, method, path, &headers).await,
@@ -123,7 +125,7 @@ async fn web_pages_of_other_sites_get_nothing_and_fire_nothing() {
             );
         }
     }
-    // What a form can send without asking: no push comes of it, even from a browser that says nothing of where it is.
+    // A form's request without a preflight causes no push, even from a browser that sends no origin.
     let body = json!({"aor": "1001@fs.test", "type": "voip"}).to_string();
     for kind in [
         "text/plain",
@@ -131,12 +133,11 @@ async fn web_pages_of_other_sites_get_nothing_and_fire_nothing() {
         "multipart/form-data; boundary=x",
         "",
     ] {
-        let request = site
-            .request(Method::POST, "/v1/push")
-            .header("content-type", kind)
-            .body(body.clone());
-        let got = request.send().await.unwrap().status();
-        assert_eq!(got, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{kind}");
+        for path in ["/v1/push", "/v1/wake", "/v1/registrations"] {
+            let request = site.request(Method::POST, path).header("content-type", kind);
+            let got = request.body(body.clone()).send().await.unwrap().status();
+            assert_eq!(got, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path} {kind}");
+        }
     }
     // And the browser's question whether it may send JSON is not answered with yes.
     let asked = site

@@ -86,7 +86,7 @@ async fn many_silent_connections_cost_calls_nothing() {
     }
     let _held = stage.call(&daemon, "1001");
     stage.push().await;
-    // Their time runs out, and whoever has something to ask is heard.
+    // They time out, and real clients are served.
     let asked = tokio::time::timeout(LONG, site.get("/healthz")).await;
     assert!(asked.is_ok_and(|(status, _)| status == 200));
     drop(silent);

@@ -141,7 +141,7 @@ async fn every_series_exists_from_the_start_and_promtool_finds_no_fault() {
     ] {
         site.counts(series, 0.0).await;
     }
-    for kind in fswake::push::apps::standing::ProblemKind::ALL {
+    for kind in fswake::push::apps::status::ProblemKind::ALL {
         let series = format!(
             r#"fswake_app_problem{{app="android",provider="fcm",problem="{}"}}"#,
             kind.as_str()

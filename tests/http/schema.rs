@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Panics where `value` is not as `schema` says; `at` is where in the answer it is.
+/// Panics if `value` does not match `schema`; `at` is the place in the answer.
 pub fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
     if let Some(name) = schema["$ref"].as_str() {
         let target = document.pointer(name.trim_start_matches('#'));

@@ -1,6 +1,7 @@
-//! Each configuration in `fixtures` becomes the text beside it (`.toml`, and `.said` on stderr), and fswake takes that text.
+//! Each configuration in `fixtures` becomes the text next to it (`.toml`, and `.said` on stderr), and fswake accepts
+//! that text.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test import golden` writes both anew: read the difference before you believe it.
+//! `UPDATE_GOLDEN=1 cargo test --test import golden` writes both again: read the difference before you believe it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,7 +3,8 @@
 //! | module | what |
 //! |---|---|
 //! | `command` | the command as an operator runs it |
-//! | `golden` | configurations, and what becomes of them |
+//! | `failures` | runs that fail, are killed, or would overwrite something |
+//! | `golden` | configurations, and their conversions |
 //! | `postgres` | tokens in a private PostgreSQL server |
 //! | `conf` | what is read of apn.conf.xml, well-formed or not |
 //! | `tokens` | which rows become which devices |
@@ -11,6 +12,7 @@
 
 mod command;
 mod conf;
+mod failures;
 mod golden;
 mod postgres;
 mod store;

@@ -92,7 +92,7 @@ impl Server {
         self.dir.path().join(name)
     }
 
-    /// To whom the server runs as, if that is not us.
+    /// Gives it to the server's user, if that is another one.
     fn give(path: &Path) {
         if is_root() {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -203,7 +203,7 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
         };
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
         assert!(
-            ran.stderr.contains("1 duplicates merged, 0 mended, 1 rows refused"),
+            ran.stderr.contains("1 duplicates merged, 0 repaired, 1 rows refused"),
             "{}",
             ran.stderr
         );
@@ -216,7 +216,7 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
     server.sql("UPDATE push_tokens SET last_update = '2026-11-22 06:00:00' WHERE extension = '1001' AND type = 'im'");
     let ran = import(state.path(), &names[0]);
     assert!(
-        ran.stderr.contains("has 0 new devices, 1 renewed, 1 known"),
+        ran.stderr.contains("has 0 new devices, 1 renewed, 1 unchanged"),
         "{}",
         ran.stderr
     );

@@ -18,7 +18,7 @@ fn place() -> Place {
     Place { _dir: dir, path }
 }
 
-/// As an import makes them: known since 1000, last heard of at `last_seen`.
+/// As an import makes them: known since 1000, last sign of life at `last_seen`.
 fn device(user: &str, call: Option<&str>, message: Option<&str>, last_seen: i64) -> Device {
     Device {
         aor: Aor::new(user, "pbx.example"),

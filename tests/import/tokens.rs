@@ -1,6 +1,6 @@
 //! Which rows of push_tokens become which devices.
 
-use fswake::import::tokens::{Plan, Row, plan};
+use fswake::import::tokens::{Row, TokenPlan, plan};
 use fswake::types::{Aor, Device, Provider, PushToken};
 
 const NOW: i64 = 1_790_000_000;
@@ -36,7 +36,7 @@ fn tokens(devices: &[Device]) -> Vec<(String, Option<&str>, Option<&str>)> {
 }
 
 /// Row ids and reasons of what was refused.
-fn refused(plan: &Plan) -> Vec<(i64, String)> {
+fn refused(plan: &TokenPlan) -> Vec<(i64, String)> {
     plan.refused.iter().map(|r| (r.id, r.why.to_string())).collect()
 }
 
@@ -118,7 +118,7 @@ fn rows_of_one_register_are_one_phone() {
         row(4, "101", "im", "message-b"),
         // Came alone, later.
         row(9, "101", "im", "message-c"),
-        // A duplicate says nothing of when the token came.
+        // A duplicate does not show when the token came.
         row(10, "101", "voip", "call-a"),
     ];
     let plan = plan(rows, NOW);

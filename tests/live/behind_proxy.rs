@@ -1,7 +1,7 @@
 //! Phones behind a Kamailio that FreeSWITCH knows by their Path (RFC 3327).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fswake_test_support::kamailio::{Finds, Kamailio};
 use fswake_test_support::realfs::{DOMAIN, RealFs};
@@ -11,9 +11,11 @@ use futures_util::future::join_all;
 
 use crate::contacts::compare;
 use crate::one_dialog::{
-    assert_soon, call, is_pushed_again_once_it_is_silent, is_rung_once, ms, registers_elsewhere, rings_soon, script,
+    assert_soon, call, is_pushed_again_once_it_is_silent, is_rung_by_the_invite_that_is_under_way, is_rung_once, ms,
+    registers_elsewhere, rings_soon, script,
 };
 use crate::site;
+use crate::steps::{answers, hang_up};
 
 crate::trials![
     phone_behind_a_proxy_is_woken,
@@ -27,7 +29,7 @@ crate::trials![
     contact_reaches_the_proxy_as_freeswitch_itself_sends_it,
 ];
 
-const ANSWERS: Reaction = Reaction::Answer(Duration::from_millis(100));
+const ANSWERS: Reaction = answers(100);
 
 /// A phone with a token, registered through the proxy.
 async fn phone(site: &Site, proxy: &Kamailio, script: Script, wakes: Wakes) -> (Phone, String) {
@@ -51,13 +53,12 @@ async fn phone_behind_a_proxy_is_woken(fs: Arc<RealFs>) {
             phone.on_the_line().await;
             let after = phone.invited_after();
             eprintln!("{finds:?}, {transport:?}: INVITE {after:?} after the REGISTER");
-            call.hang_up().await;
-            phone.ended().await;
+            hang_up(&call, &phone).await;
         }
     }
 }
 
-/// Its last sign of life is a moment old, and the proxy finds no connection any more.
+/// It registered a moment ago, but the proxy no longer has its connection.
 async fn phone_behind_a_proxy_that_has_just_gone_is_woken(fs: Arc<RealFs>) {
     let proxy = Kamailio::start(fs.ports.sip, Finds::Path).await;
     let site = site(fs.clone(), &Settings::default().wake("fresh-for", "30s")).await;
@@ -67,8 +68,7 @@ async fn phone_behind_a_proxy_that_has_just_gone_is_woken(fs: Arc<RealFs>) {
         let call = call(&site, &phone).await;
         assert_eq!(call.outcome().await, 200, "{transport:?}: {}", phone.story());
         phone.on_the_line().await;
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }
 }
 
@@ -100,7 +100,7 @@ async fn phone_behind_a_proxy_sees_one_invite_whenever_it_wakes(fs: Arc<RealFs>)
     .await;
 }
 
-/// Over UDP the proxy repeats the INVITE 0.5, 1.5 and 3.5 s after the first; the push is 0.5 s behind that.
+/// Over UDP the proxy retransmits the INVITE after 0.5, 1.5 and 3.5 s. The push is sent 0.5 s after the INVITE.
 async fn phone_behind_a_proxy_that_has_just_fallen_asleep_is_rung_by_the_invite_that_is_under_way(fs: Arc<RealFs>) {
     let proxy = Kamailio::start(fs.ports.sip, Finds::Path).await;
     let site = site(fs, &Settings::default().wake("fresh-for", "30s")).await;
@@ -112,35 +112,20 @@ async fn phone_behind_a_proxy_that_has_just_fallen_asleep_is_rung_by_the_invite_
         phone.freeze();
         let call = call(&site, &phone).await;
         site.pushed_to_times(&token, 1).await;
-        if is_lost {
-            phone.doze();
-            phone.thaw();
-        }
-        tokio::time::sleep(ms(wake)).await;
-        let woken = Instant::now();
-        phone.wake_in_place();
-        phone.thaw();
-        phone.register_anew().await;
-        rings_soon(
-            &phone,
-            woken,
-            &format!("just asleep, INVITE lost: {is_lost}, woken after {wake} ms"),
-        )
-        .await;
-        is_rung_once(&phone, call, &format!("lost: {is_lost}, {wake} ms")).await;
+        is_rung_by_the_invite_that_is_under_way(&phone, call, is_lost, wake).await;
     }))
     .await;
 }
 
-/// By turns as an app that was started anew, and as one that reconnects with the same Call-ID; its old connection to the proxy stays
-/// open.
+/// Alternates between a restarted app and one that reconnects with the same Call-ID. The old connection to the proxy
+/// stays open.
 async fn phone_behind_a_proxy_that_comes_back_elsewhere_is_rung_at_once(fs: Arc<RealFs>) {
     for (finds, turn) in [(Finds::Path, 0), (Finds::Alias, 1)] {
         let proxy = Kamailio::start(fs.ports.sip, finds).await;
         let site = site(fs.clone(), &Settings::default()).await;
         let lanes = Transport::ALL.into_iter().zip(0..);
         let all = join_all(lanes.map(async |(transport, lane)| {
-            // Not all at the same moment: they share a machine.
+            // Staggered, because they share a machine.
             tokio::time::sleep(ms(lane * 70)).await;
             let (phone, token) = phone(&site, &proxy, script(transport, ANSWERS), Wakes::Never).await;
             phone.doze();
@@ -168,7 +153,7 @@ async fn phone_behind_a_proxy_that_stays_silent_is_pushed_again_and_rung_at_its_
     .await;
 }
 
-/// FreeSWITCH hears nothing of its connection, which is the proxy's: it has the phone registered all the time.
+/// FreeSWITCH sees only the proxy's connection, so the phone stays registered all the time.
 async fn phone_behind_a_proxy_that_declined_and_fell_asleep_is_pushed_at_once_when_it_is_redialled(fs: Arc<RealFs>) {
     let proxy = Kamailio::start(fs.ports.sip, Finds::Path).await;
     let mut settings = Settings::default().wake("push-gap", "30s");
@@ -209,7 +194,7 @@ async fn phone_behind_a_proxy_that_logs_out_is_not_pushed(fs: Arc<RealFs>) {
     }
 }
 
-/// Contacts that name places of their own where the proxy and FreeSWITCH look for them.
+/// Contacts that name an address of their own where the proxy and FreeSWITCH look for one.
 async fn contact_reaches_the_proxy_as_freeswitch_itself_sends_it(fs: Arc<RealFs>) {
     let settings = Settings::default().wake("max-wait", "8s").wake("fresh-for", "30s");
     for finds in [Finds::Path, Finds::Alias] {

@@ -1,4 +1,4 @@
-//! What is registered is rung, and nothing else: phones that move, and old registrations that end after the new ones began.
+//! Only current registrations are rung: phones that move, and old registrations that end after the new one began.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use fswake_test_support::sip::{Phone, Reaction, Script, Transport};
 use fswake_test_support::site::{Settings, Site, Wakes, new_token, push_params};
 
 use crate::site;
+use crate::steps::new_sleeper;
 
 crate::trials![
     phone_that_reconnected_stays_known_when_its_old_connection_closes,
@@ -36,13 +37,13 @@ async fn phone(site: &Site, transport: Transport) -> Phone {
     phone
 }
 
-/// Waits until fswake has compared what it knows of this user with what FreeSWITCH has.
+/// Waits until fswake has compared its bindings of this user with FreeSWITCH's registrations.
 async fn compared(site: &Site, user: &str, times: usize) {
-    let user = format!("user: \"{user}\"");
-    site.daemon().log.wait_times(times, &["Listed(", &user]).await;
+    let user = format!("aor={user}@");
+    site.daemon().log.wait_times(times, &["event=Listed ", &user]).await;
 }
 
-/// A call rings the phone where it is, at once and without a push.
+/// A call rings the phone at its current Contact, immediately and without a push.
 async fn is_rung_awake(site: &Site, phone: &Phone) {
     let before = (phone.invites(), site.pushes().len());
     let call = site.caller().await.call(&format!("7{}", phone.account().user));
@@ -58,7 +59,7 @@ fn awake() -> Settings {
     Settings::default().wake("fresh-for", "30s").wake("push-delay", "2s")
 }
 
-/// A phone on a WebSocket has the same Contact in both connections, as JsSIP has.
+/// On a WebSocket the Contact is the same in both connections, as with JsSIP.
 async fn phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: Arc<RealFs>) {
     let site = site(fs, &awake()).await;
     for transport in Transport::CONNECTIONS {
@@ -70,7 +71,7 @@ async fn phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: A
         site.heard(&phone).await;
         is_rung_awake(&site, &phone).await;
         old.close().await;
-        let closed = ["Unregistered(", &user, "ConnectionClosed"];
+        let closed = ["event=Unregistered ", &user, "why=ConnectionClosed "];
         site.daemon().log.wait(&closed).await;
         compared(&site, &user, 1).await;
         is_rung_awake(&site, &phone).await;
@@ -98,10 +99,10 @@ async fn phone_whose_only_connection_closes_is_pushed(fs: Arc<RealFs>) {
     }
 }
 
-/// It says of the Contact that it had before that it is over, as clients do that find a new address.
+/// It removes its previous Contact, as clients do when their address changes.
 async fn phone_that_logs_its_old_place_out_is_rung_at_its_new_one(fs: Arc<RealFs>) {
     let site = site(fs, &awake()).await;
-    // A phone on a WebSocket has the same Contact wherever it is.
+    // On a WebSocket the Contact is the same in every connection.
     for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
         let phone = phone(&site, transport).await;
         let user = phone.account().user.clone();
@@ -114,7 +115,10 @@ async fn phone_that_logs_its_old_place_out_is_rung_at_its_new_one(fs: Arc<RealFs
         phone.contact_text(&now.replace("PLACE", &old));
         assert_eq!(phone.unregister().await, 200);
         phone.contact_text(&now);
-        site.daemon().log.wait(&["Unregistered(", &user, "Explicit"]).await;
+        site.daemon()
+            .log
+            .wait(&["event=Unregistered ", &user, "why=Explicit "])
+            .await;
         is_rung_awake(&site, &phone).await;
         assert_eq!(site.daemon().log.count(&["device forgotten", &user]), 0);
         phone.sleep();
@@ -123,22 +127,21 @@ async fn phone_that_logs_its_old_place_out_is_rung_at_its_new_one(fs: Arc<RealFs
 
 async fn desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_place_expires(fs: Arc<RealFs>) {
     let site = site(fs, &awake()).await;
-    let user = site.fs.new_user();
-    let mobile = site.sleeper(&user, DOMAIN, Wakes::Never, Reaction::Ring).await;
+    let (user, mobile) = new_sleeper(&site, DOMAIN, Wakes::Never, Reaction::Ring).await;
     site.forget_place(&mobile).await;
     let desk = Phone::new(site.fs.account(&user, DOMAIN), Reaction::Ring).await;
     assert_eq!(desk.register_for(10).await, 200);
     let old = desk.move_elsewhere().await;
     assert_eq!(desk.register().await, 200);
     site.heard(&desk).await;
-    // So does a phone with a token, beside nobody.
+    // The same for a phone with a token.
     let moved = phone(&site, Transport::Udp).await;
     assert_eq!(moved.register_for(10).await, 200);
     let _before = moved.move_elsewhere().await;
     assert_eq!(moved.register().await, 200);
     site.heard(&moved).await;
     let old = format!("127.0.0.1:{}", old.address().port());
-    let expired = ["Unregistered(", "Expired", &old];
+    let expired = ["event=Unregistered ", "why=Expired ", &old];
     for _ in 0..300 {
         if site.daemon().log.count(&expired) > 0 {
             break;
@@ -151,7 +154,7 @@ async fn desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_pla
     assert_eq!(desk.invites(), 1);
     site.pushed(1).await;
     call.cancel().await;
-    let ended = ["Unregistered(", "Expired", &moved.account().user];
+    let ended = ["event=Unregistered ", "why=Expired ", &moved.account().user];
     for _ in 0..100 {
         if site.daemon().log.count(&ended) > 0 {
             break;
@@ -159,13 +162,13 @@ async fn desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_pla
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     assert_eq!(site.daemon().log.count(&ended), 1, "{}", site.daemon().log.end());
-    // Heard of so that it is awake.
+    // A REGISTER, so that it is awake.
     assert_eq!(moved.register().await, 200);
     site.heard(&moved).await;
     is_rung_awake(&site, &moved).await;
 }
 
-/// Two desk phones of one user, one after the other, at this server.
+/// Two desk phones of one user register at this server, one after the other.
 async fn two_desks(site: &Site, server: std::net::SocketAddr) -> (Phone, Phone) {
     let mut account = site.fs.account(&site.fs.new_user(), DOMAIN);
     account.server = server;
@@ -192,7 +195,7 @@ async fn phone_that_another_one_of_its_user_replaced_is_not_rung(fs: Arc<RealFs>
 async fn phone_that_its_user_left_for_another_desk_logs_out_and_nobody_is_left_to_ring(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let (first, second) = two_desks(&site, site.fs.ports.single).await;
-    // With `multiple-registrations=false` FreeSWITCH takes every registration of the user away.
+    // With `multiple-registrations=false` FreeSWITCH removes all other registrations of the user.
     assert_eq!(first.unregister().await, 200);
     let user = second.account().user.clone();
     compared(&site, &user, 2).await;
@@ -231,11 +234,11 @@ async fn log_out_of_all_contacts_drops_the_token(fs: Arc<RealFs>) {
     site.heard(&phone).await;
     phone.contact_text("*");
     assert_eq!(phone.unregister().await, 200);
-    site.daemon().log.wait(&["Unregistered(", &user]).await;
+    site.daemon().log.wait(&["event=Unregistered ", &user]).await;
     site.daemon().log.wait(&["device forgotten", &user]).await;
 }
 
-/// 100 phones register at random moments of the two seconds in which fswake is ended and started.
+/// 100 phones register at random moments during the two seconds in which fswake is restarted.
 async fn phones_that_register_around_a_restart_are_all_known(fs: Arc<RealFs>) {
     const PHONES: u64 = 100;
     let mut site = site(fs, &Settings::default()).await;
@@ -251,7 +254,7 @@ async fn phones_that_register_around_a_restart_are_all_known(fs: Arc<RealFs>) {
         let phone = Phone::new(site.fs.account(&user, DOMAIN), script).await;
         phone.contact_params(&push_params(&new_token()));
         users.push(user);
-        // As good as random, and the same in every run.
+        // Spread evenly, and the same in every run.
         let pause = Duration::from_micros(n.wrapping_mul(2_654_435_761) % 2_000_000);
         registering.push(tokio::spawn(async move {
             tokio::time::sleep_until((begun + pause + Duration::from_millis(500)).into()).await;
@@ -269,16 +272,16 @@ async fn phones_that_register_around_a_restart_are_all_known(fs: Arc<RealFs>) {
         phones.push(phone);
     }
     tokio::time::sleep_until((started + Duration::from_secs(5)).into()).await;
-    let knows = |user: &&String| site.daemon().log.count(&["Registered(", &format!("user: \"{user}\"")]) > 0;
+    let knows = |user: &&String| site.daemon().log.count(&["event=Registered ", &format!("aor={user}@")]) > 0;
     let unknown: Vec<_> = users.iter().filter(|user| !knows(user)).collect();
     assert!(unknown.is_empty(), "{} of {PHONES}: {unknown:?}", unknown.len());
 }
 
-/// The first presence event of FreeSWITCH's life holds up all events for 500 ms: no call of a phone's brings it.
+/// FreeSWITCH's first presence event delays all events by 500 ms. A call by a phone does not cause one.
 async fn first_call_after_freeswitchs_start_is_heard_to_ring_at_once(fs: Arc<RealFs>) {
     let settings = Settings::default().wake("fresh-for", "30s").wake("push-delay", "400ms");
     let site = site(fs, &settings).await;
-    // What comes while that lasts is heard at its end (docs/ARCHITECTURE.md, "Limits").
+    // Events of that time arrive when it is over (docs/ARCHITECTURE.md, "Limits").
     for (restarts, after) in (1..).zip([550, 700, 1_500]) {
         site.fs.restart().await;
         site.daemon()
@@ -341,13 +344,13 @@ async fn user_with_capital_letters_is_read_and_asked_for(fs: Arc<RealFs>) {
     }
     site.kill_daemon().await;
     site.start_daemon().await;
-    let read = ["Registered(", &format!("user: \"{CAPITALS}\""), "source: Resync("];
+    let read = ["event=Registered ", &format!("aor={CAPITALS}@")];
     site.daemon().log.wait_times(2, &read).await;
     phones[0].move_elsewhere().await;
     assert_eq!(phones[0].register().await, 200);
     compared(&site, CAPITALS, 1).await;
-    let answers = site.daemon().log.with(&["event=Listed("]);
-    assert_eq!(answers[0].matches("Target(").count(), 3, "{answers:?}");
+    let answers = site.daemon().log.with(&["event=Listed "]);
+    assert!(answers[0].contains("registrations=3 "), "{answers:?}");
     for phone in phones {
         phone.contact_text("*");
         assert_eq!(phone.unregister().await, 200);
@@ -360,8 +363,8 @@ async fn profile_that_starts_later_is_read(fs: Arc<RealFs>) {
     account.server = site.fs.ports.single;
     let desk = Phone::new(account, Reaction::Ring).await;
     assert_eq!(desk.register().await, 200);
-    let user = format!("user: \"{}\"", desk.account().user);
-    // FreeSWITCH stops no profile in its first ten seconds.
+    let user = format!("aor={}@", desk.account().user);
+    // FreeSWITCH does not stop a profile during its first ten seconds.
     while !site.fs.api("sofia profile single stop").await.contains("stopping") {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -370,8 +373,8 @@ async fn profile_that_starts_later_is_read(fs: Arc<RealFs>) {
     }
     site.kill_daemon().await;
     site.start_daemon().await;
-    assert_eq!(site.daemon().log.count(&["Registered(", &user]), 0);
-    // One that is still on its way out does not start, whatever FreeSWITCH says.
+    assert_eq!(site.daemon().log.count(&["event=Registered ", &user]), 0);
+    // A profile that is still stopping does not start, although FreeSWITCH answers that it does.
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(3)).await;
         if !site.fs.api("sofia xmlstatus").await.contains("<name>single</name>") {
@@ -382,7 +385,7 @@ async fn profile_that_starts_later_is_read(fs: Arc<RealFs>) {
     let call = site.caller().await.call(&format!("7{}", desk.account().user));
     desk.rang().await;
     call.cancel().await;
-    // Here FreeSWITCH has stood still for some seconds: its list of channels is as late.
+    // FreeSWITCH was stopped for some seconds here, so its list of channels is out of date.
     tokio::time::sleep(Duration::from_secs(2)).await;
     site.fs.becomes_silent(Duration::from_secs(10)).await;
 }

@@ -1,4 +1,4 @@
-//! A Contact goes back out as it came: fswake's INVITE beside the one that FreeSWITCH itself sends.
+//! The INVITE goes to the Contact as it was registered: compares fswake's INVITE with FreeSWITCH's own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::site;
 
 crate::trials![contact_goes_out_as_freeswitch_itself_sends_it];
 
-/// Contacts as phones send them, by what is special; `PORT` is the phone's port, `TOKEN` a token, `ROUTE` a way to the phone for
-/// Contacts that name another host.
+/// Contacts as phones send them, each named by its peculiarity. `PORT` is the phone's port, `TOKEN` a token, `ROUTE` a
+/// route to the phone for Contacts that name another host.
 const SHAPES: &[&str] = &[
     // Parameters that a proxy before FreeSWITCH finds its phone by.
     "<sip:USER@127.0.0.1:PORT;alias=192.0.2.7~5060~1>",
@@ -37,7 +37,7 @@ const SHAPES: &[&str] = &[
     "<sip:oopgbpt6@4h99rplc4g16.invalid;ROUTE>",
     "<sip:a%20b%2Fc@127.0.0.1:PORT>",
     "<sip:1000*1=x@127.0.0.1:PORT>",
-    // Push parameters of every generation are left out; what stands between them stays.
+    // Push parameters of every generation are removed; what is between them stays.
     "<sip:USER@127.0.0.1:PORT;alias=[::1]~5060~1;pn-provider=apns;pn-param=TEAM123456.com.example.phone.voip;pn-prid=TOKEN;ob>",
     "<sip:USER@127.0.0.1:PORT;app-id=com.example.phone;pn-voip-tok=TOKEN;pn-platform=iOS;ob>;reg-id=1;+sip.instance=\"<urn:uuid:0>\"",
     "<sip:USER@127.0.0.1:PORT;app-id=com.example.phone;pn-voip-tok=%3Cnull%3E;pn-im-tok=TOKEN;pn-platform=iOS;ob>",
@@ -81,7 +81,7 @@ const CONNECTED: &[(Transport, &str)] = &[
         Transport::Tls,
         "<sip:USER@127.0.0.1:PORT;transport=tls;alias=[::1]~5060~3;x=a=b>",
     ),
-    // As JsSIP and SIP.js have it.
+    // As JsSIP and SIP.js send it.
     (
         Transport::Ws,
         "<sip:u8c2k1vq@hq3r0o5t7s1p.invalid;transport=ws>;+sip.ice;reg-id=1;+sip.instance=\"<urn:uuid:0>\";expires=600",
@@ -96,8 +96,8 @@ const CONNECTED: &[(Transport, &str)] = &[
     ),
 ];
 
-/// Where FreeSWITCH itself makes something else of a Contact, and what fswake sends: `/` in a value is where FreeSWITCH cuts it, and
-/// `(null)` is what it prints for no user.
+/// Contacts that FreeSWITCH itself changes, and what fswake sends: `/` in a value is where FreeSWITCH cuts it, and
+/// `(null)` is what it prints for a missing user.
 const MENDED: &[(Transport, &str, &str)] = &[
     (
         Transport::Udp,
@@ -115,13 +115,13 @@ const MENDED: &[(Transport, &str, &str)] = &[
         "<sip:USER@127.0.0.1:PORT;pn-uri=\"https://pn.acme.example.com/ZTY4\";x=1>",
         "sip:USER@127.0.0.1:PORT;x=1",
     ),
-    // FreeSWITCH calls another number by its own gateway.
+    // FreeSWITCH would call a number through its own gateway.
     (
         Transport::Udp,
         "<sip:a,sofia%2Fgateway%2Fgw%2F123@127.0.0.1:PORT>",
         "sip:a,sofia/gateway/gw/123@127.0.0.1:PORT",
     ),
-    // No SIP URI has it bare.
+    // A SIP URI must not have it unescaped.
     (
         Transport::Udp,
         "<sip:USER@127.0.0.1:PORT;x=é;y=1>",
@@ -132,7 +132,7 @@ const MENDED: &[(Transport, &str, &str)] = &[
         "<sips:USER@127.0.0.1:PORT;x=1>",
         "sip:USER@127.0.0.1:PORT;transport=tls;x=1",
     ),
-    // Behind a NAT FreeSWITCH has a copy of the parameters in its route, where it cannot read them.
+    // Behind NAT FreeSWITCH copies the parameters into its route, where it cannot parse them.
     (
         Transport::Wss,
         "<sip:USER@192.0.2.75;transport=ws;x=a=b;alias=[::1]~5060~6>",
@@ -140,7 +140,7 @@ const MENDED: &[(Transport, &str, &str)] = &[
     ),
 ];
 
-/// What FreeSWITCH takes for no Contact.
+/// Contacts that FreeSWITCH rejects.
 const REFUSED: &[&str] = &[
     "<sip:USER@127.0.0.1:PORT;x=%zz;y=1>",
     "<sip:USER@[2001:db8::7%25eth0]:5060;ROUTE>",
@@ -170,7 +170,7 @@ fn stripped(uri: &str) -> String {
     uri.split(';').filter(stays).collect::<Vec<_>>().join(";")
 }
 
-/// A Contact as it is written here, for this phone.
+/// One of the Contacts above, filled in for this phone.
 fn filled(shape: &str, phone: &Phone) -> String {
     let route = format!("fs_path=sip%3A127.0.0.1%3A{}", phone.address().port());
     shape
@@ -179,7 +179,8 @@ fn filled(shape: &str, phone: &Phone) -> String {
         .replace("ROUTE", &route)
 }
 
-/// The request URIs of FreeSWITCH's own INVITE, without push parameters, and of fswake's to a phone that has registered and declines.
+/// The request URIs of FreeSWITCH's own INVITE, without push parameters, and of fswake's to a phone that has registered
+/// and declines.
 pub async fn both_uris(site: &Site, phone: &Phone) -> (Option<String>, Option<String>) {
     let user = &phone.account().user;
     site.heard_of(user).await;
@@ -196,7 +197,7 @@ pub async fn both_uris(site: &Site, phone: &Phone) -> (Option<String>, Option<St
     )
 }
 
-/// Fails where the two differ, or where ours is not what `mended` says.
+/// Fails if the two differ, or if fswake's is not `mended`.
 pub async fn compare(site: &Site, phone: &Phone, shape: &str, mended: Option<&str>) -> Result<(), String> {
     assert_eq!(phone.register().await, 200, "{shape}");
     let (own, ours) = both_uris(site, phone).await;

@@ -1,4 +1,4 @@
-//! A desk phone that rings at once, and a woken one that rings late.
+//! A desk phone that rings immediately, and a woken phone that rings later.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use fswake_test_support::sip::{Leg, Noise, OutgoingCall, Phone, Reaction, Script
 use fswake_test_support::site::{Settings, Site, Wakes};
 
 use crate::site;
+use crate::steps::{ELSEWHERE, answered_call, answers, hang_up};
 
 crate::trials![
     desk_phone_answers_and_the_woken_one_hears_completed_elsewhere,
@@ -18,8 +19,6 @@ crate::trials![
     caller_who_gives_up_in_any_moment_leaves_no_phone_ringing_or_connected,
 ];
 
-const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
-
 struct Ringing {
     site: Site,
     desk: Phone,
@@ -27,7 +26,7 @@ struct Ringing {
     call: OutgoingCall,
 }
 
-/// Both ring: the desk phone at once, the woken one half a second later.
+/// Both ring: the desk phone immediately, the woken one half a second later.
 async fn both_ring(fs: Arc<RealFs>) -> Ringing {
     let site = site(fs, &Settings::default()).await;
     let user = site.fs.new_user();
@@ -60,8 +59,7 @@ async fn desk_phone_answers_and_the_woken_one_hears_completed_elsewhere(fs: Arc<
     assert_eq!(call.outcome().await, 200);
     assert_eq!(mobile.cancelled().await.1, ELSEWHERE);
     assert_eq!((desk.invites(), mobile.invites()), (1, 1));
-    call.hang_up().await;
-    desk.ended().await;
+    hang_up(&call, &desk).await;
 }
 
 async fn woken_phone_answers_and_the_desk_phone_hears_completed_elsewhere(fs: Arc<RealFs>) {
@@ -82,34 +80,26 @@ async fn woken_phone_answers_and_the_desk_phone_hears_completed_elsewhere(fs: Ar
 async fn desk_phone_alone_is_rung_without_a_push(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let user = site.fs.new_user();
-    let desk = site
-        .desk_phone(&user, DOMAIN, Reaction::Answer(Duration::from_millis(50)))
-        .await;
-    let call = site.caller().await.call(&format!("7{user}"));
-    assert_eq!(call.outcome().await, 200);
+    let desk = site.desk_phone(&user, DOMAIN, answers(50)).await;
+    let call = answered_call(&site, &format!("7{user}")).await;
     assert_eq!((desk.invites(), site.pushes().len()), (1, 0));
-    call.hang_up().await;
-    desk.ended().await;
+    hang_up(&call, &desk).await;
 }
 
 async fn desk_phone_answers_before_the_sleeper_wakes(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let user = site.fs.new_user();
-    let desk = site
-        .desk_phone(&user, DOMAIN, Reaction::Answer(Duration::from_millis(100)))
-        .await;
+    let desk = site.desk_phone(&user, DOMAIN, answers(100)).await;
     let mobile = site.sleeper(&user, DOMAIN, Wakes::Never, Reaction::Ring).await;
-    let call = site.caller().await.call(&format!("7{user}"));
-    assert_eq!(call.outcome().await, 200);
+    let call = answered_call(&site, &format!("7{user}")).await;
     mobile.wake_elsewhere().await;
     assert_eq!(mobile.register().await, 200);
     site.heard(&mobile).await;
-    call.hang_up().await;
-    desk.ended().await;
+    hang_up(&call, &desk).await;
     assert_eq!(mobile.invites(), 0, "{}", mobile.story());
 }
 
-/// How often a race is run: more than a few with `FSWAKE_LIVE_RACES`.
+/// How often a race is repeated: a few times, or as often as `FSWAKE_LIVE_RACES` says.
 fn races() -> u64 {
     let asked = std::env::var("FSWAKE_LIVE_RACES").ok();
     asked.and_then(|n| n.parse().ok()).unwrap_or(6)
@@ -128,7 +118,7 @@ fn speaks(voice: u8) -> Script {
     }
 }
 
-/// What a phone hears in its call that is up.
+/// What a phone receives in its current call.
 async fn hears(leg: &Leg) -> Option<Noise> {
     for _ in 0..10 {
         if let Some(voice) = leg.listen(Duration::from_millis(100)).await.pop() {
@@ -138,7 +128,7 @@ async fn hears(leg: &Leg) -> Option<Noise> {
     None
 }
 
-/// 0 to 5 ms between the two answers, both ways round.
+/// 0 to 5 ms between the two answers, in either order.
 async fn two_phones_that_answer_at_once_are_one_call(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let mut ends = [0, 0];
@@ -154,7 +144,7 @@ async fn two_phones_that_answer_at_once_are_one_call(fs: Arc<RealFs>) {
         for phone in &phones {
             phone.rang().await;
         }
-        // Caller and legs are as far as they get.
+        // Caller and legs have reached their final state.
         tokio::time::sleep(Duration::from_millis(20 + n % 40)).await;
         let [first, second] = if n % 2 == 0 { [0, 1] } else { [1, 0] };
         assert!(phones[first].answer_soon());
@@ -186,8 +176,7 @@ async fn two_phones_that_answer_at_once_are_one_call(fs: Arc<RealFs>) {
         let voice = u8::try_from(up[0]).unwrap_or_default() + 1;
         assert_eq!(hears(&call.leg()).await, Some(Noise::Voice(voice)), "{}", story());
         assert_eq!(hears(&winner.legs()[0]).await, Some(Noise::Voice(3)), "{}", story());
-        call.hang_up().await;
-        winner.ended().await;
+        hang_up(&call, winner).await;
     }
     eprintln!("losers: {} by CANCEL, {} by BYE", ends[0], ends[1]);
 }
@@ -198,17 +187,13 @@ async fn caller_who_gives_up_in_any_moment_leaves_no_phone_ringing_or_connected(
     for n in 0..races() {
         let user = site.fs.new_user();
         let after = Duration::from_micros(60_000 * n / races());
-        let answers = n % 2 == 0;
-        let reaction = if answers {
-            Reaction::Answer(Duration::from_millis(20))
-        } else {
-            Reaction::Ring
-        };
+        let does_answer = n % 2 == 0;
+        let reaction = if does_answer { answers(20) } else { Reaction::Ring };
         let phone = site.desk_phone(&user, DOMAIN, reaction).await;
         let call = site.caller().await.call(&format!("7{user}"));
-        // The INVITE comes some 10 ms after the call.
+        // The INVITE comes about 10 ms after the call.
         tokio::time::sleep(after).await;
-        if answers {
+        if does_answer {
             phone.invited().await;
             tokio::time::sleep(after / 2).await;
         }

@@ -1,4 +1,4 @@
-//! Text from the network that would like to be a command.
+//! Hostile text from the network that could be executed as a command.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use fswake_test_support::sip::{Phone, Reaction, Script};
 use fswake_test_support::site::{Settings, Site, Wakes, new_token, push_params};
 
 use crate::site;
+use crate::steps::{answers, hang_up, new_sleeper};
 
 crate::trials![
     contact_that_would_dial_elsewhere_does_not,
@@ -24,13 +25,13 @@ async fn decoy(site: &Site) -> Phone {
     phone
 }
 
-/// Whether the daemon lives, FreeSWITCH obeys, and nothing was run that wrote here.
+/// The daemon runs, FreeSWITCH answers commands, and no injected command has written to this file.
 async fn unharmed(site: &Site, decoy: &Phone) {
     assert_eq!(decoy.invites(), 0, "{}", decoy.story());
     let pwned = site.fs.api("global_getvar fswake_pwned").await;
-    // FreeSWITCH's way of saying that it is empty.
+    // How FreeSWITCH prints an empty value.
     assert_eq!(pwned.trim(), "-ERR no reply");
-    // The caller and one leg at most; FreeSWITCH lists a leg that is over for a moment longer.
+    // At most the caller and one leg. FreeSWITCH lists a finished leg for a moment longer.
     for _ in 0..50 {
         if site.fs.channels().await.len() <= 2 {
             return;
@@ -65,11 +66,7 @@ async fn contact_that_would_dial_elsewhere_does_not(fs: Arc<RealFs>) {
     ];
     for name in users {
         let user = site.fs.new_user();
-        let phone = Phone::new(
-            site.fs.account(&user, DOMAIN),
-            Reaction::Answer(Duration::from_millis(50)),
-        )
-        .await;
+        let phone = Phone::new(site.fs.account(&user, DOMAIN), answers(50)).await;
         let token = new_token();
         phone.contact_text(&format!("<sip:{name}@127.0.0.1:PORT{}>", push_params(&token)));
         let registered = phone.register().await;
@@ -86,8 +83,7 @@ async fn contact_that_would_dial_elsewhere_does_not(fs: Arc<RealFs>) {
             200 => {
                 assert_eq!(phone.invites(), 1, "{name}: {}", phone.story());
                 unharmed(&site, &decoy).await;
-                call.hang_up().await;
-                phone.ended().await;
+                hang_up(&call, &phone).await;
             }
             other => assert_eq!((other, phone.invites()), (410, 0), "{name}: {}", phone.story()),
         }
@@ -117,7 +113,7 @@ async fn contact_that_is_not_sip_harms_nobody(fs: Arc<RealFs>) {
         let call = site.caller().await.call(&format!("6{user}"));
         let outcome = call.outcome().await;
         eprintln!("{contact}: REGISTER {registered:?}, call {outcome}");
-        // FreeSWITCH may make a SIP URI of the last one, and that is a phone then.
+        // FreeSWITCH may parse the last one as a SIP URI and ring it.
         let harmless = if contact.starts_with("<http:") {
             &[(410, 0), (200, 1)][..]
         } else {
@@ -126,7 +122,7 @@ async fn contact_that_is_not_sip_harms_nobody(fs: Arc<RealFs>) {
         assert!(harmless.contains(&(outcome, phone.invites())), "{contact}: {outcome}");
         call.hang_up().await;
         if outcome == 200 {
-            // Its leg is ended although the caller was quicker than the bridge.
+            // Its leg ends although the caller hung up before the bridge.
             phone.ended().await;
         }
         unharmed(&site, &decoy).await;
@@ -136,11 +132,7 @@ async fn contact_that_is_not_sip_harms_nobody(fs: Arc<RealFs>) {
 async fn contact_that_freeswitch_cuts_gives_no_cut_token(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default().wake("max-wait", "8s")).await;
     let user = site.fs.new_user();
-    let phone = Phone::new(
-        site.fs.account(&user, DOMAIN),
-        Reaction::Answer(Duration::from_millis(50)),
-    )
-    .await;
+    let phone = Phone::new(site.fs.account(&user, DOMAIN), answers(50)).await;
     let long = "ab".repeat(700);
     phone.contact_params(&push_params(&long));
     let registered = phone.register().await;
@@ -155,8 +147,7 @@ async fn contact_that_freeswitch_cuts_gives_no_cut_token(fs: Arc<RealFs>) {
     assert_eq!(site.pushes().len(), 0, "a cut token is none");
     if outcome == 200 {
         assert_eq!(phone.invites(), 1);
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     } else {
         assert_eq!(outcome, 410);
     }
@@ -180,15 +171,7 @@ async fn display_name_that_would_be_a_variable_arrives_harmless(fs: Arc<RealFs>)
         (r#""Zoë 電話 ☎" "#, Some("Zoë 電話 ☎")),
         (r#""a|b:_:c<d>&park()" "#, None),
     ] {
-        let user = site.fs.new_user();
-        let phone = site
-            .sleeper(
-                &user,
-                DOMAIN,
-                Wakes::Elsewhere,
-                Reaction::Answer(Duration::from_millis(50)),
-            )
-            .await;
+        let (user, phone) = new_sleeper(&site, DOMAIN, Wakes::Elsewhere, answers(50)).await;
         let caller = site.caller().await;
         caller.display_name(display);
         let call = caller.call(&format!("6{user}"));
@@ -201,8 +184,7 @@ async fn display_name_that_would_be_a_variable_arrives_harmless(fs: Arc<RealFs>)
         }
         assert_eq!(phone.invites(), 1, "{display}: {}", phone.story());
         unharmed(&site, &decoy).await;
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }
 }
 
@@ -220,11 +202,7 @@ async fn call_id_that_would_be_a_command_is_only_a_call_id(fs: Arc<RealFs>) {
     .enumerate()
     {
         let user = site.fs.new_user();
-        let phone = Phone::new(
-            site.fs.account(&user, DOMAIN),
-            Reaction::Answer(Duration::from_millis(50)),
-        )
-        .await;
+        let phone = Phone::new(site.fs.account(&user, DOMAIN), answers(50)).await;
         site.give_token(&phone, Wakes::Elsewhere);
         assert_eq!(phone.register_as(&format!("{call_id}{n}")).await, 200);
         site.heard(&phone).await;
@@ -234,7 +212,6 @@ async fn call_id_that_would_be_a_command_is_only_a_call_id(fs: Arc<RealFs>) {
         phone.on_the_line().await;
         assert_eq!(phone.invites(), 1, "{call_id}: {}", phone.story());
         unharmed(&site, &decoy).await;
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }
 }

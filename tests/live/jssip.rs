@@ -1,4 +1,4 @@
-//! JsSIP in Chromium: a phone in a web page, on a secure WebSocket.
+//! JsSIP in Chromium: a browser phone on a secure WebSocket.
 //!
 //! JsSIP is not part of this repository: `$JSSIP` names a file with it that a page can load, made for example by
 //! `npm install jssip esbuild` and `echo "window.JsSIP = require('jssip')" | npx esbuild --bundle --outfile=jssip.js`.
@@ -37,7 +37,7 @@ fn bundle() -> Option<PathBuf> {
     file.is_file().then(|| std::path::absolute(file).expect("a path"))
 }
 
-/// The browser takes FreeSWITCH's certificate and its own microphone without asking, and has media on loopback.
+/// The browser accepts FreeSWITCH's certificate and a fake microphone without a prompt, and sends media on loopback.
 const FLAGS: [&str; 5] = [
     "--ignore-certificate-errors",
     "--use-fake-ui-for-media-stream",
@@ -68,7 +68,7 @@ ua.on("newRTCSession", (event) => {
   session.on("ended", () => seen.ended++);
   session.answer({ mediaConstraints: { audio: true, video: false } });
 });
-// Goes on in a new connection, and leaves the old one open: nobody has said yet that it is dead.
+// Opens a new connection and leaves the old one open: nothing shows yet that it is dead.
 const old = [];
 function reconnect() {
   const dead = iface._ws;
@@ -124,7 +124,7 @@ impl Page {
         self.browser.open("about:blank").await;
     }
 
-    /// Stops the page, or lets it go on.
+    /// Freezes or resumes the page.
     async fn becomes(&self, state: &str) {
         let parameters = json!({ "state": state });
         self.browser.devtools("Page.setWebLifecycleState", parameters).await;
@@ -145,7 +145,7 @@ impl Page {
         caller.await.call(&format!("7{}", self.user))
     }
 
-    /// The call is up, both have heard each other, and it is this page's only one so far but for so many.
+    /// The call is up with audio both ways, and the page had only so many calls before it.
     async fn talks(&self, call: OutgoingCall, before: usize) {
         assert_eq!(call.outcome().await, 200);
         self.wait(&format!("seen.confirmed == {} && heard > 10", before + 1))
@@ -159,7 +159,7 @@ impl Page {
 }
 
 async fn jssip_that_reconnects_before_its_old_connection_dies_is_rung(fs: Arc<RealFs>) {
-    // Awake: rung without a push. Asleep: pushed, and rung beside that.
+    // Awake: rung without a push. Asleep: pushed, and rung at the same time.
     for (fresh_for, pushes) in [("30s", 0), ("0s", 1)] {
         let settings = Settings::default()
             .wake("fresh-for", fresh_for)
@@ -170,18 +170,18 @@ async fn jssip_that_reconnects_before_its_old_connection_dies_is_rung(fs: Arc<Re
         page.wait("seen.registered == 1").await;
         page.browser.run("reconnect()").await;
         page.wait("seen.registered == 2").await;
-        let heard = ["Registered(", &page.user];
+        let heard = ["event=Registered ", &page.user];
         site.daemon().log.wait_times(2, &heard).await;
         let call = page.call(&site).await;
         page.talks(call, 0).await;
         page.browser.run("old.forEach((socket) => socket.close())").await;
         site.daemon()
             .log
-            .wait(&["Unregistered(", &page.user, "ConnectionClosed"])
+            .wait(&["event=Unregistered ", &page.user, "why=ConnectionClosed "])
             .await;
         site.daemon()
             .log
-            .wait(&["Listed(", &format!("user: \"{}\"", page.user)])
+            .wait(&["event=Listed ", &format!("aor={}@", page.user)])
             .await;
         let call = page.call(&site).await;
         page.talks(call, 1).await;
@@ -197,7 +197,7 @@ async fn jssip_whose_page_was_closed_is_woken_when_it_opens_again(fs: Arc<RealFs
         page.wait("seen.registered == 1").await;
         site.heard_of(&page.user).await;
         page.close().await;
-        site.daemon().log.wait(&["Unregistered(", &page.user]).await;
+        site.daemon().log.wait(&["event=Unregistered ", &page.user]).await;
         let call = page.call(&site).await;
         site.pushed_to_times(&page.token, 1).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -206,7 +206,7 @@ async fn jssip_whose_page_was_closed_is_woken_when_it_opens_again(fs: Arc<RealFs
     }
 }
 
-/// As a browser does with pages that nobody looks at: the connection stays, and nobody reads from it.
+/// As a browser treats background pages: the connection stays open, but nobody reads from it.
 async fn jssip_whose_page_was_frozen_sees_one_call_when_it_thaws(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let page = Page::new(&site).await;
@@ -222,7 +222,7 @@ async fn jssip_whose_page_was_frozen_sees_one_call_when_it_thaws(fs: Arc<RealFs>
     page.browser.run("ua.register()").await;
     page.wait("seen.registered == 2").await;
     assert_eq!(call.outcome().await, 200);
-    // Whatever else might come.
+    // Time for a second INVITE that should not come.
     tokio::time::sleep(Duration::from_millis(4500)).await;
     page.talks(call, 0).await;
 }

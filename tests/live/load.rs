@@ -1,13 +1,12 @@
 //! Many calls at once.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fswake_test_support::realfs::{DOMAIN, RealFs};
-use fswake_test_support::sip::Reaction;
 use fswake_test_support::site::{Settings, Wakes};
 
 use crate::site;
+use crate::steps::{answers, hang_up};
 
 crate::trials![fifty_calls_at_once_are_all_woken_and_connected];
 
@@ -16,7 +15,7 @@ async fn fifty_calls_at_once_are_all_woken_and_connected(fs: Arc<RealFs>) {
     let mut pairs = Vec::new();
     for _ in 0..50 {
         let user = site.fs.new_user();
-        let answer = Reaction::Answer(Duration::from_millis(100));
+        let answer = answers(100);
         let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, answer).await;
         pairs.push((phone, site.caller().await, user));
     }
@@ -31,7 +30,6 @@ async fn fifty_calls_at_once_are_all_woken_and_connected(fs: Arc<RealFs>) {
     }
     assert_eq!(site.fs.channels().await.len(), 100);
     for (call, (phone, ..)) in calls.iter().zip(&pairs) {
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(call, phone).await;
     }
 }

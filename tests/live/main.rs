@@ -1,9 +1,9 @@
 //! fswake's binary against a real FreeSWITCH, SIP phones and APNs' stand-in, all on loopback.
 //!
-//! One FreeSWITCH serves all tests, one after another, each with an fswake and users of its own; after each of them no
-//! channel may be left. Without an installed FreeSWITCH (`$FS_PREFIX`, else `/usr/local/freeswitch`) all tests are listed
-//! as ignored, and the reason is printed; so are those of a proxy without a Kamailio,
-//! and those of a web page without Chromium and JsSIP.
+//! One FreeSWITCH serves all tests, one after another, each with an fswake and users of its own. Each test starts without
+//! channels and registrations, and ends without channels. Without an installed FreeSWITCH (`$FS_PREFIX`, else `/usr/local/freeswitch`) all tests are
+//! listed as ignored, and the reason is printed; so are those of a proxy without a Kamailio, and those of a web page
+//! without Chromium and JsSIP.
 //!
 //! A test that fails prints the end of both logs. `$FSWAKE_LIVE_LOG` names a file for all that fswake says.
 
@@ -26,6 +26,7 @@ mod one_dialog;
 mod operate;
 mod pickup_race;
 mod six;
+mod steps;
 mod variables;
 mod wake;
 
@@ -44,7 +45,7 @@ use tokio::sync::OnceCell;
 
 /// More users than all tests together need.
 const USERS: u32 = 1500;
-/// How long channels may take to be gone after a test has ended its calls.
+/// How long channels may take to end after a test has hung up.
 const QUIET: Duration = Duration::from_secs(12);
 
 /// What all tests share.
@@ -84,8 +85,11 @@ fn trial(lab: &Arc<Lab>, name: &'static str, test: fn(Arc<RealFs>) -> Running) -
     let run = move || {
         lab.runtime.block_on(async {
             let fs = lab.fs().await;
-            // Each begins with no channel: what an earlier one left, and was told of, is gone first.
-            let empty = AssertUnwindSafe(fs.becomes_silent(QUIET));
+            // Each test starts without channels and registrations: those of an earlier one end first.
+            let empty = AssertUnwindSafe(async {
+                fs.forget_registrations().await;
+                fs.becomes_silent(QUIET).await
+            });
             if let Err(panic) = futures_util::FutureExt::catch_unwind(empty).await {
                 return Err(Failed::from(format!("before it began: {}", text(&*panic))));
             }
@@ -111,7 +115,7 @@ fn text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_default()
 }
 
-/// The same, ignored where something is missing, which is said.
+/// These tests, marked as ignored (with a message) if something is missing.
 fn unless(installed: &Result<(), String>, trials: Vec<Trial>) -> Vec<Trial> {
     let Err(reason) = installed else { return trials };
     skipped::note_all(&named(&trials), reason);
@@ -126,7 +130,7 @@ fn named(trials: &[Trial]) -> String {
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // They share one FreeSWITCH, and "no channel is left" is about all of it.
+    // They share one FreeSWITCH, and "no channel is left" is about all its channels.
     arguments.test_threads = Some(1);
     let installed = realfs::installed();
     let runtime = Runtime::new().expect("a runtime");
@@ -166,15 +170,15 @@ fn main() {
         skipped::note_all(&format!("live: all {all} tests"), &reason);
         let ignored = |all: Vec<Trial>| all.into_iter().map(|t| t.with_ignored_flag(true)).collect();
         (trials, rows) = (ignored(trials), ignored(rows));
-        // `--include-ignored` cannot conjure one up.
+        // `--include-ignored` cannot install what is missing.
         arguments.ignored = false;
         arguments.include_ignored = false;
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
-    // These have a FreeSWITCH of their own, and know their channels.
+    // These have a FreeSWITCH of their own, and check their own channels.
     arguments.test_threads = Some(fidelity::AT_A_TIME);
     let compared = libtest_mimic::run(&arguments, rows);
-    // Before the process ends: drops do not run behind `exit`.
+    // `exit` runs no drops.
     if let Some(fs) = lab.fs.get() {
         fs.stop();
     }

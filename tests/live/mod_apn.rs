@@ -1,6 +1,6 @@
 //! mod_apn's dial-strings: FreeSWITCH rings the plain contacts, fswake wakes the others, and no phone rings twice.
 //!
-//! Each test is played with the shipped dial-string, with mod_apn's variable and with none.
+//! Each test runs with the shipped dial-string, with mod_apn's variable, and without a variable.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use fswake_test_support::sip::Reaction;
 use fswake_test_support::site::{Settings, Wakes};
 
 use crate::site;
+use crate::steps::{ELSEWHERE, answered_call, answers, hang_up, new_sleeper};
 
 crate::trials![
     registered_phone_rings_once_by_freeswitch_and_is_not_pushed,
@@ -25,23 +26,12 @@ crate::trials![
     slow_directory_delays_neither_push_nor_end_of_a_call,
 ];
 
-const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
-
 async fn registered_phone_rings_once_by_freeswitch_and_is_not_pushed(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
-        let user = site.fs.new_user();
-        let phone = site
-            .sleeper(
-                &user,
-                domain,
-                Wakes::InPlace,
-                Reaction::Answer(Duration::from_millis(1200)),
-            )
-            .await;
+        let (user, phone) = new_sleeper(&site, domain, Wakes::InPlace, answers(1200)).await;
         phone.wake_in_place();
-        let call = site.caller().await.call(&format!("1{n}{user}"));
-        assert_eq!(call.outcome().await, 200);
+        let call = answered_call(&site, &format!("1{n}{user}")).await;
         phone.on_the_line().await;
         assert_eq!(
             (phone.invites(), site.pushes().len()),
@@ -49,25 +39,15 @@ async fn registered_phone_rings_once_by_freeswitch_and_is_not_pushed(fs: Arc<Rea
             "{domain}: {}",
             phone.story()
         );
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }
 }
 
 async fn sleeping_phone_next_to_plain_contacts_is_woken_and_rung_once(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
-        let user = site.fs.new_user();
-        let phone = site
-            .sleeper(
-                &user,
-                domain,
-                Wakes::Elsewhere,
-                Reaction::Answer(Duration::from_millis(500)),
-            )
-            .await;
-        let call = site.caller().await.call(&format!("1{n}{user}"));
-        assert_eq!(call.outcome().await, 200);
+        let (user, phone) = new_sleeper(&site, domain, Wakes::Elsewhere, answers(500)).await;
+        let call = answered_call(&site, &format!("1{n}{user}")).await;
         phone.on_the_line().await;
         assert_eq!(
             (phone.invites(), site.pushes().len()),
@@ -77,23 +57,14 @@ async fn sleeping_phone_next_to_plain_contacts_is_woken_and_rung_once(fs: Arc<Re
         );
         let invite = phone.invited().await;
         assert!(!invite.header("X-Fswake-Call").is_empty(), "rung by fswake");
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }
 }
 
 async fn phone_without_a_registration_is_woken_at_once(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
-        let user = site.fs.new_user();
-        let phone = site
-            .sleeper(
-                &user,
-                domain,
-                Wakes::Elsewhere,
-                Reaction::Answer(Duration::from_millis(500)),
-            )
-            .await;
+        let (user, phone) = new_sleeper(&site, domain, Wakes::Elsewhere, answers(500)).await;
         site.forget_place(&phone).await;
         let call = site.caller().await.call(&format!("1{n}{user}"));
         assert_eq!(call.outcome().await, 200, "{domain}");
@@ -104,47 +75,33 @@ async fn phone_without_a_registration_is_woken_at_once(fs: Arc<RealFs>) {
             "{domain}: {}",
             phone.story()
         );
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }
 }
 
 async fn phone_that_wakes_where_freeswitch_still_rings_it_rings_once(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let (user, domain) = (site.fs.new_user(), BESIDE_DOMAINS[0]);
-    let phone = site
-        .sleeper(
-            &user,
-            domain,
-            Wakes::InPlace,
-            Reaction::Answer(Duration::from_millis(700)),
-        )
-        .await;
-    let call = site.caller().await.call(&format!("10{user}"));
-    assert_eq!(call.outcome().await, 200);
+    let phone = site.sleeper(&user, domain, Wakes::InPlace, answers(700)).await;
+    let call = answered_call(&site, &format!("10{user}")).await;
     phone.on_the_line().await;
     assert_eq!((phone.invites(), site.pushes().len()), (1, 1), "{}", phone.story());
     site.daemon().log.wait(&["rung-beside"]).await;
-    call.hang_up().await;
-    phone.ended().await;
+    hang_up(&call, &phone).await;
 }
 
 async fn desk_phone_that_answers_leaves_the_woken_phone_with_completed_elsewhere(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
         let user = site.fs.new_user();
-        let desk = site
-            .desk_phone(&user, domain, Reaction::Answer(Duration::from_millis(2500)))
-            .await;
+        let desk = site.desk_phone(&user, domain, answers(2500)).await;
         let phone = site.sleeper(&user, domain, Wakes::Elsewhere, Reaction::Ring).await;
-        let call = site.caller().await.call(&format!("1{n}{user}"));
-        assert_eq!(call.outcome().await, 200);
+        let call = answered_call(&site, &format!("1{n}{user}")).await;
         desk.on_the_line().await;
         let (_, reason) = phone.cancelled().await;
         assert_eq!(reason, ELSEWHERE, "{domain}");
         assert_eq!((desk.invites(), phone.invites()), (1, 1), "{domain}");
-        call.hang_up().await;
-        desk.ended().await;
+        hang_up(&call, &desk).await;
     }
 }
 
@@ -153,22 +110,13 @@ async fn woken_phone_that_answers_leaves_the_desk_phone_with_completed_elsewhere
     for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
         let user = site.fs.new_user();
         let desk = site.desk_phone(&user, domain, Reaction::Ring).await;
-        let phone = site
-            .sleeper(
-                &user,
-                domain,
-                Wakes::Elsewhere,
-                Reaction::Answer(Duration::from_millis(300)),
-            )
-            .await;
-        let call = site.caller().await.call(&format!("1{n}{user}"));
-        assert_eq!(call.outcome().await, 200);
+        let phone = site.sleeper(&user, domain, Wakes::Elsewhere, answers(300)).await;
+        let call = answered_call(&site, &format!("1{n}{user}")).await;
         phone.on_the_line().await;
         let (_, reason) = desk.cancelled().await;
         assert_eq!(reason, ELSEWHERE, "{domain}");
         assert_eq!((desk.invites(), phone.invites()), (1, 1), "{domain}");
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }
 }
 
@@ -177,14 +125,7 @@ async fn originate_with_plain_contacts_rings_each_phone_once(fs: Arc<RealFs>) {
     for domain in BESIDE_DOMAINS {
         let user = site.fs.new_user();
         let desk = site.desk_phone(&user, domain, Reaction::Ring).await;
-        let phone = site
-            .sleeper(
-                &user,
-                domain,
-                Wakes::Elsewhere,
-                Reaction::Answer(Duration::from_millis(500)),
-            )
-            .await;
+        let phone = site.sleeper(&user, domain, Wakes::Elsewhere, answers(500)).await;
         let originated = site
             .fs
             .api(&format!("bgapi originate user/{user}@{domain} &echo"))
@@ -202,22 +143,18 @@ async fn originate_with_plain_contacts_rings_each_phone_once(fs: Arc<RealFs>) {
 async fn registered_phone_rings_once_while_fswake_is_dead(fs: Arc<RealFs>) {
     let mut site = site(fs, &Settings::default()).await;
     let mut desks = Vec::new();
-    // Without any variable nothing tells the dialplan: the README's shape is not for sites without fswake.
+    // Without a variable the dialplan cannot tell: mod_apn's README form is not for sites without fswake.
     for (n, domain) in BESIDE_DOMAINS.iter().take(2).enumerate() {
         let user = site.fs.new_user();
-        let desk = site
-            .desk_phone(&user, domain, Reaction::Answer(Duration::from_millis(1000)))
-            .await;
+        let desk = site.desk_phone(&user, domain, answers(1000)).await;
         desks.push((n, user, desk));
     }
     site.kill_daemon().await;
     for (n, user, desk) in desks {
-        let call = site.caller().await.call(&format!("1{n}{user}"));
-        assert_eq!(call.outcome().await, 200);
+        let call = answered_call(&site, &format!("1{n}{user}")).await;
         desk.on_the_line().await;
         assert_eq!(desk.invites(), 1, "{}", desk.story());
-        call.hang_up().await;
-        desk.ended().await;
+        hang_up(&call, &desk).await;
     }
 }
 
@@ -240,24 +177,16 @@ async fn busy_desk_phone_does_not_end_the_wait_for_the_sleeping_one(fs: Arc<Real
     for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
         let user = site.fs.new_user();
         let desk = site.desk_phone(&user, domain, Reaction::Decline(486)).await;
-        let phone = site
-            .sleeper(
-                &user,
-                domain,
-                Wakes::Elsewhere,
-                Reaction::Answer(Duration::from_millis(300)),
-            )
-            .await;
+        let phone = site.sleeper(&user, domain, Wakes::Elsewhere, answers(300)).await;
         let call = site.caller().await.call(&format!("1{n}{user}"));
         assert_eq!(call.outcome().await, 200, "{domain}");
         phone.on_the_line().await;
         assert_eq!((desk.invites(), phone.invites()), (1, 1), "{domain}");
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }
 }
 
-/// mod_lua behind the directory: FreeSWITCH asks it once before it calls us, and we ask it once more.
+/// mod_lua serves the directory: FreeSWITCH asks it once before it connects to fswake, and fswake asks once more.
 async fn slow_directory_delays_neither_push_nor_end_of_a_call(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let loaded = site.fs.api("load mod_lua").await;

@@ -1,5 +1,5 @@
-//! Pushes that are no call's, asked for by events of a real FreeSWITCH: mod_apn's, and SIP MESSAGEs that the shipped chatplan
-//! marks.
+//! Pushes that are not for calls, requested by events of a real FreeSWITCH: mod_apn's events, and SIP MESSAGEs that the
+//! shipped chatplan marks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ crate::trials![
 const QUESTION: &str = "mobile::push::notification";
 const ANSWER: &str = "mobile::push::response";
 
-/// A phone with a token for calls and one for messages, registered; the latter.
+/// A registered phone with one token for calls and one for messages; returns the latter.
 async fn phone(site: &Site, user: &str) -> (Phone, String) {
     let phone = Phone::new(site.fs.account(user, DOMAIN), Script::default()).await;
     let (call, message) = (new_token(), new_token());
@@ -80,7 +80,7 @@ async fn mod_apn_event_is_pushed_and_answered(fs: Arc<RealFs>) {
         (answer.get("uuid"), answer.get("response")),
         (Some("u-3"), Some("notsent"))
     );
-    // As FreeSWITCH writes it, so as any script finds it.
+    // In FreeSWITCH's spelling, as scripts see it.
     assert!(answer.headers.iter().any(|(name, _)| name == "uuid"), "{answer:?}");
     assert_eq!(site.pushes().len(), 1);
 }

@@ -11,6 +11,7 @@ use fswake_test_support::site::{Settings, Site, Wakes};
 use futures_util::future::join_all;
 
 use crate::site;
+use crate::steps::{hang_up, new_sleeper};
 
 crate::trials![
     udp_phone_that_wakes_where_it_slept_sees_one_invite_whenever_it_wakes,
@@ -39,7 +40,7 @@ pub fn script(transport: Transport, on_invite: Reaction) -> Script {
     }
 }
 
-/// A phone with a token that has registered; nothing wakes it but the test.
+/// A registered phone with a token. Only the test wakes it.
 async fn phone(site: &Site, script: Script) -> (Phone, String) {
     let user = site.fs.new_user();
     let phone = Phone::new(site.fs.account(&user, DOMAIN), script).await;
@@ -53,7 +54,7 @@ pub async fn call(site: &Site, phone: &Phone) -> OutgoingCall {
     site.caller().await.call(&format!("7{}", phone.account().user))
 }
 
-/// The first call after FreeSWITCH's start is slow: its events come half a second late.
+/// After FreeSWITCH starts, the events of its first call are half a second late.
 async fn warm_up(site: &Site) {
     let (phone, _) = phone(site, Script::default()).await;
     phone.contact_params("");
@@ -62,12 +63,11 @@ async fn warm_up(site: &Site) {
         let call = call(site, &phone).await;
         assert_eq!(call.outcome().await, 200);
         phone.on_the_line().await;
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }
 }
 
-/// Some 5 ms on an idle machine. One of them may be late on a busy one; most are not.
+/// About 5 ms on an idle machine. On a busy machine a few are late.
 pub fn assert_soon(mut all: Vec<Duration>, what: &str) {
     all.sort();
     let median = all[all.len() / 2];
@@ -78,14 +78,15 @@ fn cancels(phone: &Phone) -> usize {
     phone.count(|w| matches!(w, What::Cancelled(_)))
 }
 
-/// It rings within 700 ms of its return.
+/// The phone rings within 700 ms after it is back.
 pub async fn rings_soon(phone: &Phone, since: Instant, what: &str) {
     let rung = phone.rang().await.saturating_duration_since(since);
     eprintln!("{what}: rings {rung:?} later");
     assert!(rung < ms(700), "{what}: {rung:?}");
 }
 
-/// It comes back from a connection that stays open: as an app that was started anew, or as one that reconnects with the same Call-ID.
+/// Registers from a new port while the old connection stays open: as a restarted app, or as one that reconnects with
+/// the same Call-ID.
 pub async fn registers_elsewhere(phone: &Phone, is_anew: bool) {
     if is_anew {
         phone.wake_elsewhere().await;
@@ -96,15 +97,14 @@ pub async fn registers_elsewhere(phone: &Phone, is_anew: bool) {
     assert_eq!(phone.register().await, 200);
 }
 
-/// It was rung once, connected, and hears nothing more while the call is up.
+/// The phone was rung once and connected, and gets no other INVITE during the call.
 pub async fn is_rung_once(phone: &Phone, call: OutgoingCall, what: &str) {
     assert_eq!(call.outcome().await, 200, "{what}: {}", phone.story());
     phone.on_the_line().await;
-    // The next repetition of an INVITE that slept through, and more.
+    // Longer than until the next retransmission of an INVITE that the phone missed.
     tokio::time::sleep(ms(4500)).await;
     assert_eq!((phone.invites(), cancels(phone)), (1, 0), "{what}: {}", phone.story());
-    call.hang_up().await;
-    phone.ended().await;
+    hang_up(&call, phone).await;
 }
 
 async fn udp_phone_that_wakes_where_it_slept_sees_one_invite_whenever_it_wakes(fs: Arc<RealFs>) {
@@ -127,7 +127,8 @@ async fn udp_phone_that_wakes_where_it_slept_sees_one_invite_whenever_it_wakes(f
     assert_soon(all.await, "udp");
 }
 
-/// A phone that was heard of a moment ago, and hears nothing when it is called. Its push is 500 ms behind its INVITE.
+/// A phone that registered a moment ago and receives nothing when it is called. Its push is sent 500 ms after its
+/// INVITE.
 async fn just_asleep(site: &Site) -> (Phone, OutgoingCall) {
     let (phone, token) = phone(site, script(Transport::Udp, Reaction::Answer(ms(300)))).await;
     phone.freeze();
@@ -136,31 +137,33 @@ async fn just_asleep(site: &Site) -> (Phone, OutgoingCall) {
     (phone, call)
 }
 
+/// A frozen phone was called. It wakes after so many milliseconds; what reached it meanwhile is still in its socket, or
+/// `is_lost`.
+pub async fn is_rung_by_the_invite_that_is_under_way(phone: &Phone, call: OutgoingCall, is_lost: bool, wake: u64) {
+    if is_lost {
+        phone.doze();
+        phone.thaw();
+    }
+    tokio::time::sleep(ms(wake)).await;
+    let woken = Instant::now();
+    phone.wake_in_place();
+    phone.thaw();
+    phone.register_anew().await;
+    let what = format!("just asleep, INVITE lost: {is_lost}, woken after {wake} ms");
+    rings_soon(phone, woken, &what).await;
+    is_rung_once(phone, call, &what).await;
+}
+
 async fn udp_phone_that_has_just_fallen_asleep_is_rung_by_the_invite_that_is_under_way(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default().wake("fresh-for", "30s")).await;
     warm_up(&site).await;
-    // FreeSWITCH repeats the INVITE 1 and 3 s after the first.
+    // FreeSWITCH retransmits the INVITE 1 s and 3 s after it was first sent.
     let lost = [(true, 150), (true, 250), (true, 2200)];
     let kept = WAKES.map(|wake| (false, wake));
     let all = lost.into_iter().chain(kept);
     join_all(all.map(async |(is_lost, wake)| {
         let (phone, call) = just_asleep(&site).await;
-        if is_lost {
-            phone.doze();
-            phone.thaw();
-        }
-        tokio::time::sleep(ms(wake)).await;
-        let woken = Instant::now();
-        phone.wake_in_place();
-        phone.thaw();
-        phone.register_anew().await;
-        rings_soon(
-            &phone,
-            woken,
-            &format!("just asleep, INVITE lost: {is_lost}, woken after {wake} ms"),
-        )
-        .await;
-        is_rung_once(&phone, call, &format!("{wake} ms")).await;
+        is_rung_by_the_invite_that_is_under_way(&phone, call, is_lost, wake).await;
     }))
     .await;
 }
@@ -179,7 +182,7 @@ async fn udp_phone_that_misses_the_repeated_invite_keeps_its_call(fs: Arc<RealFs
         rings_soon(&phone, woken, &format!("INVITE missed, woken after {wake} ms")).await;
         assert_eq!(call.outcome().await, 200, "{}", phone.story());
         phone.on_the_line().await;
-        // The INVITE that it slept through comes once more, and its CANCEL: nothing that FreeSWITCH offers stops it.
+        // The missed INVITE is retransmitted once more and then cancelled: FreeSWITCH offers no way to stop it.
         tokio::time::sleep(ms(3500)).await;
         assert_eq!((phone.invites(), cancels(&phone)), (2, 1), "{}", phone.story());
         assert!(
@@ -187,8 +190,7 @@ async fn udp_phone_that_misses_the_repeated_invite_keeps_its_call(fs: Arc<RealFs
             "{}",
             phone.story()
         );
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }))
     .await;
 }
@@ -223,14 +225,14 @@ async fn phone_that_was_awake_and_comes_back_from_a_dead_connection_is_rung_at_o
     comes_back(fs, &settings, &[50, 200, 300, 700]).await;
 }
 
-/// Its old connection stays open, and nobody reads from it. It comes back by turns as an app that was started anew, and as one that
-/// reconnects: with the same Call-ID, on a WebSocket with the same Contact too.
+/// Nobody reads from the old connection, which stays open. The phone alternates: it registers as a restarted app, or as
+/// one that reconnects with the same Call-ID (and, on a WebSocket, with the same Contact).
 async fn comes_back(fs: Arc<RealFs>, settings: &Settings, wakes: &[u64]) {
     let site = site(fs, settings).await;
     warm_up(&site).await;
     let lanes = Transport::ALL.into_iter().zip(0..);
     join_all(lanes.map(async |(transport, lane)| {
-        // Not all at the same moment: they share a machine.
+        // Staggered, because they share a machine.
         tokio::time::sleep(ms(lane * 70)).await;
         let mut all = Vec::new();
         for (wake, turn) in wakes.iter().zip(lane..) {
@@ -248,8 +250,7 @@ async fn comes_back(fs: Arc<RealFs>, settings: &Settings, wakes: &[u64]) {
             assert_eq!(call.outcome().await, 200, "{}", phone.story());
             phone.on_the_line().await;
             assert_eq!((phone.invites(), cancels(&phone)), (1, 0), "{}", phone.story());
-            call.hang_up().await;
-            phone.ended().await;
+            hang_up(&call, &phone).await;
         }
         assert_soon(all, &format!("{transport:?}"));
     }))
@@ -301,24 +302,25 @@ fn redials() -> Settings {
     settings
 }
 
-/// A woken phone declines, its app is put to sleep in this way, and the caller calls again.
+/// A woken phone declines, its app is suspended (`sleep`), and the caller redials.
 async fn redial(site: &Site, transports: &[Transport], falls_asleep: impl AsyncFn(&Phone)) {
     for &transport in transports {
-        let user = site.fs.new_user();
-        let phone = site
-            .sleeper(
-                &user,
-                DOMAIN,
-                Wakes::Elsewhere,
-                script(transport, Reaction::Decline(486)),
-            )
-            .await;
+        let (user, phone) = new_sleeper(
+            site,
+            DOMAIN,
+            Wakes::Elsewhere,
+            script(transport, Reaction::Decline(486)),
+        )
+        .await;
         let before = site.pushes().len();
         let first = call(site, &phone).await;
         assert_eq!(first.outcome().await, 486, "{}", phone.story());
-        let ends = site.daemon().log.count(&["Unregistered(", &user]);
+        let ends = site.daemon().log.count(&["event=Unregistered ", &user]);
         falls_asleep(&phone).await;
-        site.daemon().log.wait_times(ends + 1, &["Unregistered(", &user]).await;
+        site.daemon()
+            .log
+            .wait_times(ends + 1, &["event=Unregistered ", &user])
+            .await;
         phone.behave(script(transport, Reaction::Answer(ms(100))));
         let second = call(site, &phone).await;
         site.pushed(before + 2).await;

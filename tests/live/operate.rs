@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fswake_test_support::realfs::{Console, DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::{Reaction, Script};
@@ -9,6 +10,7 @@ use fswake_test_support::site::{Settings, Wakes};
 use serde_json::Value;
 
 use crate::site;
+use crate::steps::{answered_call, hang_up, new_sleeper};
 
 crate::trials![
     record_of_a_connected_call_says_what_the_wake_was,
@@ -18,7 +20,7 @@ crate::trials![
     doctor_says_what_a_user_of_the_event_socket_may_not_run,
 ];
 
-/// Whoever writes CDRs sees the channel as this event shows it.
+/// CDR writers see the channel as this event shows it.
 async fn records(fs: &RealFs) -> Console {
     let mut console = fs.console().await;
     console.subscribe("CHANNEL_HANGUP_COMPLETE").await.expect("events");
@@ -41,13 +43,20 @@ async fn record_of_a_connected_call_says_what_the_wake_was(fs: Arc<RealFs>) {
     let mut console = records(&site.fs).await;
     let number = format!("7{user}");
     let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Script::default()).await;
-    let call = site.caller().await.call(&number);
-    assert_eq!(call.outcome().await, 200);
+    let call = answered_call(&site, &number).await;
     phone.on_the_line().await;
     site.fs.active_channels(2).await;
     let channel = site.fs.caller_channel(&number).await.expect("the caller's channel");
-    let dump = site.fs.api(&format!("uuid_dump {channel}")).await;
-    assert!(dump.contains("variable_fswake_pushes: 1"), "{dump}");
+    let result = format!("uuid_getvar {channel} fswake_result");
+    // About 65 ms after the answer, once the bridge is up.
+    let is_written = async {
+        while site.fs.api(&result).await.trim() != "connected" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), is_written)
+        .await
+        .expect("the result on the caller's channel");
     call.hang_up().await;
     let record = next(&mut console).await;
     let says = |name: &str| {
@@ -97,12 +106,8 @@ async fn record_of_a_caller_who_hung_up_says_that_it_was_held(fs: Arc<RealFs>) {
 
 async fn doctor_finds_a_real_freeswitch_well_and_leaves_no_channel(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
-    let user = site.fs.new_user();
-    let phone = site
-        .sleeper(&user, WAKE_DOMAIN, Wakes::Elsewhere, Script::default())
-        .await;
-    let call = site.caller().await.call(&format!("5{user}"));
-    assert_eq!(call.outcome().await, 200);
+    let (user, phone) = new_sleeper(&site, WAKE_DOMAIN, Wakes::Elsewhere, Script::default()).await;
+    let call = answered_call(&site, &format!("5{user}")).await;
     phone.on_the_line().await;
     let (_, out, err) = site.tool(&["doctor", "--json"]).await;
     let report: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
@@ -126,10 +131,9 @@ async fn doctor_finds_a_real_freeswitch_well_and_leaves_no_channel(fs: Arc<RealF
             "{name} in {report:#}"
         );
     }
-    // The loopback is gone: the call that was up is what there is.
+    // The loopback is gone: only the connected call is left.
     site.fs.active_channels(2).await;
-    call.hang_up().await;
-    phone.ended().await;
+    hang_up(&call, &phone).await;
 }
 
 async fn doctor_says_what_a_user_of_the_event_socket_may_not_run(fs: Arc<RealFs>) {
@@ -140,7 +144,7 @@ async fn doctor_says_what_a_user_of_the_event_socket_may_not_run(fs: Arc<RealFs>
     let report: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
     let checks = report["checks"].as_array().expect("checks");
     let of = |name: &str| checks.iter().find(|c| c["name"] == name).unwrap_or(&Value::Null);
-    // It may do what the daemon does, and not what only the doctor asks.
+    // This user may run what the daemon runs, but not what only the doctor asks.
     for (name, state, says) in [
         ("login", "ok", user),
         ("events", "ok", ""),

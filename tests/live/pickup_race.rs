@@ -1,4 +1,5 @@
-//! Pick-ups that cross the answer of the caller's phone, and legs that are left over (`src/esl/outbound/pickup_race.rs`).
+//! Pick-ups at the moment when the callee's phone answers, and legs that are left over
+//! (`src/esl/outbound/pickup_race.rs`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,24 +12,26 @@ use fswake_test_support::site::{Settings, Site, Wakes};
 use uuid::Uuid;
 
 use crate::site;
+use crate::steps::new_sleeper;
 
 crate::trials![
     pick_up_around_the_answer_leaves_the_caller_with_one_phone,
     leg_that_was_never_bridged_is_ended_and_a_bridged_one_is_not,
 ];
 
-/// When the pick-ups start, in milliseconds after the phone's answer; the thread of the channel that picks up takes up to 20 ms more.
+/// When the pick-ups start, in milliseconds after the phone's answer. The thread of the channel that picks up takes up
+/// to 20 ms more.
 const OFFSETS: std::ops::Range<i64> = -20..52;
 const STEP: usize = 3;
-/// Nobody may be answered in silence for longer.
+/// The longest silence allowed after an answer.
 const SETTLED: Duration = Duration::from_secs(2);
 const THREADS: Duration = Duration::from_millis(250);
 
 const CUT: &str = "nobody has him";
-/// What was booked is not what happened.
+/// The recorded outcome is not what happened.
 const BUT: &str = ", but ";
 
-/// A phone with this voice.
+/// A phone that sends this tone.
 fn speaks(voice: u8, on_invite: Reaction) -> Script {
     let voice = Some(voice);
     Script {
@@ -46,7 +49,7 @@ async fn parked(fs: &RealFs, phone: &Phone, channel: Uuid) {
     assert!(answer.starts_with("+OK"), "{answer}");
 }
 
-/// The channel that called this number; FreeSWITCH's list is written behind.
+/// The channel that called this number. FreeSWITCH updates its list with a delay.
 async fn channel_of(fs: &RealFs, number: &str) -> String {
     for _ in 0..100 {
         if let Some(channel) = fs.caller_channel(number).await {
@@ -63,7 +66,7 @@ fn up(phone: &Phone) -> Option<Leg> {
 }
 
 async fn hears(leg: &Leg, voice: u8) -> bool {
-    // A busy machine may take a while.
+    // Slow on a busy machine.
     for _ in 0..5 {
         if leg
             .listen(Duration::from_millis(200))
@@ -76,8 +79,8 @@ async fn hears(leg: &Leg, voice: u8) -> bool {
     false
 }
 
-/// Exactly one of the phone and whoever picks the caller up has him, both sides hear one another, nobody is left in silence, and
-/// what is booked agrees; at any moment, in both ways.
+/// At any moment and with both routings: either the phone or whoever picks up has the caller, with audio both ways;
+/// nobody is left in silence, and the recorded outcome agrees.
 async fn pick_up_around_the_answer_leaves_the_caller_with_one_phone(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let (dialplan, dial_string) = tokio::join!(sweep(&site, "7", DOMAIN), sweep(&site, "5", WAKE_DOMAIN));
@@ -100,12 +103,12 @@ async fn pick_up_around_the_answer_leaves_the_caller_with_one_phone(fs: Arc<Real
             .partition(|(_, result)| result.starts_with(CUT) && !result.contains(BUT));
         println!("{way}: cut {cut:?}");
         assert!(wrong.is_empty(), "{way}, ms after the answer: {wrong:?}");
-        // docs/ARCHITECTURE.md, "Limits": while FreeSWITCH carries out the order, and longer on a busy machine.
+        // docs/ARCHITECTURE.md, "Limits": while FreeSWITCH carries out the command, longer on a busy machine.
         assert!(cut.len() <= 1, "{way}, ms after the answer: {cut:?}");
     }
 }
 
-/// What became of each call.
+/// How each call went.
 async fn sweep(site: &Site, number: &str, domain: &str) -> Vec<(i64, String)> {
     let mut results = Vec::new();
     for offset in OFFSETS.step_by(STEP) {
@@ -115,10 +118,7 @@ async fn sweep(site: &Site, number: &str, domain: &str) -> Vec<(i64, String)> {
 }
 
 async fn cross(site: &Site, number: &str, domain: &str, offset: i64) -> String {
-    let user = site.fs.new_user();
-    let phone = site
-        .sleeper(&user, domain, Wakes::Elsewhere, speaks(2, Reaction::Ring))
-        .await;
+    let (user, phone) = new_sleeper(site, domain, Wakes::Elsewhere, speaks(2, Reaction::Ring)).await;
     let caller = site.caller().await;
     caller.behave(speaks(1, Reaction::Ring));
     let picker = site.caller().await;
@@ -140,7 +140,7 @@ async fn cross(site: &Site, number: &str, domain: &str, offset: i64) -> String {
         tokio::time::sleep(apart).await;
         console.api(&picks).await.expect("an answer");
     }
-    // What comes of it shows when both threads have followed their orders.
+    // The result is visible after both threads have carried out their commands.
     let crossed = Instant::now();
     tokio::time::sleep(THREADS).await;
     while up(&phone).is_some() == up(&picker).is_some() && crossed.elapsed() < SETTLED {
@@ -157,9 +157,9 @@ async fn cross(site: &Site, number: &str, domain: &str, offset: i64) -> String {
     let is = |outcome: &str| booked.contains(&format!("outcome=\"{outcome}\""));
     let agrees = match &*result {
         "phone" => is("connected"),
-        // Whoever picks a call up that is up takes it from the phone.
+        // A pick-up of a connected call takes it from the phone.
         "picker" => is("connected") || is("taken"),
-        // FreeSWITCH has cut him: in no case has he hung up.
+        // FreeSWITCH hung up, because the caller never does here.
         _ => is("connected") || is("taken") || is("error"),
     };
     for leg in [up(&phone), up(&picker)].into_iter().flatten() {
@@ -180,7 +180,8 @@ async fn has_him(leg: &Leg, voice: u8, caller: &Leg, who: &str) -> String {
     }
 }
 
-/// FreeSWITCH ends a leg by itself where its caller is parked between the order to bridge and the bridge, or leaves it as it is.
+/// If the caller is parked between the command to bridge and the bridge, FreeSWITCH either ends the leg itself or leaves
+/// it up.
 async fn leg_that_was_never_bridged_is_ended_and_a_bridged_one_is_not(fs: Arc<RealFs>) {
     let one_second = Duration::from_secs(1);
     let site = site(fs, &Settings::default()).await;
@@ -240,8 +241,8 @@ async fn leg_that_was_never_bridged_is_ended_and_a_bridged_one_is_not(fs: Arc<Re
             "event=Bridged"
         };
         let about = format!("aor={user}@");
-        site.daemon().log.wait(&["CallHeld(", &about]).await;
-        let held = site.daemon().log.with(&["event=CallHeld(", &about]).join("");
+        site.daemon().log.wait(&["event=CallHeld ", &about]).await;
+        let held = site.daemon().log.with(&["event=CallHeld ", &about]).join("");
         let id = held.split("call.id=").nth(1).and_then(|rest| rest.split(' ').next());
         let id = id.and_then(|id| id.parse().ok()).expect("a call's id");
         let leg = LegId { call: CallId(id), n: 0 };

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fswake_test_support::kamailio::{Finds, Kamailio};
 use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
@@ -11,13 +10,14 @@ use fswake_test_support::site::{Settings, Site, Wakes};
 
 use crate::contacts::compare;
 use crate::site;
+use crate::steps::{answers, hang_up};
 
 crate::trials![
     phone_on_ipv6_is_woken_in_every_way,
     contact_on_ipv6_goes_out_as_freeswitch_itself_sends_it,
 ];
 
-/// What needs a Kamailio too.
+/// The tests that need a Kamailio too.
 pub mod behind_proxy {
     use super::phone_on_ipv6_behind_a_proxy_is_woken;
 
@@ -44,9 +44,9 @@ fn script(transport: Transport, on_invite: Reaction) -> Script {
     }
 }
 
-const ANSWERS: Reaction = Reaction::Answer(Duration::from_millis(100));
+const ANSWERS: Reaction = answers(100);
 
-/// A phone that sleeps; a call to it by this number wakes it.
+/// A call to this number wakes the sleeping phone.
 async fn is_woken(site: &Site, account: Account, transport: Transport, way: &str) {
     let phone = Phone::new(account, script(transport, ANSWERS)).await;
     site.give_token(&phone, Wakes::Elsewhere);
@@ -59,8 +59,7 @@ async fn is_woken(site: &Site, account: Account, transport: Transport, way: &str
     assert_eq!(call.outcome().await, 200, "{way}, {transport:?}: {}", phone.story());
     phone.on_the_line().await;
     assert_eq!(phone.invites(), 1, "{}", phone.story());
-    call.hang_up().await;
-    phone.ended().await;
+    hang_up(&call, &phone).await;
 }
 
 /// By the shipped dialplan, by `socket` to `::1`, and by the dial-string.

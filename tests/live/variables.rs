@@ -8,6 +8,7 @@ use fswake_test_support::sip::{Phone, Reaction, Script};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
 use crate::site;
+use crate::steps::{answered_call, hang_up};
 
 crate::trials![
     originate_timeout_shortens_the_hold,
@@ -40,13 +41,13 @@ async fn originate_timeout_shortens_the_hold(fs: Arc<RealFs>) {
     assert_eq!(call.outcome().await, 410, "the next action");
     assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
 
-    // Exported to the legs, as `bridge` reads it.
+    // Exported to the legs: `bridge` reads it there.
     let user = site.fs.new_user();
     sleeper(&site, &user, WAKE_DOMAIN, Wakes::Never).await;
     let call = site.caller().await.call(&format!("5{user}-originate_timeout=2"));
     site.daemon()
         .log
-        .wait(&["CallHeld(", &user, "max_wait: Some(2s)"])
+        .wait(&["event=CallHeld ", &user, "max_wait: Some(2s)"])
         .await;
     assert!(call.outcome().await >= 400);
 
@@ -55,7 +56,7 @@ async fn originate_timeout_shortens_the_hold(fs: Arc<RealFs>) {
     originate(&site, "leg_timeout=2", &user).await;
     site.daemon()
         .log
-        .wait(&["CallHeld(", &user, "max_wait: Some(2s)"])
+        .wait(&["event=CallHeld ", &user, "max_wait: Some(2s)"])
         .await;
     site.fs.becomes_silent(Duration::from_secs(8)).await;
 }
@@ -67,14 +68,13 @@ async fn call_without_pushes_waits_for_the_phone_that_comes_by_itself(fs: Arc<Re
         let phone = sleeper(&site, &user, domain, Wakes::Elsewhere).await;
         let number = format!("{number}{user}-enable_send_apn=false");
         let call = site.caller().await.call(&number);
-        site.daemon().log.wait(&["CallHeld(", &user, "no_push: true"]).await;
+        site.daemon().log.wait(&["event=\"call-held\"", &user, "no push"]).await;
         phone.wake_elsewhere().await;
         assert_eq!(phone.register().await, 200);
         assert_eq!(call.outcome().await, 200);
         phone.on_the_line().await;
         assert_eq!((phone.invites(), site.pushes().len()), (1, 0));
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }
 }
 
@@ -86,13 +86,15 @@ async fn call_that_waits_for_any_register_waits_for_a_user_without_a_phone(fs: A
     ] {
         let user = site.fs.new_user();
         let call = site.caller().await.call(&format!("{number}{user}-{name}=true"));
-        site.daemon().log.wait(&["CallHeld(", &user, "wait_any: true"]).await;
+        site.daemon()
+            .log
+            .wait(&["event=\"call-held\"", &user, "wait for any register"])
+            .await;
         let phone = Phone::new(site.fs.account(&user, domain), Reaction::Answer(Duration::ZERO)).await;
         assert_eq!(phone.register().await, 200);
         assert_eq!(call.outcome().await, 200);
         assert_eq!(phone.invites(), 1);
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }
 }
 
@@ -112,7 +114,7 @@ async fn call_that_is_somebody_elses_is_handed_back_at_once(fs: Arc<RealFs>) {
 
 async fn phones_see_the_caller_that_the_variables_name(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
-    // Numbers that begin with 5 export the variable: `origination_..` says something of a leg only.
+    // Numbers that begin with 5 export the variable: `origination_..` is about a leg only.
     for (number, domain, name, from) in [
         ("5", WAKE_DOMAIN, "origination_caller_id_number", "<sip:4711@"),
         ("7", DOMAIN, "effective_caller_id_number", "<sip:4711@"),
@@ -120,8 +122,7 @@ async fn phones_see_the_caller_that_the_variables_name(fs: Arc<RealFs>) {
     ] {
         let user = site.fs.new_user();
         let phone = sleeper(&site, &user, domain, Wakes::Elsewhere).await;
-        let call = site.caller().await.call(&format!("{number}{user}-{name}=4711"));
-        assert_eq!(call.outcome().await, 200);
+        let call = answered_call(&site, &format!("{number}{user}-{name}=4711")).await;
         let invite = phone.invited().await;
         assert!(
             invite.header("From").contains(from),
@@ -130,8 +131,7 @@ async fn phones_see_the_caller_that_the_variables_name(fs: Arc<RealFs>) {
         );
         let push = site.pushes().last().expect("a push").push.body.to_string();
         assert!(push.contains("4711"), "{name}: {push}");
-        call.hang_up().await;
-        phone.ended().await;
+        hang_up(&call, &phone).await;
     }
     let user = site.fs.new_user();
     let phone = sleeper(&site, &user, WAKE_DOMAIN, Wakes::Elsewhere).await;

@@ -9,7 +9,7 @@ use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
 use fswake_test_support::http2::Fault;
 use fswake_test_support::proxy::Proxy;
 
-use super::support::{Moved, apns_app, apns_call, app, attempts, minute, parallel, pushers};
+use super::support::{MovedClock, apns_app, apns_call, app, attempts, minute, parallel, pushers};
 
 #[tokio::test]
 async fn parallel_pushes_share_one_jwt() {
@@ -36,7 +36,7 @@ async fn parallel_pushes_share_one_jwt() {
 
 #[tokio::test]
 async fn jwt_outlives_connections_and_is_renewed_only_when_old() {
-    let (apns, moved) = (Apns::start().await, Moved::default());
+    let (apns, moved) = (Apns::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
     for (minutes, tokens) in [(0, 1), (15, 1), (30, 1), (10, 2), (49, 2), (2, 3)] {
         moved.minutes(minutes);
@@ -50,10 +50,10 @@ async fn jwt_outlives_connections_and_is_renewed_only_when_old() {
 
 #[tokio::test]
 async fn refused_jwt_is_renewed_once_for_all() {
-    let (apns, moved) = (Apns::start().await, Moved::default());
+    let (apns, moved) = (Apns::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
     pushers.push(&apns_call()).await.unwrap();
-    // Apple's clock is 40 minutes further than ours: to it, the token has ended.
+    // Apple's clock is 40 minutes ahead: to it, the token has expired.
     moved.minutes(30);
     apns.advance(minute(70));
     let outcomes = parallel(&pushers, (0..50).map(|_| apns_call())).await;

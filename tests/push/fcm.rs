@@ -9,7 +9,7 @@ use fswake_test_support::http2::Fault;
 use fswake_test_support::proxy::Proxy;
 use serde_json::json;
 
-use super::support::{FCM_TOKEN, Moved, attempts, fcm_app, fcm_call, minute, parallel, pushers, turned};
+use super::support::{FCM_TOKEN, MovedClock, attempts, fcm_app, fcm_call, minute, parallel, pushers, turned};
 
 #[tokio::test]
 async fn call_reaches_the_phone_as_a_data_message_of_high_priority() {
@@ -163,7 +163,7 @@ async fn access_token_is_ready_before_the_first_call() {
 
 #[tokio::test]
 async fn access_token_is_renewed_ahead_of_time() {
-    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     pushers.push(&fcm_call()).await.unwrap();
     moved.minutes(57);
@@ -191,7 +191,7 @@ async fn access_token_is_renewed_ahead_of_time() {
 
 #[tokio::test]
 async fn access_token_that_ended_is_renewed_before_the_push() {
-    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     pushers.push(&fcm_call()).await.unwrap();
     moved.minutes(70);
@@ -232,7 +232,8 @@ async fn renewal_of_a_revoked_access_token_that_fails_is_tried_again_inside_the_
         let outcome = pushers.push(&fcm_call()).await;
         assert!(outcome.is_ok(), "{outcome:?}");
         assert_eq!(fcm.token_requests(), 3, "once for each failure");
-        // The first, the one that was refused, and the one with the new token: none with the one that is known to be revoked.
+        // The first, the one that was refused, and the one with the new token: none with the one that is known to be
+        // revoked.
         assert_eq!(fcm.pushes_so_far().await.len(), 3);
     }
 }

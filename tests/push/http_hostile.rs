@@ -1,4 +1,4 @@
-//! Whatever a phone, a caller or a call says, it stays one value where the operator's template has it.
+//! Whatever a phone, a caller or a call sends, it stays one value in the operator's template.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use fswake::push::app::{HttpAuth, HttpProfile};
 use fswake::push::template::BodyTemplate;
 use fswake::push::{About, OwnRefusal, PushError, PushRequest, Pushers};
 use fswake::types::{Aor, Provider, PushToken, Tokens};
-use fswake_test_support::gateway::{Asked, Gateway, Over, Wants};
+use fswake_test_support::gateway::{Gateway, GatewayRequest, Over, Wants};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use reqwest::header::HeaderName;
@@ -86,12 +86,12 @@ fn request(values: &[String]) -> PushRequest {
     request
 }
 
-struct Sent<'a> {
+struct SentRequest<'a> {
     values: &'a [String],
-    asked: Asked,
+    asked: GatewayRequest,
 }
 
-impl Sent<'_> {
+impl SentRequest<'_> {
     fn check_url(&self) {
         let [user, realm, token, app, name, number, sip] = self.values else {
             unreachable!("seven values")
@@ -150,7 +150,7 @@ impl Sent<'_> {
 }
 
 /// Pushes hostile values through one profile and checks what the gateway got.
-fn property(content_type: &str, body: Option<&str>, check: impl Fn(&Sent<'_>)) {
+fn property(content_type: &str, body: Option<&str>, check: impl Fn(&SentRequest<'_>)) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -182,7 +182,7 @@ fn property(content_type: &str, body: Option<&str>, check: impl Fn(&Sent<'_>)) {
                 return Ok(());
             }
             prop_assert!(outcome.is_ok(), "{outcome:?}");
-            let sent = Sent {
+            let sent = SentRequest {
                 values: &values,
                 asked: runtime.block_on(gateway.next()),
             };

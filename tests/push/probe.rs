@@ -3,15 +3,17 @@
 use std::time::{Duration, SystemTime};
 
 use fswake::push::app::{App, Credentials};
-use fswake::push::apps::standing::AppState;
-use fswake::push::{About, NotificationPush, Payload, PushRequest, Pushers};
+use fswake::push::apps::status::AppState;
+use fswake::push::{About, NotificationPurpose, NotificationPush, Payload, PushRequest, Pushers};
 use fswake::types::{Aor, NotificationId, Provider, PushToken, TokenType, Tokens};
 use fswake_test_support::apns::{self, Apns, BUNDLE_ID};
 use fswake_test_support::fcm::{self, Fcm};
 use fswake_test_support::gateway::{Gateway, Over, Wants};
 use fswake_test_support::http2::Fault;
 
-use super::support::{Moved, apns_app, apns_call, app, fcm_app, fcm_call, gateway_app, http_profile, minute, pushers};
+use super::support::{
+    MovedClock, apns_app, apns_call, app, fcm_app, fcm_call, gateway_app, http_profile, minute, pushers,
+};
 
 /// Looks after the apps as the daemon does, until it is dropped.
 struct Kept(tokio::task::JoinHandle<()>);
@@ -34,7 +36,7 @@ fn state(pushers: &Pushers) -> AppState {
 /// Waits until this is what is known of the only app.
 async fn becomes(pushers: &Pushers, word: &str) -> AppState {
     let wait = async {
-        while state(pushers).standing.as_str() != word {
+        while state(pushers).status.as_str() != word {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         state(pushers)
@@ -44,7 +46,7 @@ async fn becomes(pushers: &Pushers, word: &str) -> AppState {
 }
 
 /// Lets time pass, a minute now and then, until something has happened.
-async fn passes<T>(moved: &Moved, event: impl Future<Output = T>) -> T {
+async fn passes<T>(moved: &MovedClock, event: impl Future<Output = T>) -> T {
     tokio::pin!(event);
     loop {
         tokio::select! {
@@ -65,7 +67,7 @@ fn ios(apns: &Apns) -> App {
 async fn app_is_known_to_be_well_before_the_first_call_and_no_push_was_sent_for_it() {
     let (apns, fcm) = (Apns::start().await, Fcm::start().await);
     for (pushers, is_new) in [(pushers(ios(&apns)), true), (pushers(fcm_app(&fcm)), true)] {
-        assert_eq!(state(&pushers).standing.as_str(), "untried");
+        assert_eq!(state(&pushers).status.as_str(), "untried");
         assert_eq!(state(&pushers).checked.is_none(), is_new);
         let _kept = keep(&pushers);
         let ok = becomes(&pushers, "ok").await;
@@ -87,7 +89,7 @@ async fn app_is_known_to_be_well_before_the_first_call_and_no_push_was_sent_for_
 
 #[tokio::test]
 async fn key_that_apple_refuses_is_known_before_the_first_call_and_found_mended_without_one() {
-    let (apns, moved) = (Apns::start().await, Moved::default());
+    let (apns, moved) = (Apns::start().await, MovedClock::default());
     apns.faults.token(apns::PROBE, Fault::apns(403, "InvalidProviderToken"));
     let pushers = Pushers::with_clock(vec![ios(&apns)], &moved.clock()).unwrap();
     let _kept = keep(&pushers);
@@ -98,7 +100,7 @@ async fn key_that_apple_refuses_is_known_before_the_first_call_and_found_mended_
     apns.faults.mend(apns::PROBE);
     // Asked again after a pause, not at once.
     tokio::time::sleep(Duration::from_millis(1_200)).await;
-    assert_eq!(state(&pushers).standing.as_str(), "refused");
+    assert_eq!(state(&pushers).status.as_str(), "refused");
     assert!(passes(&moved, becomes(&pushers, "ok")).await.would_wake());
 }
 
@@ -146,7 +148,7 @@ async fn topic_that_is_not_the_keys_is_named_and_one_that_nobody_has_set_is_not_
     };
     tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap();
     let unset_state = state(&unset);
-    assert_eq!(unset_state.standing.as_str(), "untried");
+    assert_eq!(unset_state.status.as_str(), "untried");
     assert!(
         unset_state.why.as_deref().unwrap().contains("the first push will tell") && unset_state.would_wake(),
         "{unset_state:?}"
@@ -155,7 +157,7 @@ async fn topic_that_is_not_the_keys_is_named_and_one_that_nobody_has_set_is_not_
 
 #[tokio::test]
 async fn provider_that_is_out_of_order_is_asked_again_and_its_return_is_noticed_without_a_call() {
-    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     fcm.faults
         .token(fcm::PROBE, Fault::fcm(503, "UNAVAILABLE", "UNAVAILABLE"));
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
@@ -189,11 +191,11 @@ async fn provider_that_answers_is_busy_and_one_that_is_silent_does_not_answer() 
         apns.faults.token(super::support::TOKEN, fault);
         let error = pushers.push(&call).await.unwrap_err();
         let known = state(&pushers);
-        assert_eq!((known.standing.as_str(), error.class()), (word, class), "{known:?}");
+        assert_eq!((known.status.as_str(), error.class()), (word, class), "{known:?}");
         assert!(!known.would_wake());
         apns.faults.mend(super::support::TOKEN);
         pushers.push(&apns_call()).await.unwrap();
-        assert_eq!(state(&pushers).standing.as_str(), "ok");
+        assert_eq!(state(&pushers).status.as_str(), "ok");
     }
 }
 
@@ -215,20 +217,20 @@ async fn limit_of_one_phone_is_no_state_of_its_app() {
         };
         for user in ["a", "b", "a", "b"] {
             let known = limited(user).await;
-            assert_eq!(known.standing.as_str(), "ok", "{known:?}");
+            assert_eq!(known.status.as_str(), "ok", "{known:?}");
             assert!(known.last_failure.is_some(), "it is shown all the same");
         }
         // For one after another it is the project's.
-        assert_eq!(limited("c").await.standing.as_str(), "busy");
+        assert_eq!(limited("c").await.status.as_str(), "busy");
         pushers.push(&call).await.unwrap();
-        assert_eq!(state(&pushers).standing.as_str(), "ok");
-        assert_eq!(limited("c").await.standing.as_str(), "ok", "counted from the beginning");
+        assert_eq!(state(&pushers).status.as_str(), "ok");
+        assert_eq!(limited("c").await.status.as_str(), "ok", "counted from the beginning");
     }
 }
 
 #[tokio::test]
 async fn key_that_another_process_signs_with_keeps_its_app_busy_until_apple_takes_it() {
-    let (apns, moved) = (Apns::start().await, Moved::default());
+    let (apns, moved) = (Apns::start().await, MovedClock::default());
     apns.faults
         .token(apns::PROBE, Fault::apns(429, "TooManyProviderTokenUpdates"));
     let pushers = Pushers::with_clock(vec![ios(&apns)], &moved.clock()).unwrap();
@@ -255,7 +257,7 @@ async fn probe_that_hangs_delays_no_push() {
     let began = std::time::Instant::now();
     pushers.push(&apns_call()).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
-    assert_eq!(state(&pushers).standing.as_str(), "ok", "the push has told");
+    assert_eq!(state(&pushers).status.as_str(), "ok", "the push has told");
 }
 
 #[tokio::test]
@@ -270,7 +272,7 @@ async fn probe_without_an_answer_ends() {
 
 #[tokio::test]
 async fn key_that_is_revoked_while_nobody_is_called_is_found_within_the_hour() {
-    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     let _kept = keep(&pushers);
     becomes(&pushers, "ok").await;
@@ -283,7 +285,7 @@ async fn key_that_is_revoked_while_nobody_is_called_is_found_within_the_hour() {
 
 #[tokio::test]
 async fn access_token_that_google_has_revoked_is_replaced_by_the_probe_too() {
-    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     pushers.push(&fcm_call()).await.unwrap();
     fcm.revoke_tokens();
@@ -294,10 +296,10 @@ async fn access_token_that_google_has_revoked_is_replaced_by_the_probe_too() {
 
 #[tokio::test]
 async fn provider_token_that_is_an_hour_old_is_replaced_by_the_probe_too() {
-    let (apns, moved) = (Apns::start().await, Moved::default());
+    let (apns, moved) = (Apns::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![ios(&apns)], &moved.clock()).unwrap();
     pushers.push(&apns_call()).await.unwrap();
-    // Apple's clock is 40 minutes further than ours.
+    // Apple's clock is 40 minutes ahead.
     moved.minutes(30);
     apns.advance(minute(70));
     let probe = pushers.probe().await.remove(0).1.unwrap();
@@ -316,7 +318,7 @@ async fn gateway_is_only_connected_to_and_nothing_is_said_of_its_pushes() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
-    assert_eq!(state(&reached).standing.as_str(), "untried");
+    assert_eq!(state(&reached).status.as_str(), "untried");
     assert!(state(&reached).why.unwrap().contains("whether it takes pushes"));
     assert_eq!(gateway.so_far().await.len(), 0, "not one push");
     let mut spec = http_profile(&gateway, "/push");
@@ -361,7 +363,7 @@ async fn app_that_only_logs_wakes_nobody() {
     let _kept = keep(&pushers);
     pushers.push(&apns_call()).await.unwrap();
     let state = state(&pushers);
-    assert_eq!(state.standing.as_str(), "only-logs");
+    assert_eq!(state.status.as_str(), "only-logs");
     assert!(state.is_ok() && !state.would_wake());
 }
 
@@ -378,7 +380,7 @@ async fn message_that_is_refused_says_nothing_of_calls() {
     let message = PushRequest {
         to,
         about: About::Notification(NotificationPush {
-            notification: NotificationId(1),
+            purpose: NotificationPurpose::Request(NotificationId(1)),
             token_type: TokenType::Im,
             payload: std::sync::Arc::new(Payload::parse(r#"{"body":"hi"}"#).unwrap()),
         }),
@@ -387,7 +389,7 @@ async fn message_that_is_refused_says_nothing_of_calls() {
     apns.faults.next(Fault::apns(400, "TopicDisallowed"));
     pushers.push(&message).await.unwrap_err();
     let after = state(&pushers);
-    assert_eq!(after.standing.as_str(), "ok");
+    assert_eq!(after.status.as_str(), "ok");
     assert!(after.last_failure.is_some(), "it is shown all the same");
     // Calls to one callee that are refused may be that callee's fault.
     let refused = async |user: &str| {
@@ -398,20 +400,20 @@ async fn message_that_is_refused_says_nothing_of_calls() {
     for user in ["a", "b", "a"] {
         refused(user).await;
     }
-    assert_eq!(state(&pushers).standing.as_str(), "ok");
+    assert_eq!(state(&pushers).status.as_str(), "ok");
     // Those to one after another are the app's, and a message that is taken mends nothing.
     refused("c").await;
     pushers.push(&message).await.unwrap();
     let rejected = state(&pushers);
-    assert_eq!(rejected.standing.as_str(), "rejected");
+    assert_eq!(rejected.status.as_str(), "rejected");
     assert!(rejected.would_wake(), "no probe could ever find it mended");
     pushers.push(&apns_call()).await.unwrap();
-    assert_eq!(state(&pushers).standing.as_str(), "ok");
+    assert_eq!(state(&pushers).status.as_str(), "ok");
 }
 
 #[tokio::test]
 async fn googles_own_key_at_apple_is_not_found_mended_by_a_probe_that_does_not_need_it() {
-    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     let _kept = keep(&pushers);
     becomes(&pushers, "ok").await;
@@ -419,17 +421,17 @@ async fn googles_own_key_at_apple_is_not_found_mended_by_a_probe_that_does_not_n
     fcm.faults
         .next(Fault::fcm(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"));
     pushers.push(&fcm_call()).await.unwrap_err();
-    assert_eq!(state(&pushers).standing.as_str(), "refused");
+    assert_eq!(state(&pushers).status.as_str(), "refused");
     passes(&moved, fcm.next_probe()).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let refused = state(&pushers);
-    assert_eq!(refused.standing.as_str(), "refused");
+    assert_eq!(refused.status.as_str(), "refused");
     assert!(
         refused.would_wake(),
         "a daemon without calls would never be ready again"
     );
     pushers.push(&fcm_call()).await.unwrap();
-    assert_eq!(state(&pushers).standing.as_str(), "ok");
+    assert_eq!(state(&pushers).status.as_str(), "ok");
 }
 
 #[tokio::test]
@@ -446,7 +448,7 @@ async fn certificate_that_has_ended_is_not_probed_with() {
     let _kept = keep(&pushers);
     tokio::time::sleep(Duration::from_millis(700)).await;
     let expired = state(&pushers);
-    assert_eq!(expired.standing.as_str(), "expired");
+    assert_eq!(expired.status.as_str(), "expired");
     assert!(!expired.would_wake());
     assert_eq!(expired.problems.len(), 1, "{expired:?}");
     assert_eq!(apns.server().connections(), 0);
@@ -472,7 +474,7 @@ async fn apps_of_a_large_site_take_turns_in_asking_their_provider() {
     }
     assert!((8..=16).contains(&at_once), "{at_once} at once");
     let all_well = async {
-        while !pushers.states().iter().all(|state| state.standing.as_str() == "ok") {
+        while !pushers.states().iter().all(|state| state.status.as_str() == "ok") {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

@@ -1,17 +1,17 @@
-//! Credentials that change while pushes go on, and what is said of an app.
+//! Credentials that change while pushes go on, and an app's status.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use fswake::push::app::{App, Credentials};
-use fswake::push::apps::standing::{AppState, ProblemKind};
+use fswake::push::apps::status::{AppState, ProblemKind};
 use fswake::push::{AppChanges, PushRequest, Pushers};
 use fswake::types::Provider;
 use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
 use fswake_test_support::fcm::Fcm;
 use fswake_test_support::http2::Fault;
 
-use super::support::{Moved, TOKEN, apns_app, apns_call, app, attempts, fcm_app, fcm_call, pushers};
+use super::support::{MovedClock, TOKEN, apns_app, apns_call, app, attempts, fcm_app, fcm_call, pushers};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -196,36 +196,36 @@ async fn certificate_and_key_that_are_replaced_one_after_the_other_are_used_when
 #[tokio::test]
 async fn app_is_well_only_once_its_provider_has_said_so() {
     let apns = Apns::start().await;
-    let standing = |pushers: &Pushers| state(pushers).standing.as_str();
+    let status = |pushers: &Pushers| state(pushers).status.as_str();
     let ready = pushers(apns_app(&apns));
-    assert_eq!(standing(&ready), "untried");
+    assert_eq!(status(&ready), "untried");
     ready.warm().await;
-    assert_eq!(standing(&ready), "untried");
+    assert_eq!(status(&ready), "untried");
     apns.faults.next(Fault::apns(400, "TopicDisallowed"));
     ready.push(&apns_call()).await.unwrap_err();
     assert_eq!(
-        (standing(&ready), state(&ready).why.as_deref()),
+        (status(&ready), state(&ready).why.as_deref()),
         ("rejected", Some("TopicDisallowed"))
     );
     assert!(!state(&ready).is_ok());
     ready.push(&apns_call()).await.unwrap();
-    assert_eq!((standing(&ready), state(&ready).why), ("ok", None));
-    // A token that is gone says nothing of the app.
+    assert_eq!((status(&ready), state(&ready).why), ("ok", None));
+    // A token that is gone is not about the app.
     apns.faults.next(Fault::gone("Unregistered", 4_000_000_000_000));
     ready.push(&apns_call()).await.unwrap_err();
-    assert_eq!(standing(&ready), "ok");
+    assert_eq!(status(&ready), "ok");
     let away = pushers(App {
         base_url: Some("https://127.0.0.1:1".into()),
         ..apns_app(&apns)
     });
     away.warm().await;
-    assert_eq!(standing(&away), "unreachable");
+    assert_eq!(status(&away), "unreachable");
     assert!(state(&away).why.unwrap().contains("connection refused"));
 }
 
 #[tokio::test]
 async fn days_that_are_left_are_counted_and_an_expired_certificate_is_a_problem() {
-    let (apns, moved) = (Apns::start_with_certificates().await, Moved::default());
+    let (apns, moved) = (Apns::start_with_certificates().await, MovedClock::default());
     let (cert_file, key_file) = apns.client_files();
     let (cert, key) = apns.new_client(SystemTime::now() + 2 * DAY + HOUR);
     std::fs::write(cert_file, cert).unwrap();
@@ -238,7 +238,7 @@ async fn days_that_are_left_are_counted_and_an_expired_certificate_is_a_problem(
         (state(&pushers).days_left, problem(&pushers)),
         (Some(-1), Some(ProblemKind::Expired))
     );
-    // Nothing is sent with it, and what is wrong is said, once.
+    // Nothing is sent with it, and the problem is logged once.
     assert_eq!(apns.pushes_so_far().await.len(), 1);
     let refused = pushers.push(&apns_call()).await.unwrap_err().to_string();
     assert!(
@@ -294,7 +294,7 @@ async fn refused_credentials_are_a_problem_until_a_push_is_taken() {
         assert!(pushers.push(&fcm_call()).await.is_err());
         assert_eq!(problem(&pushers), Some(ProblemKind::Refused));
     }
-    // What concerns one token says nothing about the app.
+    // A problem of one token is not about the app.
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     apns.faults.next(Fault::apns(400, "BadDeviceToken"));
@@ -365,8 +365,8 @@ async fn reloaded_apps_that_did_not_change_keep_connection_and_token_and_a_bad_o
     assert_eq!(apns.tokens_taken(), 1, "one key, one token, whatever is reloaded");
 }
 
-/// Race: a reload begins, and a key that changes meanwhile is in use before the reload has read all of its files. The apps as
-/// they were when it began would bring the old key back.
+/// Race: a reload begins, and a key that changes meanwhile is in use before the reload has read all of its files. The
+/// apps as they were when it began would bring the old key back.
 #[tokio::test(flavor = "multi_thread")]
 async fn key_that_changes_while_a_reload_reads_its_files_is_not_undone_by_it() {
     let apns = Apns::start().await;

@@ -86,6 +86,11 @@ pub fn gateway_app(gateway: &Gateway, profile: HttpProfile) -> App {
     }
 }
 
+/// An app with the simplest profile.
+pub fn simple(gateway: &Gateway) -> App {
+    gateway_app(gateway, http_profile(gateway, "/push"))
+}
+
 pub fn pushers(app: App) -> Pushers {
     Pushers::new(vec![app]).unwrap()
 }
@@ -136,9 +141,9 @@ pub fn attempts(outcome: PushOutcome) -> Result<u32, String> {
 
 /// A clock that a test moves forward.
 #[derive(Clone, Default)]
-pub struct Moved(Arc<Mutex<Duration>>);
+pub struct MovedClock(Arc<Mutex<Duration>>);
 
-impl Moved {
+impl MovedClock {
     pub fn clock(&self) -> Clock {
         let moved = self.clone();
         Clock::new(move || {

@@ -1,16 +1,16 @@
 //! Apple's form of `pn-param` and `pn-prid` (RFC 8599 sections 4.1.2 and 14.5, and Linphone's several services at
 //! once).
 //!
-//! `pn-param` is `TEAM.bundle.id.service`, more services after `&`; `pn-prid` is one token, or `token:service` joined
-//! by `&`. Leniency ends where a call could be pushed to the wrong token: then there is no token at all.
+//! `pn-param` is `TEAM.bundle.id.service`, with more services after `&`; `pn-prid` is one token, or `token:service`
+//! joined by `&`. If a call could be pushed to the wrong token, there is no token at all.
 
 use super::tokens::{self, Slot};
 use super::{AppIds, ContactWarning};
 use crate::types::{Provider, PushToken, Tokens, app_id};
 
-/// What `pn-param` says.
+/// The parts of `pn-param`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct App<'a> {
+pub(super) struct ApnsParam<'a> {
     pub team: Option<&'a str>,
     pub bundle: &'a str,
     pub voip: bool,
@@ -35,10 +35,10 @@ impl Service {
     }
 }
 
-/// Takes `pn-param` apart. Never fails: what does not look like a team or a service is part of the bundle id. What is
-/// configured decides what is the team.
-pub(super) fn app<'a>(param: &'a str, provider: &Provider, apps: &'a AppIds) -> App<'a> {
-    let mut app = App::default();
+/// Splits `pn-param`. Never fails: what does not look like a team or a service is part of the bundle id. The configured
+/// app ids decide what is the team.
+pub(super) fn app<'a>(param: &'a str, provider: &Provider, apps: &'a AppIds) -> ApnsParam<'a> {
+    let mut app = ApnsParam::default();
     let (first, more) = param
         .split_once('&')
         .map_or((param, None), |(first, more)| (first, Some(more)));
@@ -63,10 +63,10 @@ pub(super) fn app<'a>(param: &'a str, provider: &Provider, apps: &'a AppIds) -> 
     app
 }
 
-/// Sorts the tokens of a decoded `pn-prid`; `None` when it cannot be told which is which, or when none is a token.
+/// Sorts the tokens of a decoded `pn-prid`; `None` if they cannot be told apart, or if none is a token.
 pub(super) fn tokens(
     prid: &str,
-    app: &App<'_>,
+    app: &ApnsParam<'_>,
     provider: &Provider,
     warnings: &mut Vec<ContactWarning>,
 ) -> Option<Tokens> {
@@ -196,7 +196,7 @@ mod tests {
         ] {
             assert_eq!(
                 app(param, &Provider::Apns, &AppIds::default()),
-                App {
+                ApnsParam {
                     team,
                     bundle,
                     voip,
@@ -223,7 +223,7 @@ mod tests {
             ("acme.com.example.phone.voip", Some("acme"), "com.example.phone"),
             ("com.example.phone", None, "com.example.phone"),
             ("com.example.phone.voip", None, "com.example.phone"),
-            // Without what is configured the first label would be the team.
+            // Without configured ids the first label would be the team.
             ("ACME1.app.voip", None, "ACME1.app"),
             ("TEAMID1234.ACME1.app.voip", Some("TEAMID1234"), "ACME1.app"),
             // Another provider's.

@@ -1,7 +1,7 @@
-//! What is left of a Contact that FreeSWITCH cut, and a route to its phone.
+//! Repairs a Contact that FreeSWITCH cut, and the route to its phone.
 //!
-//! The cut parameter is dropped: half a token wakes nobody. `fs_path` comes last, so it is the first to suffer, and
-//! without it a phone behind a NAT cannot be reached: it is written again from the REGISTER's source address.
+//! The cut parameter is dropped: half a token is useless. `fs_path` comes last, so it is cut first, and without it a
+//! phone behind a NAT cannot be reached. It is rebuilt from the REGISTER's source address.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,9 +10,9 @@ use std::net::{IpAddr, SocketAddr};
 use super::uri::is_encoded_path;
 use super::{ContactError, ContactWarning, NetworkHint, Uri};
 
-/// Gives back the URI with its complete parameters only, and with a route where one is needed.
+/// Returns the URI with its complete parameters only, and with a route if one is needed.
 ///
-/// `surely` is false for a bare URI, which may as well be whole.
+/// `surely` is false for a bare URI, which may be complete.
 pub(super) fn mend<'a>(
     text: &'a str,
     surely: bool,
@@ -23,7 +23,7 @@ pub(super) fn mend<'a>(
         return Err(ContactError::CutBeforeHost);
     };
     let Some(path_at) = text.find(";fs_path=") else {
-        // FreeSWITCH always prints an `@`: without one, what was cut is the user part, and its start is no host.
+        // FreeSWITCH always prints an `@`. Without one the user part was cut, and its start is not a host.
         if surely && !text[..last].contains('@') {
             return Err(ContactError::CutBeforeHost);
         }
@@ -35,7 +35,7 @@ pub(super) fn mend<'a>(
             // Something follows the route, so the route is whole.
             return Ok(Cow::Borrowed(&text[..path_at + ";fs_path=".len() + end]));
         }
-        // Perhaps whole: left alone when there is nothing better, or when it ends as one from a Path header does.
+        // Perhaps complete: kept if there is nothing better, or if it ends like one from a Path header.
         let ends_bracket = path
             .as_bytes()
             .last_chunk()
@@ -75,7 +75,7 @@ fn add_route<'a>(
         text.push_str(user);
         text.push('@');
     }
-    // Made again so that it has no IPv6 zone; it is shown with brackets, as a URI wants it.
+    // Rebuilt without an IPv6 zone, and with the brackets that a URI needs.
     let _ = write!(text, "{}", SocketAddr::new(hint.address.ip(), hint.address.port()));
     if let Some(transport) = uri.param("transport").or(hint.transport.map(super::Transport::name)) {
         text.push_str(";transport=");
@@ -84,7 +84,7 @@ fn add_route<'a>(
     Ok(Cow::Owned(text))
 }
 
-/// Without a network address, whatever the cut route still tells: its host is whole when a parameter follows it.
+/// Without a network address, the rest of the cut route: its host is complete if a parameter follows it.
 fn without_hint<'a>(
     kept: &'a str,
     path: Option<&str>,

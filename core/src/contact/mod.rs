@@ -39,30 +39,30 @@ pub use write::WriteError;
 pub struct Contact {
     /// Where calls for the phone go.
     pub uri: Uri,
-    /// Its push parameters; `None` for a desk phone, or when they are not fit for use (then a warning says why).
+    /// Its push parameters; `None` for a desk phone, or if they are unusable (then a warning tells why).
     pub push: Option<PushParams>,
     /// Whether FreeSWITCH cut the Contact (or may have): its last parameter was not read.
     pub cut: bool,
-    /// What was odd about it. None of them shows a token.
+    /// Problems of the Contact. None of them shows a token.
     pub warnings: Vec<ContactWarning>,
 }
 
 impl Contact {
-    /// Whether it was read whole and holds no parameter for a token: its phone wants no pushes (RFC 8599 section 4.1.1
-    /// withdraws a token so). One that was cut, or whose token is unfit, says nothing of the kind.
+    /// Whether it is complete and has no parameter for a token: its phone wants no pushes (RFC 8599 section 4.1.1
+    /// withdraws a token so). Never true if the Contact was cut or its token is unusable.
     pub fn names_no_token(&self, names: &ParamNames) -> bool {
         !self.cut && self.push.is_none() && !self.uri.params().any(|(name, _)| names.is_token(name))
     }
 }
 
-/// Reads a Contact: the event's `contact` percent-decoded once, a bare URI (`show registrations` without
+/// Parses a Contact: the event's `contact` percent-decoded once, a bare URI (`show registrations` without
 /// `sofia/<profile>/`), or one as a phone sent it.
 ///
-/// `hint` tells where the REGISTER came from; it is used only when the Contact was cut.
+/// `hint` is where the REGISTER came from; it is used only if the Contact was cut.
 ///
 /// # Errors
-/// Whatever is not exactly one SIP URI with a usable host. Unfit push parameters are no error: they give warnings and
-/// no [`Contact::push`].
+/// If it is not exactly one SIP URI with a usable host. Unusable push parameters are not an error: they give warnings
+/// and no [`Contact::push`].
 ///
 /// # Examples
 /// ```
@@ -76,7 +76,7 @@ impl Contact {
 /// let push = contact.push.expect("it names a token");
 /// assert_eq!((push.provider, &*push.app), (Provider::Fcm, "acme-1234"));
 ///
-/// // FreeSWITCH keeps 1,023 bytes of a Contact. What it cut is never taken for a token.
+/// // FreeSWITCH keeps 1,023 bytes of a Contact. A cut token is never used.
 /// let cut = contact::parse(&sent[..sent.len() - 4], &names, "Acme/1.0", None)?;
 /// assert!(cut.cut && cut.push.is_none());
 /// # Ok::<(), contact::ContactError>(())

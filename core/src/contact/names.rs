@@ -1,13 +1,13 @@
-//! Names of push parameters from before RFC 8599, and those that an operator adds.
+//! Names of push parameters from before RFC 8599, and those that an operator configures.
 
 use regex::Regex;
 
 use crate::types::{Provider, app_id};
 
-/// One app's (or module's) names for its push parameters. All names are compared without case.
+/// One app's (or module's) names for its push parameters. All names are case-insensitive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamSet {
-    /// Only for phones whose `User-Agent` contains this, without case; `None` for every phone.
+    /// Only for phones whose `User-Agent` contains this (case-insensitive); `None` for every phone.
     pub user_agent: Option<String>,
     /// Only for phones whose `User-Agent` matches this; `None` for every phone.
     pub user_agent_regex: Option<Pattern>,
@@ -19,18 +19,18 @@ pub struct ParamSet {
     pub app_id: Option<String>,
     /// The parameter with the platform: `iOS`, `Android`, a provider's name, or a word of [`ParamSet::platforms`].
     pub platform: Option<String>,
-    /// What the app's own words for platforms (lower case) mean.
+    /// The meaning of the app's own words for platforms (lower case).
     pub platforms: Vec<(String, Provider)>,
     /// The provider of phones that name no platform.
     pub provider: Option<Provider>,
 }
 
-/// A regular expression; equal to another that is written the same.
+/// A regular expression; equal to another with the same text.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
 
 impl Pattern {
-    /// Reads one. Matching takes time in proportion to the text, whatever both hold.
+    /// Compiles one. Matching takes time in proportion to the text, whatever the expression is.
     ///
     /// # Errors
     /// What is wrong with it, on one line.
@@ -65,7 +65,33 @@ impl ParamSet {
         }
     }
 
-    /// The provider that a platform stands for in this set, if the operator said so.
+    /// What apps made for Kazoo's pusher send, by the examples of its documentation (2600hz/kazoo, applications/pusher).
+    pub fn kazoo() -> Self {
+        let platforms = [
+            ("apple-dev", Provider::ApnsSandbox),
+            ("apple", Provider::Apns),
+            ("firebase", Provider::Fcm),
+        ];
+        Self {
+            voip_token: "pn-tok".to_owned(),
+            im_token: None,
+            app_id: Some("app-id".to_owned()),
+            platform: Some("pn-type".to_owned()),
+            platforms: platforms.map(|(word, provider)| (word.to_owned(), provider)).into(),
+            ..Self::mod_apn()
+        }
+    }
+
+    /// What older apps with Linphone's SDK send: fswake reads it without being told, so this is only for exceptions from
+    /// it (BelledonneCommunications/linphone-iphone#282 has a REGISTER).
+    pub fn linphone() -> Self {
+        Self {
+            platforms: Vec::new(),
+            ..Self::kazoo()
+        }
+    }
+
+    /// The provider for a platform in this set, if the operator configured one.
     pub(super) fn provider_of(&self, platform: Option<&str>) -> Option<Provider> {
         let Some(platform) = platform else {
             return self.provider.clone();
@@ -77,7 +103,7 @@ impl ParamSet {
         own.map(|(_, provider)| provider.clone())
     }
 
-    /// Whether the set is meant for phones with this `User-Agent`.
+    /// Whether the set is for phones with this `User-Agent`.
     pub(super) fn is_for(&self, user_agent: &str) -> bool {
         if let Some(Pattern(regex)) = &self.user_agent_regex
             && !regex.is_match(user_agent)
@@ -98,18 +124,18 @@ impl ParamSet {
     }
 }
 
-/// What push parameters are called, and which apps they may name.
+/// The names of push parameters, and the configured app ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamNames {
-    /// The parameter sets that are looked for when a Contact has no RFC 8599 parameters: the first that fits counts.
+    /// The parameter sets for Contacts without RFC 8599 parameters: the first that fits counts.
     ///
-    /// Linphone's old set (`app-id`, `pn-type`, `pn-tok`) is always known and comes last.
+    /// Linphone's old set (`app-id`, `pn-type`, `pn-tok`) is always known and is the last.
     pub sets: Vec<ParamSet>,
-    /// The apps that are configured: they decide between two readings.
+    /// The configured apps: they decide between two readings.
     pub apps: AppIds,
 }
 
-/// The app ids that are configured, each with the provider of its devices.
+/// The configured app ids, each with the provider of its devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppIds(pub Vec<(Provider, String)>);
 
@@ -121,7 +147,7 @@ impl AppIds {
         app_id::find(provider, sent, &of_provider.map(|(_, id)| id.as_str()))
     }
 
-    /// The provider of the only app that this id can mean.
+    /// The provider of the only app that this id can be.
     pub(super) fn provider_of(&self, sent: &str) -> Option<&Provider> {
         let mut meant = self.0.iter().filter(|(own, id)| app_id::stands_for(own, sent, id));
         let (provider, _) = meant.next()?;
@@ -129,12 +155,12 @@ impl AppIds {
     }
 }
 
-/// How Contacts are read and written.
+/// How Contacts are parsed and written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContactRules {
     /// Operator-named push parameters.
     pub names: ParamNames,
-    /// Whether push parameters are taken out of what FreeSWITCH is told to dial.
+    /// Whether push parameters are removed from dial-strings.
     pub strip_push: bool,
 }
 

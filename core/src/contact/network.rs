@@ -1,4 +1,4 @@
-//! Where a REGISTER came from, as its event tells.
+//! Where a REGISTER came from, according to its event.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -60,7 +60,7 @@ pub struct NetworkHint {
     pub address: SocketAddr,
     /// The transport, where `status` (or `network_proto` of `show registrations`) names one.
     pub transport: Option<Transport>,
-    /// Whether `status` says NAT.
+    /// Whether `status` mentions a NAT.
     pub nat: bool,
 }
 

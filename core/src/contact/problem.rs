@@ -1,16 +1,16 @@
-//! What may be wrong with a Contact. Nothing here shows the Contact itself, or a token.
+//! Problems of a Contact. Nothing here shows the Contact itself, or a token.
 
 use thiserror::Error;
 
 use crate::types::TokenFault;
 
-/// The longest Contact that is looked at, in bytes: FreeSWITCH's own are at most 1023 long.
+/// The longest Contact that is parsed, in bytes: FreeSWITCH's own are at most 1023 long.
 pub const MAX_CONTACT: usize = 16 * 1024;
 
-/// The longest push token that is believed, in bytes after decoding.
+/// The longest push token that is accepted, in bytes after decoding.
 pub const MAX_TOKEN: usize = 4096;
 
-/// Why a Contact is of no use. No variant shows the Contact itself.
+/// Why a Contact cannot be used. No variant shows the Contact itself.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ContactError {
     /// Nothing in it.
@@ -45,7 +45,7 @@ pub enum ContactError {
     TooLong(usize),
 }
 
-/// What was odd about a Contact that could be read all the same.
+/// A problem of a Contact that could be parsed all the same.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ContactWarning {
     /// Push parameters after the `>`, which RFC 8599 section 4.1.1 does not allow and FreeSWITCH drops.
@@ -54,10 +54,10 @@ pub enum ContactWarning {
     /// FreeSWITCH's buffer of 1024 bytes was too short (or, for a long bare URI, may have been).
     #[error("FreeSWITCH cut the Contact at 1023 bytes: its last parameter is not read")]
     Cut,
-    /// The route to the phone was cut, and written again from where its REGISTER came from.
+    /// The route to the phone was cut, and rebuilt from the REGISTER's source address.
     #[error("the cut fs_path was rebuilt from the REGISTER's network address")]
     RouteRewritten,
-    /// The route to the phone was cut, and nothing tells where its REGISTER came from.
+    /// The route to the phone was cut, and the REGISTER's source address is unknown.
     #[error("fs_path was cut and the REGISTER's network address is unknown: the phone may be out of reach")]
     RouteLost,
     /// URI headers (`?x=y`), which are no part of a registration's target.
@@ -72,7 +72,7 @@ pub enum ContactWarning {
     /// A token without `pn-provider`.
     #[error("pn-prid without pn-provider: no provider to push with")]
     NoProvider,
-    /// A parameter for a token that holds none.
+    /// A parameter for a token without a token in it.
     #[error("parameter {0} has no value: no token")]
     NoToken(&'static str),
     /// A parameter for a token with something else in it.
@@ -107,7 +107,7 @@ pub enum ContactWarning {
         /// What is wrong with its value.
         why: Refusal,
     },
-    /// A token taken for the call token although nothing says so.
+    /// A token taken for the call token although no parameter declares it.
     #[error("using the token as the call (PushKit) token, although neither it nor the service list says so")]
     AssumedCall,
     /// Of two tokens one has no label: it is taken for the other service's.
@@ -122,7 +122,7 @@ pub enum ContactWarning {
     /// A label other than `voip` and `remote`.
     #[error("pn-prid has a label other than voip and remote: no token is used")]
     UnknownLabel,
-    /// It cannot be told which token is for calls.
+    /// It is unknown which token is for calls.
     #[error("unclear which token of pn-prid is for calls: no token is used")]
     Ambiguous,
     /// No platform that is known by name.

@@ -57,7 +57,7 @@ impl<'a> Parameter<'a> {
         })
     }
 
-    /// Its value, decoded; `Ok(None)` when there is none.
+    /// Its value, decoded; `Ok(None)` without one.
     fn decoded(&self, name: &'static str, warnings: &mut Warnings) -> Result<Option<Cow<'a, str>>, ()> {
         match self.value {
             None | Some("") => Ok(None),
@@ -250,7 +250,7 @@ fn linphone(uri: &Uri, apps: &AppIds, warnings: &mut Warnings) -> Option<PushPar
     })
 }
 
-/// What a legacy `app-id` says.
+/// The parts of a legacy `app-id`.
 struct Apple<'a> {
     provider: Provider,
     app: &'a str,

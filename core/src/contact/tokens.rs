@@ -6,8 +6,8 @@ use crate::types::{PushToken, TokenFault, Tokens};
 /// What stands where a token is expected.
 pub(super) type Slot = Result<PushToken, TokenFault>;
 
-/// Keeps what is a token, each with the name of its parameter. Where one is not, the other counts, and there is one
-/// warning: with `apart`, neither of the two can stand for the other, as with Apple.
+/// Keeps the tokens, each with the name of its parameter. If one of two is not a token, the other counts, and there is
+/// one warning: with `apart`, as with Apple, neither can replace the other.
 pub(super) fn sort(
     (call_name, call): (&'static str, Option<Slot>),
     (remote_name, remote): (&'static str, Option<Slot>),

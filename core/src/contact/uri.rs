@@ -1,4 +1,4 @@
-//! A SIP URI as far as registrations use it (RFC 3261 section 19.1).
+//! A SIP URI as used in registrations (RFC 3261 section 19.1).
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -59,7 +59,7 @@ struct ParamSpan {
 
 /// A SIP URI: its text and where its parts are in it. Its `Debug` shows no parameter's value.
 ///
-/// The parts are as they were given, percent-escapes included; [`Uri::dial_target`] normalises them.
+/// The parts are as given, with percent-escapes; [`Uri::dial_target`] normalises them.
 #[derive(Clone)]
 pub struct Uri {
     text: Box<str>,
@@ -71,10 +71,10 @@ pub struct Uri {
 }
 
 impl Uri {
-    /// Reads a URI without brackets around it.
+    /// Parses a URI without brackets around it.
     ///
     /// # Errors
-    /// Another scheme, or a host or port that is none.
+    /// Another scheme, or an invalid host or port.
     ///
     /// # Examples
     /// ```

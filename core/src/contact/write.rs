@@ -1,10 +1,10 @@
 //! Writes a [`Uri`] as a FreeSWITCH dial-string.
 //!
-//! `originate` reads `,` `|` `:_:` as lists, `[..]` `{..}` `<..>` as variables, `^` as another To, `$` and `\` as
-//! expansions, and mod_sofia looks for the last `/` before the first `@`. Nothing but letters, digits and a few marks
-//! passes unescaped here, whatever the network sent: in values also `=`, and brackets around an address. Sofia-SIP
-//! undoes escapes that a URI does not need (RFC 3261 section 19.1.4), so that the INVITE has what the phone wrote
-//! (tests/live/contacts.rs). Escapes are in upper case: FreeSWITCH takes a lower-case one for a bare `%`.
+//! `originate` reads `,` `|` `:_:` as lists, `[..]` `{..}` `<..>` as variables, `^` as another To, and `$` and `\` as
+//! expansions; mod_sofia looks for the last `/` before the first `@`. So only letters, digits and a few marks pass
+//! unescaped: in values also `=`, and brackets around an address. Sofia-SIP undoes escapes that a URI does not need
+//! (RFC 3261 section 19.1.4), so that the INVITE has what the phone wrote (tests/live/contacts.rs). Escapes are in
+//! upper case: FreeSWITCH takes a lower-case one for a bare `%`.
 
 use std::borrow::Cow;
 
@@ -16,16 +16,16 @@ use super::{ParamNames, Scheme, Uri};
 /// Why a URI cannot be dialled.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum WriteError {
-    /// A profile name that would be read as something else.
+    /// A profile name that would be misread.
     #[error("a sofia profile's name may only hold letters, digits, `_`, `.` and `-`, and must not be `gateway`")]
     Profile,
     /// A control character, raw or escaped.
     #[error("the Contact's user part or a parameter holds a control character")]
     Control,
-    /// The route in `fs_path` is no list of SIP URIs.
+    /// The route in `fs_path` is not a list of SIP URIs.
     #[error("the route in the Contact's fs_path is not a SIP URI")]
     Route,
-    /// What was written is not fit for a dial-string. Never expected: it guards the rest of this file.
+    /// The result is not safe in a dial-string. Never expected: it guards the rest of this file.
     #[error("the Contact holds a character that FreeSWITCH would interpret")]
     Unsafe,
 }
@@ -33,22 +33,22 @@ pub enum WriteError {
 /// Escaped inside `fs_path`, which FreeSWITCH decodes once: everything but RFC 3986's unreserved characters.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
-/// Where a piece of text stands in a URI.
+/// The part of a URI that a text belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum UriPart {
     User,
     Name,
     Value,
-    /// A value in a route, which FreeSWITCH makes a header of: sofia-sip sends nothing where a `=` stands bare in one.
+    /// A value in a route, which FreeSWITCH turns into a header: sofia-sip sends nothing if a bare `=` is in one.
     RouteValue,
 }
 
-/// What a writing is for.
+/// The purpose of a written URI.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
     /// Every parameter.
     All,
-    /// Only what decides where a request goes.
+    /// Only the parts that decide where a request goes.
     Target,
 }
 
@@ -60,7 +60,7 @@ impl Uri {
     /// would send by UDP.
     ///
     /// # Errors
-    /// Whatever cannot be written in characters that mean nothing to FreeSWITCH.
+    /// If it cannot be written in characters that are safe for FreeSWITCH.
     ///
     /// # Examples
     /// ```
@@ -133,7 +133,7 @@ impl Uri {
                     path_written = true;
                 }
             } else {
-                write_param(out, (name, value), Place::Value, strip, keep)?;
+                write_param(out, (name, value), UriPart::Value, strip, keep)?;
             }
         }
         Ok(())
@@ -145,7 +145,7 @@ fn write_place(out: &mut String, uri: &Uri) -> Result<(), WriteError> {
     out.push_str(uri.scheme().name());
     out.push(':');
     if let Some(user) = uri.user() {
-        put(out, user, Place::User)?;
+        put(out, user, UriPart::User)?;
         out.push('@');
     }
     out.extend(uri.host().chars().map(|c| c.to_ascii_lowercase()));
@@ -162,7 +162,7 @@ fn write_place(out: &mut String, uri: &Uri) -> Result<(), WriteError> {
 fn write_param(
     out: &mut String,
     (name, value): (&str, Option<&str>),
-    place: Place,
+    place: UriPart,
     strip: Option<&ParamNames>,
     keep: Keep,
 ) -> Result<(), WriteError> {
@@ -173,7 +173,7 @@ fn write_param(
         return Ok(());
     }
     out.push(';');
-    put(out, name, Place::Name)?;
+    put(out, name, UriPart::Name)?;
     if let Some(value) = value {
         out.push('=');
         let from = out.len();
@@ -212,20 +212,19 @@ fn route(path: &str, strip: Option<&ParamNames>, keep: Keep) -> Result<String, W
     }
 }
 
-/// One URI of a route. A further `fs_path` inside it means nothing to FreeSWITCH and is left out.
+/// One URI of a route. A further `fs_path` inside it is ignored by FreeSWITCH and left out.
 fn write_hop(out: &mut String, hop: &str, strip: Option<&ParamNames>, keep: Keep) -> Result<(), WriteError> {
     let uri = Uri::parse(hop).map_err(|_| WriteError::Route)?;
     write_place(out, &uri)?;
     for (name, value) in uri.params().filter(|(name, _)| *name != "fs_path") {
-        write_param(out, (name, value), Place::RouteValue, strip, keep)?;
+        write_param(out, (name, value), UriPart::RouteValue, strip, keep)?;
     }
     Ok(())
 }
 
-/// Writes text with everything escaped that is not plainly harmless. Existing escapes stay escapes, except those of
-/// unreserved characters in user parts and values (RFC 3986 section 6.2.2.2); in names even those stay, lest a harmless
-/// name become a meaningful one.
-fn put(out: &mut String, text: &str, place: Place) -> Result<(), WriteError> {
+/// Escapes everything that is not surely harmless. Existing escapes stay, except those of unreserved characters in user
+/// parts and values (RFC 3986 section 6.2.2.2). In names even those stay, so that no harmless name becomes another.
+fn put(out: &mut String, text: &str, place: UriPart) -> Result<(), WriteError> {
     let bytes = text.as_bytes();
     let mut at = 0;
     let mut in_brackets = false;
@@ -238,16 +237,16 @@ fn put(out: &mut String, text: &str, place: Place) -> Result<(), WriteError> {
         }
         let unreserved = meant.is_ascii_alphanumeric() || matches!(meant, b'-' | b'.' | b'_');
         let plain = if escaped.is_some() {
-            unreserved && place != Place::Name
+            unreserved && place != UriPart::Name
         } else {
             let in_value = || match meant {
-                b'=' => !in_brackets && place == Place::Value,
+                b'=' => !in_brackets && place == UriPart::Value,
                 b'[' => !in_brackets && closes_safely(&bytes[at..]),
                 b']' => in_brackets,
                 b':' => colon_is_safe(out, bytes, at),
                 _ => false,
             };
-            let is_value = matches!(place, Place::Value | Place::RouteValue);
+            let is_value = matches!(place, UriPart::Value | UriPart::RouteValue);
             unreserved || matches!(meant, b'*' | b'+') || (is_value && in_value())
         };
         in_brackets = match meant {
@@ -273,27 +272,27 @@ fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
     u8::try_from(digit(at + 1)? * 16 + digit(at + 2)?).ok()
 }
 
-/// Whether what follows a `[` in a value is no more than an address and its `]` (`alias=[::1]~5060~1`, by which a proxy
-/// finds the phone's connection: it does not know it escaped). FreeSWITCH reads variables in brackets only where a
-/// leg's dial-string begins, and looks for commas up to the closing one; inside such a pair is neither.
+/// Whether what follows a `[` in a value is only an address and its `]`, as in `alias=[::1]~5060~1`. A proxy finds the
+/// phone's connection by it, and does not recognise it escaped. FreeSWITCH reads variables in brackets only at the
+/// start of a leg's dial-string, and looks for commas up to the closing one; such a pair has neither.
 fn closes_safely(after: &[u8]) -> bool {
     let end = after.iter().position(|b| !is_in_brackets(*b));
     end.is_some_and(|end| end > 0 && after.get(end) == Some(&b']'))
 }
 
-/// What may stand between brackets.
+/// What is allowed between brackets.
 fn is_in_brackets(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'.' | b'-')
 }
 
-/// Whether a `:` in a value (`received=192.0.2.1:5060`) can become no part of FreeSWITCH's separator `:_:`.
+/// Whether a `:` in a value (`received=192.0.2.1:5060`) cannot become part of FreeSWITCH's separator `:_:`.
 fn colon_is_safe(out: &str, bytes: &[u8], next: usize) -> bool {
     let underscore_next =
         bytes.get(next) == Some(&b'_') || (bytes.get(next) == Some(&b'%') && escape_at(bytes, next) == Some(b'_'));
     !out.ends_with('_') && !underscore_next
 }
 
-/// Checks a finished dial-string once more: only known characters, brackets only around addresses, and no `:_:`.
+/// Checks a finished dial-string again: only known characters, brackets only around addresses, and no `:_:`.
 fn is_dialable(dial: &str) -> bool {
     let mut bracket = false;
     let known = dial.bytes().all(|b| match b {

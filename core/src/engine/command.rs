@@ -1,17 +1,18 @@
-//! What the engine wants done. Every command's effect comes back as one event, or as none.
+//! The engine's commands. Each command's effect comes back as one event at most.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::count::Count;
-use super::event::DirectoryQuery;
+use super::event::{DirectoryQuery, Routing};
 use super::order::CallOrder;
 use super::step::Step;
+use super::wake_report::WakeReport;
 use crate::types::push::{PushError, PushReceipt, PushRequest};
 use crate::types::{Aor, CallId, Device, DeviceKey, NotificationId};
 use crate::word_enum;
 
-/// Something to do, in the order of the queue.
+/// A command, in the order of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// An order for the call's own connection.
@@ -25,12 +26,12 @@ pub enum Command {
         /// The question.
         query: DirectoryQuery,
     },
-    /// Ask FreeSWITCH which registrations a user has, once it has finished what its last event announced. Ends in
-    /// `Listed`, or in nothing where FreeSWITCH cannot be asked.
+    /// Ask FreeSWITCH which registrations a user has, after it has finished what its last event announced. Ends in
+    /// `Listed`, or in nothing if FreeSWITCH cannot be asked.
     AskRegistrations {
-        /// Whose, as it registers.
+        /// The user's AOR as registered.
         aor: Aor,
-        /// Goes back with the answer.
+        /// Returned with the answer.
         number: u64,
         /// The profiles to ask.
         profiles: Vec<Arc<str>>,
@@ -46,24 +47,27 @@ pub enum Command {
         /// Why, for the log.
         why: &'static str,
     },
-    /// What came of a notification; exactly one for each.
+    /// The result of a notification; exactly one for each.
     Answer(NotificationId, Delivery),
+    /// What came of a wake that somebody asked for; exactly one for each.
+    WakeEnded(Box<WakeReport>),
     /// A step in the life of a wake, for the journal and the debug log.
     Note(Note),
-    /// Something to be counted.
+    /// Something to count.
     Count(Count),
-    /// The call is over: one line for the log.
+    /// The call, or the wake that was asked for, is over: one line for the log.
     Summarize(Box<Summary>),
 }
 
 impl Command {
-    /// The call that it is about, if it is about one.
+    /// The call that it is about, if any.
     pub fn call(&self) -> Option<CallId> {
         match self {
             Self::Call(call, _) | Self::AskDirectory { call, .. } => Some(*call),
             Self::Push(push) => push.call().map(|about| about.call),
             Self::Note(note) => note.call,
             Self::Summarize(summary) => Some(summary.call),
+            Self::WakeEnded(report) => Some(report.call),
             Self::StoreDevice(_)
             | Self::ForgetDevice { .. }
             | Self::AskRegistrations { .. }
@@ -97,12 +101,12 @@ word_enum! {
         Taken = "taken",
         /// A phone can be rung now, and the dialplan rings it (wake-only mode).
         Woken = "woken",
-        /// Somebody else takes care of this call: nothing was done (`originate_reg_token`).
+        /// Somebody else handles this call: nothing was done (`originate_reg_token`).
         HandsOff = "hands-off",
     }
 }
 
-/// One step in the life of a wake, and whose.
+/// One step in the life of a wake, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// The call, if it is about one.
@@ -113,13 +117,15 @@ pub struct Note {
     pub step: Step,
 }
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The call.
     pub call: CallId,
     /// Who was called.
     pub aor: Aor,
+    /// How it came to us.
+    pub routing: Routing,
     /// How it ended.
     pub result: HoldResult,
     /// How many devices and bindings were considered.
@@ -142,23 +148,23 @@ pub struct Summary {
     pub register_to_invite: Option<Duration>,
 }
 
-/// What came of a notification, device by device.
+/// The result of a notification, device by device.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Delivery {
     /// The devices that it was for, in the order in which they ended.
     pub devices: Vec<DeviceDelivery>,
-    /// Why it was for none, if it was.
+    /// Why it was for no device, if it was.
     pub nobody: Option<Nobody>,
 }
 
 impl Delivery {
-    /// How many devices' providers took it. mod_apn's "sent" is one or more.
+    /// How many devices' providers accepted it. mod_apn's "sent" means one or more.
     pub fn sent(&self) -> usize {
         self.devices.iter().filter(|d| d.outcome.is_ok()).count()
     }
 }
 
-/// What came of a notification to one device.
+/// The result of a notification for one device.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DeviceDelivery {
     /// The device's label ([`DeviceKey::label`]).
@@ -197,8 +203,12 @@ pub enum Nobody {
     NoSuchApp,
     /// None of them has a token of the type.
     NoToken,
-    /// All of them are registered, and it was only for those that are not.
+    /// All of them are registered, and it was only for unregistered ones.
     AllPresent,
+    /// It was about voicemail, and no app of the user's devices wants to know.
+    NotWanted,
+    /// It was about voicemail, and nothing has changed.
+    Unchanged,
 }
 
 impl Nobody {
@@ -209,6 +219,8 @@ impl Nobody {
             Self::NoSuchApp => "no-such-app",
             Self::NoToken => "no-token",
             Self::AllPresent => "all-registered",
+            Self::NotWanted => "not-wanted",
+            Self::Unchanged => "unchanged",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is worth counting and asks for nothing to be done.
+//! What is counted for metrics, without any other effect.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,17 @@ pub enum Count {
     Wake {
         /// The device.
         device: Arc<DeviceKey>,
-        /// What came of it.
+        /// The result.
         outcome: WakeOutcome,
         /// From a push to the first REGISTER after it, if it registered.
         push_to_register: Option<Duration>,
+    },
+    /// It was pushed so that it registers again before its registration ends.
+    Refresh {
+        /// The device.
+        device: Arc<DeviceKey>,
+        /// From the push to its next REGISTER; `None`: there was none before the registration ended.
+        came: Option<Duration>,
     },
     /// It registered when the call that it was pushed for was over.
     Late {
@@ -26,7 +33,7 @@ pub enum Count {
     },
 }
 
-/// What came of pushing one device for one call: the furthest that it got.
+/// The result of pushing one device for one call: the furthest that it got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WakeOutcome {
     /// It took the call.
@@ -39,7 +46,7 @@ pub enum WakeOutcome {
     Bounced,
     /// No push was taken by the provider.
     Refused,
-    /// The call was over before the phone had its time: the caller hung up, or another phone answered.
+    /// The call was over before the phone could react: the caller hung up, or another phone answered.
     CallOver,
 }
 

@@ -1,7 +1,7 @@
-//! Whether two engines act alike from now on: everything that decides what an engine does, given to a hasher.
+//! Whether two engines behave alike from now on: hashes everything that decides what an engine does.
 //!
-//! For checks that try every order of events (`tests/exhaustive`) and look once at engines that act alike. Two engines
-//! that act differently must differ here:
+//! For checks that try every order of events (`tests/exhaustive`) and visit engines that behave alike only once. Two
+//! engines that behave differently must differ here:
 //! - `Hash` is derived for most of what an engine consists of, so the compiler leaves no field out, and a new field is
 //!   in it from the start;
 //! - where it is written by hand, every field is named too (no `..`): the compiler asks about a new one, and what is
@@ -11,7 +11,7 @@
 //! Left out are:
 //! - what is only reported: numbers and durations for the journal, the summary and CDRs, which decide nothing;
 //! - the numbers of legs and pushes, which are names: a leg is known by its party, a push by its purpose and device;
-//! - pushes with news of a call's end: nobody hears what becomes of them;
+//! - pushes with news of a call's end: their outcome is ignored;
 //! - the numbers of questions about registrations: they are answered before;
 //! - where no call is to come, what only a call asks when it comes: in which order phones are known, and when they were
 //!   last alive;
@@ -28,15 +28,16 @@ use super::{CallSlot, Engine};
 use crate::types::{CallId, Moment, PushId};
 
 impl Engine {
-    /// Hashes all that decides what this engine does from now on, but its calls ([`Engine::digest_call`]) and their
-    /// pushes ([`Engine::digest_pushes`]). Drain the commands before, and answer its questions about registrations.
-    /// `more_calls` says whether calls may still come.
+    /// Hashes everything that decides what this engine does from now on, except its calls ([`Engine::digest_call`]) and
+    /// their pushes ([`Engine::digest_pushes`]). Drain the commands before, and answer its questions about
+    /// registrations. `more_calls` tells whether calls may still come.
     pub fn digest<H: Hasher>(&self, more_calls: bool, state: &mut FromNow<'_, H>) {
         let Self {
             calls,
             // Those that count are asked for with the calls.
             timers: _,
             notifications,
+            refreshes,
             world,
             draining,
         } = self;
@@ -58,11 +59,12 @@ impl Engine {
         all.hash(state);
         callers.hash(state);
         notifications.hash(state);
+        refreshes.hash(state);
         self.tell_pushes(|purpose| matches!(purpose, Purpose::Notification(..)), state);
         draining.hash(state);
     }
 
-    /// Hashes all that decides what a held call does.
+    /// Hashes everything that decides what a held call does.
     pub fn digest_call<H: Hasher>(&self, call: CallId, state: &mut FromNow<'_, H>) {
         let held = self.calls.get(&call);
         held.map(|held| held.what_decides(self.world.policy.debounce))
@@ -74,8 +76,8 @@ impl Engine {
         self.tell_pushes(|purpose| *purpose == Purpose::Wake(call), state);
     }
 
-    /// The pushes under way for some purpose. A push's number is a name: whose it is and what for, whether it is the
-    /// last one to its device, and which calls ride on it says the same.
+    /// The pushes under way for some purpose. A push's number is only a name: its device and purpose, whether it is the
+    /// device's last one, and which calls share it identify it.
     fn tell_pushes(&self, is_told: impl Fn(&Purpose) -> bool, state: &mut impl Hasher) {
         let is_last = |id, push: &PendingPush| {
             let devices = self.world.directory.entry(&push.key).map(|entry| &entry.devices);
@@ -90,7 +92,7 @@ impl Engine {
         all.hash(state);
     }
 
-    /// The calls that ride on a push, which have to hear of its end too.
+    /// The calls that share a push, which must learn of its end too.
     pub fn riders(&self, push: PushId) -> Vec<CallId> {
         let riders = self.calls.iter().filter(|(_, held)| held.call.rides_on(push));
         let mut riders: Vec<_> = riders.map(|(call, _)| *call).collect();
@@ -110,7 +112,7 @@ impl Engine {
 /// as long, and no check lasts as long as those do.
 pub const FAR: Duration = Duration::from_secs(300);
 
-/// A hasher for which moments are as far away as they are from now. [`Moment`] is what hashes itself as an `i128`;
+/// A hasher that counts moments from now. Only [`Moment`] is hashed as an `i128`;
 /// nothing else may.
 pub struct FromNow<'a, H> {
     /// Now.

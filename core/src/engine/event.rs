@@ -14,9 +14,9 @@ use crate::word_enum;
 pub enum Event {
     /// A REGISTER was accepted, or a registration was read again after a reconnect.
     Registered(Registration),
-    /// A registration was taken back, or its connection closed.
+    /// A registration was removed, or its connection closed.
     Unregistered(Unregistration),
-    /// FreeSWITCH says which registrations a user has: the answer to [`super::Command::AskRegistrations`].
+    /// The registrations that FreeSWITCH has for a user: the answer to [`super::Command::AskRegistrations`].
     Listed(Listing),
     /// FreeSWITCH's OPTIONS ping found a registered phone reachable, or not.
     Pinged {
@@ -24,93 +24,95 @@ pub enum Event {
         aor: Aor,
         /// `Call-ID` of its REGISTER.
         call_id: Arc<str>,
-        /// The Contact that was pinged, where it can be read.
+        /// The Contact that was pinged, if it can be parsed.
         target: Option<Target>,
         /// What the ping found.
         reachable: bool,
     },
-    /// FreeSWITCH is (again) connected, or profiles of its have started: registrations are about to be read. Resyncs
-    /// are numbered upwards, and other events come between what they bring.
+    /// FreeSWITCH is connected (again), or some of its profiles have started: registrations are about to be read.
+    /// Resyncs are numbered upwards, and other events may come in between.
     ResyncBegan(u64),
-    /// All registrations of these profiles were read: their bindings that neither this resync nor an event since it
-    /// began has named are over.
+    /// All registrations of these profiles were read. Bindings that neither this resync nor an event since its start
+    /// has named are over.
     ResyncEnded(u64, Vec<Arc<str>>),
-    /// FreeSWITCH handed over a channel to hold.
+    /// FreeSWITCH handed over a channel to hold, or somebody asks for a wake ([`Routing::Request`]).
     CallHeld(HeldCall),
-    /// What FreeSWITCH's directory says to [`DirectoryQuery::WhoseNumber`].
+    /// Nobody waits any more for the answer to a wake that was asked for.
+    AskerGone(CallId),
+    /// The directory's answer to [`DirectoryQuery::WhoseNumber`].
     UserFound {
         /// The held call.
         call: CallId,
-        /// The id of the user whose number was dialled; `None` where it names nobody, or does not say in time.
+        /// The id of the user whose number was dialled; `None` if nobody has it, or the answer is late.
         user: Option<Arc<str>>,
     },
-    /// What FreeSWITCH's directory says to [`DirectoryQuery::WhoRings`].
+    /// The directory's answer to [`DirectoryQuery::WhoRings`].
     WhoRings {
         /// The call.
         call: CallId,
-        /// Who does; `None`: it does not tell.
+        /// Who rings; `None`: unknown.
         ringing: Option<Ringing>,
     },
     /// The leg's originate was written to FreeSWITCH.
     LegDialed(LegId),
     /// 18x from the phone.
     LegRinging(LegId),
-    /// 183 with media from a phone that was to ring alone: it is for the caller.
+    /// 183 with media from a phone that was to ring alone: the caller hears it.
     LegEarlyMedia {
         /// The leg.
         leg: LegId,
-        /// The codec of its media, where FreeSWITCH says.
+        /// The codec of its media, if FreeSWITCH names it.
         codec: Option<Arc<str>>,
     },
     /// 200 from the phone.
     LegAnswered {
         /// The leg that answered.
         leg: LegId,
-        /// The codec it answered with (`variable_read_codec`), where FreeSWITCH says.
+        /// The codec it answered with (`variable_read_codec`), if FreeSWITCH names it.
         codec: Option<Arc<str>>,
     },
-    /// The leg is over, or never came to be.
+    /// The leg is over, or was never made.
     LegEnded {
         /// The leg.
         leg: LegId,
         /// Why.
         end: LegEnd,
     },
-    /// FreeSWITCH confirmed that caller and leg are bridged, and was told that the call no longer needs us.
+    /// FreeSWITCH has confirmed the bridge, and knows that the call no longer needs this connection.
     Bridged(LegId),
-    /// Caller and leg are bridged, and the phone has not been answered yet: the caller hears its early media.
+    /// Caller and leg are bridged before the answer: the caller hears the phone's early media.
     EarlyBridged(LegId),
     /// The leg could not be bridged; the caller is still held.
     BridgeFailed {
         /// The leg.
         leg: LegId,
-        /// How it ended, where the phone itself ended it before the bridge stood.
+        /// How it ended, if the phone itself ended it before the bridge was made.
         end: Option<LegEnd>,
     },
-    /// Somebody else has the held channel: it was picked up, transferred, parked.
+    /// Somebody else has the held channel: it was picked up, transferred or parked.
     CallTaken {
         /// The held call.
         call: CallId,
         /// By whom, or where to.
         how: Takeover,
     },
-    /// The caller hung up, or whoever dialled the loopback cancelled it.
+    /// The caller hung up, or the channel that dialled the loopback cancelled it.
     CallerGone {
         /// The held call.
         call: CallId,
         /// FreeSWITCH's hangup cause.
         cause: Arc<str>,
     },
-    /// How FreeSWITCH's own leg to a contact stands; the answer to [`super::CallOrder::AskOtherLeg`].
+    /// The state of FreeSWITCH's own leg to a contact; the answer to [`super::CallOrder::AskOtherLeg`].
     OtherLegSeen {
         /// The held call.
         call: CallId,
         /// The contact.
         target: Target,
-        /// How its leg stands.
+        /// The leg's state.
         leg: OtherLegState,
     },
-    /// The call's own connection ended without a hangup: FreeSWITCH goes on without us.
+    /// The call's own connection ended without a hangup: FreeSWITCH goes on with the dialplan.
     ConnectionLost(CallId),
     /// A push ended; exactly one for every [`super::Command::Push`].
     PushEnded {
@@ -121,27 +123,29 @@ pub enum Event {
         /// When (UTC), to compare with the device's last REGISTER.
         at: UnixSeconds,
     },
-    /// Somebody asks for a notification; the number comes back with its one answer.
+    /// A request for a notification; the number is returned with its one answer.
     NotificationAsked(NotificationId, Notification),
+    /// FreeSWITCH says what a mailbox holds; the number comes back with its one answer.
+    MessagesWaiting(NotificationId, MessagesWaiting),
     /// The policy changed; held calls use it too.
     PolicyChanged(Box<Policy>),
     /// An operator wants a device forgotten.
     ForgetAsked(DeviceKey),
-    /// Devices of this AOR may have been unseen for too long: the policy says.
+    /// Devices of this AOR may be older than the policy's limit.
     AgeCheckDue {
         /// The user.
         aor: Aor,
         /// When (UTC).
         at: UnixSeconds,
     },
-    /// The daemon is stopping: calls that come now go back to the dialplan at once.
+    /// The daemon is stopping: new calls go back to the dialplan at once.
     Draining,
     /// The drain's time is over: every held call goes back to the dialplan.
     DrainTimeUp,
 }
 
 impl Event {
-    /// The call that it is about, if it is about one.
+    /// The call that it is about, if any.
     pub fn call(&self) -> Option<CallId> {
         match self {
             Self::CallHeld(held) => Some(held.call),
@@ -157,6 +161,7 @@ impl Event {
             | Self::UserFound { call, .. }
             | Self::WhoRings { call, .. }
             | Self::OtherLegSeen { call, .. }
+            | Self::AskerGone(call)
             | Self::ConnectionLost(call) => Some(*call),
             _ => None,
         }
@@ -170,31 +175,31 @@ pub struct Registration {
     pub aor: Aor,
     /// `Call-ID` of the REGISTER.
     pub call_id: Arc<str>,
-    /// Where the phone is, as a safe dial-string (`sofia/<profile>/<uri>`). `None`: the Contact was refused.
+    /// Where the phone is, as a safe dial-string (`sofia/<profile>/<uri>`). `None`: the Contact was rejected.
     pub target: Option<Target>,
     /// The Contact's push parameters, if any.
     pub push: Option<PushParams>,
-    /// Whether the Contact was read whole and names no token: the phone does not want pushes (any more).
+    /// Whether the Contact is complete and has no token: the phone does not want pushes (any more).
     pub wants_no_push: bool,
     /// `User-Agent`, as sent.
     pub user_agent: Arc<str>,
     /// How long the registration lasts.
     pub expires: Duration,
-    /// When it was heard (UTC).
+    /// When the event came (UTC).
     pub at: UnixSeconds,
-    /// How it was heard.
+    /// How fswake learned of it.
     pub source: Source,
 }
 
-/// How a registration came to be known.
+/// How fswake learned of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A `sofia::register` event: the phone was alive just now.
     Event,
-    /// Read from FreeSWITCH after (re)connecting: alive at some time before. The number tells one resync from the next.
+    /// Read from FreeSWITCH after (re)connecting: alive at some time before. Each resync has a number.
     Resync(u64),
-    /// FreeSWITCH has said so about one user, when it was asked or when it ended: alive at some time before. The number
-    /// tells to which question.
+    /// From FreeSWITCH's answer about one user, or from the registration's end: alive at some time before. The number
+    /// is the question's.
     Answer(u64),
 }
 
@@ -205,13 +210,13 @@ pub struct Unregistration {
     pub aor: Aor,
     /// `Call-ID` of its REGISTERs.
     pub call_id: Arc<str>,
-    /// The Contact as a dial-string, where the event has one.
+    /// The Contact as a dial-string, if the event has one.
     pub target: Option<Target>,
-    /// The Contact's push parameters, where the event has them.
+    /// The Contact's push parameters, if the event has them.
     pub push: Option<PushParams>,
-    /// `User-Agent`, where the event has it.
+    /// `User-Agent`, if the event has it.
     pub user_agent: Arc<str>,
-    /// When it was heard (UTC).
+    /// When the event came (UTC).
     pub at: UnixSeconds,
     /// What ended it.
     pub why: UnregisterWhy,
@@ -220,20 +225,20 @@ pub struct Unregistration {
 /// All registrations that a user has in some profiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// Whose, as it was asked.
+    /// The user, as asked for.
     pub aor: Aor,
     /// The number of the question.
     pub number: u64,
     /// The profiles that were asked.
     pub profiles: Vec<Arc<str>>,
-    /// What they have, the one that lasts longest first.
+    /// Their registrations, the longest-lasting first.
     pub registrations: Vec<Registration>,
 }
 
 /// What ended a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnregisterWhy {
-    /// The phone said so (`Expires: 0`).
+    /// The phone asked for it (`Expires: 0`).
     Explicit,
     /// Its TCP, TLS or WebSocket connection closed.
     ConnectionClosed,
@@ -244,18 +249,17 @@ pub enum UnregisterWhy {
 /// A question that only FreeSWITCH's directory can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DirectoryQuery {
-    /// Whose number was dialled? It may be another name of a user's (`number-alias`). Asked where nobody is known by
-    /// it.
+    /// Whose number was dialled? It may be an alias of a user (`number-alias`). Asked if nobody is known by it.
     WhoseNumber,
-    /// Who rings the phones that were registered when the call came? The user's dial-string says. Until it has, nobody
-    /// else does; without an answer, [`CallOptions::ringing`] holds.
+    /// Who rings the phones that were registered when the call came? The user's dial-string shows it. Until the answer
+    /// nobody else rings; without an answer, [`CallOptions::ringing`] holds.
     WhoRings,
 }
 
-/// A channel that waits in our hands.
+/// A channel that fswake holds, or a wake on request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HeldCall {
-    /// Ours.
+    /// fswake's own id.
     pub call: CallId,
     /// Who is called.
     pub aor: Aor,
@@ -263,20 +267,22 @@ pub struct HeldCall {
     pub caller_number: Arc<str>,
     /// Caller's name; may be empty, any text.
     pub caller_name: Arc<str>,
-    /// How it came to us.
-    pub handover: Handover,
-    /// When FreeSWITCH connected to us (UTC), for payloads.
+    /// How FreeSWITCH routed it to fswake.
+    pub routing: Routing,
+    /// When FreeSWITCH connected to fswake (UTC), for payloads.
     pub at: SystemTime,
-    /// How long the call may ring by its own limit (`call_timeout`, ..), where it has one.
+    /// How long the call may ring by its own limit (`call_timeout`, ..), if it has one.
     pub max_wait: Option<Duration>,
-    /// What its channel or dial-string asks for.
+    /// The options of its channel or dial-string.
     pub options: CallOptions,
-    /// What FreeSWITCH's directory is asked about it.
+    /// The question to FreeSWITCH's directory about it.
     pub query: Option<DirectoryQuery>,
+    /// The Call-ID of the INVITE that follows, where whoever asks for a wake knows it: pushes carry it.
+    pub sip_call_id: Option<Arc<str>>,
 }
 
 impl HeldCall {
-    /// When FreeSWITCH connected to us.
+    /// When FreeSWITCH connected to fswake.
     pub fn since(&self) -> UnixSeconds {
         let at = self
             .at
@@ -286,41 +292,81 @@ impl HeldCall {
     }
 }
 
-/// A notification that somebody asks for: mod_apn's event, the HTTP API.
+/// A request for a notification: mod_apn's event, or the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// For whom.
+    /// The user.
     pub aor: Aor,
     /// To which of the devices' tokens.
     pub token_type: TokenType,
     /// Only to devices of this app; `None` means all.
     pub app: Option<Arc<str>>,
-    /// What it says.
+    /// Its content.
     pub payload: Arc<Payload>,
-    /// Only to devices that are not registered now: FreeSWITCH has told the others.
-    pub only_absent: bool,
+    /// Which of the user's devices get it.
+    pub audience: Audience,
     /// Who asks, for the journal: one word.
     pub by: &'static str,
     /// When (UTC).
     pub at: UnixSeconds,
 }
 
+/// Which of a user's devices get a notification.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// All.
+    #[default]
+    All,
+    /// Those that are not registered now: FreeSWITCH has told the others.
+    Absent,
+    /// Those whose app wants news of voicemail ([`super::policy::AppPolicy::voicemail_push`]).
+    WantsVoicemail,
+}
+
+/// What FreeSWITCH says of a mailbox (event MESSAGE_WAITING).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessagesWaiting {
+    /// Whose.
+    pub aor: Aor,
+    /// What it holds.
+    pub mailbox: Mailbox,
+    /// Somebody has asked (a SUBSCRIBE, a REGISTER): nothing need have changed.
+    pub is_answer: bool,
+    /// When (UTC).
+    pub at: UnixSeconds,
+}
+
+/// How many messages a mailbox holds (RFC 3842 section 5.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mailbox {
+    /// New ones.
+    pub new: u32,
+    /// Those that were heard and kept.
+    pub saved: u32,
+    /// New and urgent ones.
+    pub new_urgent: u32,
+    /// Urgent ones that were heard and kept.
+    pub saved_urgent: u32,
+}
+
 word_enum! {
-    /// How a channel came to us.
+    /// How FreeSWITCH routed a call to fswake.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub enum Handover {
+    pub enum Routing {
         /// `socket` on the caller's own channel.
         #[default]
         Dialplan = "dialplan",
         /// A loopback channel of a dial-string.
         DialString = "dial-string",
+        /// There is no channel: somebody asked for a wake, and gets the answer ([`super::Command::WakeEnded`]).
+        Request = "request",
     }
 }
 
-/// What became of a held channel that somebody else took.
+/// What happened to a held channel that somebody else took.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Takeover {
-    /// It talks to another channel now: call pick-up, `intercept`, `uuid_bridge`.
+    /// It is bridged with another channel now: call pick-up, `intercept`, `uuid_bridge`.
     PickedUp {
         /// That channel's caller number; may be empty.
         by: Arc<str>,
@@ -343,15 +389,15 @@ pub struct LegEnd {
     pub sip_status: Option<u16>,
 }
 
-/// What the end of a leg says about the phone.
+/// What a leg's end means for the phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its user said no (486, 600, 603).
+    /// Its user declined (486, 600, 603).
     Declined {
-        /// Busy rather than declined: what a caller hears when the decline ends the call.
+        /// Busy instead of declined: what the caller hears if the decline ends the call.
         busy: bool,
     },
-    /// Nobody is there, as far as FreeSWITCH can see: the phone has to be woken.
+    /// Not reachable, as far as FreeSWITCH can see: the phone has to be woken.
     Unreachable,
     /// It rang until the time was up.
     NoAnswer,
@@ -362,12 +408,12 @@ pub enum Verdict {
 }
 
 impl LegEnd {
-    /// Somebody took the call that it was a leg of, or took it itself (`intercept`, call pick-up).
+    /// Somebody took the call that the leg belonged to, or took the leg itself (`intercept`, call pick-up).
     pub fn is_picked_off(&self) -> bool {
         &*self.cause == "PICKED_OFF"
     }
 
-    /// Reads the SIP status where there is one, else the cause (FreeSWITCH maps 403 and 603 to the same cause).
+    /// By the SIP status if there is one, else by the cause (FreeSWITCH maps 403 and 603 to the same cause).
     pub fn verdict(&self) -> Verdict {
         match (self.sip_status, &*self.cause) {
             (Some(486 | 600), _) | (None, "USER_BUSY") => Verdict::Declined { busy: true },

@@ -1,11 +1,11 @@
-//! Maps whose keys are ids of ours: numbers and random UUIDs that nobody outside chooses.
+//! Maps whose keys are fswake's own ids: numbers and random UUIDs that nobody outside chooses.
 //!
 //! The standard hasher protects from keys that an attacker picked, at a price that would be a tenth of an event.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A map by an id of ours; never by text from the network.
+/// A map by fswake's own ids; never by text from the network.
 pub type IdMap<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
 
 /// Spreads ids over a table by one multiplication per word.
@@ -23,7 +23,7 @@ impl Hasher for IdHasher {
 
     #[expect(clippy::cast_possible_truncation, reason = "the two halves are wanted")]
     fn write_u64(&mut self, n: u64) {
-        // Both halves of the product: the lower one knows nothing of a word's high bits. The factor is pi's digits.
+        // Both halves of the product: the lower one does not depend on a word's high bits. The factor is pi's digits.
         let product = u128::from(self.0 ^ n) * 0x243f_6a88_85a3_08d3;
         self.0 = (product as u64) ^ ((product >> 64) as u64);
     }

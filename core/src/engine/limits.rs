@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use super::in_order::in_order;
+use super::ordered_hash::ordered_hash;
 use crate::types::Moment;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -50,7 +50,7 @@ pub struct Windows {
 impl Hash for Windows {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { windows, sweep_at } = self;
-        in_order(windows, state);
+        ordered_hash(windows, state);
         sweep_at.hash(state);
     }
 }
@@ -72,12 +72,12 @@ impl Windows {
     }
 }
 
-/// One window per caller's number and domain that it calls: what a caller has used up with one tenant's phones is not
-/// missing at another's.
+/// One window per caller's number and called domain: a caller who exceeds the limit at one tenant can still reach
+/// another's phones.
 #[derive(Clone, Debug, Default)]
 pub struct Callers {
     windows: Windows,
-    /// The name of the window that is looked for; kept, so that looking makes no new text.
+    /// The name to look up; kept, so that a lookup allocates nothing.
     name: String,
 }
 

@@ -1,4 +1,4 @@
-//! The engine: decides, and does nothing else.
+//! The engine: decides, and has no other effects.
 //!
 //! Feed one [`Event`], drain every [`Command`], then wait until [`Engine::next_timer`]. No clock, no log, no lock, no
 //! I/O: the same events give the same commands.
@@ -13,14 +13,17 @@
 //! | [`directory`] | devices and bindings of all AORs, and who owns a token |
 //! | [`call`] | one held call |
 //! | [`party`] | one device or binding in a held call |
-//! | [`outcome`] | what comes of a push that has ended |
-//! | [`notification`] | pushes that somebody asked for and that are no call's |
-//! | [`options`] | what one call's channel or dial-string asks for |
-//! | [`ids`] | maps keyed by ids of ours |
+//! | [`outcome`] | what follows from a push that has ended |
+//! | [`notification`] | pushes on request, without a call |
+//! | `refresh` | pushes ahead of a registration's end |
+//! | `voicemail` | what a mailbox holds; pushes for its changes |
+//! | [`options`] | the options of one call's channel or dial-string |
+//! | [`ids`] | maps by fswake's own ids |
 //! | [`limits`] | how often a phone may be woken |
 //! | [`world`] | what all calls share |
 //! | [`view`] | what an operator may see |
-//! | [`digest`] | whether two engines act alike |
+//! | [`wake_report`] | the answer to a wake on request |
+//! | [`digest`] | whether two engines behave alike |
 
 pub mod call;
 pub mod command;
@@ -29,16 +32,20 @@ pub mod digest;
 pub mod directory;
 pub mod event;
 pub mod ids;
-mod in_order;
 pub mod limits;
+mod names;
 pub mod notification;
 pub mod options;
 pub mod order;
+mod ordered_hash;
 pub mod outcome;
 pub mod party;
 pub mod policy;
+mod refresh;
 pub mod step;
 pub mod view;
+mod voicemail;
+pub mod wake_report;
 pub mod world;
 
 use std::cmp::Reverse;
@@ -52,16 +59,18 @@ pub use self::command::{Command, Delivery, DeviceDelivery, HoldResult, Nobody, N
 pub use self::count::Count;
 use self::directory::{AorKey, Departures};
 pub use self::event::{
-    DirectoryQuery, Event, Handover, HeldCall, LegEnd, Listing, Notification, Registration, Source, Takeover,
-    UnregisterWhy, Unregistration,
+    Audience, DirectoryQuery, Event, HeldCall, LegEnd, Listing, Mailbox, MessagesWaiting, Notification, Registration,
+    Routing, Source, Takeover, UnregisterWhy, Unregistration,
 };
 use self::ids::IdMap;
 use self::notification::Notifications;
 pub use self::options::{CallOptions, EarlyMedia, Mode, OtherLegState, Ringing};
 pub use self::order::{CallOrder, Cause, Connect, Next, Record, Ring};
-pub use self::party::Origin;
+pub use self::party::{NO_DEVICE, Origin};
 use self::policy::Policy;
+use self::refresh::Refreshes;
 pub use self::step::{Caller, RegisterKind, Ringer, Step, StepKind, TakeoverKind};
+pub use self::wake_report::{WakeReport, WakeState, WokenParty};
 use self::world::World;
 use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 
@@ -73,7 +82,7 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 /// use std::time::{Duration, SystemTime};
 ///
 /// use fswake_core::engine::policy::Policy;
-/// use fswake_core::engine::{CallOptions, CallOrder, Command, Engine, Event, Handover, HeldCall, Registration, Source};
+/// use fswake_core::engine::{CallOptions, CallOrder, Command, Engine, Event, Routing, HeldCall, Registration, Source};
 /// use fswake_core::types::{Aor, CallId, Device, Moment, Provider, PushParams, PushToken, Target, Tokens};
 ///
 /// let aor = Aor::new("1001", "example.org");
@@ -102,11 +111,12 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 ///     aor: aor.clone(),
 ///     caller_number: "1002".into(),
 ///     caller_name: "Alice".into(),
-///     handover: Handover::Dialplan,
+///     routing: Routing::Dialplan,
 ///     at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_100),
 ///     max_wait: None,
 ///     options: CallOptions::default(),
 ///     query: None,
+///     sip_call_id: None,
 /// }));
 /// let commands: Vec<Command> = std::iter::from_fn(|| engine.poll_command()).collect();
 /// assert!(commands.iter().any(|command| matches!(command, Command::Push(_))));
@@ -130,10 +140,11 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 #[derive(Clone, Debug)]
 pub struct Engine {
     calls: IdMap<CallId, CallSlot>,
-    /// Earliest first. A call has one that counts ([`CallSlot::timer`]); what else is here is skipped when its time
+    /// Earliest first. A call has one that counts ([`CallSlot::timer`]); the others are skipped when their time
     /// comes.
     timers: BinaryHeap<Reverse<(Moment, CallId)>>,
     notifications: Notifications,
+    refreshes: Refreshes,
     /// What calls and notifications share.
     world: World,
     draining: bool,
@@ -153,12 +164,13 @@ impl Engine {
             calls: IdMap::default(),
             timers: BinaryHeap::new(),
             notifications: Notifications::default(),
+            refreshes: Refreshes::default(),
             world: World::new(policy, devices),
             draining: false,
         }
     }
 
-    /// Takes in one event. Drain the commands before the next.
+    /// Handles one event. Drain the commands before the next.
     pub fn handle(&mut self, now: Moment, event: Event) {
         self.world.now = now;
         let World {
@@ -213,8 +225,10 @@ impl Engine {
                 self.with(call, |call, world| call.on_other_leg(&target, leg, world));
             }
             Event::ConnectionLost(call) => self.with(call, Call::on_connection_lost),
+            Event::AskerGone(call) => self.with(call, Call::on_asker_gone),
             Event::PushEnded { push, outcome, at } => self.push_ended(push, &outcome, at),
             Event::NotificationAsked(id, asked) => self.notification_asked(id, &asked),
+            Event::MessagesWaiting(id, told) => self.messages_waiting(id, &told),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
             Event::ForgetAsked(device) => directory.forget(&device, policy, &mut |c| out.push_back(c)),
             Event::AgeCheckDue { aor, at } => _ = self.key_of(&aor, at),
@@ -228,11 +242,14 @@ impl Engine {
         while self.fire(now) {}
     }
 
-    /// Fires the first timer that is due, if one is: whoever drains the commands after each lets the first of many
-    /// calls not wait for the last. Returns whether one was due.
+    /// Fires the first due timer, if any. Draining the commands after each keeps the first of many calls from waiting
+    /// for the last. Returns whether one was due.
     pub fn fire(&mut self, now: Moment) -> bool {
         let due = self.timers.peek().filter(|Reverse((when, _))| *when <= now).copied();
-        let Some(Reverse((when, id))) = due else { return false };
+        let Some(Reverse((when, id))) = due else {
+            self.world.now = now;
+            return self.refreshes.on_time(&mut self.world);
+        };
         self.timers.pop();
         if let Some(held) = self.calls.get_mut(&id).filter(|held| held.timer == Some(when)) {
             held.timer = None;
@@ -249,7 +266,8 @@ impl Engine {
 
     /// When [`Engine::fire`] may have something to do.
     pub fn next_timer(&self) -> Option<Moment> {
-        self.timers.peek().map(|Reverse((when, _))| *when)
+        let call = self.timers.peek().map(|Reverse((when, _))| *when);
+        call.into_iter().chain(self.refreshes.next_timer()).min()
     }
 
     /// How many calls are held.
@@ -268,6 +286,11 @@ impl Engine {
             return;
         }
         if self.draining {
+            if held.routing == Routing::Request {
+                let report = WakeReport::of_nobody(id, HoldResult::Draining);
+                self.world.out.push_back(Command::WakeEnded(Box::new(report)));
+                return;
+            }
             let order = CallOrder::Release {
                 result: HoldResult::Draining,
                 next: Next::Ring(None),
@@ -286,7 +309,7 @@ impl Engine {
         self.calls.insert(id, held);
     }
 
-    /// Where what is known of an AOR is filed. Devices of it that have not registered for too long are forgotten first.
+    /// The key under which an AOR is filed. Forgets its devices that have not registered for too long.
     fn key_of(&mut self, aor: &Aor, at: UnixSeconds) -> AorKey {
         let World {
             policy, directory, out, ..
@@ -308,7 +331,7 @@ impl Engine {
     }
 
     fn registered(&mut self, reg: Registration) {
-        let is_heard = reg.source == Source::Event;
+        let (is_heard, lasts) = (reg.source == Source::Event, reg.expires);
         let World {
             now,
             policy,
@@ -322,6 +345,11 @@ impl Engine {
             && let Some(known) = directory.device_mut(&AorKey::of(&device.aor, policy), device)
         {
             known.came = true;
+        }
+        if let Some(device) = &arrival.device {
+            let key = AorKey::of(&device.aor, policy);
+            self.refreshes
+                .on_registered(key, device, lasts, is_heard, &mut self.world);
         }
         for &id in &arrival.waiting {
             self.with(id, |call, world| call.on_registered(&arrival, world));
@@ -356,13 +384,14 @@ impl Engine {
             for (id, held) in &self.calls {
                 held.call.keys().for_each(|key| directory.wait_no_more(key, *id));
             }
-            directory.file_anew(policy);
-            pushes.file_anew(policy);
+            directory.refile(policy);
+            pushes.refile(policy);
+            self.refreshes.refile(policy);
         }
         for id in all {
             let Some(held) = self.calls.get_mut(&id) else { continue };
             if is_renaming {
-                held.call.file_anew(policy);
+                held.call.refile(policy);
                 held.call.keys().for_each(|key| directory.wait(key.clone(), id));
             }
             held.arm(id, policy.debounce, &mut self.timers);
@@ -377,7 +406,7 @@ impl Engine {
         }
     }
 
-    /// Lets one call handle something, then removes it if it is over, or updates its timer.
+    /// Lets one call handle something; then removes it if it is over, or updates its timer.
     fn with(&mut self, id: CallId, step: impl FnOnce(&mut Call, &mut World)) {
         let Some(held) = self.calls.get_mut(&id) else { return };
         step(&mut held.call, &mut self.world);
@@ -401,15 +430,15 @@ impl Engine {
 }
 
 impl CallSlot {
-    /// What decides ([`digest`]): of the timer only that it is there in time. What comes too early does nothing.
+    /// Hashes what decides ([`digest`]): of the timer only that it comes in time. Too early a timer does nothing.
     fn what_decides(&self, debounce: Duration) -> (&Call, bool) {
         let Self { call, timer } = self;
         let next = call.next_timer(debounce);
         (call, next.is_none_or(|next| timer.is_some_and(|timer| timer <= next)))
     }
 
-    /// Sees to it that the call is asked at its next timer. A timer that moves later costs nothing: the call is asked
-    /// too early once, does nothing, and is armed again.
+    /// Makes sure that the call is checked at its next timer. A timer that moves later costs nothing: the call is
+    /// checked too early once, does nothing, and its timer is set again.
     fn arm(&mut self, id: CallId, debounce: Duration, timers: &mut BinaryHeap<Reverse<(Moment, CallId)>>) {
         if let Some(next) = self.call.next_timer(debounce)
             && self.timer.is_none_or(|armed| next < armed)

@@ -1,10 +1,10 @@
-//! Notifications: pushes that somebody asked for and that are no call's.
+//! Notifications: pushes on request, without a call.
 //!
 //! One push per device that has a token of the type asked for; when all have ended, one answer. No timer: every push
 //! ends in exactly one outcome.
 //!
 //! Races, each with its test in `tests/notifications.rs`:
-//! - the phone registers with another token while its push is under way: the refusal of the old one does not touch the
+//! - the phone registers with another token while its push is under way: a refusal of the old one does not affect the
 //!   new;
 //! - the device is forgotten while its push is under way: the answer still comes.
 
@@ -13,27 +13,27 @@ use std::sync::Arc;
 
 use super::command::{Command, Delivery, DeviceDelivery, Nobody, NotSent, Note};
 use super::directory::{AorKey, Binding, KnownDevice};
-use super::event::Notification;
+use super::event::{Audience, Notification};
 use super::ids::IdMap;
-use super::in_order::in_order;
 use super::limits::Windows;
+use super::ordered_hash::ordered_hash;
 use super::step::Step;
 use super::world::{PendingPush, Purpose, World};
-use crate::types::push::{About, NotificationPush, PushOutcome, PushRequest};
+use crate::types::push::{About, NotificationPurpose, NotificationPush, PushOutcome, PushRequest};
 use crate::types::{Aor, DeviceKey, NotificationId, PushParams, PushToken, TokenType, app_id};
 
 /// Notifications whose pushes are under way.
 #[derive(Clone, Debug, Default)]
 pub struct Notifications {
     open: IdMap<NotificationId, Open>,
-    /// How many each device got in its minute. Not in the directory: few devices get any.
+    /// How many each device got in its minute. Not in the directory, because few devices get any.
     recent: Windows,
 }
 
 impl Hash for Notifications {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { open, recent } = self;
-        in_order(open, state);
+        ordered_hash(open, state);
         recent.hash(state);
     }
 }
@@ -56,22 +56,17 @@ struct Recipient {
 }
 
 impl Notifications {
-    /// Pushes to every device that it is for; answers at once when there is none.
+    /// Pushes to every device that it is for; answers at once if there is none.
     pub fn ask(&mut self, id: NotificationId, asked: &Notification, key: &AorKey, world: &mut World) {
         let (recipients, nobody) = match recipients(asked, key, world) {
             Ok(recipients) => (recipients, None),
             Err(nobody) => (Vec::new(), Some(nobody)),
         };
-        if asked.only_absent
+        if asked.audience != Audience::All
             && let Some(nobody) = nobody
         {
-            // Every chat message of the site comes here; those that need no push leave no trace.
-            let delivery = Delivery {
-                devices: Vec::new(),
-                nobody: Some(nobody),
-            };
-            world.out.push_back(Command::Answer(id, delivery));
-            return;
+            // Every chat message of the site comes here; those that need no push are not recorded.
+            return answer_nobody(id, nobody, world);
         }
         let step = Step::NotificationAsked {
             by: asked.by,
@@ -178,8 +173,18 @@ fn recipients(asked: &Notification, key: &AorKey, world: &World) -> Result<Vec<R
     if with_token.is_empty() {
         return Err(Nobody::NoToken);
     }
-    if !asked.only_absent {
-        return Ok(with_token);
+    match asked.audience {
+        Audience::All => return Ok(with_token),
+        Audience::WantsVoicemail => {
+            let wants = |to: &Recipient| world.policy.app(&to.key).is_some_and(|app| app.voicemail_push);
+            let wanting: Vec<_> = with_token.into_iter().filter(wants).collect();
+            return if wanting.is_empty() {
+                Err(Nobody::NotWanted)
+            } else {
+                Ok(wanting)
+            };
+        }
+        Audience::Absent => {}
     }
     let is_present = |device: &DeviceKey| {
         let live = |b: &Binding| b.expires > world.now && b.device.as_deref() == Some(device);
@@ -192,9 +197,18 @@ fn recipients(asked: &Notification, key: &AorKey, world: &World) -> Result<Vec<R
     Ok(absent)
 }
 
+/// It was for nobody.
+pub(super) fn answer_nobody(id: NotificationId, nobody: Nobody, world: &mut World) {
+    let delivery = Delivery {
+        devices: Vec::new(),
+        nobody: Some(nobody),
+    };
+    world.out.push_back(Command::Answer(id, delivery));
+}
+
 fn recipient(known: &KnownDevice, kind: TokenType) -> Option<Recipient> {
     let token = known.device.push.token_for(kind)?.clone();
-    // What is set aside is the identifying token; another one of the device may still be good.
+    // Only the identifying token is set aside; another one of the device may still be good.
     let set_aside = known.device.set_aside.clone().filter(|_| token == known.key.token);
     Some(Recipient {
         key: known.key.clone(),
@@ -220,7 +234,7 @@ fn push(notification: NotificationId, asked: &Notification, recipient: Recipient
         id,
         to,
         about: About::Notification(NotificationPush {
-            notification,
+            purpose: NotificationPurpose::Request(notification),
             token_type: asked.token_type,
             payload: Arc::clone(&asked.payload),
         }),
@@ -233,7 +247,7 @@ fn push(notification: NotificationId, asked: &Notification, recipient: Recipient
     })));
 }
 
-/// Whether a device's app is the one asked for; apps may be named as Apple's voip topic is, or with their team.
+/// Whether this is a device's app; it may be named like Apple's voip topic, or with its team.
 fn is_for(known: &KnownDevice, app: Option<&str>) -> bool {
     let own = &known.device.push;
     app.is_none_or(|app| {

@@ -1,11 +1,11 @@
-//! How one call is to be treated, as its channel or dial-string says; it goes before the policy (docs/VARIABLES.md).
+//! How to treat one call, by its channel or dial-string; these options override the policy (docs/VARIABLES.md).
 
 use std::sync::Arc;
 
 /// Who rings the phones that were registered when the call came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Ringing {
-    /// We do: nobody else dials them.
+    /// fswake does: nobody else dials them.
     #[default]
     Ours,
     /// FreeSWITCH does, from the same dial-string: we ring only what registers from now on, and never what FreeSWITCH
@@ -41,21 +41,23 @@ impl Mode {
 pub struct CallOptions {
     /// No push for this call; it waits for phones that register by themselves (`enable_send_apn=false`).
     pub no_push: bool,
-    /// Waits until the deadline for any REGISTER, although nobody was or can be pushed (`apn_wait_any_register`).
+    /// Waits until the deadline for any REGISTER, although no device was or can be pushed (`apn_wait_any_register`).
     pub wait_any: bool,
-    /// Who rings what is registered (`fswake_ring`, or what FreeSWITCH says of the dial-string).
+    /// Who rings registered phones (`fswake_ring`, or the dial-string).
     pub ringing: Ringing,
-    /// Not our call: it goes back at once, untouched (`originate_reg_token`).
+    /// Not fswake's call: it goes back at once, untouched (`originate_reg_token`).
     pub hands_off: bool,
-    /// How its phones are reached, where the call says (`fswake_mode`, `fswake_wait`).
+    /// Phones that seem awake are pushed too (`"force"` of `POST /v1/wake`).
+    pub push_awake: bool,
+    /// How its phones are reached, if the call sets it (`fswake_mode`, `fswake_wait`).
     pub mode: Option<Mode>,
-    /// The call's own limit is its legs' (`leg_timeout`): they end for it as FreeSWITCH ends them.
+    /// The call's own limit is its legs' (`leg_timeout`): they end as FreeSWITCH would end them.
     pub leg_timeout: bool,
-    /// What becomes of the early media of a phone that rings alone.
+    /// How to treat the early media of a phone that rings alone.
     pub early_media: EarlyMedia,
 }
 
-/// What becomes of early media (`ignore_early_media`).
+/// How to treat early media (`ignore_early_media`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum EarlyMedia {
     /// The caller hears it.
@@ -68,7 +70,7 @@ pub enum EarlyMedia {
 }
 
 impl CallOptions {
-    /// In words, for the journal; `None` where there are none.
+    /// In words, for the journal; `None` without options.
     pub fn words(self) -> Option<Arc<str>> {
         if self == Self::default() {
             return None;
@@ -77,6 +79,7 @@ impl CallOptions {
             (self.hands_off, "hands off"),
             (self.no_push, "no push"),
             (self.wait_any, "wait for any register"),
+            (self.push_awake, "push who is awake"),
             (self.ringing == Ringing::FreeSwitch, "ring what registers"),
             (self.mode == Some(Mode::WakeFirst), "wake only"),
             (self.mode == Some(Mode::WakeAll), "wake all, ring none"),
@@ -87,12 +90,12 @@ impl CallOptions {
     }
 }
 
-/// How FreeSWITCH's own leg to a contact stands.
+/// The state of FreeSWITCH's own leg to a contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OtherLegState {
     /// No leg, or it has ended.
     None,
-    /// It was dialled and has not rung: its INVITE is sent again and again, and reaches a phone that wakes there.
+    /// Dialled, but not ringing: its INVITE is repeated, and reaches a phone that wakes there.
     Dialed,
     /// The phone rings, or more.
     Rings,

@@ -11,7 +11,7 @@ use crate::types::{Aor, LegId, Target};
 /// are the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallOrder {
-    /// Tell the caller that it rings (`ring_ready`). Once per call.
+    /// Send the caller ringing (`ring_ready`). Once per call.
     Alert,
     /// Originate a leg. Boxed: every held call has a queue with room for 32 orders.
     Ring(Box<Ring>),
@@ -19,21 +19,21 @@ pub enum CallOrder {
     Kill {
         /// The leg.
         leg: LegId,
-        /// FreeSWITCH's cause: `LOSE_RACE` tells the phone "Call completed elsewhere".
+        /// FreeSWITCH's cause: with `LOSE_RACE` the phone shows "Call completed elsewhere".
         cause: Cause,
     },
-    /// Answer the caller with the leg's codec and bridge the two. Ends in `Bridged` or `BridgeFailed`, or in
-    /// `EarlyBridged` where the caller is to hear a phone's early media and is not answered.
+    /// Answer the caller with the leg's codec and bridge the two. Ends in `Bridged` or `BridgeFailed`. With early media
+    /// the caller is not answered, and it ends in `EarlyBridged`.
     Connect(Connect),
-    /// From now on the call is for this user: what was dialled is another name of theirs.
+    /// From now on the call is for this user: the dialled number is an alias.
     CallUser(Aor),
-    /// Ask how FreeSWITCH's own leg to this contact stands. Ends in `OtherLegSeen`.
+    /// Ask for the state of FreeSWITCH's own leg to this contact. Ends in `OtherLegSeen`.
     AskOtherLeg(Target),
     /// Channel variables for the call's own record (CDR): written with the next command to its channel.
     Record {
         /// What to write.
         record: Box<Record>,
-        /// Write it now: the caller may hang up before there is another command.
+        /// Write it now: there may be no further command before the caller hangs up.
         at_once: bool,
     },
     /// Hand the channel back: the dialplan goes on with its next action.
@@ -53,7 +53,7 @@ impl CallOrder {
         matches!(self, Self::Release { .. } | Self::Close)
     }
 
-    /// What is left to do if the call's connection is gone: end the leg that it had to end or to bridge.
+    /// What remains to do if the call's connection is gone: end the leg that it had to end or to bridge.
     pub fn leg_to_end(&self) -> Option<(LegId, Cause)> {
         match self {
             Self::Kill { leg, cause } => Some((*leg, cause.clone())),
@@ -76,9 +76,9 @@ pub struct Ring {
     pub timeout: Duration,
     /// How long it may stay answered without a bridge.
     pub park_timeout: Duration,
-    /// Offer any codec: the phone has none of the caller's.
+    /// Offer any codec: the phone supports none of the caller's.
     pub any_codec: bool,
-    /// It rings alone: its early media is for the caller.
+    /// It rings alone: the caller hears its early media.
     pub early_media: bool,
 }
 
@@ -93,7 +93,7 @@ pub struct Connect {
     pub early: bool,
 }
 
-/// What a call's own record says of its wake.
+/// What a call's own record contains about its wake.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// How many pushes were sent for it.
@@ -102,14 +102,14 @@ pub struct Record {
     pub wake: Option<Duration>,
     /// Who answered, else who was woken: the device's label, or `binding`.
     pub device: Option<Arc<str>>,
-    /// FreeSWITCH rings what was registered: the dialplan's bridge must not ring it once more.
+    /// FreeSWITCH rings registered phones: the dialplan's bridge must not ring them again.
     pub rung_by_freeswitch: bool,
 }
 
-/// What the dialplan's own `bridge` does with a call that it gets back.
+/// What the dialplan's own `bridge` does with a call that was handed back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It rings the phones, for so long where the call has a limit of its own.
+    /// It rings the phones, for this long if the call has a limit of its own.
     Ring(Option<Duration>),
     /// It fails with the phones' cause, as if it had rung them itself: no phone rings twice.
     Fail {
@@ -133,14 +133,14 @@ impl Next {
 /// A hangup cause as FreeSWITCH names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// One that the engine decided on.
+    /// One that the engine chose.
     Ours(&'static str),
-    /// One that the caller's own end had.
+    /// The cause with which the caller ended.
     PassedOn(Arc<str>),
 }
 
 impl Cause {
-    /// Another phone, or somebody else, has the call: the phone hears "Call completed elsewhere".
+    /// Another phone, or somebody else, has the call: the phone shows "Call completed elsewhere".
     pub const COMPLETED_ELSEWHERE: Self = Self::Ours("LOSE_RACE");
     /// How a leg ends whose caller is gone.
     pub const NOBODY_THERE: Self = Self::Ours("ORIGINATOR_CANCEL");

@@ -1,10 +1,10 @@
 //! What follows from a push that has ended: for its device, for the call or the asker that it was sent for, and for
 //! calls that share it.
 
-use super::Engine;
 use super::command::{Command, Note};
 use super::directory::AorKey;
 use super::world::{PendingPush, Purpose, World};
+use super::{Engine, refresh};
 use crate::types::push::{PushError, PushOutcome};
 use crate::types::{CallId, DeviceKey, PushId, PushToken, UnixSeconds};
 
@@ -14,7 +14,8 @@ impl Engine {
             return;
         };
         match pending.purpose {
-            // News of a call's end may go to another token of the device, and says nothing about the one that wakes it.
+            // News of a call's end may go to another token of the device, and its result is not about the one that
+            // wakes it.
             Purpose::News => {}
             Purpose::Wake(call) => {
                 if let Err(error) = outcome {
@@ -23,6 +24,12 @@ impl Engine {
                 self.wake_ended(call, &pending, outcome);
                 if let Err(error) = outcome {
                     self.ride_over(push, &pending, error);
+                }
+            }
+            Purpose::Refresh(ref token) => {
+                if let Err(error) = outcome {
+                    self.judge_token(&pending.key, &pending.device, token, error, at);
+                    refresh::on_push_refused(&pending, error, &mut self.world);
                 }
             }
             Purpose::Notification(id, token) => {
@@ -37,13 +44,13 @@ impl Engine {
 
     fn wake_failed(&mut self, id: PushId, push: &PendingPush, error: &PushError, at: UnixSeconds) {
         if let Some(known) = self.world.directory.device_mut(&push.key, &push.device) {
-            // That wake is not under way any more, so no other call can ride on it; a later one may be.
+            // That wake has ended, so no other call can share it. A later wake can be shared.
             known.last_push = known.last_push.filter(|last| last.push != id);
         }
         self.judge_token(&push.key, &push.device, &push.device.token, error, at);
     }
 
-    /// Tells the calls that ride on a push that it has failed, or was called off.
+    /// Informs the calls that share a push that it has failed or was cancelled.
     fn ride_over(&mut self, id: PushId, push: &PendingPush, error: &PushError) {
         let entry = self.world.directory.entry(&push.key);
         let waiting = entry.map(|entry| entry.waiting.clone()).unwrap_or_default();

@@ -12,11 +12,11 @@ pub enum Decline {
     /// That device is out of this call; the others go on ringing.
     #[default]
     ThisDevice,
-    /// The call ends and the caller hears busy or declined.
+    /// The call ends and the caller gets busy or declined.
     All,
 }
 
-/// When a caller hears that it rings.
+/// When a caller gets ringing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Alert {
     /// When a phone rings, or a provider has taken the push that will make it ring.
@@ -47,13 +47,42 @@ pub struct AppPolicy {
     pub domains: Vec<String>,
     /// What an un-REGISTER means.
     pub on_unregister: OnUnregister,
-    /// Whether a call that nobody answered is announced by a push.
+    /// Whether a push announces a missed call.
     pub missed_call_push: bool,
-    /// Whether the end of a call is pushed to devices that were woken for it and are not on the line yet.
+    /// Whether a change of the user's voicemail is announced by a push.
+    pub voicemail_push: bool,
+    /// Whether devices that were woken get a push when the call ends without them.
     pub cancel_push: bool,
+    /// When a push asks its phones to register again, if at all.
+    pub refresh: Option<Refresh>,
 }
 
-/// All decisions about one wake. [`Policy::default`] is what the shipped configuration says.
+impl Default for AppPolicy {
+    /// What holds for an app without settings of its own, for all devices.
+    fn default() -> Self {
+        Self {
+            provider: None,
+            app: None,
+            domains: Vec::new(),
+            on_unregister: OnUnregister::default(),
+            missed_call_push: false,
+            voicemail_push: false,
+            cancel_push: true,
+            refresh: None,
+        }
+    }
+}
+
+/// When a push asks a phone to register again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Refresh {
+    /// The latest time before the registration's end. Phones are spread over as much time ahead of it.
+    pub before: Duration,
+    /// The shortest time between two such pushes to a phone.
+    pub gap: Duration,
+}
+
+/// All decisions about one wake. [`Policy::default`] is the shipped configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// A binding with proof of life younger than this is awake: it is rung, and the push waits `push_delay`.
@@ -69,21 +98,24 @@ pub struct Policy {
     pub max_wait: Duration,
     /// Between the REGISTER and the INVITE, for apps that register before they can take a call.
     pub settle_delay: Duration,
-    /// A device pushed less than this ago is not pushed again for another call: that call rides on the wake under way.
+    /// A device pushed less than this ago is not pushed again for another call: that call shares the wake under way.
     pub push_gap: Duration,
     /// REGISTERs of one device within this time of its leg belong to one wake-up and bring no second leg.
     pub debounce: Duration,
     /// What a decline means.
     pub decline: Decline,
-    /// When the caller hears that it rings.
+    /// When the caller gets ringing.
     pub alert: Alert,
-    /// How calls that do not say it themselves reach their phones.
+    /// Registrations are told by another SIP server: there is no FreeSWITCH that could be asked which a user has. Read
+    /// when the engine is made.
+    pub registrations_are_told: bool,
+    /// How calls without an option of their own reach their phones.
     pub mode: Mode,
     /// Call pushes per device and minute; 0 means no limit.
     pub device_pushes_per_minute: u32,
     /// Call pushes per caller's number and minute; 0 means no limit. Calls without a number share none.
     pub caller_pushes_per_minute: u32,
-    /// Notifications (pushes that are no call's) per device and minute; 0 means no limit.
+    /// Notifications (pushes without a call) per device and minute; 0 means no limit.
     pub device_notifications_per_minute: u32,
     /// How long a provider may keep a notification of type `im` for a phone that is out of reach.
     pub notification_ttl: Duration,
@@ -113,6 +145,7 @@ impl Default for Policy {
             debounce: Duration::from_secs(1),
             decline: Decline::ThisDevice,
             alert: Alert::Push,
+            registrations_are_told: false,
             mode: Mode::Connect,
             device_pushes_per_minute: 10,
             caller_pushes_per_minute: 60,

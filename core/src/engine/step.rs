@@ -1,7 +1,7 @@
-//! The steps in the life of a wake, as the journal has them.
+//! The steps in the life of a wake, as recorded in the journal.
 //!
-//! A step is cheap to make: shared texts and numbers, no JSON. It becomes text where nobody waits for it: on the
-//! store's thread, or in a debug line.
+//! A step is cheap to make: shared texts and numbers, no JSON. It becomes text on the store's thread, or in a debug
+//! line.
 //!
 //! To add a step, add its entry here and its name to docs/ARCHITECTURE.md, "The journal". To add a detail, add a field
 //! with the name that it has in the journal. Tokens only as fingerprints.
@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::detail::Detail;
-pub use self::detail::Value;
+pub use self::detail::DetailValue;
 pub use self::kinds::{Caller, RegisterKind, Ringer, TakeoverKind};
 use super::command::HoldResult;
-use super::event::Handover;
+use super::event::Routing;
 use super::party::Origin;
 use crate::types::push::{CancelReason, PushErrorKind};
 use crate::word_enum;
@@ -67,7 +67,7 @@ macro_rules! steps {
             }
 
             /// Shows every detail with its name, in the order of their declaration.
-            pub fn each_detail(&self, mut show: impl FnMut(&'static str, Value<'_>)) {
+            pub fn each_detail(&self, mut show: impl FnMut(&'static str, DetailValue<'_>)) {
                 // For steps without details.
                 let _ = &mut show;
                 match self {
@@ -79,7 +79,7 @@ macro_rules! steps {
 }
 
 steps! {
-    /// FreeSWITCH handed over a channel, and it is held.
+    /// FreeSWITCH handed over a channel, and it is held; or somebody asked for a wake.
     CallHeld = "call-held" {
         /// The caller's number; may be empty.
         caller: Arc<str> = "caller",
@@ -87,13 +87,13 @@ steps! {
         devices: u32 = "devices",
         /// How long it is held at most.
         wait: Duration = "wait-ms",
-        /// How it came to us.
-        handover: Handover = "way",
-        /// What its channel or dial-string asks for, in words.
+        /// How FreeSWITCH routed it to fswake.
+        routing: Routing = "way",
+        /// The options of its channel or dial-string, in words.
         options: Option<Arc<str>> = "wishes",
-        /// What was dialled, where FreeSWITCH's directory was asked whose number it is.
+        /// What was dialled, if FreeSWITCH's directory was asked whose number it is.
         dialled: Option<Arc<str>> = "dialled",
-        /// How long the directory took to say, or was waited for.
+        /// How long the directory took, or was waited for.
         asked: Option<Duration> = "asked-ms",
     }
     /// A device has recent proof of life: it is rung first, and pushed only if it does not ring.
@@ -101,8 +101,8 @@ steps! {
         device: Arc<str> = "device",
         /// How long ago the proof of life was.
         seen: Duration = "seen-ms",
-        /// When it is pushed unless it rings.
-        push_in: Duration = "push-in-ms",
+        /// When it is pushed unless it rings; a wake that was asked for does not push it.
+        push_in: Option<Duration> = "push-in-ms",
     }
     /// A phone is registered without a push token: it can be rung, and not woken.
     DeviceWithoutToken = "device-without-token" {
@@ -171,7 +171,7 @@ steps! {
     /// FreeSWITCH's directory was asked who rings the phones that were registered when the call came.
     WhoRings = "who-rings" {
         by: Ringer = "by",
-        /// How long the directory took to say, or was waited for.
+        /// How long the directory took, or was waited for.
         asked: Duration = "asked-ms",
     }
     /// FreeSWITCH rings the phone itself, from the same dial-string: it is not rung again.
@@ -225,6 +225,8 @@ steps! {
         /// FreeSWITCH's cause.
         cause: Arc<str> = "cause",
     }
+    /// Whoever asked for the wake has closed the connection before the answer.
+    AskerGone = "asker-gone" {}
     /// A phone had answered, and FreeSWITCH ended the call instead of bridging the two.
     CallCut = "call-cut" {
         /// FreeSWITCH's cause.
@@ -233,7 +235,7 @@ steps! {
     /// Somebody else took the call.
     CallTaken = "call-taken" {
         how: TakeoverKind = "how",
-        /// Who, or where to: a number, where FreeSWITCH says.
+        /// Who, or where to: a number, if FreeSWITCH names it.
         by: Option<Arc<str>> = "by",
     }
     /// The dial-string's own time was over before anybody answered.
@@ -253,12 +255,12 @@ steps! {
     /// The hold is over.
     CallOver = "call-over" {
         result: HoldResult = "result",
-        /// What became of the caller.
+        /// What happens to the caller.
         caller: Caller = "caller",
-        /// The phones' own cause, where the dialplan got one.
+        /// The phones' own cause, if the dialplan got one.
         cause: Option<Arc<str>> = "cause",
     }
-    /// Somebody asked for a push that is no call's.
+    /// A push on request, without a call.
     NotificationAsked = "notification-asked" {
         /// Who: one word.
         by: &'static str = "by",
@@ -284,11 +286,23 @@ steps! {
         device: Arc<str> = "device",
         reason: Arc<str> = "reason",
     }
+    /// A push that asks a phone to register again was refused, or not delivered in time.
+    RefreshRefused = "refresh-refused" {
+        device: Arc<str> = "device",
+        /// The error in words.
+        reason: Arc<str> = "reason",
+        /// What the failure asks for, as [`PushErrorKind::class`] has it.
+        class: &'static str = "class",
+        /// What kind of error it was.
+        error: PushErrorKind = "code",
+        /// The HTTP status of a provider that answered, where the kind has one.
+        status: Option<u16> = "status",
+    }
     /// All of its pushes have ended.
     NotificationOver = "notification-over" {
         sent: u32 = "sent",
         not_sent: u32 = "not-sent",
-        /// Why it was for nobody; empty when it was for somebody.
+        /// Why no device got it; empty if one did.
         reason: Option<Arc<str>> = "reason",
     }
 }

@@ -1,20 +1,23 @@
-//! What an operator may see of the engine: copies, each made in bounded time.
+//! What operators may see of the engine: copies, each made in bounded time.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Engine;
-use super::directory::{AorKey, Entry};
+use super::directory::{AorEntry, AorKey};
+use super::event::Routing;
 pub use super::party::PushState;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
 /// A held call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallView {
-    /// Ours.
+    /// fswake's own id.
     pub call: CallId,
     /// Who is called.
     pub aor: Aor,
+    /// How it came to us.
+    pub routing: Routing,
     /// Caller's number; may be empty.
     pub caller_number: Arc<str>,
     /// Caller's name; may be empty, any text.
@@ -31,7 +34,7 @@ pub struct CallView {
     pub parties: Vec<PartyView>,
 }
 
-/// One who could answer a held call.
+/// A device or binding that could answer a held call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartyView {
     /// The device; `None` for a phone without a token.
@@ -44,16 +47,16 @@ pub struct PartyView {
     pub user_agent: Arc<str>,
     /// How many pushes were sent to it for this call.
     pub pushes: u32,
-    /// What became of the last of them.
+    /// The state of the last of them.
     pub last_push: Option<PushState>,
 }
 
-/// How one party of a held call stands.
+/// The state of one party of a held call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartyState {
     /// Answered.
     Answered,
-    /// 18x heard.
+    /// 18x received.
     Ringing,
     /// An INVITE is under way.
     Dialing,
@@ -118,12 +121,12 @@ pub struct BindingView {
     pub target: Target,
     /// When it runs out, from now on.
     pub expires_in: Duration,
-    /// How long ago the phone was last heard of, where that is known.
+    /// How long ago the phone last showed life, if known.
     pub heard_ago: Option<Duration>,
 }
 
 impl AorView {
-    fn of(entry: &Entry, now: Moment) -> Self {
+    fn of(entry: &AorEntry, now: Moment) -> Self {
         let bindings = entry.bindings.iter().filter(|b| b.expires > now);
         Self {
             devices: entry.devices.iter().map(|d| d.device.clone()).collect(),

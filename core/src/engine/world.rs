@@ -32,7 +32,7 @@ pub struct World {
 impl World {
     /// A world with these settings and devices.
     pub fn new(policy: Policy, devices: Vec<Device>) -> Self {
-        let mut directory = Directory::default();
+        let mut directory = Directory::new(policy.registrations_are_told);
         for device in devices {
             directory.restore(device, &policy);
         }
@@ -54,14 +54,14 @@ pub struct PendingPush {
     pub key: AorKey,
     /// Which device.
     pub device: Arc<DeviceKey>,
-    /// Who has to hear of its outcome.
+    /// Who has to learn of its outcome.
     pub purpose: Purpose,
     /// When it was given to the provider.
     pub since: Moment,
 }
 
 impl PendingPush {
-    /// What decides ([`super::digest`]).
+    /// Hashes what decides ([`super::digest`]).
     pub fn what_decides(&self) -> (&Purpose, &AorKey, &DeviceKey) {
         let Self {
             key,
@@ -100,11 +100,13 @@ impl PendingPush {
 /// What a push is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Purpose {
-    /// It wakes a phone for this call, which has to hear of it.
+    /// It wakes a phone for this call, which has to learn of the outcome.
     Wake(CallId),
-    /// News of a call's end: nobody waits for its outcome.
+    /// News of a call's end: its outcome is ignored.
     News,
-    /// A notification, which has to hear of it, and the token that it went to.
+    /// It asks a phone to register again, by this token.
+    Refresh(PushToken),
+    /// A notification, which has to learn of the outcome, and the token that it went to.
     Notification(NotificationId, PushToken),
 }
 
@@ -116,7 +118,7 @@ pub struct Pushes {
 }
 
 impl Pushes {
-    /// Numbers a push and remembers whom it is for.
+    /// Numbers a push and records its purpose.
     pub fn begin(&mut self, push: PendingPush) -> PushId {
         self.last += 1;
         let id = PushId(self.last);
@@ -128,14 +130,14 @@ impl Pushes {
     pub fn under_way(&self) -> impl Iterator<Item = (PushId, &PendingPush)> {
         let Self {
             pending,
-            // So that the next has a name of its own.
+            // So that the next gets a new number.
             last: _,
         } = self;
         pending.iter().map(|(id, push)| (*id, push))
     }
 
-    /// AORs are compared in another way from now on.
-    pub fn file_anew(&mut self, policy: &Policy) {
+    /// AORs are compared differently from now on.
+    pub fn refile(&mut self, policy: &Policy) {
         for pending in self.pending.values_mut() {
             pending.key = AorKey::of(&pending.device.aor, policy);
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Whom the doctor's own probe calls: nobody has this name (RFC 2606).
+/// The callee of the doctor's own probe calls: nobody has this name (RFC 2606).
 pub const NOBODY: &str = "doctor@fswake.invalid";
 
 /// An address of record: who is called, and who registered.
@@ -16,7 +16,7 @@ pub struct Aor {
 }
 
 impl Aor {
-    /// An AOR as given; nothing is normalised here.
+    /// An AOR as given; it is not normalised here.
     pub fn new(user: impl Into<Arc<str>>, domain: impl Into<Arc<str>>) -> Self {
         Self {
             user: user.into(),
@@ -24,7 +24,7 @@ impl Aor {
         }
     }
 
-    /// Whether it is [`NOBODY`]: calls to it are no user's, and are not counted.
+    /// Whether it is [`NOBODY`]: probe calls are not counted.
     pub fn is_nobody(&self) -> bool {
         NOBODY.split_once('@') == Some((&self.user, &self.domain))
     }

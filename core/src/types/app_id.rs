@@ -1,8 +1,7 @@
 //! App ids as phones send them, and as operators configure them.
 //!
-//! Apple's is `TEAM.bundle.id.service&service` in RFC 8599 (section 14.5); apps leave out the team or the service, and
-//! teams are not always the ten characters that Apple's are. So it is the configured ids that decide what a phone's
-//! means.
+//! Apple's is `TEAM.bundle.id.service&service` in RFC 8599 (section 14.5). Apps leave out the team or the service, and
+//! teams are not always ten characters. So the configured ids decide what a phone's means.
 
 use super::Provider;
 
@@ -42,8 +41,8 @@ pub fn find<'a>(
     })
 }
 
-/// The team and the bundle id of an id without service, where nothing that is configured tells: a team is a first label
-/// of capitals and digits (a bundle id begins with a domain's top level, in small letters).
+/// The team and the bundle id of an id without service, if no configured id decides: a team is a first label of
+/// capitals and digits (a bundle id begins with a domain's top level, in small letters).
 pub fn split_team(id: &str) -> (Option<&str>, &str) {
     let is_team =
         |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Devices: what a Contact says about pushing its phone, and what is stored of it.
+//! Devices: a Contact's push parameters, and the stored device.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use sha2::{Digest, Sha256};
 
 use super::{Aor, Printable, Provider, PushToken, UnixSeconds};
 
-/// What a Contact says about pushing its phone: one device's tokens for one app.
+/// A Contact's push parameters: one device's tokens for one app.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PushParams {
     /// Who delivers.
     pub provider: Provider,
     /// The app as its credentials are filed: APNs bundle id without team, `.voip` and `.remote`; FCM project id or
-    /// sender id; `app-id` of the older parameter sets. Empty when the Contact names none.
+    /// sender id; `app-id` of the older parameter sets. Empty if the Contact names none.
     pub app: Arc<str>,
-    /// Apple team id, where the Contact has one.
+    /// Apple team id, if the Contact has one.
     pub team: Option<Arc<str>>,
     /// Its tokens.
     pub tokens: Tokens,
@@ -32,13 +32,13 @@ pub enum Tokens {
     Both {
         /// The one for calls.
         call: PushToken,
-        /// The one for all else.
+        /// The one for everything else.
         remote: PushToken,
     },
 }
 
 impl Tokens {
-    /// What there is of the two; `None` without any.
+    /// Either or both; `None` without any.
     pub fn new(call: Option<PushToken>, remote: Option<PushToken>) -> Option<Self> {
         match (call, remote) {
             (Some(call), Some(remote)) => Some(Self::Both { call, remote }),
@@ -87,8 +87,8 @@ impl PushParams {
 
     /// The token that a notification of this type goes to, if the device has one.
     ///
-    /// Apple has a token for calls and another for messages, and neither can stand for the other. Everybody else has
-    /// one token for all, whatever the Contact calls it.
+    /// Apple has a token for calls and another for messages, which are not interchangeable. Other providers have one
+    /// token for both, whatever the Contact calls it.
     pub fn token_for(&self, kind: TokenType) -> Option<&PushToken> {
         let (own, other) = match kind {
             TokenType::Voip => (self.tokens.call(), self.tokens.remote()),
@@ -160,8 +160,8 @@ impl DeviceKey {
     }
 }
 
-/// A device's name for programs: the first 64 bits of a hash of provider, app and token. It stays the same across
-/// restarts, and says nothing of the token or of whose it is.
+/// A device's name for programs: the first 64 bits of a hash of provider, app and token. It is stable across restarts,
+/// and reveals neither the token nor its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PublicId(pub u64);
 
@@ -192,14 +192,14 @@ pub struct Device {
     pub register_call_id: Arc<str>,
     /// Its first REGISTER, or when it was imported.
     pub first_seen: UnixSeconds,
-    /// Its last REGISTER; of an imported device what was known of it, which may be before `first_seen`.
+    /// Its last REGISTER; for an imported device the last known one, which may be before `first_seen`.
     pub last_seen: UnixSeconds,
     /// Why the token is set aside until the next REGISTER (docs/ARCHITECTURE.md, "Tokens"), if it is.
     pub set_aside: Option<Arc<str>>,
 }
 
 impl Device {
-    /// The last sign of it: what its time to live counts from.
+    /// The last sign of life: its time to live counts from here.
     pub fn last_sign(&self) -> UnixSeconds {
         self.last_seen.max(self.first_seen)
     }

@@ -1,4 +1,4 @@
-//! Names of ours: calls, legs, pushes, notifications.
+//! fswake's own ids: calls, legs, pushes, notifications.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub struct CallId(pub Uuid);
 impl CallId {
     /// The SIP Call-ID of every INVITE to one party of the call, and what that party's push carries.
     ///
-    /// One for each party: two dialogs with one Call-ID confuse phones and FreeSWITCH alike.
+    /// One for each party: two dialogs with one Call-ID confuse phones and FreeSWITCH.
     ///
     /// # Examples
     /// ```
@@ -51,10 +51,10 @@ pub struct LegId {
 }
 
 impl LegId {
-    /// The channel UUID that FreeSWITCH is told to give the leg (`origination_uuid`).
+    /// The channel UUID of the leg (`origination_uuid`).
     ///
-    /// Derived (UUID version 5, RFC 9562 section 5.5), so that the connection can set its event
-    /// filter for the next leg before anybody knows what that leg will call.
+    /// Derived (UUID version 5, RFC 9562 section 5.5), so that the connection can set its event filter for the next leg
+    /// ahead of time.
     pub fn channel(self) -> Uuid {
         Uuid::new_v5(&self.call.0, format!("leg {}", self.n).as_bytes())
     }
@@ -64,7 +64,7 @@ impl LegId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PushId(pub u64);
 
-/// One notification that somebody asked for: a message to every device of one AOR, not a call.
+/// One requested notification: a message to every device of one AOR, not a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NotificationId(pub u64);
 

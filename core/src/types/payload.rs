@@ -1,20 +1,20 @@
-//! What a notification says, as its asker wrote it.
+//! A notification's content, as its sender wrote it.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// Longest payload that is taken, in bytes. Providers take less; a gateway of the operator's own may take this much.
+/// Longest accepted payload, in bytes. Providers accept less; an operator's own gateway may accept this much.
 const LONGEST: usize = 16 * 1024;
 
-/// What a notification says: a JSON object, as its asker wrote it.
+/// A notification's content: a JSON object, as its sender wrote it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Payload(Map<String, Value>);
 
 /// Why a payload is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// It does not parse. Only the place is named: the rest is the asker's text.
+    /// It does not parse. Only the position is named: the rest is the sender's text.
     #[error("the payload is not JSON (line {line}, column {column})")]
     NotJson {
         /// Where, from 1.
@@ -25,16 +25,16 @@ pub enum PayloadError {
     /// It is an array, a string or a number.
     #[error("the payload is not a JSON object")]
     NotAnObject,
-    /// It is too long for anybody.
+    /// It is too long for any provider.
     #[error("the payload is longer than {LONGEST} bytes")]
     TooLong,
 }
 
 impl Payload {
-    /// Reads a payload. Nothing but blanks is a payload without keys.
+    /// Parses a payload. Blanks only are a payload without keys.
     ///
     /// # Errors
-    /// When it is not a JSON object, or too long.
+    /// If it is not a JSON object, or too long.
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,4 @@
-//! One push as a value: what is asked of a provider, and how it ended.
+//! One push as a value: the request to a provider, and how it ended.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ pub enum PushKind {
     Call,
     /// The call of an earlier push is over for this phone.
     Cancel(CancelReason),
-    /// The call was not answered by anybody.
+    /// Nobody answered the call.
     MissedCall,
 }
 
@@ -38,22 +38,22 @@ word_enum! {
 /// One push to one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushRequest {
-    /// Ours; comes back with the outcome.
+    /// fswake's number for it; returned with the outcome.
     pub id: PushId,
     /// Provider, app and tokens of the device.
     pub to: PushParams,
     /// What it is about.
     pub about: About,
-    /// Who is called or written to, as they were named.
+    /// Who is called or written to, by the name that was used.
     pub callee: Aor,
-    /// The domain that the device registered with: what its app is chosen by.
+    /// The domain that the device registered with: it selects the app.
     pub domain: Arc<str>,
     /// How long the provider may keep it: a call's until the wait ends.
     pub ttl: Duration,
 }
 
 impl PushRequest {
-    /// What it says of a call; `None`: it is no call's.
+    /// What it tells about a call; `None`: it is not about a call.
     pub fn call(&self) -> Option<&CallPush> {
         match &self.about {
             About::Call(call) => Some(call),
@@ -61,7 +61,7 @@ impl PushRequest {
         }
     }
 
-    /// How long to go on trying: a call's wait, and for a message some seconds, because somebody waits for the answer.
+    /// How long to keep trying: a call's wait, and for a message some seconds, because the sender waits for the answer.
     pub fn patience(&self) -> Duration {
         match self.about {
             About::Call(_) => self.ttl,
@@ -70,7 +70,7 @@ impl PushRequest {
     }
 }
 
-/// How long a push that is no call's is tried.
+/// How long a push without a call is tried.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a push is about.
@@ -78,11 +78,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum About {
     /// A call.
     Call(CallPush),
-    /// Something else that somebody had to say.
+    /// Something else.
     Notification(NotificationPush),
 }
 
-/// What a push says of a call.
+/// What a push tells about a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallPush {
     /// What has happened to it.
@@ -100,15 +100,35 @@ pub struct CallPush {
     pub held_at: SystemTime,
 }
 
-/// A push that somebody asked for and that is no call's.
+/// A push without a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotificationPush {
-    /// Which notification.
-    pub notification: NotificationId,
+    /// What it is for.
+    pub purpose: NotificationPurpose,
     /// To which of the device's tokens it goes.
     pub token_type: TokenType,
-    /// What it says; the same for every device.
+    /// Its content; the same for every device.
     pub payload: Arc<Payload>,
+}
+
+/// What a push without a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotificationPurpose {
+    /// Somebody asked for it, or voicemail has changed.
+    Request(NotificationId),
+    /// The phone's registration is about to end, and the app should register again. Nothing is shown, and there is no
+    /// hurry.
+    Refresh,
+}
+
+impl NotificationPurpose {
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Request(_) => "notification",
+            Self::Refresh => "refresh",
+        }
+    }
 }
 
 /// A provider took the push.
@@ -116,7 +136,7 @@ pub struct NotificationPush {
 pub struct PushReceipt {
     /// The provider's name for it (`apns-id`, FCM message name), for the journal.
     pub provider_id: Option<String>,
-    /// HTTP status; 0 where no provider was asked and the push was only written to the log.
+    /// HTTP status; 0 if no provider was asked and the push was only written to the log.
     pub status: u16,
     /// How many requests it took, retries included.
     pub attempts: u32,

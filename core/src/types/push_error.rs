@@ -1,4 +1,4 @@
-//! Why a push was not taken: facts, which become words only where they are shown.
+//! Why a push was not taken: facts, which become words only for display.
 
 use super::push_error_kind::{Fault, KeptBy, PushErrorKind};
 use super::{Printable, Provider, UnixSeconds};
@@ -9,7 +9,7 @@ pub enum PushError {
     /// Drop the token, unless the phone registered with it after `since` (APNs 410, FCM UNREGISTERED).
     #[error("token gone ({reason})")]
     TokenGone {
-        /// The provider's timestamp, where it gives one.
+        /// The provider's timestamp, if it gives one.
         since: Option<UnixSeconds>,
         /// The provider's reason code.
         reason: String,
@@ -27,7 +27,7 @@ pub enum PushError {
         status: u16,
         /// The provider's reason code.
         reason: String,
-        /// The topic that it was about, where a probe tried several.
+        /// The rejected topic, if a probe tried several.
         topic: Option<String>,
     },
     /// fswake does not send it: no provider was asked.
@@ -46,7 +46,7 @@ pub enum PushError {
     Misconfigured {
         /// What is at fault.
         fault: Fault,
-        /// What the provider or the connection says of it.
+        /// The provider's or the connection's reason.
         reason: String,
     },
     /// Every try inside the wait failed for a passing reason; the last one is named.
@@ -57,7 +57,7 @@ pub enum PushError {
         /// The last passing failure.
         reason: String,
     },
-    /// The call was over first: nobody waits for the phone any more.
+    /// The call was over first: the phone is not needed any more.
     #[error("the call is over")]
     CallOver,
 }
@@ -77,7 +77,7 @@ pub enum OwnRefusal {
     /// The provider keeps a key of the payload to itself.
     #[error("ReservedKey {0}")]
     ReservedKey(String),
-    /// A key's value is not what the key takes.
+    /// A key has a value of the wrong kind.
     #[error("WrongType {0}")]
     WrongType(String),
     /// A value would make a segment of the gateway's URL `.` or `..`.
@@ -153,7 +153,7 @@ impl PushError {
         }
     }
 
-    /// What the provider, the connection or fswake says of it, without saying who refused it.
+    /// The reason, from the provider, the connection or fswake, without its source.
     pub fn reason(&self) -> String {
         match self {
             Self::TokenGone { reason, .. }
@@ -185,7 +185,7 @@ impl PushError {
         }
     }
 
-    /// Whether any push to this device fails for now, whatever it says and whoever asks for it.
+    /// Whether any push to this device fails for now, whatever its content and sender.
     pub fn is_about_the_device(&self) -> bool {
         match self {
             Self::TokenGone { .. } | Self::TokenBad { .. } | Self::Misconfigured { .. } | Self::NoApp { .. } => true,

@@ -1,6 +1,6 @@
-//! What kind of error a push met, without its texts: what is stored, counted, and given advice on.
+//! What kind of error a push had, without its texts: stored, counted, and used for advice.
 
-/// What kind of error a push met.
+/// What kind of error a push had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PushErrorKind {
     /// The token is gone: the app was removed, or the user logged out.
@@ -140,7 +140,7 @@ impl PushErrorKind {
     }
 }
 
-/// What an operator has to mend.
+/// What an operator has to fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// The provider does not take the app's credentials.
@@ -149,9 +149,9 @@ pub enum Fault {
     AppleKeyAtGoogle,
     /// The app's certificate has expired, and nothing is sent with it.
     CertificateExpired,
-    /// The provider says that a token signed just now has expired: this machine's clock is wrong.
+    /// The provider rejects a token signed just now as expired: this machine's clock is wrong.
     Clock,
-    /// The server that answers has a certificate that is not trusted.
+    /// The server's certificate is not trusted.
     Untrusted,
     /// The other side refuses the app's own certificate in TLS.
     CertificateRefused,
@@ -159,22 +159,22 @@ pub enum Fault {
     Settings,
 }
 
-/// What keeps a push from being taken for now.
+/// Why a push fails for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeptBy {
     /// The provider's name has no address.
     NoAddress,
     /// There is no connection with the provider, or it broke.
     NoConnection,
-    /// The provider does not answer in time, or the way to it loses what is sent.
+    /// The provider does not answer in time, or the network loses what is sent.
     NoAnswer,
     /// The provider answers that it takes no pushes of this app for now (429, 5xx).
     Busy {
         /// HTTP status.
         status: u16,
     },
-    /// The provider answers that it does not take this push for now. Whether it takes others is not known: one phone
-    /// may have had too many (429), and a gateway may fail for one of them only.
+    /// The provider does not take this push for now. Whether it takes others is unknown: one phone may have had too
+    /// many (429), and a gateway may fail for one of them only.
     BusyForThis {
         /// HTTP status.
         status: u16,
@@ -184,12 +184,12 @@ pub enum KeptBy {
         /// HTTP status.
         status: u16,
     },
-    /// Apple has had too many new tokens of the app's signing key: somebody else signs with it too.
+    /// Apple has had too many new tokens of the app's signing key: something else signs with it too.
     BusyForKey {
         /// HTTP status.
         status: u16,
     },
-    /// No provider: too many pushes wait here, or no time is left.
+    /// Not the provider's: too many pushes wait in fswake, or no time is left.
     Us,
 }
 

@@ -1,7 +1,7 @@
-//! Push tokens in the one form in which they are compared, stored and sent.
+//! Push tokens in one canonical form, for comparing, storing and sending.
 //!
-//! Whatever brings a token from outside (a Contact, mod_apn's table, a store that an older fswake wrote) makes it with
-//! [`PushToken::read`]; so does whoever puts one into a request.
+//! Whoever brings a token from outside (a Contact, mod_apn's table, a store of an older fswake) makes it with
+//! [`PushToken::read`]; so does code that puts one into a request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub enum TokenFault {
     /// Nothing.
     #[error("it has no value")]
     Empty,
-    /// What programs print where they have none: `(null)`, `nil`, `Optional(..)`.
+    /// What programs print for "none": `(null)`, `nil`, `Optional(..)`.
     #[error("the app sent a placeholder such as (null) instead of a token")]
     Placeholder,
     /// Blanks, controls, or bytes outside ASCII.
@@ -35,8 +35,8 @@ pub enum TokenFault {
     NotGoogles,
 }
 
-/// What apps send where they have no token, in lower case and without quotes and brackets around it. The last three are
-/// what Google's own libraries gave out instead of a token when they could not reach its servers.
+/// What apps send if they have no token, in lower case and without quotes and brackets around it. Google's own
+/// libraries returned the last three when they could not reach its servers.
 const PLACEHOLDERS: [&str; 11] = [
     "null",
     "nil",
@@ -52,16 +52,16 @@ const PLACEHOLDERS: [&str; 11] = [
 ];
 
 impl PushToken {
-    /// Wraps a token that has its form already.
+    /// Wraps a token that is canonical already.
     pub fn new(token: impl Into<Arc<str>>) -> Self {
         Self(token.into())
     }
 
-    /// A token as somebody outside wrote it, percent-decoded, in the form that all of fswake uses: Apple's in lower
-    /// case, because Apple takes both for one device.
+    /// Parses a token from outside, percent-decoded, into its canonical form: Apple's in lower case, because Apple
+    /// takes both for one device.
     ///
     /// # Errors
-    /// When it is a word for "none", or nothing that this provider gives out.
+    /// If it is a placeholder, or not a token of this provider.
     ///
     /// # Examples
     /// ```
@@ -121,7 +121,7 @@ impl fmt::Debug for PushToken {
 /// Whether a text is what a program prints for no token, or for a token that it could not print (Swift's
 /// `Optional("..")`; `{length = 32, bytes = 0x..}` of a newer iOS, which leaves out the middle).
 fn is_placeholder(written: &str) -> bool {
-    // None of them is longer, and all but a few tokens are.
+    // Placeholders are short, and most tokens are longer.
     let start = written.get(..10).unwrap_or(written).to_ascii_lowercase();
     if start.starts_with("optional(") || start.starts_with("{length") || start.starts_with("<optional(") {
         return true;
@@ -184,7 +184,7 @@ mod tests {
             }
         }
         assert_eq!(PushToken::read(&Provider::Fcm, ""), Err(TokenFault::Empty));
-        // A token that begins like a word is one.
+        // A token that begins like a placeholder is still a token.
         assert!(PushToken::read(&Provider::Fcm, "nullXYZ:APA91b").is_ok());
     }
 

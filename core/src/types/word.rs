@@ -1,4 +1,4 @@
-//! Enums whose values have one word each, for what is written and for what is read back.
+//! Enums with one word per value, for writing and for reading back.
 
 /// Declares an enum with the word of each value, as it is in the journal, in JSON and on channels: `ALL`, `as_str` and
 /// `from_word`.

@@ -1,7 +1,7 @@
 //! What must hold whatever happens, in whatever order: one place for each invariant of the engine.
 //!
-//! A ledger is told every event before the engine hears it and every command after, and says which invariant broke. Random
-//! histories (`tests/invariants.rs`) and the exhaustive check (`tests/exhaustive`) keep one each.
+//! A ledger is told every event before the engine hears it and every command after, and says which invariant broke.
+//! Random histories (`tests/invariants.rs`) and the exhaustive check (`tests/exhaustive`) keep one each.
 #![allow(dead_code, missing_docs, reason = "each test uses its part")]
 #![allow(clippy::struct_excessive_bools, reason = "independent facts about one call")]
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fswake_core::engine::party::Origin;
-use fswake_core::engine::{CallOrder, Command, Connect, Event, HeldCall, LegEnd, OtherLegState, Ring, Step};
+use fswake_core::engine::{CallOrder, Command, Connect, Event, HeldCall, LegEnd, OtherLegState, Ring, Routing, Step};
 use fswake_core::types::push::PushKind;
 use fswake_core::types::{CallId, LegId, Moment, Target};
 
@@ -41,19 +41,21 @@ pub enum Invariant {
     BridgedIsLeftAlone,
     /// A call that somebody else took is not touched.
     TakenIsLeftAlone,
-    /// The caller is told once that it rings.
+    /// The caller gets ringing once.
     AlertedOnce,
-    /// A caller who is held is told when a phone rings.
+    /// A held caller gets ringing when a phone rings.
     RingingIsHeard,
     /// Nothing rings, and no push is kept, for more than a minute.
     AMinuteAtMost,
     /// One summary a call, when it is over.
     OneSummary,
+    /// A wake that was asked for orders nothing, and ends in one answer.
+    OneAnswer,
     /// When nothing is held, no timer is left.
     NoTimerLeft,
-    /// What is late, or said twice, changes nothing.
+    /// Late and duplicate events change nothing.
     LateChangesNothing,
-    /// The same events give the same commands and the same state; states with one digest act alike.
+    /// The same events give the same commands and the same state; states with one digest behave alike.
     Deterministic,
     /// The engine does not panic.
     NoPanic,
@@ -87,11 +89,11 @@ pub fn holds(invariant: Invariant, is: bool, what: impl FnOnce() -> String) -> H
     }
 }
 
-/// What was heard of a leg.
+/// The events of a leg so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Heard {
+pub enum LegSound {
     Nothing,
-    /// 183 with media: it is reached, and nobody says that it rings.
+    /// 183 with media: it is reached, but not reported as ringing.
     Media,
     Ringing,
     Answered,
@@ -102,9 +104,9 @@ pub enum Heard {
 pub enum Bridge {
     /// Not bridged.
     No,
-    /// FreeSWITCH was told to bridge it; `true`: its early media is for the caller.
+    /// FreeSWITCH was ordered to bridge it; `true`: its early media is for the caller.
     Connecting(bool),
-    /// The caller hears it, and it is not answered.
+    /// The caller hears its early media.
     Early,
     /// Caller and leg talk.
     Stands,
@@ -122,21 +124,23 @@ pub struct Leg {
     pub device: Arc<str>,
     /// It rings alone: its early media is for the caller.
     pub alone: bool,
-    /// It went where its phone may not be any more: whoever refuses there may be another.
+    /// It went where its phone may not be any more: another phone may refuse there.
     pub may_be_old: bool,
-    pub heard: Heard,
+    pub heard: LegSound,
     pub bridge: Bridge,
 }
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct CallAccount {
     pub id: CallId,
     /// When the wait for a phone to ring is over.
     wait: Moment,
     /// When it is decided at the latest.
     limit: Moment,
     pub over: bool,
+    /// A wake that was asked for.
+    is_request: bool,
     taken: bool,
     alerted: bool,
     summed_up: bool,
@@ -170,13 +174,14 @@ impl Hash for Leg {
 }
 
 /// Of a call that is over nothing matters any more; how many legs were rung gives the next its name.
-impl Hash for Account {
+impl Hash for CallAccount {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self {
             id,
             wait,
             limit,
             over,
+            is_request,
             taken,
             alerted,
             summed_up,
@@ -188,6 +193,7 @@ impl Hash for Account {
         } = self;
         (id, over).hash(state);
         if !over {
+            is_request.hash(state);
             (wait, limit, taken, alerted, summed_up, rings_beside, rings_on, legs).hash(state);
             refused.hash(state);
         }
@@ -198,12 +204,12 @@ impl Hash for Account {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ledger {
     /// In the order in which they came.
-    pub calls: Vec<Account>,
+    pub calls: Vec<CallAccount>,
     /// Phones whose last wake is over, by their names in the journal.
     woken: BTreeSet<Arc<str>>,
 }
 
-impl Account {
+impl CallAccount {
     pub fn leg(&self, n: u32) -> Option<&Leg> {
         self.legs.iter().find(|leg| leg.n == n)
     }
@@ -227,7 +233,7 @@ impl Account {
         refuses.then_some(leg.device)
     }
 
-    /// FreeSWITCH goes on with the leg that it connects, or that the caller hears.
+    /// FreeSWITCH keeps the leg that it connects, or whose early media the caller hears.
     fn stands(&mut self, is: impl Fn(Bridge) -> bool) {
         for leg in self.legs.iter_mut().filter(|leg| is(leg.bridge)) {
             leg.bridge = Bridge::Stands;
@@ -242,7 +248,7 @@ impl Account {
             CallOrder::Release { .. } | CallOrder::Close => {
                 self.over = true;
                 if *order == CallOrder::Close {
-                    // FreeSWITCH ends or connects what the caller hears.
+                    // FreeSWITCH ends or connects the leg that the caller hears.
                     self.stands(|bridge| bridge == Bridge::Early);
                 } else {
                     holds(I::TakenIsLeftAlone, !self.taken, said)?;
@@ -278,7 +284,7 @@ impl Account {
                     device: "".into(),
                     alone: *early_media,
                     may_be_old: false,
-                    heard: Heard::Nothing,
+                    heard: LegSound::Nothing,
                     bridge: Bridge::No,
                 };
                 let place = self.legs.partition_point(|l| l.target.as_str() <= leg.target.as_str());
@@ -311,11 +317,12 @@ impl Ledger {
     pub fn hold(&mut self, now: Moment, held: &HeldCall, max_wait: Duration) {
         let minute = Duration::from_secs(60);
         let wait = held.max_wait.map_or(max_wait, |own| own.min(max_wait));
-        self.calls.push(Account {
+        self.calls.push(CallAccount {
             id: held.call,
             wait: now.plus(wait),
             limit: now.plus(held.max_wait.unwrap_or(minute).max(wait)),
             over: false,
+            is_request: held.routing == Routing::Request,
             taken: false,
             alerted: false,
             summed_up: false,
@@ -327,11 +334,11 @@ impl Ledger {
         });
     }
 
-    pub fn call(&self, id: CallId) -> Option<&Account> {
+    pub fn call(&self, id: CallId) -> Option<&CallAccount> {
         self.calls.iter().find(|call| call.id == id)
     }
 
-    fn call_mut(&mut self, id: CallId) -> Option<&mut Account> {
+    fn call_mut(&mut self, id: CallId) -> Option<&mut CallAccount> {
         self.calls.iter_mut().find(|call| call.id == id)
     }
 
@@ -339,7 +346,7 @@ impl Ledger {
         self.call(leg.call)?.leg(leg.n)
     }
 
-    /// Whether FreeSWITCH could say this: it bridges what it was told to bridge.
+    /// Whether FreeSWITCH could report this: it bridges only what it was ordered to.
     pub fn is_possible(&self, event: &Event) -> bool {
         let stands = |leg, as_told| self.leg(leg).is_some_and(|leg| leg.bridge == as_told);
         match event {
@@ -349,7 +356,7 @@ impl Ledger {
         }
     }
 
-    /// What an event says.
+    /// Applies an event.
     pub fn hear(&mut self, event: &Event) {
         let Some(call) = event.call().and_then(|id| self.call_mut(id)) else {
             return;
@@ -358,18 +365,18 @@ impl Ledger {
         match event {
             Event::LegRinging(leg) => {
                 if let Some(leg) = call.leg_mut(leg.n) {
-                    leg.heard = leg.heard.max(Heard::Ringing);
+                    leg.heard = leg.heard.max(LegSound::Ringing);
                     woken = Some(leg.device.clone());
                 }
             }
             Event::LegEarlyMedia { leg, .. } => {
                 if let Some(leg) = call.leg_mut(leg.n) {
-                    leg.heard = leg.heard.max(Heard::Media);
+                    leg.heard = leg.heard.max(LegSound::Media);
                 }
             }
             Event::LegAnswered { leg, .. } => {
                 if let Some(leg) = call.leg_mut(leg.n) {
-                    leg.heard = Heard::Answered;
+                    leg.heard = LegSound::Answered;
                     woken = Some(leg.device.clone());
                 }
             }
@@ -396,7 +403,7 @@ impl Ledger {
                 call.stands(|bridge| matches!(bridge, Bridge::Connecting(_) | Bridge::Early));
             }
             Event::CallTaken { .. } if !call.over => call.taken = true,
-            // FreeSWITCH goes on with what the caller hears, and what it was told to bridge may be bridged.
+            // FreeSWITCH keeps the leg that the caller hears, and may have made an ordered bridge.
             Event::ConnectionLost(_) => call.stands(|bridge| bridge != Bridge::No),
             Event::OtherLegSeen {
                 leg: OtherLegState::Rings,
@@ -435,12 +442,20 @@ impl Ledger {
         };
         holds(I::EndsOnce, !call.over, || format!("the call is over: {command:?}"))?;
         match command {
-            Command::Call(_, order) => call.book(order)?,
+            Command::Call(_, order) => {
+                holds(I::OneAnswer, !call.is_request, said)?;
+                call.book(order)?;
+            }
+            Command::WakeEnded(_) => {
+                holds(I::OneAnswer, call.is_request, said)?;
+                holds(I::OneSummary, call.summed_up, said)?;
+                call.over = true;
+            }
             Command::Summarize(_) => holds(I::OneSummary, !std::mem::replace(&mut call.summed_up, true), said)?,
             Command::Push(push) => {
                 holds(I::AMinuteAtMost, push.ttl <= Duration::from_secs(60), said)?;
                 if let Some(about) = push.call().filter(|about| about.kind == PushKind::Call) {
-                    let reached = |leg: &&Leg| leg.phone == about.sip_call_id && leg.heard > Heard::Nothing;
+                    let reached = |leg: &&Leg| leg.phone == about.sip_call_id && leg.heard > LegSound::Nothing;
                     holds(I::RefusedIsLeftAlone, !call.refused.contains(&about.sip_call_id), said)?;
                     let rings = call.legs.iter().find(reached);
                     holds(I::NoPushWhileRinging, rings.is_none(), || {
@@ -459,8 +474,8 @@ impl Ledger {
         for call in self.calls.iter_mut().filter(|call| !call.over) {
             let past = now >= call.wait;
             let connects = call.legs.iter().any(|leg| leg.bridge != Bridge::No);
-            let rings = call.rings_beside || call.legs.iter().any(|leg| leg.heard > Heard::Nothing);
-            // Once a phone rings on, whoever is rung beside it may ring until then too.
+            let rings = call.rings_beside || call.legs.iter().any(|leg| leg.heard > LegSound::Nothing);
+            // Once a phone rings on, others that ring at the same time may ring as long.
             call.rings_on |= past && rings;
             let rings_on = call.rings_on && (rings || !call.legs.is_empty());
             let may_wait = !past || connects || (rings_on && now < call.limit);
@@ -468,7 +483,7 @@ impl Ledger {
             holds(I::TakenIsLeftAlone, !call.taken, || {
                 format!("taken, and held: {call:?}")
             })?;
-            let rings = call.legs.iter().any(|leg| leg.heard == Heard::Ringing);
+            let rings = call.legs.iter().any(|leg| leg.heard == LegSound::Ringing);
             let hears = connects || call.alerted || !rings;
             holds(I::RingingIsHeard, hears, || format!("{call:?}"))?;
             for (i, leg) in call.legs.iter().enumerate() {

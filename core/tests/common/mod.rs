@@ -222,7 +222,7 @@ impl Bench {
         self.feed(Event::Registered(registration));
     }
 
-    /// A device that registered, and of which nothing has been heard for an hour and its registration is over.
+    /// A device that registered an hour ago, without signs of life since, and whose registration is over.
     pub fn sleeping(&mut self, user: &str, token: &str) {
         self.register(reg(user, token, &format!("{user}@old:1"), Some(apns(token))));
         self.feed(unreg(user, token, UnregisterWhy::ConnectionClosed));
@@ -259,9 +259,10 @@ impl Bench {
             caller_name: "Alice".into(),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             max_wait,
-            handover: fswake_core::engine::Handover::Dialplan,
+            routing: fswake_core::engine::Routing::Dialplan,
             options,
             query: None,
+            sip_call_id: None,
         }
     }
 
@@ -295,7 +296,7 @@ impl Bench {
         self.feed(Event::CallTaken { call: call(n), how });
     }
 
-    /// The last step of this name that the journal was told.
+    /// The last step of this name in the journal.
     pub fn noted(&self, name: &str) -> Option<&Step> {
         self.notes
             .iter()
@@ -408,7 +409,7 @@ impl Bench {
         self.expect_connect_with(l, false);
     }
 
-    /// The caller is to hear the phone's early media.
+    /// The caller will hear the phone's early media.
     #[track_caller]
     pub fn expect_early_connect(&mut self, l: LegId) {
         self.expect_connect_with(l, true);

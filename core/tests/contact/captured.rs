@@ -1,5 +1,6 @@
-//! `captured.txt`: every accepted REGISTER of two recorded sessions, one a line: network-ip, network-port, status, and the
-//! contact in FreeSWITCH's own bytes. `sofia_contact.txt`: the dial-string that FreeSWITCH itself makes of one of them.
+//! `captured.txt`: every accepted REGISTER of two recorded sessions, one a line: network-ip, network-port, status, and
+//! the contact in FreeSWITCH's own bytes. `sofia_contact.txt`: the dial-string that FreeSWITCH itself makes of one of
+//! them.
 
 use fswake_core::contact::{Contact, NetworkHint, ParamNames, parse};
 use percent_encoding::percent_decode_str;

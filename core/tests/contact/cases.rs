@@ -155,7 +155,7 @@ fn brackets_that_a_phone_escaped_end_no_contact() {
         let dialled = crate::dial(&read);
         assert!(dialled.starts_with("sofia/internal/sip:a@h;ob"), "{dialled}");
     }
-    // Nothing tells that such a `>` is not the end.
+    // Such a `>` looks like the end.
     let half = crate::read("<sip:a@h;x=a<b>;expires=60").unwrap();
     assert_eq!(crate::dial(&half), "sofia/internal/sip:a@h;x=a%3Cb");
 }

@@ -1,4 +1,5 @@
-//! Every shape of Contact that RFC 8599, documentation and public issue threads show, numbered; `odd_shapes` has the rest.
+//! Every shape of Contact that RFC 8599, documentation and public issue threads show, numbered; `odd_shapes` has the
+//! rest.
 
 use fswake_core::contact::{ContactError, ContactWarning as W};
 use fswake_core::types::{Provider, TokenFault};

@@ -1,4 +1,4 @@
-//! When the caller hears that it rings.
+//! When the caller gets ringing.
 
 use fswake_core::engine::policy::Alert;
 use fswake_core::engine::{CallOptions, Mode, Record};

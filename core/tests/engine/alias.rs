@@ -10,7 +10,7 @@ use fswake_core::types::push::PushError;
 use crate::bench;
 use crate::common::{Bench, apns, call, leg, ms, reg};
 
-/// A call to 2001, whom nobody has registered as.
+/// A call to 2001, which nobody has registered as.
 fn asked() -> Bench {
     let mut b = bench();
     b.sleeping("alice", "tok");
@@ -120,7 +120,7 @@ fn phone_of_the_number() -> Bench {
 
 #[test]
 fn phone_of_the_number_itself_stays_in_the_call_as_any_other_when_the_user_is_found() {
-    // It does not ring: it is pushed, and its next REGISTER is heard.
+    // It does not ring: it is pushed, and its next REGISTER counts.
     let mut b = phone_of_the_number();
     found(&mut b, Some("alice"));
     assert!(matches!(b.out.remove(0), Command::Call(_, CallOrder::CallUser(_))));
@@ -143,7 +143,7 @@ fn phone_of_the_number_itself_stays_in_the_call_as_any_other_when_the_user_is_fo
     b.hold(2, "2001");
     b.expect_ring(leg(2, 0), "2001@c:1;transport=tcp");
     b.expect_nothing_more();
-    // What its provider says of its token counts.
+    // Its provider's answer about its token counts.
     let (since, reason) = (None, "Unregistered".into());
     b.refuses(&push, PushError::TokenGone { since, reason });
     b.expect_forgotten("2001", "own");
@@ -179,7 +179,7 @@ fn user_who_is_found_while_a_phone_of_the_number_is_connected_is_woken_if_that_f
         let mut b = phone_of_the_number();
         b.answers(leg(1, 0));
         b.expect_connect(leg(1, 0));
-        // Once, whatever else is said.
+        // Once, whatever else comes.
         for user in ["alice", "bob", "alice"] {
             found(&mut b, Some(user));
         }

@@ -14,7 +14,7 @@ fn outcomes(b: &Bench) -> Vec<(WakeOutcome, Option<u128>)> {
             push_to_register,
             ..
         } => Some((*outcome, push_to_register.map(|t| t.as_millis()))),
-        Count::Late { .. } => None,
+        Count::Late { .. } | Count::Refresh { .. } => None,
     });
     wakes.collect()
 }

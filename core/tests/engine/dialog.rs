@@ -32,7 +32,7 @@ fn registers(b: &mut Bench, at: &str) {
     b.expect_stored("tok");
 }
 
-/// Held for a phone that was heard of an hour ago.
+/// A call for a phone whose last sign of life was an hour ago.
 fn stale(at: &str) -> Bench {
     let mut b = bench();
     registered(&mut b, at, Duration::from_secs(3000));
@@ -41,7 +41,7 @@ fn stale(at: &str) -> Bench {
     b
 }
 
-/// Held for a phone that was heard of a moment ago, pushed because it does not ring, `after` its INVITE.
+/// A call for a phone whose last sign of life was a moment ago, pushed because it does not ring, `after` its INVITE.
 fn awake(at: &str, after: u64) -> Bench {
     let mut b = bench();
     registered(&mut b, at, Duration::from_secs(5));

@@ -15,7 +15,7 @@ fn desk(options: CallOptions) -> (Bench, bool) {
     (b, early_media)
 }
 
-/// The caller hears the phone.
+/// The caller hears the phone's early media.
 fn heard() -> Bench {
     let (mut b, early_media) = desk(CallOptions::default());
     assert!(early_media);

@@ -36,9 +36,10 @@ fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
             caller_name: "".into(),
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: Some(Duration::from_secs(own)),
-            handover: fswake_core::engine::Handover::Dialplan,
+            routing: fswake_core::engine::Routing::Dialplan,
             options: fswake_core::engine::CallOptions::default(),
             query: None,
+            sip_call_id: None,
         }));
         b.out.clear();
         b.pass(ms(deadline * 1000 - 1));

@@ -1,4 +1,4 @@
-//! What the journal and the call's own record are told.
+//! What is written to the journal and to the call's own record.
 
 use fswake_core::engine::{Event, HoldResult, Note, Record, Step};
 use fswake_core::types::push::PushError;
@@ -135,8 +135,9 @@ fn every_phone_has_its_reason_for_not_being_pushed() {
         "{told:?}"
     );
     assert!(
-        told.iter()
-            .any(|s| matches!(s, Step::DeviceAwake { seen, push_in, .. } if (*seen, *push_in) == (ms(1_000), ms(500)))),
+        told.iter().any(
+            |s| matches!(s, Step::DeviceAwake { seen, push_in, .. } if (*seen, *push_in) == (ms(1_000), Some(ms(500))))
+        ),
         "{told:?}"
     );
     assert!(!steps(&b).contains(&"push-sent"));

@@ -17,6 +17,7 @@ mod races;
 mod redial;
 mod registers;
 mod reload;
+mod request;
 mod ringing_on;
 mod set_aside;
 mod sharing;

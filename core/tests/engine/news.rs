@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fswake_core::engine::policy::{AppPolicy, OnUnregister, Policy};
+use fswake_core::engine::policy::{AppPolicy, Policy};
 use fswake_core::engine::{Command, Event};
 use fswake_core::types::Provider;
 use fswake_core::types::push::{CancelReason, PushError, PushKind};
@@ -10,15 +10,12 @@ use fswake_core::types::push::{CancelReason, PushError, PushKind};
 use crate::common::{Bench, apns, call, leg, reg};
 use crate::{held, with};
 
-/// iPhones are told of a call's end, and perhaps of a missed call.
-fn iphones(missed_call_push: bool) -> AppPolicy {
+/// iPhones get pushes about a call's end, and perhaps about a missed call.
+pub fn iphones(missed_call_push: bool) -> AppPolicy {
     AppPolicy {
         provider: Some(Provider::Apns),
-        app: None,
-        domains: Vec::new(),
-        on_unregister: OnUnregister::Forget,
         missed_call_push,
-        cancel_push: true,
+        ..AppPolicy::default()
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the dialplan's own bridge does with a call that it gets back: it rings where nobody was rung, else it fails as the
-//! phones did.
+//! What the dialplan's own bridge does with a call that it gets back: it rings where nobody was rung, else it fails as
+//! the phones did.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What a call's own variables change: no push, waiting for anybody, hands off, and phones that FreeSWITCH rings itself.
+//! What a call's own variables change: no push, waiting for anybody, hands off, and phones that FreeSWITCH rings
+//! itself.
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::common::{Bench, apns, call, leg, ms, reg, target, unreg};
 use crate::{bench, with};
 
 const NO_PUSH: CallOptions = CallOptions {
+    push_awake: false,
     no_push: true,
     wait_any: false,
     ringing: Ringing::Ours,

@@ -52,7 +52,7 @@ fn two_answers_within_the_time_of_a_bridge_the_second_hears_completed_elsewhere(
     b.expect_nothing_more();
 }
 
-/// FreeSWITCH says it twice when the leg's park is heard of late.
+/// FreeSWITCH reports it twice if the leg's park event is late.
 #[test]
 fn answer_that_is_told_again_is_nothing_new_and_a_call_that_is_up_is_left_alone() {
     let mut b = two_rung();
@@ -156,7 +156,7 @@ fn push_that_is_refused_during_a_bridge_leaves_the_phone_to_be_rung_where_it_was
             b.expect_kill(leg(1, 0), "NORMAL_TEMPORARY_FAILURE");
             b.pass(ms(0));
             b.expect_ring(leg(1, 1), "1001@old:1");
-            // Whoever is there says nothing about the phone.
+            // Whoever is there reveals nothing about the phone.
             b.ends(leg(1, 1), "CALL_REJECTED", 403);
             b.expect_release(1, HoldResult::Timeout);
         }

@@ -1,4 +1,5 @@
-//! A wake is shared only while it is under way: from the push until that phone rings, answers, declines, refuses or is gone again.
+//! A wake is shared only while it is under way: from the push until that phone rings, answers, declines, refuses or is
+//! gone again.
 
 use fswake_core::engine::policy::{AppPolicy, OnUnregister};
 use fswake_core::engine::{Command, UnregisterWhy};
@@ -80,12 +81,9 @@ fn redial_after_a_refusal_pushes_when_the_phone_does_not_ring() {
 fn redial_after_a_decline_and_an_unregister_pushes_at_once() {
     let mut b = with(|p| {
         p.apps = vec![AppPolicy {
-            provider: None,
-            app: None,
-            domains: Vec::new(),
             on_unregister: OnUnregister::Keep,
-            missed_call_push: false,
             cancel_push: false,
+            ..AppPolicy::default()
         }];
     });
     b.sleeping("1001", "tok");
@@ -190,7 +188,7 @@ fn redial_after_a_woken_phones_invite_failed_pushes_at_once() {
     is_rung_and_then_pushed_for_call_2(&mut b);
 }
 
-/// Until FreeSWITCH has said what is left, a closed connection ends nothing.
+/// Until FreeSWITCH has listed what is left, a closed connection ends nothing.
 #[test]
 fn redial_while_freeswitch_is_asked_what_is_left_pushes_with_its_answer() {
     for fresh in [true, false] {

@@ -237,7 +237,7 @@ fn push_that_fails_late_says_nothing_about_a_later_one_under_way() {
     b.expect_nothing_more();
     b.refuses(&second, exhausted());
     b.pass(ms(0));
-    // Whoever else rides is told.
+    // The other calls that share it get the result.
     b.expect_push("tok");
     b.expect_nothing_more();
 }

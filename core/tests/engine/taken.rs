@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fswake_core::engine::policy::{AppPolicy, OnUnregister, Policy};
+use fswake_core::engine::policy::{AppPolicy, Policy};
 use fswake_core::engine::step::Caller;
 use fswake_core::engine::{Event, HoldResult, Step, Takeover, TakeoverKind};
 use fswake_core::types::push::{CancelReason, PushKind};
@@ -12,12 +12,8 @@ use crate::{bench, held, with};
 
 fn news(policy: &mut Policy) {
     policy.apps = vec![AppPolicy {
-        provider: None,
-        app: None,
-        domains: Vec::new(),
-        on_unregister: OnUnregister::Forget,
         missed_call_push: true,
-        cancel_push: true,
+        ..AppPolicy::default()
     }];
 }
 

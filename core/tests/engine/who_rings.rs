@@ -76,7 +76,7 @@ fn registered_phone_is_rung_once_the_directory_says_that_nobody_else_does() {
     b.expect_ring(leg(1, 0), "1001@desk:1");
     assert_eq!(noted(&b), Some("fswake"));
     assert!(b.records.iter().all(|(record, _)| !record.rung_by_freeswitch));
-    // Said again.
+    // Again.
     says(&mut b, Some(Ringing::FreeSwitch));
     b.expect_nothing_more();
 }
@@ -111,7 +111,7 @@ fn directory_that_says_nothing_is_waited_for_so_long_and_no_longer() {
         b.pass(DIRECTORY.saturating_sub(ms(1)));
         b.expect_nothing_more();
         b.pass(ms(1));
-        // What the channel itself says holds.
+        // The channel's own variables apply.
         if options == beside {
             b.pass(ms(500));
             expect_question(&mut b, "1001@desk:1");

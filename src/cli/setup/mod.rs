@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use self::plan::{FileStep, Plan};
+use self::plan::{FileStep, SetupPlan};
 use self::site::Site;
 use super::doctor;
 use crate::config::{Config, Environment};
@@ -21,7 +21,7 @@ use crate::words;
 
 /// Where to look, and how far to go.
 #[derive(Debug, Args)]
-pub(super) struct Setup {
+pub(super) struct SetupArgs {
     /// FreeSWITCH's configuration folder, which has freeswitch.xml [default: the usual places]
     #[arg(long, value_name = "FOLDER")]
     freeswitch: Option<PathBuf>,
@@ -36,11 +36,11 @@ pub(super) struct Setup {
     units: PathBuf,
 }
 
-/// Shows what is missing, writes it, says what is left to do, and lets the doctor look.
-pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> anyhow::Result<()> {
+/// Shows what is missing, writes it, shows what remains to do, and runs the doctor.
+pub(super) fn setup(args: &SetupArgs, file: Option<&Path>, env: &Environment) -> anyhow::Result<()> {
     let site = Site::find(args.freeswitch.as_deref())?;
     let configuration = file.or(env.config.as_deref()).unwrap_or(&env.default_file);
-    let Plan { steps, sums } = plan::plan(&site, configuration, &args.units)?;
+    let SetupPlan { steps, sums } = plan::plan(&site, configuration, &args.units)?;
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -75,7 +75,7 @@ pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> any
     drop(out);
     let examined = Config::load_to_ask(Some(configuration), env)
         .map_err(anyhow::Error::from)
-        .and_then(|config| doctor::doctor(&config, &doctor::Doctor::default(), false));
+        .and_then(|config| doctor::doctor(&config, &doctor::DoctorArgs::default(), false));
     if let Err(error) = examined {
         writeln!(std::io::stdout(), "{}", words::of(error.as_ref()))?;
     }

@@ -1,4 +1,5 @@
-//! The files that `fswake setup` writes: what is missing, and what is still as setup wrote it and has a new text now.
+//! The files that `fswake setup` writes: missing ones, and those that are still as setup wrote them and have a new
+//! text.
 
 use std::path::{Path, PathBuf};
 
@@ -14,16 +15,16 @@ const PASSWORD: &str = "esl-password";
 /// Line 1 of the addition to the unit.
 const UNIT: &str = "# Made by `fswake setup`: the unit's user may not read the file itself.";
 
-/// What becomes of a file.
+/// The state of a file, which decides what setup does.
 pub(super) enum FileStep {
     /// It is missing.
     Make(NewFile),
-    /// Setup wrote it, nobody has changed it since, and the text is a new one.
+    /// Setup wrote it, it is unchanged since, and there is a new text.
     Change { file: NewFile, before: String },
     /// It is as it should be.
     Good(PathBuf),
-    /// Edited, and setup has had no new text since: it stays. `new` is the text that lies next to it from before, if it
-    /// still does.
+    /// Edited, and setup has had no new text since: it stays. `new` is the new text from an earlier run, if it is still
+    /// next to the file.
     Edited { path: PathBuf, new: Option<PathBuf> },
     /// Edited, and setup has another text: that goes next to it.
     Beside {
@@ -31,23 +32,23 @@ pub(super) enum FileStep {
         file: NewFile,
         before: String,
     },
-    /// Somebody else's: what it ought to say.
+    /// Not written by setup; this is the text that it should have.
     Leave { path: PathBuf, should: String },
     /// The password's file, with another password than FreeSWITCH's.
     OtherPassword(PathBuf),
 }
 
 /// All steps, and the list of what setup has written once they are taken.
-pub(super) struct Plan {
+pub(super) struct SetupPlan {
     pub steps: Vec<FileStep>,
     pub sums: SetupSums,
 }
 
-/// What is to be written for a site.
-pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::Result<Plan> {
+/// The files to write for a site.
+pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::Result<SetupPlan> {
     let mut sums = SetupSums::beside(configuration)?;
     let mut steps = Vec::new();
-    // A script that answers for the dialplan never looks at this file.
+    // If a script provides the dialplan, FreeSWITCH does not read this file.
     if site.script.is_none() {
         steps.push(step(
             &mut sums,
@@ -67,23 +68,23 @@ pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::
             steps.push(step(&mut sums, &path, text, Some(UNIT))?);
         }
     }
-    Ok(Plan { steps, sums })
+    Ok(SetupPlan { steps, sums })
 }
 
-/// A file that begins with a line of ours where it is ours.
+/// A file whose first line marks it as fswake's.
 fn step(sums: &mut SetupSums, path: &Path, text: String, first_line: Option<&str>) -> std::io::Result<FileStep> {
     let Some(before) = read(path)? else {
         sums.note(path, &text);
         return Ok(FileStep::Make(readable(path, text)));
     };
-    let standing = sums.standing(path, &before, &text);
+    let state = sums.state(path, &before, &text);
     let is_ours = before.lines().next() == first_line;
-    if standing == FileState::Both && !is_ours {
+    if state == FileState::Both && !is_ours {
         let path = path.to_owned();
         return Ok(FileStep::Leave { path, should: text });
     }
     sums.note(path, &text);
-    Ok(match standing {
+    Ok(match state {
         FileState::Good => FileStep::Good(path.to_owned()),
         FileState::Old => FileStep::Change {
             file: readable(path, text),
@@ -108,9 +109,9 @@ fn configured_step(sums: &mut SetupSums, socket: &EventSocket, path: &Path) -> s
         sums.note(path, &text);
         return Ok((FileStep::Make(readable(path, text)), true));
     };
-    let standing = sums.standing(path, &before, &text);
-    // A package brings the example.
-    if before == text || before == EXAMPLE || standing == FileState::Old {
+    let state = sums.state(path, &before, &text);
+    // A package installs the example.
+    if before == text || before == EXAMPLE || state == FileState::Old {
         sums.note(path, &text);
         let step = if before == text {
             FileStep::Good(path.to_owned())
@@ -131,8 +132,7 @@ fn configured_step(sums: &mut SetupSums, socket: &EventSocket, path: &Path) -> s
     Ok((step, is_named))
 }
 
-/// The password's file: made where it is missing, never overwritten. It may hold the password of a FreeSWITCH
-/// elsewhere.
+/// The password's file: created if missing, never overwritten, because it may have the password of another FreeSWITCH.
 fn password(path: &Path, password: &str) -> std::io::Result<FileStep> {
     Ok(match read(path)? {
         None => FileStep::Make(NewFile {
@@ -170,7 +170,7 @@ fn read(path: &Path) -> std::io::Result<Option<String>> {
     }
 }
 
-/// What a configuration says of the event socket.
+/// A configuration's settings for the event socket.
 struct Settings {
     host: String,
     port: i64,
@@ -178,7 +178,7 @@ struct Settings {
 }
 
 impl Settings {
-    /// A text that is no TOML says nothing: the doctor says what is wrong with it.
+    /// Empty if the text is not TOML: the doctor reports the error.
     fn of(text: &str) -> Self {
         let table = text.parse::<toml::Table>().unwrap_or_default();
         let value = |key: &str| table.get("freeswitch").and_then(|freeswitch| freeswitch.get(key));
@@ -190,14 +190,14 @@ impl Settings {
         }
     }
 
-    /// Whether they lead to this event socket. What is in the password's file is looked at by itself, or by the doctor.
+    /// Whether they lead to this event socket. The password's file is checked separately, or by the doctor.
     fn lead_to(&self, socket: &EventSocket) -> bool {
         let has_password = self.password_file.is_some() || socket.password == OWN_PASSWORD;
         is_same_host(&self.host, &socket.host) && self.port == i64::from(socket.port) && has_password
     }
 }
 
-/// Whether two names are of one host, as far as can be seen: this one has several.
+/// Whether two names may mean the same host: this host has several.
 fn is_same_host(one: &str, other: &str) -> bool {
     let is_here = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "::1");
     one == other || is_here(one) && is_here(other)
@@ -229,7 +229,7 @@ fn port(socket: &EventSocket) -> String {
     format!("{mark}port = {}", socket.port)
 }
 
-/// What a configuration that somebody has written has to say.
+/// The settings that an existing configuration must have.
 fn settings(socket: &EventSocket) -> String {
     let mut text = format!("[freeswitch]\nhost = {:?}\nport = {}\n", socket.host, socket.port);
     if socket.password != OWN_PASSWORD {

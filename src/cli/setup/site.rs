@@ -1,4 +1,4 @@
-//! What `fswake setup` finds of a FreeSWITCH: its folder of configuration, its event socket, who answers for its
+//! What `fswake setup` finds out about a FreeSWITCH: its configuration folder, its event socket, and what provides its
 //! dialplan.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -18,7 +18,7 @@ const FOLDERS: [&str; 5] = [
     "/usr/local/etc/freeswitch",
     "/opt/freeswitch/conf",
 ];
-/// What the event socket's password is where nobody has changed it.
+/// The event socket's default password.
 pub(super) const OWN_PASSWORD: &str = "ClueCon";
 
 /// The contacts of mod_verto, as FreeSWITCH's own dial-string has them.
@@ -30,11 +30,11 @@ pub(super) struct Site {
     pub folder: PathBuf,
     /// Its event socket.
     pub socket: EventSocket,
-    /// The script that answers for its dialplan in place of the files, by its name.
+    /// The name of the script that provides its dialplan in place of the files.
     pub script: Option<&'static str>,
     /// The context that leads to fswake.
     pub context: OwnContext,
-    /// The lines that say how its users are dialled.
+    /// The lines that define how its users are dialled.
     pub dial_strings: Vec<DialString>,
 }
 
@@ -79,7 +79,7 @@ impl DialString {
 }
 
 impl Site {
-    /// Looks at the folder that is named, else at the first that there is.
+    /// Reads the folder that is given, else the first that exists.
     pub(super) fn find(named: Option<&Path>) -> anyhow::Result<Self> {
         let is_one = |folder: &&Path| folder.join("freeswitch.xml").is_file();
         let folder = match named {
@@ -129,7 +129,7 @@ fn event_socket(folder: &Path) -> anyhow::Result<EventSocket> {
     if let Some(ip) = local_ip_v4() {
         let _ = variables.command("set", &format!("local_ip_v4={ip}"));
     }
-    // What is not a plain `set` there is no password.
+    // Without a plain `set` there is no password.
     for (cmd, data) in files::xml(&folder.join("vars.xml"))
         .iter()
         .flat_map(|xml| doctor::preprocessor(xml))
@@ -159,15 +159,15 @@ fn event_socket(folder: &Path) -> anyhow::Result<EventSocket> {
     Ok(EventSocket { host, port, password })
 }
 
-/// What FreeSWITCH has as `local_ip_v4` unless its configuration says otherwise: the address that this host has on the
-/// way to others (`switch_find_local_ip`). Nothing is sent for it.
+/// FreeSWITCH's default for `local_ip_v4`: the address that this host uses towards others (`switch_find_local_ip`).
+/// Nothing is sent to find it.
 fn local_ip_v4() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::new(82, 45, 148, 209), 9)).ok()?;
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Those of the directory's own files and of the folders right in it.
+/// Those in the directory's own files and in the folders directly below.
 fn dial_strings(directory: &Path) -> Vec<DialString> {
     let mut found = Vec::new();
     for file in xml_files(directory, 2) {

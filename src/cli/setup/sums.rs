@@ -1,6 +1,5 @@
-//! What `fswake setup` wrote the last time, so that it never takes an operator's change away: a file that is still as
-//! setup wrote it may be replaced, any other is sums and the new text goes next to it. dpkg treats a package's
-//! conffiles the same way.
+//! What `fswake setup` wrote last, so that it never undoes an operator's change. A file that is still as setup wrote it
+//! may be replaced; any other is kept, and the new text goes next to it. dpkg treats conffiles the same way.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,21 +19,21 @@ pub(super) struct SetupSums {
     sums: BTreeMap<PathBuf, String>,
 }
 
-/// What may be done with a file that is there.
+/// What may be done with an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileState {
     /// It has the new text.
     Good,
-    /// It is as setup wrote it, and the text is a new one.
+    /// It is as setup wrote it, and there is a new text.
     Old,
     /// An operator has changed it, and the text is still the one that setup had the last time.
     Edited,
-    /// An operator has changed it, and so have we; or nobody knows who has.
+    /// Both an operator and fswake have changed it, or its history is unknown.
     Both,
 }
 
 impl SetupSums {
-    /// Reads the list next to the configuration. A list that is not there is an empty one.
+    /// Reads the list next to the configuration. A missing list is an empty one.
     pub(super) fn beside(configuration: &Path) -> std::io::Result<Self> {
         let list = configuration.with_file_name(LIST);
         let text = match std::fs::read_to_string(&list) {
@@ -47,8 +46,8 @@ impl SetupSums {
         Ok(Self { list, sums })
     }
 
-    /// Compares a file that is there with the new text.
-    pub(super) fn standing(&self, path: &Path, before: &str, text: &str) -> FileState {
+    /// Compares an existing file with the new text.
+    pub(super) fn state(&self, path: &Path, before: &str, text: &str) -> FileState {
         let last = self.sums.get(path);
         if before == text {
             FileState::Good
@@ -102,23 +101,23 @@ mod tests {
         let configuration = dir.path().join("fswake.toml");
         let path = Path::new("/etc/freeswitch/dialplan/fswake.xml");
         let mut sums = SetupSums::beside(&configuration).unwrap();
-        assert_eq!(sums.standing(path, "edited", "new"), FileState::Both);
+        assert_eq!(sums.state(path, "edited", "new"), FileState::Both);
         sums.note(path, "old");
         let file = sums.to_file();
         std::fs::write(&file.path, &file.text).unwrap();
 
         let sums = SetupSums::beside(&configuration).unwrap();
-        for (before, text, standing) in [
+        for (before, text, state) in [
             ("old", "old", FileState::Good),
             ("new", "new", FileState::Good),
             ("old", "new", FileState::Old),
             ("edited", "old", FileState::Edited),
             ("edited", "new", FileState::Both),
         ] {
-            assert_eq!(sums.standing(path, before, text), standing, "{before} {text}");
+            assert_eq!(sums.state(path, before, text), state, "{before} {text}");
         }
         assert_eq!(
-            sums.standing(Path::new("/elsewhere"), "old", "new"),
+            sums.state(Path::new("/elsewhere"), "old", "new"),
             FileState::Both,
             "another file's sum counts for nothing"
         );

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::clock::span;
 use crate::doctor::check::{APPS as FAMILY, Check};
 
-/// A clock that is off by this much will be noticed by a provider sooner or later; Apple refuses tokens from the
+/// A clock that is off by this much causes errors at some provider sooner or later; Apple refuses tokens from the
 /// future.
 const SKEW_NOTICED: Duration = Duration::from_secs(30);
 
@@ -15,7 +15,7 @@ pub(super) fn skew(here: SystemTime, there: SystemTime) -> Duration {
     here.duration_since(there).unwrap_or_else(|ahead| ahead.duration())
 }
 
-/// The provider that agrees least; one that says it without a date counts as well.
+/// The provider that differs most; one that reports it without a date counts as well.
 pub(super) fn clock(skews: &[Duration], told_by: &[String]) -> Option<Check> {
     let advice = "set it (NTP): providers refuse tokens that are signed in the past or the future";
     let most = skews.iter().max();
@@ -43,7 +43,7 @@ pub(super) fn clock(skews: &[Duration], told_by: &[String]) -> Option<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::State;
+    use crate::doctor::CheckState;
 
     #[test]
     fn clock_is_judged_by_the_provider_that_agrees_least() {
@@ -52,12 +52,12 @@ mod tests {
             clock(&skews, &[]).map(|check| check.state)
         };
         assert_eq!(states(&[]), None);
-        assert_eq!(states(&[0, 2]), Some(State::Ok));
-        assert_eq!(states(&[1, 31]), Some(State::Warning));
-        assert_eq!(states(&[301, 0]), Some(State::Error));
-        // A fresh token that is "expired" says it without a date.
+        assert_eq!(states(&[0, 2]), Some(CheckState::Ok));
+        assert_eq!(states(&[1, 31]), Some(CheckState::Warning));
+        assert_eq!(states(&[301, 0]), Some(CheckState::Error));
+        // A fresh token that is "expired" shows it without a date.
         let told = clock(&[], &["ios".into()]).unwrap();
-        assert_eq!(told.state, State::Error);
+        assert_eq!(told.state, CheckState::Error);
         assert!(
             told.seen.contains("the provider of ios calls a token expired"),
             "{told:?}"

@@ -12,16 +12,16 @@ use crate::push::{certificates, other_bundle};
 
 const DAY: u64 = 86_400;
 
-/// From here on an operator is told of a certificate's end.
+/// The days before a certificate's end from which the operator is warned.
 const SOON_DAYS: u64 = 60;
 
-/// Files that only fswake's user may read: all but a certificate by itself, which is no secret.
+/// Files that only fswake's user may read: all but a certificate by itself, which is not secret.
 pub(super) fn files(app: &App, evidence: &mut Evidence) -> Vec<Check> {
     let mut secret = match &app.credentials {
         Credentials::ApnsCertificate { key_file, .. } => vec![key_file.as_path()],
         credentials => credentials.files(),
     };
-    // Both of a gateway's profiles may have the same.
+    // Both of a gateway's profiles may use the same files.
     secret.dedup();
     let mut checks: Vec<Check> = secret.into_iter().map(|file| private(app, file)).collect();
     if let Credentials::ApnsCertificate { cert_file, .. } = &app.credentials {
@@ -108,7 +108,7 @@ mod tests {
     use fswake_test_support::tls::Authority;
 
     use super::*;
-    use crate::doctor::State;
+    use crate::doctor::CheckState;
     use crate::doctor::testing::apps;
 
     #[test]
@@ -126,17 +126,22 @@ mod tests {
         let config = "[[app]]\nname = 'old'\nprovider = 'apns'\ncert-file = 'voip.pem'\ncert-key-file = 'voip.key'";
         let app = apps(dir.path(), config).remove(0);
         for (content, state, says, refused) in [
-            (good.clone(), State::Ok, "chain of 1", false),
-            (format!("{good}{}", authority.pem()), State::Ok, "chain of 2", false),
+            (good.clone(), CheckState::Ok, "chain of 1", false),
+            (
+                format!("{good}{}", authority.pem()),
+                CheckState::Ok,
+                "chain of 2",
+                false,
+            ),
             (
                 format!("{good}{other}"),
-                State::Warning,
+                CheckState::Warning,
                 "is not issued by the next",
                 false,
             ),
-            (until(now + days(61)), State::Ok, "61 days left", false),
-            (until(now + days(59)), State::Warning, "59 days left", false),
-            (until(now - days(3)), State::Error, "expired 3 days ago", true),
+            (until(now + days(61)), CheckState::Ok, "61 days left", false),
+            (until(now + days(59)), CheckState::Warning, "59 days left", false),
+            (until(now - days(3)), CheckState::Error, "expired 3 days ago", true),
         ] {
             std::fs::write(&pem, content).unwrap();
             let mut evidence = Evidence::default();
@@ -159,7 +164,7 @@ mod tests {
         let gate = dir.path().join("gate");
         std::fs::write(&gate, "user:sesame").unwrap();
         let app = apps(dir.path(), config).remove(0);
-        for (mode, state) in [(0o644, State::Warning), (0o600, State::Ok)] {
+        for (mode, state) in [(0o644, CheckState::Warning), (0o600, CheckState::Ok)] {
             std::fs::set_permissions(&gate, Permissions::from_mode(mode)).unwrap();
             let checks = files(&app, &mut Evidence::default());
             let found: Vec<_> = checks.iter().map(|c| (c.name.as_str(), c.state)).collect();

@@ -1,4 +1,4 @@
-//! Whether the daemon's user may write the store: root, who as a rule runs the doctor, may write anything.
+//! Whether the daemon's user may write the store: root, who usually runs the doctor, may write anything.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -8,16 +8,16 @@ use crate::doctor::check::Check;
 
 pub(super) const FAMILY: &str = "store";
 
-/// Who has to be able to write.
-struct Account {
+/// The user that has to be able to write.
+struct SystemAccount {
     uid: u32,
     gid: u32,
-    /// Why it is this one.
+    /// Why it is this user.
     because: String,
 }
 
-impl Account {
-    /// Whoever runs the daemon now, else whose the directory is.
+impl SystemAccount {
+    /// The running daemon's user, else the directory's owner.
     fn daemon(folder: &Path, runs_as: Option<u32>) -> Option<Self> {
         if let Some(uid) = runs_as {
             return Some(Self {
@@ -35,10 +35,10 @@ impl Account {
         })
     }
 
-    /// Whether all these bits (of 0o7) are set for it.
+    /// Whether all these bits (of 0o7) are set for this user.
     fn may(&self, about: &Metadata, bits: u32) -> bool {
         let shift = match () {
-            // Root's own daemon is bound by no mode, but what is meant to be read only is no store.
+            // Modes do not limit root's own daemon, but a read-only file is not meant to be a store.
             () if self.uid == about.uid() => 6,
             () if self.uid == 0 => return true,
             () if self.gid == about.gid() => 3,
@@ -48,7 +48,7 @@ impl Account {
     }
 }
 
-/// The store's files and their directory, as the daemon's user may write them.
+/// The store's files and their directory, as far as the daemon's user may write them.
 pub(super) fn check(path: &Path, folder: &Path, runs_as: Option<u32>) -> Check {
     let shown = path.display();
     let good = || {
@@ -61,7 +61,7 @@ pub(super) fn check(path: &Path, folder: &Path, runs_as: Option<u32>) -> Check {
     if me().is_some_and(|me| me != 0) {
         return good();
     }
-    let Some(daemon) = Account::daemon(folder, runs_as) else {
+    let Some(daemon) = SystemAccount::daemon(folder, runs_as) else {
         return good();
     };
     let name = user(daemon.uid);
@@ -97,22 +97,22 @@ pub(super) fn check(path: &Path, folder: &Path, runs_as: Option<u32>) -> Check {
 
 /// The name of the user that has to own the store.
 pub(super) fn name_of_daemon(folder: &Path, runs_as: Option<u32>) -> String {
-    Account::daemon(folder, runs_as).map_or_else(|| "fswake".to_owned(), |daemon| user(daemon.uid))
+    SystemAccount::daemon(folder, runs_as).map_or_else(|| "fswake".to_owned(), |daemon| user(daemon.uid))
 }
 
-/// Its name, where /etc/passwd has it.
+/// Its name, if /etc/passwd has it.
 fn user(uid: u32) -> String {
     passwd(|fields| (fields[2].parse() == Ok(uid)).then(|| fields[0].to_owned())).unwrap_or_else(|| uid.to_string())
 }
 
-/// The first line of /etc/passwd that has what is looked for.
+/// The first line of /etc/passwd that matches.
 fn passwd<T>(find: impl Fn(&[&str]) -> Option<T>) -> Option<T> {
     let all = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let lines = all.lines().map(|line| line.split(':').collect::<Vec<_>>());
     lines.filter(|fields| fields.len() > 3).find_map(|fields| find(&fields))
 }
 
-/// Whose this process is.
+/// This process's user.
 pub(super) fn me() -> Option<u32> {
     std::fs::metadata("/proc/self").ok().map(|me| me.uid())
 }

@@ -1,10 +1,10 @@
-//! INVITEs that failed right after the phone's REGISTER: each kind of end has an advice of its own.
+//! INVITEs that failed right after the phone's REGISTER: each kind of end has its own advice.
 
 use std::collections::BTreeMap;
 
 use super::part::{FEW, Finding, Part, SOME_PERCENT, app_and_agent, groups, percent};
 use crate::config::Config;
-use crate::doctor::check::{State, first_of};
+use crate::doctor::check::{CheckState, first_of};
 use crate::journal::{InviteEnd, Pattern};
 
 fn words(end: InviteEnd) -> &'static str {
@@ -39,7 +39,7 @@ fn advice(end: InviteEnd, settle_ms: u128) -> String {
     }
 }
 
-/// Apps and makers of phones of which many INVITEs fail, by how they ended.
+/// Apps and phone makers with many failed INVITEs, by how they ended.
 pub(super) fn failed(parts: &[Part], config: &Config) -> Finding {
     let pattern = Pattern::InviteAfterRegisterFails;
     let groups = groups(parts, pattern, |a| a.registered_ms.is_some(), app_and_agent);
@@ -81,7 +81,7 @@ pub(super) fn failed(parts: &[Part], config: &Config) -> Finding {
             }
         })
         .collect();
-    (!bad.is_empty()).then(|| (State::Warning, first_of(&bad, 5), advice.join("; ")))
+    (!bad.is_empty()).then(|| (CheckState::Warning, first_of(&bad, 5), advice.join("; ")))
 }
 
 #[cfg(test)]
@@ -90,7 +90,8 @@ mod tests {
     use crate::config::Environment;
     use crate::journal::Attempt;
 
-    /// Phones of one app that registered and whose INVITE ended so: cause and SIP status, or nothing at all.
+    /// Phones of one app that registered and whose INVITE ended in the same way: cause and SIP status, or nothing at
+    /// all.
     fn parts(ends: &[Option<(&str, u64)>]) -> Vec<Part> {
         let part = |end: &Option<(&str, u64)>| Part {
             attempt: Attempt {
@@ -130,7 +131,7 @@ mod tests {
                 "compare its codecs",
                 settle,
             ),
-            // Some of them only: no word of a setting that helps none.
+            // Only some of them: do not suggest a setting that does not help all.
             (
                 vec![lost, no_way, no_way, None],
                 "2 × could not be sent, 1 × 503",
@@ -145,7 +146,7 @@ mod tests {
             ),
         ] {
             let (state, seen, advice) = failed(&parts(&ends), &config).unwrap();
-            assert_eq!(state, State::Warning);
+            assert_eq!(state, CheckState::Warning);
             assert!(seen.contains(how), "{seen}");
             assert!(advice.contains(has) && !advice.contains(has_not), "{ends:?}: {advice}");
         }

@@ -1,21 +1,21 @@
-//! A phone's part in one call: what the patterns are counted in.
+//! A phone's part in one call: the unit in which patterns are counted.
 
 use std::collections::BTreeMap;
 
 use crate::config::Config;
-use crate::doctor::check::State;
+use crate::doctor::check::CheckState;
 use crate::engine::HoldResult;
 use crate::journal::diagnosis::of_attempt;
 use crate::journal::{Attempt, Pattern, Wake};
 use crate::push::app::App;
 use crate::types::Printable;
 
-/// Fewer than this are chance.
+/// Fewer than this may be chance.
 pub(super) const FEW: usize = 3;
 
 pub(super) const SOME_PERCENT: usize = 20;
 
-/// One phone's part in one call, with what it says.
+/// One phone's part in one call, with its diagnosis.
 pub(super) struct Part {
     pub attempt: Attempt,
     /// Of the callee.
@@ -36,8 +36,8 @@ impl Part {
     }
 }
 
-/// What counts: every phone of a call that it could have come to. A caller who hung up at once, and a call that another
-/// phone took, say nothing about those that did not come.
+/// What counts: every phone of a call that it could have taken. If the caller hung up at once, or another phone took
+/// the call, phones that did not come prove nothing.
 pub(super) fn parts(wakes: &[Wake]) -> Vec<Part> {
     let mut parts = Vec::new();
     for wake in wakes {
@@ -65,7 +65,7 @@ pub(super) fn parts(wakes: &[Wake]) -> Vec<Part> {
             // An INVITE that another phone's answer ended has not failed.
             let cut_off =
                 cut_short && pattern == Some(Pattern::InviteAfterRegisterFails) && attempt.failed_awake.is_none();
-            // How long a caller waits before he hangs up is his own affair.
+            // How long a caller waits before hanging up does not matter.
             let his_own = wake.result() == Some(HoldResult::Abandoned) && pattern == Some(Pattern::LateRegisters);
             let pattern = pattern.filter(|_| !cut_off && !his_own);
             let domain = wake.overview.aor.rsplit_once('@').map_or("", |(_, domain)| domain);
@@ -79,13 +79,13 @@ pub(super) fn parts(wakes: &[Wake]) -> Vec<Part> {
     parts
 }
 
-pub(super) type Finding = Option<(State, String, String)>;
+pub(super) type Finding = Option<(CheckState, String, String)>;
 
 pub(super) fn percent(part: usize, whole: usize) -> usize {
     (part * 100).checked_div(whole).unwrap_or(0)
 }
 
-/// Phones with a pattern, and all they are compared with, by app (and User-Agent, where the maker matters).
+/// Phones with a pattern, and all phones to compare with, by app (and User-Agent, if the maker matters).
 pub(super) fn groups(
     parts: &[Part],
     pattern: Pattern,

@@ -7,18 +7,18 @@ use super::part::{FEW, Finding, Part, app};
 use crate::config::Config;
 use crate::doctor::advice::advice;
 use crate::doctor::check::first_of;
-use crate::doctor::check::{AppFault, State};
+use crate::doctor::check::{AppFault, CheckState};
 use crate::journal::Pattern;
 use crate::push::{KeptBy, PushErrorKind};
 use crate::types::Printable;
 
-/// At most so many different advices are given.
+/// How many different pieces of advice are given at most.
 const ADVICES: usize = 3;
 
-/// What providers answered in wakes, and to the doctor's own probes.
+/// What providers answered to wakes, and to the doctor's own probes.
 pub(super) fn refusals(parts: &[Part], pattern: Pattern, probed: &[AppFault], config: &Config) -> Finding {
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    // Of each app what its provider says now, or said most often.
+    // For each app: its provider's current or most frequent answer.
     let mut advices: Vec<(String, String)> = Vec::new();
     advices.extend(probed.iter().map(|fault| (fault.app.clone(), fault.advice.clone())));
     let mut of_calls: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -44,11 +44,11 @@ pub(super) fn refusals(parts: &[Part], pattern: Pattern, probed: &[AppFault], co
         .collect();
     bad.extend(reasons.iter().map(|(reason, n)| format!("{reason} ({n} pushes)")));
     let happened: usize = reasons.values().sum();
-    // A provider that was away once is no finding; refused credentials are at once.
+    // One outage is not reported; rejected credentials are, at once.
     let counts = !probed.is_empty() || happened >= FEW || (happened > 0 && pattern == Pattern::CredentialsRefused);
     let state = match pattern {
-        Pattern::ProviderBusy => State::Warning,
-        _ => State::Error,
+        Pattern::ProviderBusy => CheckState::Warning,
+        _ => CheckState::Error,
     };
     let mut of_calls: Vec<_> = of_calls.into_iter().collect();
     of_calls.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
@@ -56,7 +56,7 @@ pub(super) fn refusals(parts: &[Part], pattern: Pattern, probed: &[AppFault], co
     counts.then(|| (state, first_of(&bad, 5), joined(&advices)))
 }
 
-/// One advice stands by itself; of several each names its app.
+/// A single advice needs no name; of several, each names its app.
 fn joined(advices: &[(String, String)]) -> String {
     let different: BTreeSet<&str> = advices.iter().map(|(_, advice)| advice.as_str()).collect();
     if let (1, Some((_, advice))) = (different.len(), advices.first()) {
@@ -128,7 +128,7 @@ mod tests {
             busy,
         );
         assert!(
-            state == State::Warning && advice.contains("Google is reached"),
+            state == CheckState::Warning && advice.contains("Google is reachable"),
             "{advice}"
         );
         let (_, _, advice) = refusals(

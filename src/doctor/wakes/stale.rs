@@ -1,7 +1,7 @@
-//! Calls to tokens that a provider no longer knows, or takes for wrong.
+//! Calls to tokens that a provider no longer knows, or rejects as wrong.
 
 use super::part::{FEW, Finding, Part, SOME_PERCENT, percent};
-use crate::doctor::check::{State, first_of};
+use crate::doctor::check::{CheckState, first_of};
 use crate::journal::{Attempt, Pattern};
 use crate::push::PushErrorKind;
 use crate::types::{Printable, Provider};
@@ -45,7 +45,7 @@ pub(super) fn stale(parts: &[Part]) -> Finding {
         (gone > 0).then_some(GONE),
     ];
     let advice: Vec<&str> = advice.into_iter().flatten().collect();
-    Some((State::Warning, seen, advice.join("; ")))
+    Some((CheckState::Warning, seen, advice.join("; ")))
 }
 
 #[cfg(test)]

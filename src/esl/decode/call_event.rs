@@ -1,4 +1,4 @@
-//! Events on a call's own connection: what became of its legs, and who has its channel now.
+//! Events on a call's own connection: what happens to its legs, and who has its channel.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::held_channel::is_channel;
 use crate::engine::{Event, LegEnd};
 use crate::types::{CallId, LegId};
 
-/// What an event on a call's own connection says.
+/// One event on a call's own connection, decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallEvent {
     /// For the engine.
@@ -16,10 +16,10 @@ pub enum CallEvent {
     LegParked {
         /// The leg.
         leg: LegId,
-        /// It was answered, with this codec. A phone that has to be confirmed by a key says so only now.
+        /// It was answered, with this codec. A phone that needs confirmation by a key reports its answer only now.
         answered: Option<Option<Arc<str>>>,
     },
-    /// A leg was told whom it reaches ([`encode::name_callee`]).
+    /// A leg has the callee's name ([`encode::name_callee`]).
     LegNamed(LegId),
     /// The held channel has left its park, and is not hung up.
     LeftPark(TransferTarget),
@@ -38,7 +38,7 @@ pub enum TransferTarget {
     Park,
 }
 
-/// One event on a call's own connection. `None`: nothing that matters.
+/// Decodes one event on a call's own connection. `None`: an event that does not matter.
 pub fn call_event<'a>(
     name: &str,
     header: impl Fn(&str) -> Option<&'a str>,
@@ -48,7 +48,7 @@ pub fn call_event<'a>(
     call: CallId,
 ) -> Option<CallEvent> {
     if name == "BACKGROUND_JOB" {
-        // Only a failed originate says something new.
+        // Only a failed originate is news.
         let cause = body?.trim().strip_prefix("-ERR ")?.into();
         let (command, argument) = (header("Job-Command")?, header("Job-Command-Arg")?);
         return Some(CallEvent::Event(Event::LegEnded {
@@ -79,7 +79,7 @@ pub fn call_event<'a>(
     let codec = || header("variable_read_codec").map(Arc::from);
     Some(CallEvent::Event(match name {
         "CHANNEL_PROGRESS" => Event::LegRinging(leg),
-        // A phone that has to be confirmed by a key has answered when that is done, and the leg is parked.
+        // A phone that needs confirmation by a key counts as answered when it is confirmed, and the leg is parked.
         "CHANNEL_PROGRESS_MEDIA" | "CHANNEL_ANSWER" if header("variable_group_confirm_key").is_some() => {
             Event::LegRinging(leg)
         }
@@ -110,13 +110,13 @@ pub fn leg_end<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LegEnd {
     }
 }
 
-/// Where a channel is that has left its park: `uuid_bridge` names the other channel in `transfer_source`.
+/// Where a channel is after it left its park: `uuid_bridge` names the other channel in `transfer_source`.
 fn target_after_park<'a>(header: impl Fn(&str) -> Option<&'a str>) -> TransferTarget {
     let source = header("variable_transfer_source").unwrap_or_default();
     transfer_target(source, header("Caller-Destination-Number").unwrap_or_default())
 }
 
-/// Where a channel is by its `transfer_source`, or else where its dialplan is.
+/// Where a channel is by its `transfer_source`, or else by its dialplan.
 pub fn transfer_target(source: &str, destination: &str) -> TransferTarget {
     let other = source.split_once(":uuid_br:").map(|(_, other)| other);
     match other.filter(|id| is_channel(id)) {
@@ -130,13 +130,13 @@ fn transferred_to(source: &str) -> Option<&str> {
     source.split_once(":bl_xfer:")?.1.rsplitn(3, '/').nth(2)
 }
 
-/// Whether a channel is parked, or about to be, by its dump. `Channel-State` lags behind the number (switch_channel.c).
+/// Whether a channel is parked or about to be, by its dump. `Channel-State` lags behind the number (switch_channel.c).
 pub fn is_parked<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
     const CS_PARK: &str = "6";
     header("Channel-State-Number") == Some(CS_PARK)
 }
 
-/// The channels that have taken a channel since it was to be bridged with this one, in order, by its
+/// The channels that have taken a channel since fswake ordered its bridge with this leg, in order, by its
 /// `transfer_history`.
 pub fn channels_since(history: &str, leg: &str) -> Vec<String> {
     let all = history.strip_prefix("ARRAY::").unwrap_or(history).split("|:");
@@ -158,7 +158,7 @@ pub fn channels_since(history: &str, leg: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// As FreeSWITCH 1.10.12 and 1.11.2 write it: one move stands alone.
+    /// As FreeSWITCH 1.10.12 and 1.11.2 write it: a single transfer has no `ARRAY::`.
     #[test]
     fn who_has_taken_a_channel_since_its_bridge_was_ordered_is_in_its_history() {
         let one = "1795705321:6a:uuid_br:leg-1";

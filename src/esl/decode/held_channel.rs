@@ -1,45 +1,45 @@
-//! The channel that FreeSWITCH hands over: whose call it is, and what it asks for.
+//! The channel that FreeSWITCH hands over: who is called, and what the call asks for.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::super::encode::{self, Argument, Word};
-use super::super::inherit::Inherited;
+use super::super::inherit::InheritedVariables;
 use super::super::options;
-use crate::engine::{DirectoryQuery, Handover, HeldCall};
+use crate::engine::{DirectoryQuery, HeldCall, Routing};
 use crate::types::{Aor, CallId};
 use crate::xml;
 
-/// A channel's data as `connect` answers it, with what the connection itself needs.
+/// A channel's data as `connect` returns it, with what the connection itself needs.
 #[derive(Clone, Debug)]
 pub struct HeldChannel {
     /// For the engine.
     pub call: HeldCall,
     /// The held channel's UUID.
     pub channel: String,
-    /// The channel behind the loopback that is held, and the loopback's other end.
+    /// The channel behind the held loopback, and the loopback's other end.
     pub behind: Option<Behind>,
-    /// What legs are told of the caller.
+    /// What legs show of the caller.
     pub parent: Parent,
     /// What the caller hears while a phone rings.
     pub ringback: Ringback,
-    /// Whether the caller's media is to go past FreeSWITCH once the call is up (`bypass_media`,
+    /// Whether the caller's media will bypass FreeSWITCH once the call is up (`bypass_media`,
     /// `bypass_media_after_bridge`).
     pub bypass_media: bool,
     /// Variables whose values were ignored, for the log.
     pub ignored: Vec<String>,
     /// How the `socket` application holds it.
     pub socket: Socket,
-    /// How the `sleep` application holds it, where that does.
+    /// How the `sleep` application holds it, if it does.
     pub sleep: Option<Sleep>,
 }
 
 /// How the `sleep` application holds a channel ([`encode::ANNOUNCEMENT`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sleep {
-    /// For whom: what the dialplan found in the global variable.
+    /// The holder's name, which the dialplan took from the global variable.
     pub holder: String,
-    /// The scheduler's task that ends the hold unless we take over.
+    /// The scheduler's task that ends the hold unless fswake takes over.
     pub first_lease: Option<String>,
 }
 
@@ -56,15 +56,15 @@ impl Sleep {
 /// How the `socket` application holds a channel (mod_event_socket.c).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Socket {
-    /// Without `async`: the connection is served by the channel's own thread, which does nothing else until the connection ends.
-    /// Neither a bridge nor a transfer begins before that, and no event tells of them. The connection's end also hands the channel
+    /// Without `async` the channel's own thread serves the connection, and does nothing else until the connection ends.
+    /// No bridge or transfer begins before that, and no event reports one. The connection's end also hands the channel
     /// back to the dialplan; `resume` or `socket_resume=true` would leave it in CS_RESET for ever (measured).
     pub is_static: bool,
     /// `socket_resume=true` was set before it.
     pub is_told_to_resume: bool,
     /// Its argument.
     pub argument: String,
-    /// What has moved the channel last, before it ([`Parent::moved_by`]).
+    /// What moved the channel last before that ([`Parent::moved_by`]).
     pub moved_by: String,
 }
 
@@ -79,17 +79,17 @@ impl Socket {
         }
     }
 
-    /// What `execute_extension` runs to have the same channel held with `async`, inside this `socket`; `None` where the
-    /// argument does not fit into that.
+    /// What `execute_extension` runs to hold the same channel with `async` inside this `socket`; `None` if the argument
+    /// does not fit.
     pub fn with_async(&self) -> Option<String> {
         encode::hold_with_async(&self.argument)
     }
 }
 
-/// What is behind a loopback (`-b`) of a dial-string.
+/// What is behind a dial-string's loopback (`-b`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Behind {
-    /// The channel that dialled the loopback, where one did.
+    /// The channel that dialled the loopback, if one did.
     pub caller: Option<String>,
     /// The loopback's other end (`-a`).
     pub end: Option<String>,
@@ -97,53 +97,54 @@ pub struct Behind {
     pub may_leave: bool,
 }
 
-/// What `uuid_getvar` says of a variable that is not set.
+/// What `uuid_getvar` returns for an unset variable.
 pub const UNSET: &str = "_undef_";
 
-/// What a leg is told of the channel that it is a child of.
+/// What a leg gets from its parent channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parent {
-    /// The A leg's UUID; `None` where a leg has no A leg, as when `originate` dials it.
+    /// The A leg's UUID; `None` if there is no A leg, as with `originate`.
     pub channel: Option<String>,
     /// Its `call_uuid`, where it differs.
     pub call_uuid: Option<String>,
-    /// Caller's number as phones are to show it; may be empty.
+    /// Caller's number for the phones' displays; may be empty.
     pub number: Arc<str>,
-    /// Caller's name as phones are to show it; may be empty.
+    /// Caller's name for the phones' displays; may be empty.
     pub name: Arc<str>,
-    /// Who asked for privacy: name, number (RFC 3323).
+    /// Which of name and number are private (RFC 3323).
     pub hides: (bool, bool),
     /// The caller's identity is screened (`screen` of Remote-Party-ID).
     pub is_screened: bool,
-    /// Number or name differ from the A leg's own: a bridge would make the leg forget it.
+    /// Number or name differ from the A leg's own: a bridge would make the leg forget them.
     pub is_effective: bool,
-    /// The context that transfers of the caller run in.
+    /// The context for the caller's transfers.
     pub context: String,
     /// The codecs that the caller offered (`ep_codec_string`); `None` offers FreeSWITCH's own.
     pub codecs: Option<String>,
-    /// `absolute_codec_string` of the held channel, to put back after the answer.
+    /// `absolute_codec_string` of the held channel, to restore after the answer.
     pub own_codecs: Option<String>,
-    /// Hops that are left for the leg.
+    /// Hops that the leg has left.
     pub max_forwards: Option<u32>,
-    /// What took the A leg somewhere last (`transfer_source`, as `uuid_getvar` gives it): it changes when somebody
-    /// takes the caller from us. `None` once we have bridged him ourselves.
+    /// What moved the A leg last (`transfer_source`, as `uuid_getvar` returns it). It changes when somebody takes the
+    /// caller. `None` after fswake has bridged the caller itself.
     pub moved_by: Option<String>,
     /// The A leg's ANI.
     pub ani: Arc<str>,
-    /// The caller names itself by P-Asserted-Identity: phones are told likewise.
+    /// The caller is identified by P-Asserted-Identity: legs use the same.
     pub asserts_identity: bool,
-    /// Its variables, as far as legs inherit them.
-    pub inherited: Inherited,
+    /// Its variables that legs inherit.
+    pub inherited: InheritedVariables,
 }
 
-/// What a caller hears until somebody answers, as FreeSWITCH's `bridge` reads it from the channel.
+/// What a caller hears until somebody answers, read from the channel as FreeSWITCH's `bridge` does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ringback {
-    /// What is played (`transfer_ringback` where the caller was answered before, `ringback`); else a 180 is sent.
+    /// What is played (`transfer_ringback` if the caller was answered before, else `ringback`); without it a 180 is
+    /// sent.
     pub sound: Option<String>,
-    /// It is played at once (`instant_ringback`).
+    /// Play it at once (`instant_ringback`).
     pub at_once: bool,
-    /// No 180 (`ignore_ring_ready`).
+    /// Send no 180 (`ignore_ring_ready`).
     pub is_silent: bool,
 }
 
@@ -158,10 +159,10 @@ pub enum NotACall {
     NoCallee,
 }
 
-/// Reads the channel data; who is called is in docs/ARCHITECTURE.md, "The two ways in".
+/// Reads the channel data. docs/ARCHITECTURE.md, "How calls reach fswake", describes how the callee is found.
 ///
 /// # Errors
-/// When it is not a channel, or nobody is called.
+/// If it is not a channel, or the callee is unknown.
 pub fn held_channel<'a>(
     header: impl Fn(&str) -> Option<&'a str>,
     call: CallId,
@@ -178,19 +179,19 @@ pub fn held_channel<'a>(
     let asked = options::read(get);
     let hides = |what: &str| get(&format!("Caller-Privacy-Hide-{what}")) == Some("true");
     let shown = |what: &str| match caller(get, what) {
-        // FreeSWITCH's words for nobody: of a variable, and of a leg that was made without a caller.
+        // What FreeSWITCH writes for "nobody": in a variable, and on a leg that was made without a caller.
         Some(value) if !hides(what) && !["_undef_", "0000000000"].contains(&value) => value.into(),
         _ => Arc::default(),
     };
-    let handover = if get("Channel-Name").is_some_and(|name| name.starts_with("loopback/")) {
-        Handover::DialString
+    let routing = if get("Channel-Name").is_some_and(|name| name.starts_with("loopback/")) {
+        Routing::DialString
     } else {
-        Handover::Dialplan
+        Routing::Dialplan
     };
     let told = |what: &str| caller(get, what).filter(|v| *v != "0000000000").unwrap_or_default();
     let is_own = |what: &str| caller(get, what) == get(&format!("Caller-Caller-ID-{what}"));
     let mut parent = Parent {
-        channel: (handover == Handover::Dialplan).then(|| channel.clone()),
+        channel: (routing == Routing::Dialplan).then(|| channel.clone()),
         number: told("Number").into(),
         name: told("Name").into(),
         hides: (hides("Name"), hides("Number")),
@@ -209,15 +210,15 @@ pub fn held_channel<'a>(
     let sound = variable("transfer_ringback")
         .filter(|_| was_answered)
         .or_else(|| variable("ringback"));
-    // Behind a loopback the caller's own channel plays it.
+    // Behind a loopback, the caller's own channel plays it.
     let ringback = Ringback {
-        sound: sound.filter(|_| handover == Handover::Dialplan).map(str::to_owned),
-        at_once: handover == Handover::Dialplan && is_set("instant_ringback"),
+        sound: sound.filter(|_| routing == Routing::Dialplan).map(str::to_owned),
+        at_once: routing == Routing::Dialplan && is_set("instant_ringback"),
         is_silent: is_set("ignore_ring_ready"),
     };
     let (socket, sleep) = (Socket::read(get), Sleep::read(get));
     let channel_of = |name: &str| variable(name).filter(|id| is_channel(id)).map(str::to_owned);
-    let behind = (handover == Handover::DialString).then(|| Behind {
+    let behind = (routing == Routing::DialString).then(|| Behind {
         caller: channel_of("other_loopback_from_uuid"),
         end: channel_of("other_loopback_leg_uuid"),
         may_leave: variable("loopback_bowout").is_none_or(options::is_true),
@@ -227,14 +228,15 @@ pub fn held_channel<'a>(
         aor,
         caller_number: shown("Number"),
         caller_name: shown("Name"),
-        handover,
+        routing,
         at,
         max_wait: asked.max_wait,
         options: asked.options,
+        sip_call_id: None,
         query: if asked.ask_directory {
             Some(DirectoryQuery::WhoRings)
         } else {
-            (handover == Handover::Dialplan).then_some(DirectoryQuery::WhoseNumber)
+            (routing == Routing::Dialplan).then_some(DirectoryQuery::WhoseNumber)
         },
     };
     Ok(HeldChannel {
@@ -251,19 +253,19 @@ pub fn held_channel<'a>(
 }
 
 impl Parent {
-    /// The channel behind a loopback is the A leg, as it would be without the loopback.
+    /// Makes the channel behind a loopback the A leg, as it would be without the loopback.
     pub fn is_behind<'a>(&mut self, header: impl Fn(&str) -> Option<&'a str>) {
         let Some(channel) = header("Unique-ID").filter(|id| is_channel(id)) else {
             return;
         };
         self.channel = Some(channel.to_owned());
         self.is_told_by(|name| header(name).filter(|v| !v.is_empty()));
-        // What the loopback was told of its caller is what the phone is told.
+        // The phone shows what the loopback shows.
         let is_own = |what: &str, told: &str| header(&format!("Caller-Caller-ID-{what}")) == Some(told);
         self.is_effective = !(is_own("Name", &self.name) && is_own("Number", &self.number));
     }
 
-    /// What the A leg's own channel says of itself.
+    /// Reads what the A leg's own channel has.
     fn is_told_by<'a>(&mut self, get: impl Fn(&str) -> Option<&'a str>) {
         let variable = |name: &str| get(&format!("variable_{name}"));
         self.call_uuid = variable("call_uuid").filter(|id| is_channel(id)).map(str::to_owned);
@@ -277,12 +279,12 @@ impl Parent {
     }
 }
 
-/// `Max-Forwards` of the leg by its A leg's (RFC 3261 section 16.6).
+/// The leg's `Max-Forwards`, from its A leg's (RFC 3261 section 16.6).
 fn hops(of_the_caller: Option<&str>) -> Option<u32> {
     of_the_caller?.parse::<u32>().ok().map(|n| n.saturating_sub(1))
 }
 
-/// What is shown of the caller: what the dialplan or dial-string wants, as FreeSWITCH's own `bridge` does.
+/// The caller's number and name as the dialplan or dial-string sets them, as with FreeSWITCH's own `bridge`.
 fn caller<'a>(get: impl Fn(&str) -> Option<&'a str>, what: &str) -> Option<&'a str> {
     let name = what.to_ascii_lowercase();
     options::for_legs(&get, &format!("origination_caller_id_{name}"))
@@ -312,12 +314,12 @@ fn is_context(name: &str) -> bool {
     Argument::new(name).is_some()
 }
 
-/// FreeSWITCH's channel UUIDs are UUIDs unless `origination_uuid` said otherwise: a plain word either way.
+/// FreeSWITCH's channel UUIDs are UUIDs unless `origination_uuid` sets something else: a plain word either way.
 pub(super) fn is_channel(id: &str) -> bool {
     Word::new(id).is_some()
 }
 
-/// The audio codecs that a profile's own INVITEs offer, by `sofia xmlstatus profile NAME`.
+/// The audio codecs that a profile's own INVITEs offer, from `sofia xmlstatus profile NAME`.
 pub fn audio_offered(xmlstatus: &str) -> Option<String> {
     let audio: Vec<_> = xml::lines(xmlstatus, "outbound-codecs")
         .flat_map(|codecs| codecs.split(','))

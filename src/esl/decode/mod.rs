@@ -1,4 +1,4 @@
-//! What FreeSWITCH says, as the engine's events. Pure: header lookups in, values out.
+//! FreeSWITCH's messages as the engine's events. Pure: header lookups in, values out.
 
 mod call_event;
 mod held_channel;

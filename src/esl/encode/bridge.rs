@@ -1,4 +1,4 @@
-//! From the answer of a phone to the bridge.
+//! Commands from a phone's answer to the bridge.
 
 use std::fmt::Write as _;
 
@@ -7,8 +7,8 @@ use super::codec::{codec_list, is_video, name_of};
 use super::word::{Word, is_made_of};
 use crate::types::{CallId, LegId};
 
-/// The held channel's variables before it is answered: its side takes the leg's codec where the caller has offered it,
-/// so that nothing is transcoded. Its video codecs stay.
+/// Sets the held channel's variables before its answer: it uses the leg's codec if the caller has offered it, so that
+/// nothing is transcoded. Its video codecs stay.
 pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>, offered: Option<&str>) -> String {
     let mut command = format!("uuid_setvar_multi {held} fswake_call={call}");
     let is_offered = |codec: &&str| {
@@ -28,14 +28,14 @@ pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>, offered: Op
     command
 }
 
-/// The beginning of the last of [`name_callee`]'s arguments.
+/// The prefix of the last of [`name_callee`]'s arguments.
 pub const LAST_OF_CALLEE: &str = "callee_id_number=";
 
-/// Arguments of `set_profile_var` by which an answered leg goes on naming its phone as the one that is called.
+/// Arguments of `set_profile_var` by which an answered leg keeps its phone as the callee.
 ///
 /// When an `originate` ends in an application, FreeSWITCH swaps the leg's caller and callee
-/// (`switch_channel_flip_cid`), and `uuid_bridge` would show the caller to himself. With the callee in both places, it
-/// does not matter when the swap comes; `uuid_bridge` then writes the leg's caller again.
+/// (`switch_channel_flip_cid`), and `uuid_bridge` would show callers their own number. With the callee in both places,
+/// the moment of the swap does not matter. `uuid_bridge` then sets the leg's caller again.
 pub fn name_callee(name: &str, number: &str) -> [String; 4] {
     let (name, number) = (caller::name(name), caller::number(number));
     [
@@ -46,14 +46,14 @@ pub fn name_callee(name: &str, number: &str) -> [String; 4] {
     ]
 }
 
-/// Whether the held channel goes on in the dialplan when our connection ends: not as soon as its bridge is announced,
-/// because from then on it lives without us.
+/// Sets whether the held channel goes on in the dialplan when the connection ends: not once its bridge is announced,
+/// because then the call no longer depends on the connection.
 pub fn resumes(held: &str, resumes: bool) -> String {
     format!("uuid_setvar {held} socket_resume {resumes}")
 }
 
-/// Applications that hold a channel with `async` inside a `socket` without: in between FreeSWITCH has to resume should we
-/// die, and not afterwards. `None` where the argument of that `socket` does not fit into them.
+/// Applications that hold a channel with `async` inside a `socket` without. If fswake dies in between, FreeSWITCH must
+/// resume the dialplan, and afterwards it must not. `None` if the argument of that `socket` does not fit.
 pub fn hold_with_async(argument: &str) -> Option<String> {
     let resumes = |resumes: bool| format!("set:socket_resume={resumes}");
     is_made_of(argument, 512, b" .:|-_/").then(|| {
@@ -62,7 +62,7 @@ pub fn hold_with_async(argument: &str) -> Option<String> {
     })
 }
 
-/// The held channel's codecs as its dialplan had set them, after [`prepare_answer`].
+/// Restores the codecs that the held channel's dialplan had set, after [`prepare_answer`].
 pub fn own_codecs(held: &str, codecs: Option<&str>) -> String {
     format!(
         "uuid_setvar {held} absolute_codec_string {}",
@@ -70,20 +70,20 @@ pub fn own_codecs(held: &str, codecs: Option<&str>) -> String {
     )
 }
 
-/// The variables by which FreeSWITCH finds a channel's partner, each without a value.
+/// The variables by which FreeSWITCH finds a channel's partner, all cleared.
 const PARTNER: &str = "signal_bond=;originate_signal_bond=";
 
-/// Once the held channel is answered, the leg that was made last is not its partner any more ([`bridge`]).
+/// Once the held channel is answered, the leg that was made last must not be its partner any more ([`bridge`]).
 pub fn forget_leg(held: &str) -> String {
     format!("uuid_setvar {held} originate_signal_bond")
 }
 
-/// The order to bridge, which FreeSWITCH follows only while nobody has moved the caller since `moved_by` was the source
-/// of his last transfer. Asking first would leave the time of a reply to whoever picks him up, and `uuid_bridge` takes
-/// a channel from anybody. Where that source does not fit into the question nothing is asked.
+/// The order to bridge. FreeSWITCH follows it only if nobody has moved the caller since `moved_by`. Asking first would
+/// leave a gap of one reply, and `uuid_bridge` takes a channel from anybody. If that source does not fit into the
+/// question, there is no question.
 ///
 /// `intercept` hangs up on a channel's partner, and FreeSWITCH then hangs up on the channel that was to be bridged with
-/// it (`uuid_bridge_on_soft_execute`). So the same command takes the A leg's partner away. The bridge gives it back.
+/// it (`uuid_bridge_on_soft_execute`). So the same command clears the A leg's partner. The bridge sets it again.
 pub fn bridge(a_leg: &str, leg: LegId, caller: &str, moved_by: Option<&str>) -> String {
     let leg = leg.channel();
     let other = match moved_by.filter(|source| is_made_of(source, 512, b" :/_.,+*#@=<>-")) {
@@ -103,7 +103,7 @@ pub fn plain_bridge(a_leg: &str, leg: LegId) -> [String; 2] {
     ]
 }
 
-/// The question who is a channel's partner, and the command that makes the leg its partner.
+/// Reads a channel's partner, and the command that makes the leg its partner.
 pub fn partner(a_leg: &str, leg: LegId) -> [String; 2] {
     [
         format!("uuid_getvar {a_leg} signal_bond"),
@@ -111,8 +111,8 @@ pub fn partner(a_leg: &str, leg: LegId) -> [String; 2] {
     ]
 }
 
-/// The A leg's variables once the bridge stands: what `bridge` leaves there, and what the dialplan finds when the call
-/// is over and it goes on. A bridge that dials nobody does nothing.
+/// Sets the A leg's variables once the bridge stands: what `bridge` leaves there, and what the dialplan finds after the
+/// call. A `bridge` without anybody to dial does nothing.
 pub fn bridged(a_leg: &str, codecs: Option<&str>, legs: &[LegId], user: &str) -> String {
     let mut command = format!(
         "uuid_setvar_multi {a_leg} fswake_bridge=;originate_signal_bond=;originate_disposition=SUCCESS;DIALSTATUS=SUCCESS"

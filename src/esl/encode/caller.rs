@@ -1,6 +1,6 @@
-//! Numbers and names of callers, without what means something to FreeSWITCH.
+//! Numbers and names of callers, without characters that FreeSWITCH interprets.
 
-/// A caller's number with nothing in it that means something to FreeSWITCH.
+/// A caller's number without characters that FreeSWITCH interprets.
 pub fn number(raw: &str) -> String {
     raw.chars()
         .filter(|c| c.is_ascii_alphanumeric() || "+*#.-_@".contains(*c))
@@ -8,10 +8,10 @@ pub fn number(raw: &str) -> String {
         .collect()
 }
 
-/// A caller's name without what breaks a SIP display name or means something to FreeSWITCH: no braces, brackets, double
-/// quotes, `:`, `$`, `\`, `^`, `|` or controls.
+/// A caller's name without characters that break a SIP display name or that FreeSWITCH interprets: no braces, brackets,
+/// double quotes, `:`, `$`, `\`, `^`, `|` or controls.
 ///
-/// FreeSWITCH splits a dial-string at `:_:` before it looks at quotes or braces, and dials every part (measured).
+/// FreeSWITCH splits a dial-string at `:_:` before it handles quotes or braces, and dials every part (measured).
 pub fn name(raw: &str) -> String {
     let mut safe = String::new();
     for c in raw.trim().chars().take(80) {

@@ -10,7 +10,7 @@ pub fn codecs(ep_codec_string: &str) -> Option<String> {
         .filter_map(|codec| {
             let (codec, fmtp) = codec.trim().split_once('~').unwrap_or((codec.trim(), ""));
             let mut parts = without_module(codec).split('@');
-            // No `_`: between two colons it would be another dial-string's beginning.
+            // No `_`: between two colons it would begin another dial-string.
             let name = Word::new(parts.next()?)
                 .map(Word::as_str)
                 .filter(|name| !name.contains('_'))?;
@@ -40,7 +40,7 @@ pub fn is_name_of_video(codec: &str) -> bool {
     name.starts_with("H26") || ["VP8", "VP9", "AV1"].contains(&&*name)
 }
 
-/// A caller's codecs, and more by their names.
+/// A caller's codecs, and more by name.
 pub fn and_codecs(ep_codec_string: &str, more: &str) -> String {
     let known: Vec<_> = ep_codec_string.split(',').map(name_of).collect();
     let is_new = |codec: &&str| !known.iter().any(|name| name.eq_ignore_ascii_case(name_of(codec)));
@@ -54,8 +54,8 @@ pub fn has_video(ep_codec_string: &str) -> bool {
     ep_codec_string.split(',').any(|codec| is_video(codec.trim()))
 }
 
-/// The parameters of a video codec (RFC 6184: H.264's profile and level), where they can stand in a command; phones
-/// need them, but rather than with others they are offered without.
+/// The parameters of a video codec (RFC 6184: H.264's profile and level), if they are safe in a command. Phones need
+/// them, but it is better to leave them out than to change them.
 fn parameters(fmtp: &str) -> Option<String> {
     let text: String = fmtp.chars().filter(|c| *c != ' ').collect();
     is_made_of(&text, 160, b"=;-.+/").then_some(text)

@@ -12,14 +12,14 @@ pub fn kill(channel: impl std::fmt::Display, cause: &str) -> String {
     format!("uuid_kill {channel} {}", cause_word(cause))
 }
 
-/// The same a second later, for a channel that is not there (yet): an `originate` in the background may be slower than
-/// what kills its leg. FreeSWITCH does it by itself, whatever becomes of our connection.
+/// The same a second later, for a channel that is not there yet: an `originate` in the background may be slower than
+/// its leg's end. FreeSWITCH runs it even if fswake's connection is gone.
 pub fn kill_later(channel: Uuid, cause: &str) -> String {
     format!("sched_api +1 {channel}/end {}", kill(channel, cause))
 }
 
-/// The scheduler's group of a leg's lease. The first is a `sched_hangup`, which FreeSWITCH files under the channel; two
-/// names take turns after it, so that the next lease stands before the last one is deleted.
+/// The scheduler's group of a leg's lease. The first is a `sched_hangup`, which FreeSWITCH files under the channel.
+/// After that two names take turns, so that the next lease exists before the last one is deleted.
 fn lease_group(channel: Uuid, renewals: u32) -> String {
     match renewals {
         0 => channel.to_string(),
@@ -38,8 +38,8 @@ pub fn lease_end(channel: Uuid, renewals: u32) -> String {
     format!("sched_del {}", lease_group(channel, renewals))
 }
 
-/// Ends, a second from now, another channel that picked the A leg up too late: where the A leg is still bridged with
-/// this leg then, and the other channel with nobody.
+/// In a second, ends another channel that picked the A leg up too late: if the A leg is still bridged with this leg
+/// then, and the other channel has no partner.
 pub fn end_latecomer(other: &str, a_leg: &str, leg: LegId) -> String {
     let leg = leg.channel();
     let bridges = format!("${{uuid_getvar({a_leg} bridge_to)}}${{uuid_getvar({other} bridge_to)}}");
@@ -51,12 +51,11 @@ fn alone_group(leg: LegId) -> String {
     format!("{}/alone", leg.channel())
 }
 
-/// Ends a leg, when this time is over, that was to be bridged with the A leg and never was: FreeSWITCH leaves it as it
-/// is, answered and with nobody, where the A leg is transferred or parked between the order to bridge and the bridge
-/// (measured).
+/// After this time, ends a leg that was never bridged although it was to be. FreeSWITCH leaves it answered and alone if
+/// the A leg is transferred or parked between the order and the bridge (measured).
 ///
-/// `last_bridge_to` stands on whatever has ever been bridged, with media or past FreeSWITCH, and the leg's
-/// `transfer_source` names the A leg until somebody else moves it.
+/// `last_bridge_to` is set on whatever was ever bridged, with media or without, and the leg's `transfer_source` names
+/// the A leg until somebody else moves it.
 pub fn end_alone(a_leg: &str, leg: LegId, after: Duration) -> String {
     let (group, leg, seconds) = (alone_group(leg), leg.channel(), seconds_up(after));
     let told = format!("${{uuid_getvar({leg} last_bridge_to)}}${{uuid_getvar({leg} transfer_source)}}");
@@ -64,7 +63,7 @@ pub fn end_alone(a_leg: &str, leg: LegId, after: Duration) -> String {
     format!("sched_api +{seconds} {group} expand uuid_kill ${{cond('{is_alone}' == 'true' ?{leg}:-)}} LOSE_RACE")
 }
 
-/// Takes [`end_alone`] back.
+/// Cancels [`end_alone`].
 pub fn is_not_alone(leg: LegId) -> String {
     format!("sched_del {}", alone_group(leg))
 }

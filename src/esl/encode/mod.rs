@@ -1,15 +1,15 @@
-//! What is written to FreeSWITCH: command texts, pure.
+//! Texts of commands to FreeSWITCH. Pure.
 //!
-//! Everything from the network passes one of these before it stands in a command: [`Word`] or [`Argument`], [`number`],
-//! [`name`], [`codecs`], [`super::inherit::quoted`]; or it is a dial-string from `contact`'s writer, or a UUID.
-//! [`super::originate`] has the texts that make legs.
+//! Everything from the network passes one of these before it is part of a command: [`Word`] or [`Argument`],
+//! [`number`], [`name`], [`codecs`], [`super::inherit::quoted`]. Otherwise it is a dial-string from `contact`'s writer,
+//! or a UUID. [`super::originate`] has the commands that make legs.
 
 mod ask;
 mod bridge;
 mod caller;
 mod codec;
-mod hold;
 mod lease;
+mod sleep_hold;
 mod variables;
 mod word;
 
@@ -24,18 +24,18 @@ pub use bridge::{
 };
 pub use caller::{name, number};
 pub use codec::{and_codecs, codecs, has_video, is_name_of_video};
-pub use hold::{
+pub(super) use lease::seconds_up;
+pub use lease::{end_alone, end_latecomer, is_not_alone, kill, kill_later, lease_end, lease_renew};
+pub use sleep_hold::{
     ANNOUNCEMENT, ASK_HOLDER, FIRST_LEASE, HOLDER, end_hold, end_sleep, end_task, forget_holder, hold_calls,
     hold_lease, hold_no_calls, set_holder, task,
 };
-pub(super) use lease::seconds_up;
-pub use lease::{end_alone, end_latecomer, is_not_alone, kill, kill_later, lease_end, lease_renew};
 pub use variables::{IF_CANCELLED, fails, forget_hooks, report, set_variables, status, time_left};
 pub use word::{Argument, Word};
 
 use crate::types::Target;
 
-/// The profile that a dial-string goes out by: `sofia/PROFILE/..`.
+/// The profile of a dial-string: `sofia/PROFILE/..`.
 pub fn profile_of(target: &Target) -> Option<&str> {
     target
         .as_str()

@@ -1,4 +1,4 @@
-//! Variables that channels get: a user's, and what CDRs and the dialplan read of a wake.
+//! Variables on channels: a user's, and what CDRs and the dialplan read of a wake.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use super::word::Word;
 use crate::engine::Record;
 use crate::types::CallId;
 
-/// Sets variables of a channel, some at a time. `uuid_setvar_multi` is split at `;` outside quotes, which are taken
-/// away, and reads `\'` and `\\` (switch_utils.c); what cannot be written so is left out.
+/// Sets variables of a channel, several in one command. `uuid_setvar_multi` splits at `;` outside quotes, removes the
+/// quotes, and reads `\'` and `\\` (switch_utils.c). What cannot be written so is left out.
 pub fn set_variables(channel: &str, variables: &[(String, String)]) -> Vec<String> {
     const AT_ONCE: usize = 50;
     let escaped = |(name, value): &(String, String)| {
@@ -24,7 +24,7 @@ pub fn set_variables(channel: &str, variables: &[(String, String)]) -> Vec<Strin
     all.chunks(AT_ONCE).map(command).collect()
 }
 
-/// Takes these variables off a channel; `None` when there are none.
+/// Clears these variables of a channel; `None` if there are none.
 pub fn forget_hooks<'a>(channel: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     let pairs: Vec<String> = names
         .filter_map(Word::new)
@@ -34,12 +34,12 @@ pub fn forget_hooks<'a>(channel: &str, names: impl Iterator<Item = &'a str>) -> 
     (!pairs.is_empty()).then(|| format!("uuid_setvar_multi {channel} {}", pairs.join(";")))
 }
 
-/// The held channel's variables while it is held, and before it goes back to the dialplan or is ended.
+/// Sets the held channel's variables while it is held, and before it is handed back or ended.
 pub fn report(held: &str, call: CallId, result: &str, record: &Record) -> String {
     format!(
         "uuid_setvar_multi {held} fswake_result={result};fswake_call={call}{}{}",
         of_wake(record),
-        // The plain bridge that comes next in the dialplan must not ring what FreeSWITCH rings.
+        // The dialplan's plain bridge must not ring what FreeSWITCH rings.
         if record.rung_by_freeswitch {
             ";fswake_ring=woken"
         } else {
@@ -48,9 +48,8 @@ pub fn report(held: &str, call: CallId, result: &str, record: &Record) -> String
     )
 }
 
-/// More variables for [`report`]: how the dialplan's `bridge` ends, as if it had rung the phones itself. FreeSWITCH's
-/// endpoint `error/` ends it with the phones' cause, and what happens then is FreeSWITCH's own doing
-/// (`continue_on_fail`, ..).
+/// More variables for [`report`]: make the dialplan's `bridge` end as if it had rung the phones itself. FreeSWITCH's
+/// endpoint `error/` ends it with the phones' cause, and FreeSWITCH decides what follows (`continue_on_fail`, ..).
 pub fn fails(cause: &str) -> String {
     let cause = cause_word(cause);
     format!(";fswake_cause={cause};fswake_bridge=error/{cause};originate_signal_bond=")
@@ -69,10 +68,10 @@ pub fn time_left(left: Duration) -> String {
 }
 
 /// More variables for [`report`] while the call is held: what `bridge` leaves on a channel that hangs up while phones
-/// ring. A channel takes no variable once it has hung up.
+/// ring. A channel takes no variables after its hangup.
 pub const IF_CANCELLED: &str = ";originate_disposition=ORIGINATOR_CANCEL;DIALSTATUS=CANCEL";
 
-/// What a CDR says of the wake, as more variables.
+/// More variables: what a CDR shows of the wake.
 fn of_wake(record: &Record) -> String {
     let mut vars = format!(";fswake_pushes={}", record.pushes);
     if let Some(wake) = record.wake {

@@ -1,8 +1,8 @@
-//! What of the network's texts can stand in a command.
+//! Which texts from the network are safe in a command.
 
 use std::fmt;
 
-/// A text that can stand anywhere in a command: letters, digits, `-`, `_`, `.` and `+`, at most 128 of them.
+/// A text that is safe anywhere in a command: letters, digits, `-`, `_`, `.` and `+`, at most 128 of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word<'a>(&'a str);
 
@@ -24,7 +24,7 @@ impl fmt::Display for Word<'_> {
     }
 }
 
-/// A text that can be an argument of an API command by itself, and not part of a dial-string or of a list of variables:
+/// A text that is safe as an argument of an API command by itself, but not in a dial-string or a list of variables:
 /// names of users, domains and contexts have more marks than a [`Word`]. At most 255 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument<'a>(&'a str);
@@ -47,7 +47,7 @@ impl fmt::Display for Argument<'_> {
     }
 }
 
-/// Whether a text has letters, digits and these marks only, and is no longer: for texts inside quotes of their own.
+/// Whether a text has letters, digits and these marks only, and is not too long: for texts inside quotes of their own.
 pub(super) fn is_made_of(text: &str, longest: usize, marks: &[u8]) -> bool {
     let is_good = |b: u8| b.is_ascii_alphanumeric() || marks.contains(&b);
     !text.is_empty() && text.len() <= longest && text.bytes().all(is_good)

@@ -1,26 +1,25 @@
-//! One message of FreeSWITCH's on a connection that is read as it comes.
+//! One message from FreeSWITCH.
 
 use freeswitch_esl_tokio::{EslError, EslEvent, EslResponse, parse_channel_dump};
-
 use percent_encoding::percent_decode_str;
 
 use crate::esl::frame::{Head, fields};
 
-/// More than this is no message about one channel; its data has some 10 KiB.
+/// The longest message about one channel; its data has some 10 KiB.
 const LONGEST_MESSAGE: usize = 1024 * 1024;
 
-/// One message of FreeSWITCH's, as far as it matters.
+/// One message from FreeSWITCH.
 #[derive(Debug)]
 pub(crate) enum Message {
     Reply(EslResponse),
     Event(EslEvent),
     /// The connection ends.
     Goodbye,
-    /// A message we ignore.
+    /// A message that is ignored.
     Other,
 }
 
-/// Takes the first message off what has been read, if it is all there.
+/// Takes the first message off the buffer, if it is complete.
 pub(crate) fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
     let too_long = |length: usize| EslError::protocol_error(format!("a message of {length} bytes"));
     let Some(head) = Head::of(unread)? else {
@@ -40,7 +39,7 @@ pub(crate) fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
     let body = String::from_utf8_lossy(body);
     let message = match head.field("Content-Type") {
         Some("command/reply" | "api/response") => Message::Reply(head.reply(&body)),
-        // An event that cannot be read says nothing.
+        // An event that cannot be parsed is ignored.
         Some("text/event-plain") => event(&body).map_or(Message::Other, Message::Event),
         Some("text/disconnect-notice") if head.field("Content-Disposition") != Some("linger") => Message::Goodbye,
         Some(_) => Message::Other,
@@ -53,7 +52,7 @@ pub(crate) fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
     Ok(Some(message))
 }
 
-/// The library takes `variable_nolocal:x` for a header `variable_nolocal`, and keeps one of them.
+/// An event. The library parses `variable_nolocal:x` as a header `variable_nolocal`, and keeps only one of them.
 fn event(text: &str) -> Option<EslEvent> {
     let mut event = parse_channel_dump(text).ok()?;
     let headers = text.split_once("\n\n").map_or(text, |(headers, _body)| headers);

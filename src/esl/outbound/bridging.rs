@@ -1,13 +1,14 @@
-//! Caller and phone are connected: the held channel is answered and bridged with a leg that has left its originate.
+//! Connects caller and phone: answers the held channel and bridges it with a leg that has left its originate.
 //!
 //! Races, each with its test in `tests/daemon/` or `tests/live/`:
-//! - FreeSWITCH's thread of `originate .. &park()` still runs when the phone has answered, and would take the leg out of a
-//!   bridge (5 of 3,700 calls, measured): the leg is bridged once it is parked;
-//! - the phone hangs up between its answer and the bridge: no bridge, and the caller is not left alone;
-//! - the caller behind a loopback is taken from his bridge with it while that only begins: FreeSWITCH says CHANNEL_BRIDGE before
-//!   both of its threads are in it, and the loopback's would hang up on the caller (1 of 2,500 calls on a busy machine, measured
-//!   by `benches/live_answer.rs`): he is taken once the loopback's thread has read a digit, which it does inside the bridge only;
-//! - somebody takes the held channel meanwhile: it is not touched (`pickup_race`).
+//! - FreeSWITCH's `originate .. &park()` thread still runs when the phone has answered, and could take the leg out of a
+//!   bridge (5 of 3,700 calls, measured). So the leg is bridged only after it is parked.
+//! - The phone hangs up between its answer and the bridge. There is no bridge then, and the caller must not stay alone.
+//! - The caller behind a loopback is moved while FreeSWITCH only begins their bridge. It sends CHANNEL_BRIDGE before
+//!   both threads are inside, and the loopback's would hang up on the caller (1 of 2,500 calls on a busy machine,
+//!   measured by `benches/live_answer.rs`). So the caller is moved after the loopback's thread has read a digit, which
+//!   it does only inside the bridge.
+//! - Somebody takes the held channel meanwhile: fswake leaves it alone (`pickup_race`).
 
 use std::time::Duration;
 
@@ -24,20 +25,20 @@ use crate::engine::{Cause, Connect, Event, LegEnd};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
 
-/// How long FreeSWITCH may take to let go of a leg, and to bridge it; less than the leg's `park_timeout`.
+/// How long FreeSWITCH may take to release a leg and to bridge it; less than the leg's `park_timeout`.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long the leg may take to be told whom it reaches.
+/// How long naming the callee to a leg may take.
 const NAME_PATIENCE: Duration = Duration::from_millis(100);
 
-/// When the other phones' leases are renewed first while one is waited for: their last renewal may be long ago.
+/// When the other phones' leases are first renewed during a wait: the last renewal may be long ago.
 const FIRST_RENEWAL: Duration = Duration::from_millis(500);
 
-/// FreeSWITCH is nudged this often meanwhile: each step of a bridge begins when the one before it is heard of.
+/// How often FreeSWITCH is nudged meanwhile: each step of a bridge begins only after the last one was reported.
 const NUDGE: Duration = Duration::from_millis(1);
 
 impl Connection {
-    /// Bridges the caller with a leg; says what came of it. Where nothing did, the caller's codecs are his own again.
+    /// Bridges the caller with a leg and returns the result. If it fails, the caller's codecs are restored.
     pub(super) async fn connect(&mut self, connect: &Connect) -> Result<Event, EslError> {
         self.early = connect.early.then_some(connect.leg);
         let told = match self.make_ready(connect).await {
@@ -48,7 +49,7 @@ impl Connection {
             Ok(told) => return Ok(told),
             Err(NotBridged::Failed(end)) => end,
             Err(NotBridged::Lost(error)) => {
-                // No bridge was ordered: nobody else ends this leg.
+                // No bridge was ordered, so nothing else ends this leg.
                 if self.place == Place::Held {
                     self.kill_elsewhere(connect.leg, Cause::NOBODY_THERE).await;
                 }
@@ -73,17 +74,17 @@ impl Connection {
         Ok(Event::BridgeFailed { leg, end })
     }
 
-    /// Answers the caller, and waits for the leg. The channel that the leg is to be bridged with.
+    /// Answers the caller and waits for the leg. Returns the channel to bridge the leg with.
     async fn make_ready(&mut self, connect: &Connect) -> Result<String, NotBridged> {
         let leg = connect.leg;
         self.ringing.retain(|l| *l != leg);
-        // Somebody took the channel after this was ordered.
+        // Somebody took the channel after this order was given.
         if self.place != Place::Held {
             return Err(NotBridged::Failed(None));
         }
-        // First of all the lease: it would cut the call.
+        // End the lease first: it would cut the call.
         let mut commands = vec![self.lease_end(leg)];
-        // A leg that is parked reads them a tick later.
+        // A parked leg reads them one tick later.
         commands.extend(self.name_callee(leg));
         let is_asked = self.who_moved_it();
         let answer = is_asked.is_some().then_some(commands.len());
@@ -92,13 +93,13 @@ impl Connection {
         if self.was_taken_by(answer.and_then(|n| replies.get(n))).await {
             return Err(NotBridged::Failed(None));
         }
-        // The leg takes a tick to be parked: the caller's answer, and his bridge with the loopback, need not wait for that.
+        // Parking takes a tick. The caller's answer and the bridge with the loopback need not wait for it.
         self.answer(connect).await?;
         if self.held.socket.is_static && self.replaceable(connect.early).is_none() {
             self.stand_by().await;
         }
         self.is_parked(leg).await?;
-        // A display is not worth a call: it is waited for only a moment.
+        // Wait only a moment: the phone's display must not cost the call.
         if let WaitOutcome::LegOver(end) = self
             .wait(leg, NAME_PATIENCE, |this, _| this.named.contains(&leg))
             .await?
@@ -130,6 +131,7 @@ impl Connection {
         } else {
             "uuid_answer"
         };
+        commands.extend(self.forget_own_hooks(|_| true));
         let nth = commands.len();
         commands.push(api(format!("{answer} {channel}")));
         commands.push(api(encode::forget_leg(channel)));
@@ -137,12 +139,12 @@ impl Connection {
         if replies.get(nth).is_some_and(|answered| answered.api_result().is_ok()) {
             return Ok(());
         }
-        // Most likely the caller has hung up, and that is what became of the call.
+        // Most likely the caller has hung up: report that.
         self.is_held_for(UNPARK_PATIENCE).await;
         Err(NotBridged::Failed(None))
     }
 
-    /// Bridges them, and waits until FreeSWITCH has.
+    /// Orders the bridge and waits until FreeSWITCH has made it.
     async fn bridge(&mut self, a_leg: &str, connect: &Connect) -> Result<Event, NotBridged> {
         if !self.is_still_held().await {
             return Err(NotBridged::Failed(None));
@@ -162,7 +164,7 @@ impl Connection {
         let channel = self.held.channel.clone();
         let is_replaced = a_leg != channel;
         self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
-        // From here on it is we who have written it: on the A leg, and not on a caller whose loopback was bridged.
+        // From here on `transfer_source` is fswake's own on the A leg, but not on a caller whose loopback was bridged.
         if is_replaced || self.held.parent.channel.is_none() {
             self.held.parent.moved_by = None;
         }
@@ -171,7 +173,7 @@ impl Connection {
             self.end_other_legs().await?;
             self.leave().await?;
         } else {
-            // With socket_resume the end of this connection would end the call (measured, both ways in).
+            // With socket_resume the end of this connection would end the call (measured, with either routing).
             self.let_go(&channel).await?;
         }
         let is_bridge = |_: &Self, event: Option<&EslEvent>| {
@@ -183,12 +185,12 @@ impl Connection {
             })
         };
         let ordered_at = Instant::now();
-        // Nothing leads back to a connection that was left.
+        // A connection that was closed cannot be used again.
         let is_left = is_replaced || leaves;
         let mut is_lost = false;
         let heard = loop {
             let heard = self.wait(leg, SOON, is_bridge).await?;
-            // Whoever takes the caller in this moment has him, if his order came after ours.
+            // Whoever takes the caller now keeps the call, if that order came after fswake's.
             if !matches!(heard, WaitOutcome::Done) && self.is_taken_from_bridge(a_leg, leg).await? {
                 return Err(NotBridged::Failed(None));
             }
@@ -202,7 +204,7 @@ impl Connection {
                 if !self.has_the_caller(a_leg, leg).await.unwrap_or(true) {
                     return Err(NotBridged::Failed(None));
                 }
-                // From here on it is a call, whatever becomes of this connection.
+                // From here on the call is up, whatever happens to this connection.
                 let _ = self.is_bridged(a_leg, leg, early).await;
                 return Ok(if early {
                     Event::EarlyBridged(leg)
@@ -210,10 +212,10 @@ impl Connection {
                     Event::Bridged(leg)
                 });
             }
-            // FreeSWITCH leaves a caller alone whose phone hung up in these milliseconds (measured).
+            // If the phone hangs up in these milliseconds, FreeSWITCH leaves the caller alone (measured).
             WaitOutcome::LegOver(end) => {
                 if !self.api(encode::kill(a_leg, &end.cause)).await? && !is_replaced {
-                    // It has hung up on him by itself, and says so in a moment.
+                    // FreeSWITCH has hung up on the caller by itself; the event comes in a moment.
                     self.place = Place::Held;
                     self.is_held_for(UNPARK_PATIENCE).await;
                 }
@@ -236,18 +238,18 @@ impl Connection {
         if !is_replaced && !is_lost {
             return Err(NotBridged::Failed(end));
         }
-        // Nothing is held any more: the loopback is gone.
+        // The loopback is gone, so nothing is held any more.
         self.place = Place::Gone;
         let his_cause = self.caller_end.take().filter(|_| end.is_none()).map(|his| his.cause);
         let cause = his_cause.unwrap_or_else(|| "DESTINATION_OUT_OF_ORDER".into());
         Ok(Event::CallerGone { call: self.call, cause })
     }
 
-    /// Orders the bridge; whether FreeSWITCH will follow it.
+    /// Orders the bridge; returns whether FreeSWITCH will follow the order.
     pub(super) async fn order(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
         let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
         let order = encode::bridge(a_leg, leg, caller, self.held.parent.moved_by.as_deref());
-        // Written at once: this process may end in between.
+        // Written at once, because this process may end in between.
         let end_alone = encode::end_alone(a_leg, leg, PATIENCE + Duration::from_secs(1));
         let replies = self.all(vec![api(order), api(end_alone)]).await?;
         let is_ordered = replies.first().is_some_and(|reply| reply.api_result().is_ok());
@@ -258,7 +260,7 @@ impl Connection {
         if self.is_being_taken().await? {
             return Ok(false);
         }
-        // The leg is gone, or this FreeSWITCH runs no command while it reads another (`api-expansion`).
+        // The leg is gone, or this FreeSWITCH does not run commands inside others (`api-expansion`).
         let [order, forget] = encode::plain_bridge(a_leg, leg);
         let is_ordered = self.api(order).await?;
         if is_ordered {
@@ -267,10 +269,10 @@ impl Connection {
         Ok(is_ordered)
     }
 
-    /// The bridge stands: the A leg's variables say so, as with `bridge`.
+    /// Sets the A leg's variables as `bridge` does.
     async fn is_bridged(&mut self, a_leg: &str, leg: LegId, early: bool) -> Result<(), EslError> {
         let own_codecs = self.held.parent.own_codecs.as_deref();
-        // A caller who is bridged in the loopback's place was told of no codec.
+        // FreeSWITCH has set no codec for a caller who is bridged in the loopback's place.
         let own_codecs = (a_leg == self.held.channel).then_some(own_codecs.unwrap_or_default());
         let user = &self.held.call.aor.user;
         let mut command = encode::bridged(a_leg, own_codecs, &self.dialed, user);
@@ -281,7 +283,7 @@ impl Connection {
         self.set_callee_variables_later(leg);
         self.name_caller(leg).await?;
         if self.held.parent.inherited.codecs.is_none() {
-            // From now on the phone may offer others, and video, as on a bridge's leg.
+            // From now on the phone may offer other codecs, and video, as on a leg of `bridge`.
             self.api(encode::own_codecs(&leg.channel().to_string(), None)).await?;
         }
         if early {
@@ -289,20 +291,20 @@ impl Connection {
         }
         self.is_connected(a_leg).await?;
         if a_leg != self.held.channel {
-            // The loopback ends by itself: nobody is behind it any more.
+            // The loopback ends by itself: it has no caller any more.
             self.api(encode::kill(&self.held.channel, "NORMAL_CLEARING")).await?;
         }
         Ok(())
     }
 
-    /// Caller and phone talk.
+    /// Caller and phone are connected.
     pub(super) async fn is_connected(&mut self, a_leg: &str) -> Result<(), EslError> {
         self.api(encode::report(a_leg, self.call, "connected", &self.record))
             .await?;
         let has_video = self.held.parent.codecs.as_deref().is_some_and(encode::has_video);
-        // FreeSWITCH crashes when video is to go past it (measured).
+        // FreeSWITCH crashes if video is to bypass it (measured).
         if self.held.bypass_media && !has_video {
-            // FreeSWITCH replies when both sides have: that may take seconds.
+            // FreeSWITCH replies after both sides have, which may take seconds.
             self.command(EslCommand::BgApi {
                 command: format!("uuid_media off {a_leg}"),
             })
@@ -311,7 +313,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits until it has happened; other events are passed on meanwhile.
+    /// Waits for an event; passes on all others meanwhile.
     pub(super) async fn wait(
         &mut self,
         leg: LegId,
@@ -325,7 +327,7 @@ impl Connection {
         loop {
             let end = self.ended.iter().find(|(l, _)| *l == leg).map(|(_, end)| end.clone());
             if end.as_ref().is_some_and(LegEnd::is_picked_off) {
-                // Most likely the held channel was, too, and says so in a moment.
+                // Most likely the held channel was picked up, too; its event comes in a moment.
                 self.is_held_for(PICK_UP).await;
             }
             if matches!(self.place, Place::Gone | Place::Taken) {
@@ -340,7 +342,7 @@ impl Connection {
             if Instant::now() >= deadline {
                 return Ok(WaitOutcome::Nothing);
             }
-            // However much is heard meanwhile.
+            // Even if events keep coming.
             if Instant::now() >= renew_at {
                 self.renew_leases().await?;
                 renew_at = Instant::now() + self.shared.lease_time.renewal();

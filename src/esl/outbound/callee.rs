@@ -1,10 +1,10 @@
-//! How much is known of the callee.
+//! What is known of the callee.
 
 use tokio::sync::oneshot;
 
 use crate::esl::directory::User;
 
-/// How much is known of the callee.
+/// What is known of the callee.
 #[derive(Debug, Default)]
 pub(super) enum Callee {
     /// The directory has not been asked.
@@ -14,12 +14,12 @@ pub(super) enum Callee {
     Asked(oneshot::Receiver<Option<User>>),
     /// It has answered.
     Known(User),
-    /// It could not be asked, or does not know him.
+    /// The directory could not be asked, or does not know the callee.
     Unknown,
 }
 
 impl Callee {
-    /// The directory's answer; never, where none is to come. Cancel-safe.
+    /// The directory's answer; pending for ever if none is due. Cancel-safe.
     pub(super) async fn answer(&mut self) -> Option<User> {
         match self {
             Self::Asked(answer) => answer.await.ok().flatten(),
@@ -27,7 +27,7 @@ impl Callee {
         }
     }
 
-    /// What his legs' originates are to say (`dial-var-..`).
+    /// What the originates of the callee's legs must contain (`dial-var-..`).
     pub(super) fn dial_variables(&self) -> &[(String, String)] {
         match self {
             Self::Known(user) => &user.dial_variables,

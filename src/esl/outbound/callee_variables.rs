@@ -1,7 +1,7 @@
-//! Gives legs the callee's variables of the directory, as the endpoint `user/` does.
+//! Sets the callee's directory variables on legs, as the endpoint `user/` does.
 //!
-//! They are asked for while nobody waits ([`crate::esl::directory`]). A leg gets them when it rings or, from a slow directory, later:
-//! also when it has been bridged by then and this connection is over.
+//! The directory is asked before anybody waits for the answer ([`crate::esl::directory`]). A leg gets the variables
+//! when it rings. If the directory is slow it gets them later, even after it was bridged and this connection has ended.
 
 use freeswitch_esl_tokio::EslError;
 use tokio::sync::oneshot;
@@ -15,7 +15,7 @@ use crate::esl::encode;
 use crate::types::LegId;
 
 impl Connection {
-    /// Asks for the callee, once.
+    /// Asks the directory for the callee, once.
     pub(super) fn ask_for_callee(&mut self) {
         if matches!(self.callee, Callee::Unasked) {
             let (directory, aor) = (self.shared.directory.clone(), self.held.call.aor.clone());
@@ -31,7 +31,7 @@ impl Connection {
     pub(super) async fn callee_is(&mut self, user: Option<User>) -> Result<(), EslError> {
         self.callee = user.map_or(Callee::Unknown, Callee::Known);
         if self.held.behind.is_none() && !self.callee.dial_variables().is_empty() {
-            // The next leg's originate says more than what was prepared.
+            // The next leg's originate contains more than what was prepared.
             self.prepared = None;
         }
         for leg in std::mem::take(&mut self.awaiting_variables) {
@@ -42,7 +42,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Gives a leg the context that transfers of the caller run in, and the callee's variables, once they are known.
+    /// Sets the context for the caller's transfers on a leg, and the callee's variables once they are known.
     pub(super) async fn set_callee_variables(&mut self, leg: LegId) -> Result<(), EslError> {
         if encode::user(&self.held.call.aor).is_none() {
             return Ok(());
@@ -61,7 +61,7 @@ impl Connection {
                 let commands = encode::set_variables(&leg.channel().to_string(), &user.variables);
                 self.all(commands.into_iter().map(api).collect()).await?;
             }
-            // FreeSWITCH may know more: it looks him up itself, in the leg's own thread.
+            // FreeSWITCH may know more: it looks the callee up itself, in the leg's own thread.
             Callee::Unknown => {
                 if let Some(user) = encode::user(&self.held.call.aor) {
                     self.all(vec![execute(Some(leg), "set_user", user)]).await?;
@@ -71,7 +71,7 @@ impl Connection {
         Ok(())
     }
 
-    /// A leg is bridged, and this connection's end is near: what the directory says later is given to it from elsewhere.
+    /// Sets the variables of a bridged leg over another connection, because this one ends soon.
     pub(super) fn set_callee_variables_later(&mut self, leg: LegId) {
         if !self.awaiting_variables.contains(&leg) {
             return;

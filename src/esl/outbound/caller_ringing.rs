@@ -1,15 +1,16 @@
-//! What the caller hears until somebody answers, as FreeSWITCH's `bridge` has it (switch_ivr_originate.c): a 180, or the
-//! ringback that its channel names.
+//! What the caller hears until somebody answers, as with FreeSWITCH's `bridge` (switch_ivr_originate.c): a 180, or the
+//! channel's ringback.
 
 use freeswitch_esl_tokio::EslError;
 
+use super::command::api;
 use super::connection::Connection;
 use crate::esl::decode::Ringback;
 
-/// The application and its argument that play a `ringback`; `None` where there is nothing to play.
+/// The application and argument that play a `ringback`; `None` if there is nothing to play.
 ///
-/// The value is a file, a stream (`local_stream://moh`), a tone (`%(2000,4000,440,480)`), or `silence`, with how soft its noise is
-/// behind a colon: FreeSWITCH sends that too, so that the far end goes on receiving RTP.
+/// The value is a file, a stream (`local_stream://moh`), a tone (`%(2000,4000,440,480)`), or `silence` with its noise
+/// level after a colon. FreeSWITCH sends that noise so that the far end keeps receiving RTP.
 fn player(ringback: &str) -> Option<(&'static str, String)> {
     let is_safe = !ringback.is_empty() && ringback.len() <= 1024 && !ringback.chars().any(char::is_control);
     if !is_safe {
@@ -21,7 +22,7 @@ fn player(ringback: &str) -> Option<(&'static str, String)> {
     }
     if !is_file && ringback.to_ascii_lowercase().starts_with("silence") {
         let softness = ringback.split_once(':').and_then(|(_, n)| n.parse::<i32>().ok());
-        // As SWITCH_IVR_VERIFY_SILENCE_DIVISOR has it.
+        // As in SWITCH_IVR_VERIFY_SILENCE_DIVISOR.
         let softness = softness.filter(|n| *n > 0 || *n == -1).unwrap_or(400);
         return Some(("playback", format!("silence_stream://-1,{softness}")));
     }
@@ -31,27 +32,34 @@ fn player(ringback: &str) -> Option<(&'static str, String)> {
 }
 
 impl Ringback {
-    /// Whether something is played to the caller, and not a 180 sent.
+    /// Whether the caller gets a sound instead of a 180.
     pub(super) fn is_played(&self) -> bool {
         self.sound.as_deref().and_then(player).is_some()
     }
 }
 
 impl Connection {
-    /// The caller hears that a phone rings.
-    pub(super) async fn alert(&mut self) -> Result<(), EslError> {
-        if std::mem::replace(&mut self.alerted, true) || !self.is_still_held().await {
+    /// Starts the caller's ringing.
+    pub(super) async fn start_caller_ringing(&mut self) -> Result<(), EslError> {
+        if std::mem::replace(&mut self.caller_rings, true) || !self.is_still_held().await {
             return Ok(());
         }
         let player = self.held.ringback.sound.as_deref().and_then(player);
-        // It would take the thread that serves this connection, or that sleeps.
+        // Playing would take the thread that serves this connection, or that sleeps.
         let is_busy = self.held.socket.is_static || self.held.sleep.is_some();
         match player.filter(|_| !is_busy) {
             Some((app, argument)) => self.execute(None, app, argument).await,
             None if self.held.ringback.is_silent => Ok(()),
             None => {
-                // Not the application: it would wait for the channel's tick, and be the call's last application in records.
-                self.api(format!("uuid_ring_ready {}", self.held.channel)).await?;
+                // Not the application: it would wait for the channel's tick, and appear in records as the call's last
+                // application.
+                let rings = api(format!("uuid_ring_ready {}", self.held.channel));
+                let commands = self
+                    .forget_own_hooks(|hook| hook.contains("_on_ring"))
+                    .into_iter()
+                    .chain([rings])
+                    .collect();
+                self.all(commands).await?;
                 Ok(())
             }
         }

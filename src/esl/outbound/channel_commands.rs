@@ -1,4 +1,4 @@
-//! Tells who watches a channel that FreeSWITCH has run a command, or `intercept`, with it: heard on one connection for all calls.
+//! Learns over one connection for all calls that FreeSWITCH has run a command, or `intercept`, on a watched channel.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use crate::esl::directory::Directory;
 use crate::esl::link::Link;
 use crate::words;
 
-/// The commands that take a channel somewhere else.
+/// The commands that move a channel.
 const COMMANDS: [&str; 6] = [
     "uuid_transfer",
     "uuid_bridge",
@@ -28,10 +28,10 @@ const COMMANDS: [&str; 6] = [
 const SELDOM: Duration = Duration::from_secs(1);
 /// A channel is answered a moment before it is moved.
 const SOON: [Duration; 2] = [Duration::from_millis(15), Duration::from_millis(50)];
-/// The pause before the next attempt to hear of commands.
+/// The pause before the next attempt to subscribe.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Who wants to know when a command has named his channel.
+/// The watched channels, each with whom to notify of a command that names it.
 #[derive(Clone)]
 pub(super) struct ChannelCommands {
     channels: Arc<Mutex<HashMap<String, Arc<Notify>>>>,
@@ -39,7 +39,7 @@ pub(super) struct ChannelCommands {
 }
 
 impl ChannelCommands {
-    /// Listens from the first channel on that somebody watches.
+    /// Subscribes when the first channel is watched.
     pub(super) fn new(directory: Directory, stop: CancellationToken) -> Self {
         let channel_commands = Self {
             channels: Arc::default(),
@@ -81,7 +81,10 @@ impl ChannelCommands {
                 self.first.notified().await;
             }
             if let Err(error) = self.hear(directory).await {
-                debug!(error = words::of_esl(&error), "FreeSWITCH's commands are not heard of");
+                debug!(
+                    error = words::of_esl(&error),
+                    "cannot subscribe to FreeSWITCH's commands"
+                );
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -108,18 +111,19 @@ impl ChannelCommands {
     }
 }
 
-/// When to look where a channel is.
+/// When to check where a channel is.
 pub(super) struct Watch {
     channel: String,
     channel_commands: ChannelCommands,
     named: Arc<Notify>,
     due: Instant,
-    /// How many of [`SOON`] are over.
+    /// How many of [`SOON`] have passed.
     soon: usize,
 }
 
 impl Watch {
-    /// The next moment to look; whether a command has named the channel. Never without a watch. Cancel-safe.
+    /// Waits for the next moment to check; returns whether a command has named the channel. Pending for ever without a
+    /// watch. Cancel-safe.
     pub(super) async fn due(watch: &mut Option<Self>) -> bool {
         let Some(watch) = watch else {
             return std::future::pending().await;
@@ -135,7 +139,7 @@ impl Watch {
         is_named
     }
 
-    /// Something has happened.
+    /// Something has happened: check soon.
     pub(super) fn soon(&mut self) {
         (self.due, self.soon) = (Instant::now(), 0);
     }

@@ -1,12 +1,12 @@
-//! How a call of `socket` without `async` leaves its connection.
+//! How a call of `socket` without `async` closes its connection before its end.
 //!
-//! FreeSWITCH serves that connection by the channel's own thread. A bridge, a transfer or a pick-up is carried out once the
-//! connection has ended, and what comes of it is heard on another one, which is ready before it is needed.
+//! FreeSWITCH serves that connection in the channel's own thread. It carries out a bridge, a transfer or a pick-up only
+//! after the connection has ended. The results arrive on a second connection, which is ready before it is needed.
 //!
 //! Races, each with its test in `tests/daemon/without_async.rs`:
-//! - an event comes on the connection that is being left: it is heard afterwards;
-//! - another phone's `originate` still runs on it: FreeSWITCH would wait for its end, so that leg ends first;
-//! - no other connection can be had: the bridge is ordered all the same, and nobody hears what comes of it.
+//! - An event arrives on the connection that is being closed: it is handled afterwards.
+//! - Another phone's `originate` still runs on it, and FreeSWITCH would wait for its end. So that leg ends first.
+//! - No second connection can be had: the bridge is ordered anyway, and its result is unknown.
 
 use freeswitch_esl_tokio::{EslCommand, EslError};
 use tracing::warn;
@@ -18,26 +18,26 @@ use crate::engine::Cause;
 use crate::esl::encode;
 
 impl Connection {
-    /// Whether the bridge of the held channel begins only when this connection has ended.
+    /// Whether the held channel's bridge begins only after this connection has ended.
     pub(super) fn has_to_leave(&self, a_leg: &str) -> bool {
         self.held.socket.is_static && a_leg == self.held.channel
     }
 
-    /// Whether commands go to the connection that holds the channel.
+    /// Whether commands still go over the connection that holds the channel.
     pub(super) fn is_on_its_own(&self) -> bool {
         matches!(self.second_link, SecondLink::None | SecondLink::Ready(_))
     }
 
-    /// Has another connection ready.
+    /// Prepares the second connection.
     pub(super) async fn stand_by(&mut self) {
         match std::mem::take(&mut self.second_link) {
             SecondLink::None => {}
-            // It may not hear of the phones that were rung since.
+            // It may lack the filters of phones that were rung since.
             SecondLink::Ready(link) => self.shared.standby.give_back(link).await,
             in_use => return self.second_link = in_use,
         }
         let mut commands = vec![
-            // What its login may not run is refused here, and not when it matters.
+            // If its login may not run such commands, find out now and not when it matters.
             api("expand uuid_setvar_multi".into()),
             filter("Unique-ID", &self.held.channel),
         ];
@@ -47,13 +47,11 @@ impl Connection {
         if let Some(link) = self.shared.standby.lend(&commands).await {
             self.second_link = SecondLink::Ready(link);
         } else {
-            warn!(
-                "no further connection to FreeSWITCH can be had: fswake will not know whether this call is connected"
-            );
+            warn!("no second connection to FreeSWITCH: fswake will not know whether this call is connected");
         }
     }
 
-    /// From here on commands go to the other connection, if there is one.
+    /// From here on commands go over the second connection, if there is one.
     pub(super) fn use_second_link(&mut self) {
         self.second_link = match std::mem::take(&mut self.second_link) {
             SecondLink::Ready(link) => SecondLink::InUse(std::mem::replace(&mut self.link, link)),
@@ -61,12 +59,12 @@ impl Connection {
         };
     }
 
-    /// The channel stays held.
+    /// Goes back to the first connection: the channel stays held.
     pub(super) fn use_own(&mut self) {
         self.second_link = match std::mem::take(&mut self.second_link) {
             SecondLink::InUse(own) => {
                 let mut link = std::mem::replace(&mut self.link, own);
-                // What it has heard, the own one has, too.
+                // The first connection gets the same events.
                 drop(link.take_kept());
                 SecondLink::Ready(link)
             }
@@ -79,7 +77,7 @@ impl Connection {
         self.use_second_link();
         match std::mem::replace(&mut self.second_link, SecondLink::Left) {
             SecondLink::InUse(mut own) => {
-                // Whatever became of it, it is over.
+                // Whatever the reply, that connection is over.
                 let _ = own.send(EslCommand::Exit).await;
                 self.link.keep(own.take_kept());
                 Ok(())
@@ -92,7 +90,7 @@ impl Connection {
         }
     }
 
-    /// Leaves the other connection to the next call.
+    /// Returns the second connection for the next call.
     pub(super) async fn give_back(self) {
         match self.second_link {
             SecondLink::Left => self.shared.standby.give_back(self.link).await,
@@ -101,7 +99,7 @@ impl Connection {
         }
     }
 
-    /// Ends all legs but one: FreeSWITCH keeps a connection until all `originate`s that were ordered on it are over.
+    /// Ends all legs but one: FreeSWITCH keeps a connection until every `originate` that was ordered on it has ended.
     pub(super) async fn end_other_legs(&mut self) -> Result<(), EslError> {
         for leg in std::mem::take(&mut self.ringing) {
             let cause = Cause::COMPLETED_ELSEWHERE;

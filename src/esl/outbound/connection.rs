@@ -1,4 +1,4 @@
-//! One held call's connection: carries out what the engine orders, in order, and reports what FreeSWITCH says.
+//! One held call's connection: carries out the engine's orders in order, and turns FreeSWITCH's messages into events.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -23,18 +23,18 @@ use crate::esl::link::Link;
 use crate::input::Input;
 use crate::types::{CallId, LegId};
 
-/// FreeSWITCH is nudged this often while legs ring, shared by all calls: ten ringing calls or more are not nudged at all,
-/// because FreeSWITCH's own 20 ms tick is as good then.
+/// How often FreeSWITCH is nudged while legs ring, for all calls together. Ten ringing calls or more are not nudged:
+/// FreeSWITCH's own 20 ms tick is as good then.
 pub(super) const NUDGE: Duration = Duration::from_millis(2);
 const MOST_NUDGED: usize = 10;
-/// How long the held channel may take to say that it was picked up, after a leg was picked off.
+/// After a leg was picked off, how long the event that the held channel was picked up may take.
 pub(super) const PICK_UP: Duration = Duration::from_millis(200);
-/// How often FreeSWITCH is told again to let go of a channel.
+/// How often FreeSWITCH is asked again to release a channel.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Failed `originate`s whose legs have not hung up, with the end of the wait, in order.
+/// Failed `originate`s whose legs have not hung up, with the time when the wait ends, in order.
 pub(super) type Jobs = Vec<(Instant, LegId, LegEnd)>;
 
 /// One held call's connection.
@@ -49,69 +49,70 @@ pub(super) struct Connection {
     pub(super) call: CallId,
     /// Legs by channel UUID.
     pub(super) legs: HashMap<String, LegId>,
-    /// Legs with a filter set, counted: leg numbers below this are heard.
+    /// How many legs have a filter: those with lower numbers.
     pub(super) armed: u32,
     /// What FreeSWITCH keeps of the next leg's originate.
     pub(super) prepared: Option<PreparedOriginate>,
     /// Legs that were dialed, in order.
     pub(super) dialed: Vec<LegId>,
-    /// Legs that were dialled and are not over or bridged.
+    /// Legs that were dialled, and are neither over nor bridged.
     pub(super) ringing: Vec<LegId>,
     /// How often the lease of each was renewed.
     pub(super) renewals: HashMap<LegId, u32>,
-    /// Legs that have left their originate: only those can be bridged.
+    /// Legs that have left their originate. Only those can be bridged.
     pub(super) parked: Vec<LegId>,
-    /// Whom a leg reaches that was answered or has early media, until it is told ([`encode::name_callee`]).
+    /// The callee's name for legs that were answered or have early media, until it is sent ([`encode::name_callee`]).
     pub(super) reaches: HashMap<LegId, [String; 4]>,
-    /// Legs that know whom they reach.
+    /// Legs that have the callee's name.
     pub(super) named: Vec<LegId>,
     /// Who is called.
     pub(super) callee: Callee,
-    /// Legs that were given his variables, or wait for them.
+    /// Legs that have the callee's variables, or wait for them.
     pub(super) with_variables: Vec<LegId>,
     /// Those that wait.
     pub(super) awaiting_variables: Vec<LegId>,
-    /// Legs that are over, and how.
+    /// Legs that are over, and how they ended.
     pub(super) ended: Vec<(LegId, LegEnd)>,
-    /// Legs whose originate has failed, and that may hang up yet.
+    /// Legs whose originate has failed, and whose hangup may still come.
     pub(super) jobs: Jobs,
-    /// Ends of legs that somebody picked off, from when on: most likely the held channel was picked up, and says so in a moment.
+    /// Ends of legs that somebody picked off, and since when. Most likely the held channel was picked up, too; its
+    /// event comes in a moment.
     pub(super) picked_off: Option<(Instant, Vec<Event>)>,
     /// Where the held channel is.
     pub(super) place: Place,
-    /// The leg whose early media the caller hears, or is about to.
+    /// The leg whose early media the caller hears or is about to hear.
     pub(super) early: Option<LegId>,
-    /// That leg has answered, and the engine has not heard of it: the caller has yet to take the loopback's place.
+    /// That leg's answer, held back until the caller has taken the loopback's place.
     pub(super) early_answer: Option<Event>,
-    /// The end of the loopback that we are behind is inside its bridge with the caller.
+    /// The loopback's end that faces us is inside its bridge with the caller.
     pub(super) is_loopback_bridged: bool,
     /// The caller behind the loopback is answered.
     pub(super) is_caller_answered: bool,
-    /// How the caller behind the loopback has ended.
+    /// How the caller behind the loopback ended.
     pub(super) caller_end: Option<CallerEnd>,
-    /// The caller was told that it rings.
-    pub(super) alerted: bool,
-    /// Somebody else has the channel, and FreeSWITCH did not take it that the end of this connection is no matter for it.
+    /// The caller was sent ringing.
+    pub(super) caller_rings: bool,
+    /// Somebody else has the channel, and FreeSWITCH has not accepted that the call outlives this connection.
     pub(super) holds_on: bool,
     pub(super) counted: bool,
-    /// The leg that is being ended or bridged by the order which is carried out: how it ends if that never comes to its end.
+    /// The leg that the current order ends or bridges, and its cause if the order fails.
     pub(super) in_hand: Option<(LegId, Cause)>,
-    /// What the held channel's variables are to say of the wake.
+    /// What the held channel's variables will report of the wake.
     pub(super) record: Record,
-    /// Where commands go once the channel has to be left.
+    /// Where commands go once the channel has to be released.
     pub(super) second_link: SecondLink,
-    /// Tells when somebody else may have the channel; nothing where FreeSWITCH's events do.
+    /// Reports that somebody may have taken the channel; `None` if FreeSWITCH sends events for that.
     pub(super) watch: Option<Watch>,
 }
 
-/// Where the held channel is, as far as we know.
+/// Where the held channel is, as far as fswake knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// With us.
     Held,
-    /// Being bridged by us: it leaves its park because we want it to.
+    /// fswake is bridging it: it leaves its park on purpose.
     Bridging,
-    /// A loopback whose caller is being bridged by us in its place: it ends because we want it to.
+    /// A loopback whose caller fswake is bridging in its place: it ends on purpose.
     Replaced,
     /// Hung up.
     Gone,
@@ -159,7 +160,7 @@ impl Connection {
             is_loopback_bridged: false,
             is_caller_answered: false,
             caller_end: None,
-            alerted: false,
+            caller_rings: false,
             holds_on: false,
             counted: false,
             in_hand: None,
@@ -176,7 +177,7 @@ impl Connection {
     pub(super) async fn run(mut self) {
         let (orders, queue) = mpsc::unbounded_channel();
         self.complain().await;
-        // The engine hears of the call before its connection is fully set up: the push leaves meanwhile.
+        // The engine learns of the call before its connection is fully set up, so that the push leaves early.
         let held = Input::Held(self.held.call.clone(), orders);
         if self.shared.inputs.send(held).await.is_err() {
             return;
@@ -190,7 +191,7 @@ impl Connection {
     }
 
     async fn set_up(&mut self) -> Result<(), EslError> {
-        self.keep_asleep().await?;
+        self.keep_hold().await?;
         let mut commands = vec![
             EslCommand::Linger { timeout: Some(LINGER) },
             filter("Unique-ID", &self.held.channel),
@@ -204,14 +205,14 @@ impl Connection {
         self.subscribe_to_loopback().await?;
         self.name_what_is_left_out().await;
         if self.held.ringback.at_once {
-            self.alert().await?;
+            self.start_caller_ringing().await?;
         }
-        // A caller who hung up or was taken before we listened is not heard of again: phones would ring for nobody.
+        // No event will come for a caller who hung up or was taken before the subscription: phones would ring in vain.
         self.is_being_taken().await?;
         Ok(())
     }
 
-    /// Does what is ordered and tells what is heard, until either side closes.
+    /// Carries out orders and reports events, until either side closes.
     async fn attend(&mut self, queue: &mut mpsc::UnboundedReceiver<CallOrder>) -> Result<(), EslError> {
         let mut renew_at = Instant::now();
         loop {
@@ -219,7 +220,7 @@ impl Connection {
             let nudges = rings && self.shared.ringing.load(Ordering::Relaxed) <= MOST_NUDGED;
             let no_channel_at = self.jobs.first().map_or(renew_at, |(at, ..)| *at);
             let told_at = self.picked_off.as_ref().map_or(renew_at, |(at, _)| *at + PICK_UP);
-            // What has its time comes first: steady traffic would keep it waiting for ever.
+            // What is due comes first: steady traffic would delay it for ever.
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(renew_at), if rings => {
@@ -258,7 +259,7 @@ impl Connection {
         }
     }
 
-    /// Closes the connection; once that ends nobody's call.
+    /// Closes the connection, as soon as that no longer ends a call.
     async fn close(&mut self) -> Result<(), EslError> {
         let channel = self.held.channel.clone();
         while self.holds_on {
@@ -278,7 +279,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Tells FreeSWITCH that the channel's call goes on when this connection ends.
+    /// Sets the channel's call to go on after this connection ends.
     pub(super) async fn let_go(&mut self, channel: &str) -> Result<(), EslError> {
         if self.held.sleep.is_some() {
             self.api(encode::forget_holder(channel)).await?;
@@ -288,7 +289,7 @@ impl Connection {
         let is_refused = !self.api(encode::resumes(channel, false)).await?;
         self.holds_on = is_refused && self.ask(format!("uuid_exists {channel}")).await?.trim() == "true";
         if self.holds_on && !before {
-            warn!("FreeSWITCH has not taken socket_resume=false: the connection stays as long as the call");
+            warn!("FreeSWITCH refused socket_resume=false: the connection stays open as long as the call");
         }
         Ok(())
     }
@@ -303,7 +304,7 @@ impl Connection {
                     prepared.lease = 0;
                 }
             }
-            CallOrder::Alert => self.alert().await?,
+            CallOrder::Alert => self.start_caller_ringing().await?,
             CallOrder::Ring(ring) => self.ring(*ring).await?,
             CallOrder::Kill { leg, cause } => {
                 self.ringing.retain(|l| *l != leg);
@@ -353,7 +354,7 @@ impl Connection {
         Ok(())
     }
 
-    /// A command whose reply only tells whether the connection lives.
+    /// A command whose reply shows only whether the connection still works.
     pub(super) async fn command(&mut self, command: EslCommand) -> Result<(), EslError> {
         self.all(vec![command]).await?;
         Ok(())
@@ -371,13 +372,13 @@ impl Connection {
         self.api(command).await
     }
 
-    /// An API command; whether it succeeded.
+    /// Runs an API command; returns whether it succeeded.
     pub(super) async fn api(&mut self, command: String) -> Result<bool, EslError> {
         let replies = self.all(vec![api(command)]).await?;
         Ok(replies.iter().all(|reply| reply.api_result().is_ok()))
     }
 
-    /// Commands that need not wait for one another's replies.
+    /// Commands that do not wait for one another's replies.
     pub(super) async fn all(&mut self, commands: Vec<EslCommand>) -> Result<Vec<EslResponse>, EslError> {
         let asked = Instant::now();
         let replies = self.link.send_all(&commands).await;

@@ -1,4 +1,4 @@
-//! Legs: dialled, heard, and kept alive by their leases.
+//! Dials legs, follows their events, and keeps them alive by leases.
 
 use std::sync::atomic::Ordering;
 
@@ -17,7 +17,7 @@ impl Connection {
     pub(super) async fn ring(&mut self, ring: Ring) -> Result<(), EslError> {
         let leg = ring.leg;
         if self.place != Place::Held {
-            // Nobody is held whom it could be bridged with. The phone is out of this call, and not out of reach.
+            // The caller is gone: this phone is out of the call, but reachable.
             self.never_was(leg, "NO_ANSWER").await;
             return Ok(());
         }
@@ -37,11 +37,11 @@ impl Connection {
             self.ringing.retain(|l| *l != leg);
             self.never_was(leg, "COMMAND_REFUSED").await;
         }
-        // The next leg's filter is set while nobody waits for it.
+        // Set the next leg's filter while nothing waits for it.
         self.arm(leg.n + 1).await
     }
 
-    /// The command that dials a leg: what was prepared for it, if that still holds.
+    /// The command that dials a leg: the prepared one, if it is still valid.
     fn originate(&self, ring: &Ring, offer: Offer<'_>) -> String {
         let lease = self.shared.lease_time.lease();
         let dial = Dial {
@@ -62,8 +62,8 @@ impl Connection {
             .unwrap_or_else(|| dial.command(&self.leg(ring.leg, lease, offer).variables()))
     }
 
-    /// The caller's codecs, and those of audio that a leg to this phone offers by its profile: where the phone has none of the caller's,
-    /// and he has no video.
+    /// The caller's audio codecs and those of the phone's profile: for a phone that supports none of the caller's, and
+    /// a caller without video.
     async fn audio_of_the_profile(&mut self, ring: &Ring) -> Result<Option<String>, EslError> {
         let codecs = self.held.parent.codecs.clone();
         let profile = encode::profile_of(&ring.target).filter(|_| ring.any_codec);
@@ -76,7 +76,7 @@ impl Connection {
 
     fn leg<'a>(&'a self, leg: LegId, lease: u32, offer: Offer<'a>) -> Leg<'a> {
         let (aor, parent) = (&self.held.call.aor, &self.held.parent);
-        // Behind a loopback FreeSWITCH has given them to that.
+        // Behind a loopback, FreeSWITCH has set them there.
         let is_child = self.held.behind.is_none();
         Leg {
             leg,
@@ -88,20 +88,20 @@ impl Connection {
         }
     }
 
-    /// The leg that is dialled next.
+    /// The next leg to dial.
     fn next_leg(&self) -> LegId {
         let (call, n) = (self.call, self.armed.saturating_sub(1));
         LegId { call, n }
     }
 
-    /// Whether there is nothing to be prepared, or no time for it: while a phone rings, what FreeSWITCH says of it comes first.
+    /// Whether there is nothing to prepare, or no time: while a phone rings, FreeSWITCH's events come first.
     pub(super) fn is_prepared(&self) -> bool {
         let lease = self.shared.lease_time.lease();
         let is_next = |known: &PreparedOriginate| known.leg == self.next_leg() && known.lease >= lease;
         self.place != Place::Held || !self.ringing.is_empty() || self.prepared.as_ref().is_some_and(is_next)
     }
 
-    /// Leaves what the next leg's originate says with FreeSWITCH, while nobody waits.
+    /// Stores the variables of the next leg's originate in FreeSWITCH ahead of time.
     pub(super) async fn prepare_leg(&mut self) -> Result<(), EslError> {
         let (leg, lease) = (self.next_leg(), self.shared.lease_time.lease());
         self.ask_for_callee();
@@ -110,19 +110,19 @@ impl Connection {
             .api(originate::prepare(&self.held.channel, leg, &variables))
             .await?
         {
-            // It is dialled as a whole.
+            // It is dialled with the whole command.
             variables.clear();
         }
         self.prepared = Some(PreparedOriginate { leg, lease, variables });
         Ok(())
     }
 
-    /// More variables for a report: the channel keeps nothing of what was prepared.
+    /// Variables for a report that clear what was prepared.
     pub(super) fn forget_prepared(&self) -> String {
         originate::forget_prepared(self.prepared.as_ref().map_or(0, |known| known.leg.n + 1))
     }
 
-    /// Ends a leg; also one whose channel FreeSWITCH is only about to make.
+    /// Ends a leg, even if FreeSWITCH has not made its channel yet.
     pub(super) async fn kill(&mut self, leg: LegId, cause: &Cause) -> Result<(), EslError> {
         let is_known = self.api(encode::kill(leg.channel(), cause.as_str())).await?;
         if !is_known && !self.ended.iter().any(|(ended, _)| *ended == leg) {
@@ -131,7 +131,7 @@ impl Connection {
         Ok(())
     }
 
-    /// A leg is over: it neither rings nor can it be bridged, and its originate has nothing more to say.
+    /// A leg is over: it does not ring, cannot be bridged, and its originate's result does not matter.
     pub(super) fn leg_is_over(&mut self, leg: LegId, end: LegEnd) {
         self.jobs.retain(|(_, l, _)| *l != leg);
         self.ringing.retain(|l| *l != leg);
@@ -139,14 +139,14 @@ impl Connection {
         self.ended.push((leg, end));
     }
 
-    /// A leg that was ordered, and that FreeSWITCH has never heard of.
+    /// A leg that was ordered, but that FreeSWITCH never got.
     async fn never_was(&self, leg: LegId, cause: &str) {
         let (cause, sip_status) = (cause.into(), None);
         let end = LegEnd { cause, sip_status };
         self.emit(Event::LegEnded { leg, end }).await;
     }
 
-    /// Each leg has a lease at any moment: should this process end here, its legs end soon.
+    /// Renews the leases of all legs. Each leg has one at any moment, so that legs end soon if this process dies.
     pub(super) async fn renew_leases(&mut self) -> Result<(), EslError> {
         let seconds = self.shared.lease_time.lease();
         let mut commands = Vec::with_capacity(2 * self.ringing.len());
@@ -161,20 +161,20 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends the lease of a leg that is to be bridged: it would end the call.
+    /// Ends the lease of a leg that is about to be bridged: it would cut the call.
     pub(super) fn lease_end(&self, leg: LegId) -> EslCommand {
         let renewals = self.renewals.get(&leg).copied().unwrap_or_default();
         api(encode::lease_end(leg.channel(), renewals))
     }
 
-    /// Hears the events of leg `n`, and of all before it.
+    /// Subscribes to the events of leg `n` and of all before it.
     pub(super) async fn arm(&mut self, n: u32) -> Result<(), EslError> {
         let commands = self.arming(n);
         self.all(commands).await?;
         Ok(())
     }
 
-    /// The commands for that.
+    /// The commands that subscribe to them.
     pub(super) fn arming(&mut self, n: u32) -> Vec<EslCommand> {
         let mut commands = Vec::new();
         while self.armed <= n {

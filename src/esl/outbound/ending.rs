@@ -1,5 +1,5 @@
-//! How a call's connection ends: in order, by its loss, or by a defect of ours. Whichever it is, the engine hears that nobody
-//! attends to the call any more, and no leg is left to ring for nobody.
+//! How a call's connection ends: in order, by its loss, or by a bug in fswake. In each case the engine learns that
+//! this call has no connection any more, and no leg goes on ringing.
 
 use std::panic::AssertUnwindSafe;
 
@@ -15,7 +15,7 @@ use crate::input::Input;
 use crate::types::LegId;
 
 impl Connection {
-    /// Does the call's work, and what is left to do after it.
+    /// Does the call's work, and cleans up after it.
     pub(super) async fn attend_to_its_end(
         mut self,
         mut queue: mpsc::UnboundedReceiver<CallOrder>,
@@ -30,18 +30,18 @@ impl Connection {
                 debug!(reason = kind(&error), "connection lost");
                 self.emit(Event::ConnectionLost(self.call)).await;
             }
-            // What was said of it is in the log already; FreeSWITCH goes on with the dialplan when the connection is dropped.
+            // The panic is in the log already. FreeSWITCH goes on with the dialplan when the connection is dropped.
             Err(_) => {
-                error!("a defect of fswake has ended this call's connection: the call goes on without us");
+                error!("a bug in fswake ended this call's connection: the call goes on without fswake");
                 self.emit(Event::ConnectionLost(self.call)).await;
-                // Its order has left the queue, and the engine has done with that leg. A bridge that was ordered may stand.
+                // Its order has left the queue, and the engine counts that leg as done. An ordered bridge may stand.
                 let in_hand = self.in_hand.take().filter(|_| self.place == Place::Held);
                 if let Some((leg, cause)) = in_hand {
                     self.kill_elsewhere(leg, cause).await;
                 }
             }
         }
-        // Whatever was still ordered: without a connection only the ends of legs matter.
+        // Orders that are left: without a connection only the ends of legs matter.
         queue.close();
         while let Some(order) = queue.recv().await {
             if let Some((leg, cause)) = order.leg_to_end() {
@@ -53,7 +53,7 @@ impl Connection {
         }
     }
 
-    /// Has a leg killed that this connection cannot kill any more.
+    /// Kills a leg over another connection.
     pub(super) async fn kill_elsewhere(&self, leg: LegId, cause: Cause) {
         let _ = self.shared.inputs.send(Input::KillElsewhere(leg, cause)).await;
     }
@@ -79,7 +79,7 @@ mod tests {
 
     const OVER: Cause = Cause::Ours("ORIGINATOR_CANCEL");
 
-    /// A call's connection to nobody in particular, and what it tells.
+    /// A call's connection for tests, and the events that it sends.
     async fn connection() -> (Connection, mpsc::Receiver<Input>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -102,7 +102,7 @@ mod tests {
         (Connection::new(shared, Link::new(stream), held), told)
     }
 
-    /// What was told, as text.
+    /// The events as text.
     async fn all(mut told: mpsc::Receiver<Input>) -> Vec<String> {
         let mut all = Vec::new();
         while let Some(input) = told.recv().await {

@@ -1,4 +1,4 @@
-//! What FreeSWITCH says on a call's own connection.
+//! Handles FreeSWITCH's events on a call's own connection.
 
 use std::time::Duration;
 
@@ -10,12 +10,13 @@ use crate::engine::{Event, Takeover};
 use crate::esl::decode::{self, CallEvent, TransferTarget};
 use crate::esl::encode;
 
-/// How a loopback ends when its own time is over, a faster phone was found or one of its phones was picked up. Any other cause leaves open
-/// whether its caller has hung up or somebody has taken him: ORIGINATOR_CANCEL, NORMAL_CLEARING and DESTINATION_OUT_OF_ORDER were seen.
+/// How a loopback ends when its own time is over, a faster phone was found or one of its phones was picked up. With any
+/// other cause its caller has either hung up or been taken: ORIGINATOR_CANCEL, NORMAL_CLEARING and
+/// DESTINATION_OUT_OF_ORDER were seen.
 const NOT_THE_CALLER: [&str; 4] = ["NO_ANSWER", "ALLOTTED_TIMEOUT", "LOSE_RACE", "PICKED_OFF"];
 
 impl Connection {
-    /// Passes on what one event says.
+    /// Handles one event.
     pub(super) async fn on_event(&mut self, event: &EslEvent) {
         self.caller_end = self.end_of_the_caller(event).or(self.caller_end.take());
         self.may_be_taken(event);
@@ -43,7 +44,7 @@ impl Connection {
             self.call,
         );
         match said {
-            // The loopback that was held is not needed any more.
+            // The held loopback is not needed any more.
             Some(CallEvent::Event(Event::CallerGone { .. })) if self.place == Place::Replaced => {}
             Some(CallEvent::Event(Event::CallerGone { cause, .. }))
                 if self.place == Place::Held
@@ -68,7 +69,8 @@ impl Connection {
                     Event::CallerGone { .. } => self.place = Place::Gone,
                     _ => {}
                 }
-                // A phone that has to be confirmed by a key is named while it waits for the key, any other with the caller's answer.
+                // A phone that needs confirmation by a key gets the callee's name while it waits for the key, any other
+                // with the caller's answer.
                 let is_answer = event.event_type() == Some(EslEventType::ChannelAnswer);
                 let (to_name, at_once) = match &told {
                     Event::LegAnswered { leg, .. } | Event::LegEarlyMedia { leg, .. } => (Some(*leg), false),
@@ -121,12 +123,12 @@ impl Connection {
         }
     }
 
-    /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.
+    /// Somebody else has the held channel: the end of this connection must not end its call.
     pub(super) async fn was_taken(&mut self, how: TransferTarget) {
         self.place = Place::Taken;
-        // Where that fails the connection is over, and so is its power over the channel.
+        // If that fails, the connection is over and cannot harm the channel.
         if self.held.socket.is_static {
-            // Whoever has it waits for the end of this connection.
+            // Whoever has the channel waits for the end of this connection.
             self.stand_by().await;
             let _ = self.leave().await;
         } else {
@@ -149,12 +151,12 @@ impl Connection {
         self.emit(Event::CallTaken { call, how }).await;
     }
 
-    /// Whether the held channel is with us, by all that has been said so far.
+    /// Whether fswake still has the held channel, by all events so far.
     pub(super) async fn is_still_held(&mut self) -> bool {
         self.is_held_for(Duration::ZERO).await
     }
 
-    /// The same by all that is said in this time.
+    /// The same by all events within this time.
     pub(super) async fn is_held_for(&mut self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
         let looks = self.watch.is_some() && !patience.is_zero();
@@ -172,7 +174,7 @@ impl Connection {
         self.place == Place::Held
     }
 
-    /// Nobody has picked the held channel up: the legs that were picked off are over, and that is all.
+    /// The held channel was not picked up: report that the legs that were picked off are over.
     pub(super) async fn was_not_picked_up(&mut self) {
         if self.watch.is_some() {
             let _ = self.look(false).await;

@@ -1,6 +1,6 @@
-//! Legs whose `originate` has failed. FreeSWITCH's thread of the `originate` sees that its leg is over before the leg's own
-//! CHANNEL_HANGUP is sent, now and then (1.10.12, a phone that declines at once): the hang-up has the SIP status, and is waited for a
-//! moment. A leg that never had a channel has none.
+//! Legs whose `originate` has failed. Now and then FreeSWITCH's `originate` reports that before the leg's own
+//! CHANNEL_HANGUP (1.10.12, a phone that declines at once). The hangup has the SIP status, so it is waited for. A leg
+//! that never had a channel has no hangup.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::connection::Connection;
 use crate::engine::{Event, LegEnd};
 use crate::types::LegId;
 
-/// How long a leg's hang-up may come after the end of its `originate`.
+/// How long after the end of its `originate` a leg's hangup may come.
 const HANGUP: Duration = Duration::from_millis(25);
 
 impl Connection {
@@ -21,7 +21,7 @@ impl Connection {
         }
     }
 
-    /// No hang-up has come for the first of them: it had no channel.
+    /// No hangup has come for the first of them: it never had a channel.
     pub(super) async fn never_had_a_channel(&mut self) {
         let (_, leg, end) = self.jobs.remove(0);
         self.leg_is_over(leg, end.clone());

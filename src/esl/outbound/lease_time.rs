@@ -1,30 +1,31 @@
-//! How long FreeSWITCH takes to answer. A lease that runs out while FreeSWITCH is slow to renew or to end it would cut a call that
-//! is up (5 of 240 calls with the load at 22, measured by `benches/live_answer.rs --busy`): the slower it is, the longer they are.
+//! How long legs are leased for. A lease that runs out because FreeSWITCH is slow to renew or end it would cut a call
+//! (5 of 240 calls at load 22, measured by `benches/live_answer.rs --busy`). So leases are longer while FreeSWITCH is
+//! slow.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A leg's lease with a FreeSWITCH that answers at once: what fswake's own end costs a caller whose phones ring.
+/// The lease while FreeSWITCH answers at once. If fswake dies, a caller whose phones ring waits this long.
 const SHORTEST: Duration = Duration::from_secs(6);
-/// The lease of all calls that the application `sleep` holds: what fswake's own end costs each.
+/// The shortest lease of calls that the application `sleep` holds. If fswake dies, each of them waits this long.
 const SHORTEST_OF_SLEEPING_CALLS: Duration = Duration::from_secs(3);
-/// With one that hardly answers.
+/// The longest lease, while FreeSWITCH hardly answers.
 const LONGEST: Duration = Duration::from_secs(20);
-/// A lease lasts for so many answers longer: it takes a few commands to renew all legs of a call, or to end one.
+/// How many answers are added to a lease: renewing all legs of a call, or ending one, takes a few commands.
 const ANSWERS: u32 = 5;
 /// The part of a lease after which it is renewed.
 const RENEWED_AFTER: f64 = 0.4;
-/// A slow answer is remembered for so long: who has stalled stalls again.
+/// How long a slow answer counts: one stall is often followed by another.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
-/// The slowest answer of late and when it came, of all calls together.
+/// The slowest recent answer of all calls, and when it came.
 #[derive(Debug, Default)]
 pub(super) struct LeaseTime(Mutex<Option<(Duration, Instant)>>);
 
 impl LeaseTime {
-    /// An answer, or the wait for one that did not come, took this long.
+    /// Records how long an answer took, or the wait for one that did not come.
     pub(super) fn took(&self, time: Duration, now: Instant) {
         let mut slowest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if slowest.is_none_or(|(known, at)| time >= known || now.duration_since(at) > REMEMBERED) {
@@ -32,7 +33,7 @@ impl LeaseTime {
         }
     }
 
-    /// How long after a lease began the next one does: FreeSWITCH and we may stand still for the rest of it.
+    /// How long after its start a lease is renewed. FreeSWITCH and fswake may stall for the rest of it.
     pub(super) fn renewal(&self) -> Duration {
         Duration::from_secs(self.lease().into()).mul_f64(RENEWED_AFTER)
     }

@@ -1,7 +1,7 @@
-//! Held calls: FreeSWITCH connects to us, one connection per call, and everything of that call travels on it.
+//! Held calls: FreeSWITCH opens one connection to fswake per call, which carries everything of that call.
 //!
-//! The connection's task is the only one that writes to it. It does what the engine orders, in order, and turns what
-//! FreeSWITCH says into the engine's events. If it ends for any reason, FreeSWITCH goes on with the dialplan.
+//! Only the connection's task writes to it. It carries out the engine's orders in order, and turns FreeSWITCH's
+//! messages into the engine's events. If it ends for any reason, FreeSWITCH goes on with the dialplan.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,8 +20,7 @@ use super::link::Link;
 use crate::types::CallId;
 use crate::words;
 
-mod announced;
-mod asleep;
+mod announcements;
 mod bridging;
 mod callee;
 mod callee_variables;
@@ -44,6 +43,7 @@ mod pickup_race;
 mod prepared_originate;
 mod second_link;
 mod shared;
+mod sleep_hold;
 mod standby;
 mod takeover;
 mod transfer_source;
@@ -55,8 +55,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Outbound {
-    /// Accepts until told to stop. A call that there is no room for is closed at once: FreeSWITCH goes on with its dialplan, where
-    /// it would wait for as long as the connection waits to be accepted.
+    /// Accepts connections until stopped. If there is no room for a call, its connection is closed at once. FreeSWITCH
+    /// then goes on with the dialplan instead of waiting to be accepted.
     pub async fn listen(self, listener: TcpListener) {
         let mut spare = Spare::of(&listener);
         loop {
@@ -90,10 +90,10 @@ impl Outbound {
             let held = self.tasks.len();
             warn!(
                 held,
-                reason, "a call goes on without us: raise LimitNOFILE of the service"
+                reason, "a call goes on without fswake: raise LimitNOFILE of the service"
             );
         } else {
-            debug!(reason, "a call goes on without us");
+            debug!(reason, "a call goes on without fswake");
         }
     }
 
@@ -134,7 +134,7 @@ impl Outbound {
         self.refused(peer, &format!("not FreeSWITCH ({reason})"));
     }
 
-    /// Ten strangers a minute are named: whoever can reach the port could fill the log otherwise.
+    /// Logs ten strangers a minute at most: whoever can reach the port could fill the log.
     fn refused(&self, peer: SocketAddr, reason: &str) {
         if self.warned.is_due(&format!("{} {reason}", peer.ip()), Instant::now()) {
             warn!(%peer, reason, "outbound connection refused");
@@ -144,7 +144,7 @@ impl Outbound {
     }
 }
 
-/// A descriptor that is kept for turning calls away when there is no other.
+/// A spare descriptor, for turning calls away when there is no other.
 struct Spare(Option<OwnedFd>);
 
 impl Spare {
@@ -157,7 +157,7 @@ impl Spare {
         self.0 = None;
         let turned_away = timeout(PAUSE, listener.accept()).await;
         *self = Self::of(listener);
-        // Somebody else has taken the descriptor meanwhile.
+        // Something else has taken the descriptor meanwhile.
         if matches!(turned_away, Ok(Err(_))) {
             tokio::time::sleep(PAUSE).await;
         }

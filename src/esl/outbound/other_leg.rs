@@ -1,4 +1,4 @@
-//! What a call's connection asks FreeSWITCH about legs that are not ours.
+//! Questions to FreeSWITCH about legs that are not fswake's.
 
 use freeswitch_esl_tokio::EslError;
 
@@ -10,7 +10,7 @@ use crate::input::Input;
 use crate::types::Target;
 
 impl Connection {
-    /// Names the variables whose values mean nothing.
+    /// Reports the variables whose values were ignored.
     pub(super) async fn complain(&mut self) {
         let ignored = std::mem::take(&mut self.held.ignored);
         if !ignored.is_empty() {
@@ -19,7 +19,7 @@ impl Connection {
         }
     }
 
-    /// Asks for FreeSWITCH's own leg to a contact, and tells.
+    /// Asks for FreeSWITCH's own leg to a contact, and reports it.
     pub(super) async fn ask_other_leg(&mut self, target: Target) -> Result<(), EslError> {
         let mut leg = OtherLegState::None;
         if let Some(question) = other_leg::ask_legs(&target) {

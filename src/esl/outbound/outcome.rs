@@ -4,13 +4,13 @@ use freeswitch_esl_tokio::EslError;
 
 use crate::engine::LegEnd;
 
-/// What was waited for.
+/// How a wait for a leg ended.
 pub(super) enum WaitOutcome {
     /// It has happened.
     Done,
     /// The leg is over.
     LegOver(LegEnd),
-    /// The held channel is not ours any more.
+    /// fswake does not have the held channel any more.
     HeldLost,
     /// Nothing, in time.
     Nothing,
@@ -18,7 +18,7 @@ pub(super) enum WaitOutcome {
 
 /// Why there is no bridge.
 pub(super) enum NotBridged {
-    /// It failed; and how the leg ended, where that is why.
+    /// It failed; with the leg's end, if that is why.
     Failed(Option<LegEnd>),
     /// The connection is lost.
     Lost(EslError),

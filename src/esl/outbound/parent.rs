@@ -1,4 +1,4 @@
-//! What legs inherit: from the held channel, and from the caller behind it where that is a loopback.
+//! What legs inherit: from the held channel, and from the caller behind it if that is a loopback.
 
 use freeswitch_esl_tokio::{EslCommand, EslError};
 
@@ -32,7 +32,7 @@ fn variables<'a>(headers: impl Iterator<Item = (&'a str, &'a String)>) -> Vec<Va
 }
 
 impl Connection {
-    /// Asks for the channel behind a loopback: legs are its children, as they would be without the loopback.
+    /// Looks up the channel behind a loopback: legs become its children, as they would without the loopback.
     pub(super) async fn find_caller(&mut self) -> Result<(), EslError> {
         self.keep_hooks_for_the_legs().await?;
         let Some(behind) = &mut self.held.behind else {
@@ -45,7 +45,7 @@ impl Connection {
         let reply = self.link.send(api(command)).await?;
         let dump = link::dump(reply.body().unwrap_or_default());
         let header = |name: &str| link::header(&dump, name);
-        // A loopback behind a loopback is no caller: FreeSWITCH takes them out one by one.
+        // A loopback behind a loopback is not a caller: FreeSWITCH takes them out one by one.
         if header("Channel-Name").is_none_or(|name| name.starts_with("loopback/")) {
             return Ok(());
         }
@@ -62,8 +62,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Hooks on a leg (`execute_on_answer`, `api_on_ring`, ..) are for the phone's. FreeSWITCH runs them on the loopback's side of the
-    /// dial-string too, where a recording of the same name would spoil the phone's.
+    /// Removes hooks for legs (`execute_on_answer`, `api_on_ring`, ..) from the loopback. FreeSWITCH runs them there,
+    /// too, and a recording of the same name would spoil the phone's.
     async fn keep_hooks_for_the_legs(&mut self) -> Result<(), EslError> {
         let Some(end) = self.held.behind.as_ref().and_then(|behind| behind.end.clone()) else {
             return Ok(());
@@ -74,13 +74,21 @@ impl Connection {
         Ok(())
     }
 
-    /// Tells a leg that was answered, or has early media, whom it reaches; nothing where it has been told.
+    /// The same for the held end of the loopback, as a command that comes before it rings or is answered: the hooks that
+    /// would run then. A plain bridge, if the call goes back to one, passes the others on to its legs.
+    pub(super) fn forget_own_hooks(&self, would_run: impl Fn(&str) -> bool) -> Option<EslCommand> {
+        self.held.behind.as_ref()?;
+        let hooks = self.held.parent.inherited.hooks().filter(|hook| would_run(hook));
+        encode::forget_hooks(&self.held.channel, hooks).map(api)
+    }
+
+    /// Names the callee to a leg that was answered or has early media; nothing if it has the name.
     pub(super) fn name_callee(&mut self, leg: LegId) -> impl Iterator<Item = EslCommand> + use<> {
         let arguments = self.reaches.remove(&leg).into_iter().flatten();
         arguments.map(move |argument| set_profile(leg, argument))
     }
 
-    /// Tells a bridged leg again who calls: `uuid_bridge` has written the caller's own number and name over the effective ones.
+    /// Sets the caller on a bridged leg again: `uuid_bridge` has replaced the effective number and name.
     pub(super) async fn name_caller(&mut self, leg: LegId) -> Result<(), EslError> {
         if !self.held.parent.is_effective {
             return Ok(());
@@ -92,7 +100,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Names what could not be passed on to the phones.
+    /// Reports what could not be passed on to the phones.
     pub(super) async fn name_what_is_left_out(&mut self) {
         let left_out = std::mem::take(&mut self.held.parent.inherited.left_out);
         if !left_out.is_empty() {

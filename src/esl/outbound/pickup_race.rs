@@ -1,19 +1,21 @@
-//! Who has the caller while a pick-up (or a transfer) crosses the answer of his phone.
+//! Finds out who has the caller if a pick-up or a transfer comes at the same moment as the phone's answer.
 //!
-//! FreeSWITCH tells of neither in time: CHANNEL_UNPARK comes up to a tick late, a caller who is taken from a bridge that only
-//! begins is told of on no channel, and a loopback whose caller is taken ends as if he had given up. But it writes down at once
-//! what has moved a channel last (`transfer_source`, here [`TransferSource`]), so all these questions look there.
+//! FreeSWITCH's events come too late for this. CHANNEL_UNPARK comes up to a tick late. No channel reports a caller who
+//! is taken while a bridge begins. A loopback whose caller is taken ends as if the caller had given up. But FreeSWITCH
+//! writes down at once what moved a channel last (`transfer_source`, here [`TransferSource`]), so all these questions
+//! read that.
 //!
-//! Races, by the moment in which the caller is picked up; tests in `tests/daemon/pickup_race.rs`, and with the real one in
+//! Races, by the moment of the pick-up. Tests are in `tests/daemon/pickup_race.rs`, and with a real FreeSWITCH in
 //! `tests/live/pickup_race.rs`:
-//! - before the order to bridge: the order itself looks ([`encode::bridge`]), and so do we before the caller is answered;
-//! - between the order and the bridge, some 20 ms in which FreeSWITCH's threads follow it: whoever picks the caller up has him, the
-//!   phone's leg may stay up, answered and alone, and nobody is told: we ask while we wait, and end it. Should this process end
-//!   in those milliseconds, the scheduler ends it ([`encode::end_alone`]);
-//! - as the bridge begins: FreeSWITCH says CHANNEL_BRIDGE, and whoever picks the caller up comes too late. His own channel would stay
-//!   answered, in silence: the scheduler ends it, unless he has the caller all the same ([`encode::end_latecomer`]);
-//! - the leg is picked up, and not the caller: the held channel ends with PICKED_OFF, as a loopback does whose caller is picked up. Whose
-//!   the leg is then, and whether it is alone, FreeSWITCH is asked.
+//! - Before the order to bridge: the order itself checks ([`encode::bridge`]), and fswake checks before it answers the
+//!   caller.
+//! - Between the order and the bridge, some 20 ms in which FreeSWITCH's threads follow it: whoever picks the caller up
+//!   keeps the call. The phone's leg may stay answered and alone, and no event reports it. fswake asks while it waits,
+//!   and ends that leg. If fswake dies in these milliseconds, the scheduler ends it ([`encode::end_alone`]).
+//! - As the bridge begins: FreeSWITCH sends CHANNEL_BRIDGE, and the pick-up is too late. Its channel would stay
+//!   answered, in silence. The scheduler ends it, unless it has the caller after all ([`encode::end_latecomer`]).
+//! - The leg is picked up, and not the caller: the held channel ends with PICKED_OFF, as a loopback does if its caller
+//!   is picked up. fswake asks FreeSWITCH who has the leg, and whether it is alone.
 
 use std::time::Duration;
 
@@ -27,11 +29,20 @@ use crate::engine::Event;
 use crate::esl::{decode, encode, link};
 use crate::types::LegId;
 
-/// A bridge is confirmed sooner than this on an idle machine. Until it is, FreeSWITCH is asked this often whether somebody has the caller.
+/// On an idle machine a bridge is confirmed sooner than this. Until then fswake asks this often whether somebody has
+/// the caller.
 pub(super) const SOON: Duration = Duration::from_millis(90);
 
-/// How long a channel that is being taken may take to say so: a tick, on an idle machine.
+/// How long CHANNEL_UNPARK may take while the channel is being taken: a tick on an idle machine.
 pub(super) const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
+
+/// How late the last event of a caller's channel may come: a busy FreeSWITCH forgets a channel before it has sent that.
+const END_DELAYS: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(20),
+    Duration::from_millis(60),
+    Duration::from_millis(150),
+];
 
 impl Connection {
     async fn ask_who_moved(&mut self, channel: &str) -> Result<TransferSource, EslError> {
@@ -39,14 +50,14 @@ impl Connection {
         Ok(TransferSource::by(replies.first()))
     }
 
-    /// Whether somebody has the caller, or is about to.
+    /// Whether somebody has taken the caller, or is about to.
     pub(super) async fn is_being_taken(&mut self) -> Result<bool, EslError> {
         let question: Vec<_> = self.who_moved_it().into_iter().collect();
         let replies = self.all(question).await?;
         Ok(self.was_taken_by(replies.first()).await)
     }
 
-    /// The question who has moved the caller last, where that is not us.
+    /// The question who has moved the caller last; `None` after fswake has.
     pub(super) fn who_moved_it(&self) -> Option<EslCommand> {
         self.held.parent.moved_by.as_ref()?;
         let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
@@ -60,7 +71,7 @@ impl Connection {
         if answer.is_none() || known.is_none_or(|known| moved == known) {
             return !self.is_still_held().await;
         }
-        // FreeSWITCH says it in a moment, or has said it before anybody listened. Without `async` it says nothing.
+        // The event comes in a moment, or came before fswake subscribed. Without `async` there is none.
         let patience = if self.held.socket.is_static {
             Duration::ZERO
         } else {
@@ -72,7 +83,7 @@ impl Connection {
         true
     }
 
-    /// Whether somebody else has the A leg that we have ordered to be bridged with this one.
+    /// Whether somebody else has taken the A leg that fswake has ordered to be bridged with this leg.
     pub(super) async fn is_taken_from_bridge(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
         if matches!(self.place, Place::Gone | Place::Taken) {
             return Ok(false);
@@ -85,8 +96,8 @@ impl Connection {
         Ok(true)
     }
 
-    /// Whether the bridge that FreeSWITCH has told of stands, or somebody has the caller who picked him up while its threads began it. Who
-    /// did and has not got him ends.
+    /// Whether the announced bridge stands, or somebody picked the caller up while its threads began it. A pick-up that
+    /// failed is ended.
     pub(super) async fn has_the_caller(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
         let own = leg.channel().to_string();
         let [ask_partner, give_partner] = encode::partner(a_leg, leg);
@@ -94,7 +105,7 @@ impl Connection {
         let replies = self.all(questions.map(api).into()).await?;
         let moved = TransferSource::by(replies.first());
         if moved.to_channel().is_none_or(|other| other == own) {
-            // It was taken away after the bridge had given it back.
+            // The variable was cleared after the bridge had set it.
             let partner = replies.get(1).and_then(EslResponse::body);
             if partner.is_some_and(|partner| partner.trim() == decode::UNSET) {
                 self.api(give_partner).await?;
@@ -110,17 +121,20 @@ impl Connection {
             return Ok(false);
         }
         for other in decode::channels_since(text(1), &own) {
-            info!(other, "picked the caller up too late: that channel ends");
+            info!(
+                other,
+                "the caller was picked up too late: the channel of the pick-up ends"
+            );
             self.api(encode::end_latecomer(&other, a_leg, leg)).await?;
         }
         Ok(true)
     }
 
-    /// Ends a leg that has answered and that nobody talks to: the caller has gone, or is with somebody else. The engine cannot tell
-    /// whether this leg was picked up, too; FreeSWITCH can.
+    /// Ends a leg that has answered and has no partner: the caller is gone or with somebody else. The engine does not
+    /// know whether this leg was picked up, too; FreeSWITCH does.
     pub(super) async fn end_unused_leg(&mut self, leg: LegId) -> Result<(), EslError> {
         let moved = self.ask_who_moved(&leg.channel().to_string()).await?;
-        // Our own order has moved it, too.
+        // fswake's own order has moved it, too.
         let is_ours = match moved.to_channel() {
             Some(other) => other == self.held.channel || Some(&other) == self.held.parent.channel.as_ref(),
             None => moved.is_nothing(),
@@ -131,9 +145,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the caller behind the loopback that was held has gone to somebody else. FreeSWITCH ends the loopback as if he had given up
-    /// (ORIGINATOR_CANCEL, or NORMAL_CLEARING once the loopback was answered; measured): where he is transferred or parked, where a ringing
-    /// phone of his is picked up, and where a pick-up crosses the loopback's answer.
+    /// Whether the caller behind the held loopback is with somebody else. FreeSWITCH ends the loopback as if the caller
+    /// had given up (ORIGINATOR_CANCEL, or NORMAL_CLEARING once the loopback was answered; measured). It does so if the
+    /// caller is transferred or parked, if a ringing phone of the call is picked up, and if a pick-up comes as the
+    /// loopback is answered.
     pub(super) async fn is_taken_from_loopback(&mut self) -> bool {
         let caller = self.caller_behind().map(str::to_owned);
         let (Some(caller), Some(known)) = (caller, self.held.parent.moved_by.clone().map(TransferSource)) else {
@@ -147,7 +162,7 @@ impl Connection {
                 return false;
             };
             if &*end.cause == "PICKED_OFF" {
-                // One of his phones was, while it rang.
+                // One of the call's phones was picked up while it rang.
                 let (call, cause) = (self.call, end.cause);
                 self.place = Place::Gone;
                 self.emit(Event::CallerGone { call, cause }).await;
@@ -170,24 +185,28 @@ impl Connection {
         is_parked
     }
 
-    /// Whether somebody has parked a channel: `uuid_park` leaves no note of it.
+    /// Whether somebody has parked a channel: `uuid_park` does not write `transfer_source`.
     pub(super) async fn is_parked_elsewhere(&mut self, channel: &str) -> bool {
         let dump = self.ask(format!("uuid_dump {channel}")).await.unwrap_or_default();
         let dump = link::dump(&dump);
         decode::is_parked(|name| link::header(&dump, name))
     }
 
-    /// How the caller behind the loopback has ended, whose channel is gone.
+    /// How the caller behind the loopback ended, after its channel is gone.
     async fn caller_end(&mut self, caller: &str) -> Option<CallerEnd> {
-        if self.caller_end.is_none() {
-            // He has said so before FreeSWITCH reads another command.
+        for wait in END_DELAYS {
+            if self.caller_end.is_some() {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            // FreeSWITCH sends queued events before it answers.
             let _ = self.ask_who_moved(caller).await;
             self.caller_end = self.link.kept().find_map(|event| self.end_of_the_caller(event));
         }
         self.caller_end.take()
     }
 
-    /// How the caller behind the loopback ends, where this event is his end.
+    /// The caller's end, if this event reports it.
     pub(super) fn end_of_the_caller(&self, event: &EslEvent) -> Option<CallerEnd> {
         let caller = self.caller_behind()?;
         let is_caller_end =

@@ -1,13 +1,13 @@
-//! What FreeSWITCH keeps of a leg's originate.
+//! The variables of a leg's originate that FreeSWITCH stores ahead of time.
 
 use crate::types::LegId;
 
-/// What FreeSWITCH keeps of a leg's originate.
+/// The variables of a leg's originate that FreeSWITCH stores ahead of time.
 #[derive(Debug)]
 pub(super) struct PreparedOriginate {
     pub(super) leg: LegId,
-    /// The lease that it has; 0 if it must be prepared again.
+    /// Its lease; 0 if it must be prepared again.
     pub(super) lease: u32,
-    /// Empty where FreeSWITCH has refused them.
+    /// Empty if FreeSWITCH has rejected them.
     pub(super) variables: String,
 }

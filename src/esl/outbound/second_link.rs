@@ -1,17 +1,17 @@
-//! Where the commands of a call go that has to leave its own connection.
+//! Which connection takes the commands of a call that has to close its own early.
 
 use crate::esl::link::Link;
 
-/// Where the commands of a call go that has to leave its own connection.
+/// Which connection takes the commands of a call that has to close its own early.
 #[derive(Default)]
 pub(super) enum SecondLink {
-    /// On the call's own connection.
+    /// The call's own connection.
     #[default]
     None,
-    /// The same; the other connection is ready.
+    /// The same; the second connection is ready.
     Ready(Link),
-    /// On the other one, while this one holds the channel.
+    /// The second one, while the first holds the channel.
     InUse(Link),
-    /// On the other one; the channel is not held any more.
+    /// The second one; the channel is not held any more.
     Left,
 }

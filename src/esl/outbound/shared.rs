@@ -14,7 +14,7 @@ use super::lease_time::LeaseTime;
 use super::standby::Standby;
 use crate::esl::directory::Directory;
 use crate::input::Input;
-use crate::logging::seldom::Seldom;
+use crate::logging::rate_limit::RateLimit;
 
 /// What the tasks of all calls share.
 #[derive(Clone)]
@@ -23,21 +23,21 @@ pub struct Outbound {
     pub inputs: mpsc::Sender<Input>,
     /// Who may connect.
     pub allow: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    /// Ends the listeners; calls that are held go on.
+    /// Ends the listeners; held calls go on.
     pub stop: CancellationToken,
     /// The calls' tasks.
     pub tasks: TaskTracker,
     /// Who the callees are.
     pub directory: Directory,
-    /// How many of them there may be at once.
+    /// The most calls at once.
     pub(super) most: usize,
-    /// Calls that found no room were named.
-    pub(super) full: Arc<Seldom>,
-    /// Strangers that were named, by address and what was wrong.
-    pub(super) warned: Arc<Seldom>,
+    /// Limits log lines about calls without room.
+    pub(super) full: Arc<RateLimit>,
+    /// Limits log lines about strangers, by address and reason.
+    pub(super) warned: Arc<RateLimit>,
     pub(super) ringing: Arc<AtomicUsize>,
     pub(super) lease_time: Arc<LeaseTime>,
-    /// Connections for calls that have to leave their own.
+    /// Connections for calls that have to close their own early.
     pub(super) standby: Standby,
     /// Channels that FreeSWITCH's commands have named.
     pub(super) channel_commands: ChannelCommands,
@@ -62,8 +62,8 @@ impl Outbound {
             tasks,
             directory,
             most,
-            full: Arc::new(Seldom::new(Duration::from_secs(60), 1)),
-            warned: Arc::new(Seldom::new(Duration::from_secs(60), 10)),
+            full: Arc::new(RateLimit::new(Duration::from_secs(60), 1)),
+            warned: Arc::new(RateLimit::new(Duration::from_secs(60), 10)),
             ringing: Arc::default(),
             lease_time: Arc::default(),
         }

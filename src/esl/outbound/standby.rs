@@ -1,8 +1,8 @@
-//! Connections of ours to the event socket, logged in, for calls whose own connection has to end before FreeSWITCH carries out what was
-//! ordered: those of `socket` without `async`.
+//! Spare logged-in connections to the event socket, for calls whose own connection has to end before FreeSWITCH carries
+//! out the last orders: those of `socket` without `async`.
 //!
-//! Each serves one call for some hundred milliseconds, and then the next. More of them than that are under way only while many
-//! calls are answered at once.
+//! Each serves one call for some hundred milliseconds, and then the next. There are more only while many calls are
+//! answered at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,11 +32,11 @@ impl Standby {
         }
     }
 
-    /// A connection on which these commands have succeeded; nothing where FreeSWITCH does not let us in, or not run them.
+    /// A connection on which these commands have succeeded; `None` if FreeSWITCH refuses the login or a command.
     pub(super) async fn lend(&self, commands: &[EslCommand]) -> Option<Link> {
         let endpoint = self.directory.endpoint();
         while let Some((known, link)) = self.pop() {
-            // One that FreeSWITCH has closed meanwhile is of no use, and says so only now.
+            // FreeSWITCH may have closed it meanwhile, which shows only now.
             if known == endpoint
                 && let Some(link) = prepared(link, commands).await
             {
@@ -46,7 +46,7 @@ impl Standby {
         match Link::log_in(&endpoint).await {
             Ok(link) => prepared(link, commands).await,
             Err(error) => {
-                debug!(error = words::of_esl(&error), "no further connection to FreeSWITCH");
+                debug!(error = words::of_esl(&error), "no second connection to FreeSWITCH");
                 None
             }
         }
@@ -76,7 +76,7 @@ async fn prepared(mut link: Link, commands: &[EslCommand]) -> Option<Link> {
     let refused = replies.iter().find(|reply| !reply.is_success());
     if let Some(refused) = refused {
         let reply = refused.reply_text().unwrap_or_default();
-        debug!(reply, "FreeSWITCH refuses what a call needs on a further connection");
+        debug!(reply, "FreeSWITCH refuses what a call needs on a second connection");
         return None;
     }
     Some(link)

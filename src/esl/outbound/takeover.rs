@@ -1,11 +1,12 @@
-//! Notices that somebody else takes a channel that `socket` holds without `async`.
+//! Notices that somebody else takes a channel which `socket` holds without `async`.
 //!
-//! FreeSWITCH fires no event of the channel then: its thread serves our connection, and whoever picks it up waits for the connection's
-//! end. So fswake asks what has moved the channel last (`transfer_source`):
-//! - when an API command has named it (`uuid_transfer`, `uuid_bridge`, `uuid_park`, ..): FreeSWITCH fires an event API after each;
+//! FreeSWITCH fires no event of the channel then: its thread serves fswake's connection, and a pick-up waits for the
+//! connection's end. So fswake asks what moved the channel last (`transfer_source`):
+//! - when an API command has named it (`uuid_transfer`, `uuid_bridge`, `uuid_park`, ..): FreeSWITCH fires an event API
+//!   after each;
 //! - when another channel that has run `intercept` has become its partner;
-//! - while its phones ring, when it is answered, and not by us: whoever picks it up answers it;
-//! - when a phone of his was picked off, which happens to the partner of whom somebody picks up;
+//! - while its phones ring, when it is answered, but not by fswake: a pick-up answers it;
+//! - when one of the call's phones was picked off, which happens to the partner of a channel that is picked up;
 //! - once a second, for whatever else there is (`sched_transfer`, a SIP REFER).
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
@@ -16,7 +17,7 @@ use super::transfer_source::TransferSource;
 use crate::esl::{decode, encode};
 
 impl Connection {
-    /// What a connection without `async` takes back of its dialplan.
+    /// The command that takes back a snippet's `socket_resume` for a connection without `async`.
     pub(super) fn without_async(&self) -> Option<EslCommand> {
         let socket = &self.held.socket;
         (socket.is_static && socket.is_told_to_resume).then(|| api(encode::resumes(&self.held.channel, false)))
@@ -31,15 +32,16 @@ impl Connection {
         }
     }
 
-    /// Looks whether somebody else has the channel.
+    /// Checks whether somebody else has the channel.
     pub(super) async fn look(&mut self, is_named: bool) -> Result<(), EslError> {
-        // Once it is to be bridged it is we who have moved it; and only the connection that holds it has this question.
+        // After an order to bridge, fswake itself has moved the channel. Only the connection that holds it has this
+        // command.
         if self.place != Place::Held || !self.is_on_its_own() {
             return Ok(());
         }
         let name = "transfer_source".into();
         let reply = self.link.send(EslCommand::GetVar { name }).await?;
-        // FreeSWITCH has no other answer for a variable that is not set.
+        // FreeSWITCH's answer for an unset variable.
         let moved = reply.reply_text().filter(|text| !text.starts_with("-ERR"));
         let moved = moved.filter(|text| !text.is_empty()).unwrap_or(decode::UNSET);
         if moved != self.held.socket.moved_by {

@@ -1,4 +1,4 @@
-//! What moved a channel last, and how a caller behind a loopback has ended.
+//! What moved a channel last, and how a caller behind a loopback ended.
 
 use std::sync::Arc;
 
@@ -14,18 +14,18 @@ pub(super) struct TransferSource(pub(super) String);
 #[derive(Debug)]
 pub(super) struct CallerEnd {
     pub(super) cause: Arc<str>,
-    /// What had moved him.
+    /// What had moved the caller.
     pub(super) moved: TransferSource,
 }
 
 impl TransferSource {
-    /// By the answer to [`crate::esl::encode::who_moved`].
+    /// From the answer to [`crate::esl::encode::who_moved`].
     pub(super) fn by(answer: Option<&EslResponse>) -> Self {
         let text = answer.and_then(EslResponse::body).unwrap_or_default();
         Self(text.trim().to_owned())
     }
 
-    /// There is no such channel any more.
+    /// The channel does not exist any more.
     pub(super) fn is_gone(&self) -> bool {
         self.0.is_empty() || self.0.starts_with("-ERR")
     }
@@ -35,7 +35,7 @@ impl TransferSource {
         self.0 == decode::UNSET
     }
 
-    /// The channel that it was to be bridged with.
+    /// The channel that it was about to be bridged with.
     pub(super) fn to_channel(&self) -> Option<String> {
         match decode::transfer_target(&self.0, "") {
             decode::TransferTarget::Channel(other) => Some(other),

@@ -1,7 +1,7 @@
-//! mod_apn's configuration in fswake's words. Pure.
+//! Converts mod_apn's configuration. Pure.
 //!
-//! What comes out is a file that `fswake check` accepts. Its comments say what came from where, what has no equivalent,
-//! and what was unsafe and is safe now. A profile that cannot be read is there as a comment.
+//! The result is a file that `fswake check` accepts. Its comments show where each value comes from, what has no
+//! equivalent, and what was unsafe and has become safe. A profile that cannot be read becomes a comment.
 
 mod names;
 mod page;
@@ -15,7 +15,7 @@ use self::page::Page;
 use super::apn_conf::{ApnConf, Params};
 use crate::types::{Printable, Provider, Secret};
 
-/// mod_apn's names for the Contact's parameters, its settings, ours, and what they are without a word.
+/// mod_apn's names for the Contact's parameters, its settings, fswake's, and the defaults.
 const CONTACT: [(&str, &str, &str); 4] = [
     ("contact_voip_token_param", "voip-token", "pn-voip-tok"),
     ("contact_im_token_param", "im-token", "pn-im-tok"),
@@ -23,7 +23,7 @@ const CONTACT: [(&str, &str, &str); 4] = [
     ("contact_platform_param", "platform", "pn-platform"),
 ];
 
-/// What is known besides mod_apn's configuration.
+/// What is known in addition to mod_apn's configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Beside {
     /// The configuration's name, for the first line.
@@ -36,17 +36,17 @@ pub struct Beside {
 
 /// The new configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Converted {
+pub struct ConvertedConfig {
     /// The text of `fswake.toml`.
     pub toml: String,
     /// Files next to it that it names, one line each.
     pub secrets: Vec<(String, Secret)>,
-    /// What an operator has to look after: something is left out or cannot be known.
+    /// What an operator has to check: something is left out or unknown.
     pub warnings: Vec<String>,
 }
 
 /// Writes the new configuration.
-pub fn convert(conf: &ApnConf, beside: &Beside) -> Converted {
+pub fn convert(conf: &ApnConf, beside: &Beside) -> ConvertedConfig {
     let mut page = Page::default();
     page.comment(&format!(
         "fswake's configuration, made by `fswake-import-mod-apn` from {}. Numbers are lines of that file.",
@@ -66,7 +66,7 @@ pub fn convert(conf: &ApnConf, beside: &Beside) -> Converted {
         all.page.set("path", store.as_str());
     }
     all.app(conf, &beside.platforms);
-    Converted {
+    ConvertedConfig {
         toml: all.page.finish(),
         secrets: all.secrets,
         warnings: all.warnings,
@@ -81,13 +81,13 @@ struct Conversion {
 }
 
 impl Conversion {
-    /// Says something in the file, and to who runs the command.
+    /// Writes a warning into the file, and prints it.
     fn warn(&mut self, text: String) {
         self.page.comment(&text);
         self.warnings.push(text);
     }
 
-    /// What has no equivalent, before everything else.
+    /// Writes what has no equivalent, first of all.
     fn not_taken(&mut self, conf: &ApnConf) {
         self.page.gap();
         if let Some(dsn) = conf.settings.get("odbc_dsn") {
@@ -124,7 +124,7 @@ impl Conversion {
 
     fn wake(&mut self) {
         self.page.section("[wake]");
-        self.page.comment("mod_apn waits as long as originate_timeout says, and 60 s without it (its fork at most 30 s). fswake waits as long");
+        self.page.comment("mod_apn waits as long as originate_timeout, and 60 s without it (its fork at most 30 s). fswake waits as long");
         self.page
             .comment("as originate_timeout or call_timeout says, but never longer than this.");
         self.page.set("max-wait", "60s");
@@ -239,7 +239,7 @@ impl Conversion {
         }
     }
 
-    fn profile(&mut self, kind: &str, profile: profile::Read) {
+    fn profile(&mut self, kind: &str, profile: profile::ProfileText) {
         if let Some(why) = &profile.left_out {
             self.page.gap();
             self.warn(format!("Profile {kind:?} ({}): left out, {why}", profile.line));
@@ -247,11 +247,11 @@ impl Conversion {
         }
         self.page.section(&format!("[app.{kind}]"));
         self.page.comment(&format!("Profile {kind:?} ({}).", profile.line));
-        for said in profile.said {
-            match said {
-                profile::Said::Comment(text) => self.page.comment(&text),
-                profile::Said::Warning(text) => self.warn(format!("Profile {kind:?}: {text}")),
-                profile::Said::Set(key, value) => self.page.set(key, value),
+        for lines in profile.lines {
+            match lines {
+                profile::ProfileLine::Comment(text) => self.page.comment(&text),
+                profile::ProfileLine::Warning(text) => self.warn(format!("Profile {kind:?}: {text}")),
+                profile::ProfileLine::Set(key, value) => self.page.set(key, value),
             }
         }
         if let Some(secret) = profile.secret {
@@ -260,7 +260,7 @@ impl Conversion {
     }
 }
 
-/// What fswake takes for the name of a URI parameter.
+/// What fswake accepts as the name of a URI parameter.
 fn is_parameter(name: &str) -> bool {
     !name.is_empty()
         && name

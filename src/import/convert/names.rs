@@ -10,7 +10,7 @@ pub(super) fn secret_file(kind: &str) -> String {
     format!("{APP}-{kind}-auth")
 }
 
-/// What is said of variables that are not known.
+/// The warning about unknown variables.
 pub(super) fn unknown_names(names: &[String]) -> String {
     let names: Vec<_> = names.iter().map(|name| format!("$${{{}}}", Printable(name))).collect();
     match names.as_slice() {

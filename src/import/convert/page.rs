@@ -10,7 +10,7 @@ const WIDTH: usize = 120;
 pub(super) struct Page(String);
 
 impl Page {
-    /// A comment, wrapped. Text that is not ours has been made printable.
+    /// Writes a comment, wrapped. Foreign text in it must be printable already.
     pub(super) fn comment(&mut self, text: &str) {
         let mut line = String::from("#");
         for word in text.split(' ') {
@@ -30,7 +30,7 @@ impl Page {
         self.line(head);
     }
 
-    /// A key and its value, written so that any text can be read back.
+    /// Writes a key and its value, quoted so that any text can be read back.
     pub(super) fn set(&mut self, key: &str, value: impl Into<toml::Value>) {
         let value = value.into();
         let _ = writeln!(self.0, "{key} = {value}");

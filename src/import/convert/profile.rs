@@ -1,28 +1,28 @@
-//! One profile of mod_apn's, as keys of ours and what is to be said of each.
+//! One profile of mod_apn's, as fswake's keys and the comments on each.
 
 use super::names::{secret_file, unknown_names};
 use super::template::{self, FORM};
-use crate::import::apn_conf::{Params, Profile, Value};
+use crate::import::apn_conf::{ParamValue, Params, Profile};
 use crate::push::template::{JSON, UrlTemplate, is_media_type};
 use crate::push::transport::retry::TRY_LIMIT;
 use crate::types::{Printable, Secret};
 
 /// A profile as it is written.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct ProfileText {
     /// Where it was.
     pub line: usize,
     /// Why it cannot be used, if it cannot.
     pub left_out: Option<String>,
     /// Keys and comments, in order.
-    pub said: Vec<Said>,
+    pub lines: Vec<ProfileLine>,
     /// Its `auth_data`.
     pub secret: Option<Secret>,
 }
 
 /// One line of it.
 #[derive(Debug)]
-pub(super) enum Said {
+pub(super) enum ProfileLine {
     Comment(String),
     /// A comment that the operator must see.
     Warning(String),
@@ -30,28 +30,28 @@ pub(super) enum Said {
 }
 
 /// Reads a profile, for calls (`voip`) or messages (`im`).
-pub(super) fn read(kind: &str, profile: &Profile) -> Read {
-    let mut read = Read {
+pub(super) fn read(kind: &str, profile: &Profile) -> ProfileText {
+    let mut read = ProfileText {
         line: profile.line,
         left_out: None,
-        said: Vec::new(),
+        lines: Vec::new(),
         secret: None,
     };
     read.left_out = read.all(kind, &profile.params).err();
     read
 }
 
-impl Read {
+impl ProfileText {
     fn comment(&mut self, text: impl Into<String>) {
-        self.said.push(Said::Comment(text.into()));
+        self.lines.push(ProfileLine::Comment(text.into()));
     }
 
     fn warn(&mut self, text: impl Into<String>) {
-        self.said.push(Said::Warning(text.into()));
+        self.lines.push(ProfileLine::Warning(text.into()));
     }
 
     fn set(&mut self, key: &'static str, value: impl Into<toml::Value>) {
-        self.said.push(Said::Set(key, value.into()));
+        self.lines.push(ProfileLine::Set(key, value.into()));
     }
 
     fn all(&mut self, kind: &str, params: &Params) -> Result<(), String> {
@@ -81,7 +81,7 @@ impl Read {
         Ok(())
     }
 
-    /// Returns the user and password that it held.
+    /// Returns the user and password that it contained.
     fn url(&mut self, params: &Params) -> Result<Option<String>, String> {
         let written = known("url", params)?;
         let written = written.ok_or("it has no url: mod_apn reads neither it nor any profile after it.")?;
@@ -209,7 +209,7 @@ impl Read {
         }
     }
 
-    /// Seconds there, 0 for none. A push that takes longer than a few seconds helps no caller.
+    /// mod_apn's seconds; 0 is no limit. A push that takes longer than a few seconds is too late for the caller.
     fn timeouts(&mut self, params: &Params) {
         for (theirs, ours) in [("connect_timeout", "connect-timeout"), ("timeout", "timeout")] {
             let Some(value) = params.get(theirs) else { continue };
@@ -236,7 +236,7 @@ impl Read {
 }
 
 /// A parameter whose variables are all known.
-fn known<'a>(name: &str, params: &'a Params) -> Result<Option<&'a Value>, String> {
+fn known<'a>(name: &str, params: &'a Params) -> Result<Option<&'a ParamValue>, String> {
     match params.get(name) {
         Some(value) if !value.unknown.is_empty() => Err(format!(
             "its {name} ({}): {}. Name the file that sets it with --vars.",
@@ -247,7 +247,7 @@ fn known<'a>(name: &str, params: &'a Params) -> Result<Option<&'a Value>, String
     }
 }
 
-/// Whether a query has a fixed value that its name calls a secret.
+/// Whether a query has a fixed value whose name suggests a secret.
 fn has_key(url: &str) -> bool {
     let query = url.split_once('?').map(|(_, query)| query).unwrap_or_default();
     query

@@ -1,17 +1,17 @@
-//! mod_apn's templates as ours: the same `${names}`, parsed and encoded instead of pasted.
+//! Converts mod_apn's templates: the same `${names}`, but parsed, and with encoded values.
 
 use crate::push::template::{BodyTemplate, JSON, TemplateError, UrlTemplate};
 use crate::types::Printable;
 
-/// The content type that curl gives every body, unless it is told.
+/// The content type that curl uses by default.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 const PLAIN: &str = "text/plain";
 
-/// A template that our reader takes.
+/// A template that fswake's parser accepts.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fitted<T> {
+pub(super) struct FittedTemplate<T> {
     pub template: T,
-    /// Names that it had and fswake does not know: nothing stands for them now.
+    /// Names that fswake does not know: they become empty.
     pub dropped: Vec<String>,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Body {
 }
 
 /// A URL without user and password, and those (`user:password`, decoded).
-pub(super) fn url(written: &str) -> Result<(Fitted<String>, Option<String>), String> {
+pub(super) fn url(written: &str) -> Result<(FittedTemplate<String>, Option<String>), String> {
     let mut url = written.trim().to_owned();
     let mut user = None;
     if let Some((scheme, rest)) = written.trim().split_once("://") {
@@ -49,8 +49,8 @@ pub(super) fn url(written: &str) -> Result<(Fitted<String>, Option<String>), Str
     Ok((fitted, user))
 }
 
-/// A body: of its own content type if it is that, else of the one that it looks like.
-pub(super) fn body(written: &str, content_type: Option<&str>) -> Result<Fitted<Body>, String> {
+/// A body: of its declared content type if that fits, else of the type that it looks like.
+pub(super) fn body(written: &str, content_type: Option<&str>) -> Result<FittedTemplate<Body>, String> {
     let looks_like = if written.trim_start().starts_with(['{', '[']) {
         JSON
     } else {
@@ -61,7 +61,7 @@ pub(super) fn body(written: &str, content_type: Option<&str>) -> Result<Fitted<B
     let mut first_problem = None;
     for content_type in types {
         let parse = |body: &String| BodyTemplate::parse(content_type, Some(body)).map(drop);
-        // Outside quotes nothing is no JSON.
+        // Outside quotes an empty value is invalid JSON.
         let drop_name = |body: &str, name: &str| {
             let emptied = body.replace(name, "");
             let broken = matches!(
@@ -75,7 +75,7 @@ pub(super) fn body(written: &str, content_type: Option<&str>) -> Result<Fitted<B
         };
         match fit(written.to_owned(), parse, drop_name) {
             Ok(fitted) => {
-                return Ok(Fitted {
+                return Ok(FittedTemplate {
                     template: Body {
                         text: fitted.template,
                         content_type: content_type.to_owned(),
@@ -89,16 +89,16 @@ pub(super) fn body(written: &str, content_type: Option<&str>) -> Result<Fitted<B
     Err(first_problem.unwrap_or_default())
 }
 
-/// Takes out unknown names until it can be parsed.
+/// Removes unknown names until it can be parsed.
 fn fit(
     mut template: String,
     parse: impl Fn(&String) -> Result<(), TemplateError>,
     without: impl Fn(&str, &str) -> String,
-) -> Result<Fitted<String>, String> {
+) -> Result<FittedTemplate<String>, String> {
     let mut dropped = Vec::new();
     loop {
         match parse(&template) {
-            Ok(()) => return Ok(Fitted { template, dropped }),
+            Ok(()) => return Ok(FittedTemplate { template, dropped }),
             Err(TemplateError::UnknownName { name, .. }) => {
                 let written = format!("${{{name}}}");
                 let fewer = without(&template, &written);

@@ -35,13 +35,13 @@ pub enum SourceError {
     Unreadable {
         /// The database.
         place: String,
-        /// What it says.
+        /// The error.
         reason: String,
     },
 }
 
 impl Source {
-    /// Reads what names a database: a FreeSWITCH or libpq DSN, or a SQLite file.
+    /// Reads the name of a database: a FreeSWITCH or libpq DSN, or a SQLite file.
     ///
     /// # Errors
     /// When it names a database of another kind.
@@ -57,7 +57,7 @@ impl Source {
             None if name.contains(['=', ' ']) && !name.contains('/') => {
                 Ok(Self::Postgres(Box::new(Dsn::read(name, password)?)))
             }
-            // A misspelt scheme: the reader of connection strings says so, and repeats no password.
+            // A misspelt scheme: the parser of connection strings reports it, without a password.
             None if name.contains("://") => Ok(Self::Postgres(Box::new(Dsn::read(name, password)?))),
             // FreeSWITCH's short form: data source, user, password.
             None if name.split(':').count() == 3 => Err(SourceError::Kind("an ODBC data source")),
@@ -73,14 +73,14 @@ impl Source {
         }
     }
 
-    /// Reads every row of `push_tokens`, as it is at one moment.
+    /// Reads every row of `push_tokens`, in one snapshot.
     ///
     /// # Errors
-    /// When the database or the table is not there, or does not let us read.
+    /// If the database or the table does not exist, or is not readable.
     pub fn rows(&self) -> Result<Vec<Row>, SourceError> {
         match self {
             Self::Sqlite(path) => {
-                // SQLite does not say why it cannot open a file.
+                // SQLite does not report why it cannot open a file.
                 let opened = std::fs::File::open(path).map_err(|e| words::of_io(&e));
                 let rows = opened.and_then(|_| sqlite::rows(path).map_err(|e| words::of_sqlite(&e)));
                 rows.map_err(|reason| SourceError::Unreadable {

@@ -9,7 +9,7 @@ use crate::import::tokens::Row;
 /// by hand.
 fn rows_with(last_update: &Type) -> String {
     let seconds = match *last_update {
-        // Times without a zone are in the server's own, as they were written. `infinity` is no time.
+        // Times without a zone are in the server's zone, as they were written. `infinity` counts as no time.
         Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::DATE => {
             "extract(epoch FROM CASE WHEN isfinite(last_update) THEN last_update END::timestamptz)"
         }

@@ -26,7 +26,7 @@ use crate::push::setup::SetupError;
 use crate::push::transport::connection::ProviderConnection;
 use crate::push::transport::probe::Proof;
 use crate::push::transport::reply::read_body;
-use crate::push::transport::retry::{Passing, Try, Wait};
+use crate::push::transport::retry::{TransientFailure, Try, Wait};
 use crate::push::transport::tls::Tls;
 use crate::types::push::{Fault, KeptBy, PushError, PushOutcome, PushRequest};
 use crate::types::{Provider, PushParams, PushToken};
@@ -45,7 +45,7 @@ pub(crate) struct Apns {
     app: App,
     composer: Composer,
     connection: ProviderConnection,
-    /// `None`: the connection's client certificate says who we are.
+    /// `None`: the connection's client certificate identifies fswake.
     pub token: Option<Arc<ProviderToken>>,
     /// When that certificate ends.
     pub expires: Option<SystemTime>,
@@ -84,7 +84,7 @@ impl Apns {
         })
     }
 
-    /// Delivers one push, or says why not, within its wait.
+    /// Delivers one push within its wait, or returns the error.
     pub(crate) async fn push(&self, req: &PushRequest) -> PushOutcome {
         let wait = Wait::new(req.patience());
         self.is_valid()?;
@@ -94,7 +94,7 @@ impl Apns {
             .await
     }
 
-    /// Nothing is sent with a certificate that has ended: Apple resets such connections, which looks like a network's
+    /// Nothing is sent with an expired certificate: Apple resets such connections, which looks like a network's
     /// fault.
     fn is_valid(&self) -> Result<(), PushError> {
         match self.expires.filter(|end| *end <= self.clock.now().wall) {
@@ -112,7 +112,7 @@ impl Apns {
         app.topic.as_deref().or_else(|| app.configured(&to.provider, &to.app))
     }
 
-    /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
+    /// Opens the connection with a request that reaches no phone, so that the first call finds it open.
     pub(crate) async fn warm(&self) -> Result<(), PushError> {
         self.is_valid()?;
         self.connection.open(&self.name, &self.base).await
@@ -170,7 +170,7 @@ impl Apns {
             Try::Refused(error) if error.is_about_the_topic() && topic.is_empty() => Ok(Proof::NoTopic),
             Try::Refused(error) if error.is_about_the_topic() => Err(error.with_topic(topic)),
             // Only the made-up token is pushed too often: everything else is good.
-            Try::Passing(Passing {
+            Try::TransientFailure(TransientFailure {
                 kept_by: KeptBy::BusyForPhone { .. },
                 ..
             }) => Ok(Proof::Taken("TooManyRequests")),

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use reqwest::header::HeaderMap;
 
 use crate::push::transport::reply;
-use crate::push::transport::retry::{Passing, Try};
+use crate::push::transport::retry::{TransientFailure, Try};
 use crate::types::push::{Fault, KeptBy, PushError};
 
 /// The token is not one that Apple has given out for this app.
@@ -41,7 +41,7 @@ pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Syste
                 "TooManyProviderTokenUpdates" => KeptBy::BusyForKey { status },
                 _ => KeptBy::Busy { status },
             };
-            Try::Passing(Passing::answered(kept_by, &reason, headers, now))
+            Try::TransientFailure(TransientFailure::answered(kept_by, &reason, headers, now))
         }
         ("ExpiredProviderToken", 401 | 403) => Try::Refused(PushError::Misconfigured {
             fault: Fault::Clock,
@@ -64,7 +64,7 @@ mod tests {
                 Try::Refused(PushError::TokenBad { .. }) => "bad".into(),
                 Try::Refused(PushError::Misconfigured { .. }) => "misconfigured".into(),
                 Try::Refused(_) => "rejected".into(),
-                Try::Passing(_) => "passing".into(),
+                Try::TransientFailure(_) => "passing".into(),
                 other => format!("{other:?}"),
             }
         };

@@ -5,8 +5,8 @@
 //! and the first push after that signs the next: signing takes microseconds, so nothing is done ahead of time.
 //! It outlives the process (`token_file`), for the same reason.
 //!
-//! Races, and the test for each in tests/push: many pushes find no token at once
-//! (`parallel_pushes_share_one_jwt`); many pushes find theirs refused at once (`refused_jwt_is_renewed_once_for_all`).
+//! Races, and the test for each in tests/push: many pushes find no token at once (`parallel_pushes_share_one_jwt`);
+//! many pushes find theirs refused at once (`refused_jwt_is_renewed_once_for_all`).
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -39,11 +39,11 @@ pub(crate) struct ProviderToken {
 struct SignedToken {
     bearer: Bearer,
     at: Now,
-    /// By a process before this one: what Apple calls expired may be due to a clock that was wrong then.
+    /// Signed by an earlier process: it may be expired because the clock was wrong then.
     is_kept: bool,
 }
 
-/// An `authorization` header; tells one token from the next.
+/// An `authorization` header; distinguishes one token from the next.
 #[derive(Clone)]
 pub(crate) struct Bearer {
     pub header: HeaderValue,
@@ -121,7 +121,7 @@ impl ProviderToken {
     pub(crate) fn renew_refused(&self, refused: &Bearer, now: Now) -> bool {
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         match &*issued {
-            // Another push was refused first and has renewed it.
+            // Another push was rejected first and has renewed it.
             Some(i) if i.bearer.serial != refused.serial => true,
             Some(i) if i.age(now) < RENEW_NOT_BEFORE && !i.clock_was_set(now) && !i.is_kept => false,
             _ => self.issue(&mut issued, now).is_ok(),

@@ -1,4 +1,4 @@
-//! Counts different callees whose pushes failed: one may be at fault himself, several in a row are the app's fault.
+//! Counts different callees whose pushes failed: one may be the callee's own fault, several in a row are the app's.
 
 use crate::types::Aor;
 
@@ -10,7 +10,7 @@ const SEVERAL: usize = 3;
 pub(crate) struct Callees(Vec<Aor>);
 
 impl Callees {
-    /// Adds a callee; whether they are several now.
+    /// Adds a callee; returns whether there are several now.
     pub(crate) fn is_several(&mut self, callee: &Aor) -> bool {
         if !self.0.contains(callee) && self.0.len() < SEVERAL {
             self.0.push(callee.clone());

@@ -1,10 +1,10 @@
-//! What is known of one app: what its provider said last, and what is wrong.
+//! The condition of one app: its provider's last answer, and its problems.
 
 use std::time::SystemTime;
 
 use crate::push::apps::callees::Callees;
-use crate::push::apps::plan::Plan;
-use crate::push::apps::standing::{LastFailure, Problem, ProblemKind};
+use crate::push::apps::schedule::ProbeSchedule;
+use crate::push::apps::status::{LastFailure, Problem, ProblemKind};
 use crate::types::push::{KeptBy, PushError};
 use crate::types::{Aor, UnixSeconds};
 
@@ -28,16 +28,16 @@ pub(crate) struct Condition {
     pub last_word: LastWord,
     /// Callees whose pushes the provider has refused since it last took one. Several in a row are the app's fault.
     pub rejected_for: Callees,
-    /// Callees for whom it said "not now" (429, a gateway's 5xx).
+    /// Callees for whom it answered "not now" (429, a gateway's 5xx).
     pub busy_for: Callees,
     pub checked: Option<UnixSeconds>,
-    pub plan: Plan,
+    pub schedule: ProbeSchedule,
 }
 
-/// What the provider said last about the app.
+/// The provider's last answer about the app.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LastWord {
-    /// Nothing yet; with the reason where a probe could not tell.
+    /// No answer yet; with the reason if a probe was inconclusive.
     Nothing(Option<&'static str>),
     Ok,
     /// `Unreachable`, `NoAnswer`, `Busy` or `Rejected`.
@@ -58,13 +58,13 @@ impl Default for Condition {
             rejected_for: Callees::default(),
             busy_for: Callees::default(),
             checked: None,
-            plan: Plan::at_once(),
+            schedule: ProbeSchedule::at_once(),
         }
     }
 }
 
 impl Condition {
-    /// Starts over with new credentials: what was known of the previous ones is forgotten.
+    /// Starts over with new credentials: what was known of the previous ones is dropped.
     pub(crate) fn begin_with(&mut self, generation: u64, expires: Option<SystemTime>) {
         let before = std::mem::take(self);
         *self = Self {
@@ -93,7 +93,7 @@ impl Condition {
     }
 }
 
-/// The problem behind a passing failure; `None` where it says nothing about the app.
+/// The problem behind a transient failure; `None` if it is not about the app.
 pub(crate) fn trouble(kept_by: KeptBy) -> Option<ProblemKind> {
     match kept_by {
         KeptBy::NoAddress | KeptBy::NoConnection => Some(ProblemKind::Unreachable),

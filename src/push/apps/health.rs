@@ -1,7 +1,7 @@
 //! What an operator should know of one app: whether its credentials work, and since when they do not.
 //!
-//! An app's health outlives its credentials: a new key takes it over, and what a push with the old key still comes to
-//! says nothing about the new one (`generation`).
+//! An app's health outlives its credentials: a new key takes it over, and the results of pushes with the old key do not
+//! count for the new one (`generation`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,8 +12,8 @@ use tracing::{error, info, warn};
 use crate::clock::unix;
 use crate::push::apps::condition::{Condition, LastWord, Stage, trouble};
 use crate::push::apps::expiry::{DAY, due};
-use crate::push::apps::plan::Plan;
-use crate::push::apps::standing::{AppState, LastFailure, Problem, ProblemKind, Standing};
+use crate::push::apps::schedule::ProbeSchedule;
+use crate::push::apps::status::{AppState, AppStatus, LastFailure, Problem, ProblemKind};
 use crate::push::clock::Now;
 use crate::push::transport::probe::Proof;
 use crate::types::push::{About, Fault, KeptBy, OwnRefusal, PushError, PushKind, PushOutcome, PushRequest};
@@ -48,18 +48,18 @@ impl Health {
     /// Whether a probe with these credentials is due. Replaced credentials never take the turn of the new ones.
     pub(crate) fn is_due(&self, generation: u64, now: Instant) -> bool {
         let mut known = self.known();
-        known.generation == generation && known.plan.take(now)
+        known.generation == generation && known.schedule.take(now)
     }
 
     /// The app has no provider to probe.
     pub(crate) fn has_nobody_to_ask(&self, generation: u64, now: Instant) {
         let mut known = self.known();
         if known.generation == generation {
-            known.plan.settled(now);
+            known.schedule.settled(now);
         }
     }
 
-    /// Notes the outcome of a push.
+    /// Records the outcome of a push.
     pub(crate) fn pushed(&self, generation: u64, req: &PushRequest, outcome: &PushOutcome, at: Now) {
         let about = &req.about;
         let is_call = matches!(about, About::Call(_));
@@ -84,15 +84,15 @@ impl Health {
         match outcome {
             Ok(_) => {
                 self.is_well(&mut known, is_ring, at);
-                known.plan.settled(at.monotonic);
+                known.schedule.settled(at.monotonic);
             }
             Err(PushError::TokenGone { .. } | PushError::TokenBad { .. }) => self.is_well(&mut known, is_ring, at),
-            // News and messages have topics and sizes of their own, which say nothing about calls.
+            // News and messages have their own topics and sizes, and do not show whether calls work.
             Err(error @ (PushError::Rejected { .. } | PushError::Refused(_)))
                 if is_ring && known.is_the_apps(error, &req.callee) =>
             {
                 self.is_in_trouble(&mut known, ProblemKind::Rejected, error, at);
-                known.plan.doubted(at.monotonic);
+                known.schedule.doubted(at.monotonic);
             }
             Err(error @ PushError::Exhausted { kept_by, .. }) => {
                 let kind = match kept_by {
@@ -104,19 +104,19 @@ impl Health {
                 };
                 if let Some(kind) = kind {
                     self.is_in_trouble(&mut known, kind, error, at);
-                    known.plan.doubted(at.monotonic);
+                    known.schedule.doubted(at.monotonic);
                 }
             }
             Err(error @ PushError::Misconfigured { fault, .. }) => {
                 self.is_refused(&mut known, Stage::Answer, *fault, error, at);
-                known.plan.doubted(at.monotonic);
+                known.schedule.doubted(at.monotonic);
             }
             Err(PushError::Rejected { .. } | PushError::Refused(_) | PushError::NoApp { .. } | PushError::CallOver) => {
             }
         }
     }
 
-    /// Notes whether the connection and the token are ready.
+    /// Records whether the connection and the token are ready.
     pub(crate) fn warmed(&self, generation: u64, warmed: &Result<(), PushError>, at: Now) {
         let mut known = self.known();
         if known.generation != generation {
@@ -125,14 +125,14 @@ impl Health {
         match warmed {
             Ok(()) => {
                 if self.is_reached(&mut known) {
-                    known.plan = Plan::at_once();
+                    known.schedule = ProbeSchedule::at_once();
                 }
             }
             Err(error @ PushError::Exhausted { kept_by, .. }) => {
                 if let Some(kind) = trouble(*kept_by) {
                     self.is_in_trouble(&mut known, kind, error, at);
                 }
-                known.plan.doubted(at.monotonic);
+                known.schedule.doubted(at.monotonic);
             }
             Err(error @ PushError::Misconfigured { fault, .. }) => {
                 self.is_refused(&mut known, Stage::Warming, *fault, error, at);
@@ -141,7 +141,7 @@ impl Health {
         }
     }
 
-    /// Notes the outcome of a probe.
+    /// Records the outcome of a probe.
     pub(crate) fn probed(&self, generation: u64, outcome: &Result<Proof, PushError>, at: Now) {
         let mut known = self.known();
         if known.generation != generation {
@@ -152,7 +152,7 @@ impl Health {
                 if known.last_word != LastWord::Ok {
                     info!(app = %self.app, how, "the push provider takes this app's credentials");
                 }
-                // A probe cannot clear what a probe cannot see.
+                // A probe cannot clear a problem that it cannot see.
                 let refused = known.refused.as_ref().map(|(_, problem)| problem);
                 let trouble = match &known.last_word {
                     LastWord::Trouble(problem) => Some(problem),
@@ -161,34 +161,34 @@ impl Health {
                 if refused.into_iter().chain(trouble).all(Problem::is_probed) {
                     self.is_well(&mut known, true, at);
                 }
-                known.plan.settled(at.monotonic);
+                known.schedule.settled(at.monotonic);
             }
             Ok(proof @ (Proof::Connected | Proof::NoTopic)) => {
                 self.is_reached(&mut known);
                 if let LastWord::Nothing(why) = &mut known.last_word {
                     *why = proof.why_nothing_is_known();
                 }
-                known.plan.settled(at.monotonic);
+                known.schedule.settled(at.monotonic);
             }
-            // The probe's token cannot exist, so this says that everything else is good.
+            // The probe's token cannot exist, so this answer means that everything else is good.
             Err(PushError::TokenGone { .. } | PushError::TokenBad { .. }) => {
                 self.is_well(&mut known, true, at);
-                known.plan.settled(at.monotonic);
+                known.schedule.settled(at.monotonic);
             }
             Err(error @ (PushError::Rejected { .. } | PushError::Refused(_))) => {
                 self.is_in_trouble(&mut known, ProblemKind::Rejected, error, at);
-                known.plan.failed(at.monotonic);
+                known.schedule.failed(at.monotonic);
             }
             Err(error @ PushError::Exhausted { kept_by, .. }) => {
                 match trouble(*kept_by) {
                     Some(kind) => self.is_in_trouble(&mut known, kind, error, at),
                     None => drop(self.is_reached(&mut known)),
                 }
-                known.plan.failed(at.monotonic);
+                known.schedule.failed(at.monotonic);
             }
             Err(error @ PushError::Misconfigured { fault, .. }) => {
                 self.is_refused(&mut known, Stage::Answer, *fault, error, at);
-                known.plan.failed(at.monotonic);
+                known.schedule.failed(at.monotonic);
             }
             // No probe ends so.
             Err(PushError::NoApp { .. } | PushError::CallOver) => {}
@@ -243,7 +243,7 @@ impl Health {
     }
 
     fn is_refused(&self, known: &mut Condition, stage: Stage, fault: Fault, error: &PushError, at: Now) {
-        // The credentials are not at fault: somebody else answers in the provider's place.
+        // The credentials are not at fault: another server answers in the provider's place.
         if fault == Fault::Untrusted {
             return self.is_in_trouble(known, ProblemKind::Unreachable, error, at);
         }
@@ -314,14 +314,14 @@ impl Health {
         };
         let problems = [refused, expired, trouble, known.broken_file.clone()];
         let problems: Vec<Problem> = problems.into_iter().flatten().collect();
-        let (standing, why) = match (problems.first(), &known.last_word) {
-            (Some(problem), _) => (Standing::Problem(problem.kind), Some(problem.reason.clone())),
-            _ if blank.only_logs() => (Standing::OnlyLogs, None),
-            (None, LastWord::Nothing(why)) => (Standing::Untried, why.map(str::to_owned)),
-            (None, _) => (Standing::Ok, None),
+        let (status, why) = match (problems.first(), &known.last_word) {
+            (Some(problem), _) => (AppStatus::Problem(problem.kind), Some(problem.reason.clone())),
+            _ if blank.only_logs() => (AppStatus::OnlyLogs, None),
+            (None, LastWord::Nothing(why)) => (AppStatus::Untried, why.map(str::to_owned)),
+            (None, _) => (AppStatus::Ok, None),
         };
         AppState {
-            standing,
+            status,
             why,
             expires: known.expires.map(unix),
             days_left: left.map(|left| left.div_euclid(DAY)),

@@ -8,10 +8,10 @@ use crate::push::apps::live::LiveApp;
 use crate::push::clock::Clock;
 
 /// All apps, in the order of the configuration.
-pub(crate) type Apps = Arc<[Arc<LiveApp>]>;
+pub(crate) type LiveApps = Arc<[Arc<LiveApp>]>;
 
 pub(crate) struct AppList {
-    apps: RwLock<Apps>,
+    apps: RwLock<LiveApps>,
     pub clock: Clock,
     /// Held while files are read and apps changed: a look during a reload could bring old credentials back.
     pub changing: Mutex<()>,
@@ -19,7 +19,7 @@ pub(crate) struct AppList {
 }
 
 impl AppList {
-    pub(crate) fn new(apps: Apps, clock: Clock) -> Self {
+    pub(crate) fn new(apps: LiveApps, clock: Clock) -> Self {
         Self {
             apps: RwLock::new(apps),
             clock,
@@ -29,7 +29,7 @@ impl AppList {
     }
 
     /// The apps as they are now.
-    pub(crate) fn apps(&self) -> Apps {
+    pub(crate) fn apps(&self) -> LiveApps {
         Arc::clone(&self.apps.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -51,7 +51,7 @@ impl AppList {
     }
 
     /// Replaces all apps at once.
-    pub(crate) fn set_apps(&self, apps: Apps) {
+    pub(crate) fn set_apps(&self, apps: LiveApps) {
         for app in apps.iter() {
             self.keep_tokens_of(app);
         }

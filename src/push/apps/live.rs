@@ -1,4 +1,4 @@
-//! One app as it is in use: its settings, its credentials as they were read, and what is known of it.
+//! One app in use: its settings, its loaded credentials, and its health.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Instant, SystemTime};
@@ -8,7 +8,7 @@ use crate::push::apns::token_file::TokenFile;
 use crate::push::app::App;
 use crate::push::apps::health::Health;
 use crate::push::apps::sender::Sender;
-use crate::push::apps::standing::{AppState, Standing};
+use crate::push::apps::status::{AppState, AppStatus};
 use crate::push::apps::watch::{Files, Renewal};
 use crate::push::clock::{Clock, Now};
 use crate::push::setup::SetupError;
@@ -31,7 +31,7 @@ pub(crate) struct LiveApp {
 }
 
 impl LiveApp {
-    /// Reads an app's credentials. What `known` apps have of equal keys is shared: Apple counts provider tokens by key.
+    /// Reads an app's credentials. Equal keys of `known` apps are shared: Apple counts provider tokens by key.
     pub(crate) fn new(app: App, known: &[Arc<Self>], health: Arc<Health>, clock: &Clock) -> Result<Self, SetupError> {
         // Read before they are used, so that the next look sees a change in between.
         let files = Files::of(&app);
@@ -61,12 +61,12 @@ impl LiveApp {
         }
     }
 
-    /// Delivers one push, or says why not.
+    /// Delivers one push, or returns the error.
     pub(crate) async fn push(&self, req: &PushRequest) -> PushOutcome {
         self.sender.push(&self.name, req).await
     }
 
-    /// Notes the outcome of a push.
+    /// Records the outcome of a push.
     pub(crate) fn pushed(&self, req: &PushRequest, outcome: &PushOutcome, at: Now) {
         self.health.pushed(self.generation, req, outcome, at);
     }
@@ -87,7 +87,7 @@ impl LiveApp {
         self.health.is_due(self.generation, now)
     }
 
-    /// Probes, and notes the outcome.
+    /// Probes, and records the outcome.
     pub(crate) async fn ask(&self, clock: &Clock) {
         let _asking = self.asking.lock().await;
         let probe = self.probe().await;
@@ -115,9 +115,9 @@ impl LiveApp {
             expires: None,
             days_left: None,
             problems: Vec::new(),
-            standing: match &self.sender {
-                Sender::Log => Standing::OnlyLogs,
-                _ => Standing::Untried,
+            status: match &self.sender {
+                Sender::Log => AppStatus::OnlyLogs,
+                _ => AppStatus::Untried,
             },
             why: None,
             checked: None,

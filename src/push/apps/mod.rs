@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pushers --+-- renewal --+-- list -- live --+-- sender -> apns, fcm, gateway, log
-//!           \-- prober  --/                   +-- health -- condition, plan, expiry, standing
+//!           \-- prober  --/                   +-- health -- condition, schedule, expiry, status
 //!                                             \-- watch
 //! ```
 
@@ -12,10 +12,10 @@ mod expiry;
 mod health;
 mod list;
 mod live;
-mod plan;
 mod prober;
 pub(crate) mod pushers;
 pub(crate) mod renewal;
+mod schedule;
 mod sender;
-pub mod standing;
+pub mod status;
 mod watch;

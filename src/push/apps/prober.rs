@@ -1,5 +1,5 @@
-//! Asks every app's provider whether its phones would be woken, before a call does: at the start, after each change of
-//! an app or its credentials, while something is wrong, and now and then.
+//! Probes every app's provider ahead of calls: at the start, after each change of an app or its credentials, while
+//! something is wrong, and from time to time.
 //!
 //! A probe (`probe`) has a task of its own and a limit of its own. It takes no slot of the pushes, is counted nowhere,
 //! and nothing waits for it.

@@ -18,7 +18,7 @@ use crate::push::apps::list::AppList;
 use crate::push::apps::live::LiveApp;
 use crate::push::apps::prober;
 use crate::push::apps::renewal::{self, AppChanges};
-use crate::push::apps::standing::AppState;
+use crate::push::apps::status::AppState;
 use crate::push::clock::Clock;
 use crate::push::setup::SetupError;
 use crate::push::transport::probe::Probe;
@@ -164,8 +164,7 @@ impl Pushers {
         );
     }
 
-    /// Replaces all apps at once, or none if one cannot be used. Reads files, and needs a
-    /// runtime.
+    /// Replaces all apps at once, or none if one cannot be used. Reads files, and needs a runtime.
     ///
     /// An app with the same settings keeps its connection and tokens; pushes under way end with what they began with.
     pub fn reload(&self, apps: Vec<App>) -> Result<AppChanges, SetupError> {

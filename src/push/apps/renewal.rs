@@ -12,7 +12,7 @@ use tracing::info;
 use crate::jitter;
 use crate::push::app::App;
 use crate::push::apps::health::Health;
-use crate::push::apps::list::{AppList, Apps};
+use crate::push::apps::list::{AppList, LiveApps};
 use crate::push::apps::live::LiveApp;
 use crate::push::apps::watch::UnusableFiles;
 use crate::push::clock::Clock;
@@ -39,7 +39,7 @@ pub struct AppChanges {
 }
 
 /// Reads all apps. One that `old` has with the same settings is kept with its connection and tokens.
-pub(crate) fn build(mut apps: Vec<App>, old: &[Arc<LiveApp>], clock: &Clock) -> Result<Apps, SetupError> {
+pub(crate) fn build(mut apps: Vec<App>, old: &[Arc<LiveApp>], clock: &Clock) -> Result<LiveApps, SetupError> {
     if apps.is_empty() {
         apps.push(App::log());
     }

@@ -7,7 +7,7 @@ use crate::push::apns::Apns;
 use crate::push::apns::token::ProviderToken;
 use crate::push::app::{App, Credentials};
 use crate::push::clock::Clock;
-use crate::push::fcm::{Account, Fcm};
+use crate::push::fcm::{Fcm, SharedAccount};
 use crate::push::gateway::Gateway;
 use crate::push::log;
 use crate::push::setup::SetupError;
@@ -23,7 +23,7 @@ pub(crate) enum Sender {
 }
 
 impl Sender {
-    /// Reads the app's credentials. What `known` senders have of equal keys is shared: Apple counts provider tokens by
+    /// Reads the app's credentials. Equal keys of `known` senders are shared: Apple counts provider tokens by
     /// key.
     pub(crate) fn new<'a>(app: &App, known: impl Iterator<Item = &'a Self>, clock: &Clock) -> Result<Self, SetupError> {
         match (&app.credentials, &app.provider) {
@@ -38,7 +38,7 @@ impl Sender {
                 Ok(Self::Apns(Box::new(Apns::new(app, &keys, clock.clone())?)))
             }
             (_, Provider::Fcm) => {
-                let accounts: Vec<Account> = known.filter_map(Self::account).collect();
+                let accounts: Vec<SharedAccount> = known.filter_map(Self::account).collect();
                 Ok(Self::Fcm(Box::new(Fcm::new(app, &accounts, clock.clone())?)))
             }
             (_, other) => {
@@ -58,7 +58,7 @@ impl Sender {
         }
     }
 
-    fn account(&self) -> Option<Account> {
+    fn account(&self) -> Option<SharedAccount> {
         match self {
             Self::Fcm(fcm) => Some(fcm.account.clone()),
             _ => None,
@@ -73,7 +73,7 @@ impl Sender {
         }
     }
 
-    /// Delivers one push, or says why not.
+    /// Delivers one push, or returns the error.
     pub(crate) async fn push(&self, app: &str, req: &PushRequest) -> PushOutcome {
         match self {
             Self::Apns(apns) => apns.push(req).await,

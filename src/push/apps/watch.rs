@@ -1,4 +1,4 @@
-//! Credential files as they were when they were last looked at.
+//! Credential files as of the last check.
 //!
 //! They are looked at every second instead of being watched through inotify. What replaces a file can be a rename over
 //! it, a symlink of a directory above it (Kubernetes, `..data`), a new mount, or a write in place, on any file system;
@@ -32,7 +32,7 @@ struct Snapshot {
     content: Content,
 }
 
-/// Two looks that saw the same content are equal, whatever became of the file in between.
+/// Two checks that saw the same content are equal, whatever happened in between.
 impl PartialEq for Snapshot {
     fn eq(&self, other: &Self) -> bool {
         self.path == other.path && self.content == other.content
@@ -113,14 +113,14 @@ impl Stamp {
     }
 }
 
-/// An app's files, and what became of a change to newer ones.
+/// An app's files, and the result of a change.
 pub(crate) struct Renewal {
     /// What is in use.
     pub used: Files,
     pub failed: Option<UnusableFiles>,
 }
 
-/// What could not be used at the last look.
+/// The error at the last check.
 pub(crate) struct UnusableFiles {
     pub files: Files,
     pub reason: String,

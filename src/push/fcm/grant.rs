@@ -10,8 +10,8 @@ use crate::push::transport::reply::{self, code};
 /// How long Google's tokens live.
 const USUAL_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// A refusal in words, and whether it says that this machine's clock is wrong. RFC 6749 section 5.2, or Google's own
-/// form in the same field (`google.rpc.Status`).
+/// A rejection in words, and whether this machine's clock is wrong. RFC 6749 section 5.2, or Google's own form in the
+/// same field (`google.rpc.Status`).
 pub(crate) fn refusal(body: &[u8]) -> (String, bool) {
     let answer = reply::read(body);
     let own = &answer["error"];
@@ -31,8 +31,8 @@ pub(crate) fn refusal(body: &[u8]) -> (String, bool) {
     (words, is_about_the_clock)
 }
 
-/// A token and how long it lives (RFC 6749 section 5.1). Without a lifetime, Google's usual one is
-/// assumed: if it is shorter, the first refused push fetches the next token. `None`: the reply is not a grant.
+/// A token and how long it lives (RFC 6749 section 5.1). Without a lifetime, Google's usual one is assumed: if it is
+/// shorter, the first refused push fetches the next token. `None`: the reply is not a grant.
 pub(crate) fn grant(body: &[u8]) -> Option<(HeaderValue, Duration)> {
     let answer = reply::read(body);
     let token = Some(reply::text(&answer, "access_token")).filter(|token| !token.is_empty());

@@ -37,19 +37,19 @@ pub(crate) struct Fcm {
     base: String,
     composer: Composer,
     connection: ProviderConnection,
-    pub account: Account,
+    pub account: SharedAccount,
     clock: Clock,
 }
 
 impl Fcm {
     /// Reads the app's service account. `accounts` are those of other apps: one account has one token.
-    pub(crate) fn new(app: &App, accounts: &[Account], clock: Clock) -> Result<Self, SetupError> {
+    pub(crate) fn new(app: &App, accounts: &[SharedAccount], clock: Clock) -> Result<Self, SetupError> {
         let Credentials::FcmServiceAccount { file } = &app.credentials else {
             return Err(SetupError::app(app, "fcm needs a service account file"));
         };
         let tls = Tls::new(app, None)?;
         let tokens = Arc::new(AccessTokens::new(app, file, &tls, clock.clone())?);
-        let account = Account {
+        let account = SharedAccount {
             tokens,
             way: (app.ca_file.clone(), app.proxy.clone()),
         };
@@ -70,7 +70,7 @@ impl Fcm {
         })
     }
 
-    /// Delivers one push, or says why not, within its wait.
+    /// Delivers one push within its wait, or returns the error.
     pub(crate) async fn push(&self, req: &PushRequest) -> PushOutcome {
         let wait = Wait::new(req.patience());
         let push = self.composer.fcm(req, self.clock.now().wall)?;
@@ -89,7 +89,7 @@ impl Fcm {
         connected
     }
 
-    /// Has Google check a message to nobody's topic, without sending it.
+    /// Lets Google check a message to a topic without subscribers, without sending it.
     pub(crate) async fn probe(&self) -> (Result<Proof, PushError>, Option<SystemTime>) {
         let mut renewed = false;
         loop {
@@ -181,12 +181,12 @@ impl Fcm {
 
 /// An account and how its token server is reached; apps share a token when both are the same.
 #[derive(Clone)]
-pub(crate) struct Account {
+pub(crate) struct SharedAccount {
     tokens: Arc<AccessTokens>,
     way: (Option<std::path::PathBuf>, Option<String>),
 }
 
-impl Account {
+impl SharedAccount {
     fn is_same(&self, other: &Self) -> bool {
         self.way == other.way && self.tokens.is_for(&other.tokens)
     }

@@ -6,7 +6,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use crate::push::transport::reply;
-use crate::push::transport::retry::{Passing, Try};
+use crate::push::transport::retry::{TransientFailure, Try};
 use crate::types::push::{Fault, KeptBy, PushError};
 
 /// The token belongs to another Firebase project.
@@ -37,7 +37,7 @@ impl ErrorReply {
             .unwrap_or("no error code")
     }
 
-    /// `INVALID_ARGUMENT` stands for a bad token and for a bad message alike. Only the first may set the token aside.
+    /// `INVALID_ARGUMENT` means a bad token or a bad message. Only the former may set the token aside.
     ///
     /// Text decides here: for a malformed token Google sends no field, only this sentence.
     fn names_the_token(&self) -> bool {
@@ -69,7 +69,7 @@ pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Syste
                 "QUOTA_EXCEEDED" => KeptBy::BusyForThis { status },
                 _ => KeptBy::Busy { status },
             };
-            Try::Passing(Passing::answered(kept_by, &reason, headers, now))
+            Try::TransientFailure(TransientFailure::answered(kept_by, &reason, headers, now))
         }
         _ => Try::refused(status, reason),
     }
@@ -83,7 +83,7 @@ mod tests {
         let body = format!(r#"{{"error":{error}}}"#);
         match classify(status, &HeaderMap::new(), body.as_bytes(), SystemTime::now()) {
             Try::Refused(error) => error.to_string(),
-            Try::Passing(Passing { reason, .. }) => format!("passing: {reason}"),
+            Try::TransientFailure(TransientFailure { reason, .. }) => format!("passing: {reason}"),
             other => format!("{other:?}"),
         }
     }

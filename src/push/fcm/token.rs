@@ -23,7 +23,7 @@ use crate::push::clock::{Clock, Now};
 use crate::push::fcm::grant::{grant, refusal};
 use crate::push::setup::SetupError;
 use crate::push::transport::reply::read_body;
-use crate::push::transport::retry::{Passing, Try, header_retry_after};
+use crate::push::transport::retry::{TransientFailure, Try, header_retry_after};
 use crate::push::transport::tls::Tls;
 use crate::types::Secret;
 use crate::types::push::{Fault, KeptBy, PushError};
@@ -53,7 +53,7 @@ struct AccountFile {
 
 /// A service account's access token and how to get the next one.
 pub(crate) struct AccessTokens {
-    account: Account,
+    account: ServiceAccount,
     client: Client,
     tls: Tls,
     clock: Clock,
@@ -63,7 +63,7 @@ pub(crate) struct AccessTokens {
 }
 
 #[derive(PartialEq, Eq)]
-struct Account {
+struct ServiceAccount {
     project: String,
     email: String,
     key_id: Option<String>,
@@ -93,14 +93,14 @@ pub(crate) struct AccessToken {
 #[derive(Clone)]
 pub(crate) enum NoToken {
     Refused(PushError),
-    Passing(Passing),
+    TransientFailure(TransientFailure),
 }
 
 impl From<NoToken> for Try {
     fn from(why: NoToken) -> Self {
         match why {
             NoToken::Refused(error) => Self::Refused(error),
-            NoToken::Passing(passing) => Self::Passing(passing),
+            NoToken::TransientFailure(passing) => Self::TransientFailure(passing),
         }
     }
 }
@@ -109,7 +109,7 @@ impl From<NoToken> for PushError {
     fn from(why: NoToken) -> Self {
         match why {
             NoToken::Refused(error) => error,
-            NoToken::Passing(passing) => passing.into(),
+            NoToken::TransientFailure(passing) => passing.into(),
         }
     }
 }
@@ -121,7 +121,7 @@ impl NoToken {
 }
 
 impl AccessToken {
-    /// Tells one token from the next, for [`AccessTokens::renewed`].
+    /// Distinguishes one token from the next, for [`AccessTokens::renewed`].
     pub(crate) fn serial(&self) -> u64 {
         self.serial
     }
@@ -161,7 +161,7 @@ impl AccessTokens {
             return Err(problem("project_id is letters, digits and hyphens"));
         }
         let tokens = Self {
-            account: Account {
+            account: ServiceAccount {
                 project: raw.project_id,
                 email: raw.client_email,
                 key_id: raw.private_key_id,
@@ -192,7 +192,7 @@ impl AccessTokens {
         self.account == other.account
     }
 
-    /// The token to use now; asks Google when there is none, and ahead of time in the background.
+    /// The current token; asks Google if there is none, and ahead of time in the background.
     pub(crate) async fn current(self: &Arc<Self>) -> Result<AccessToken, NoToken> {
         let now = self.clock.now();
         if let Some(token) = self.kept(now) {
@@ -225,7 +225,7 @@ impl AccessTokens {
         let asked = self.clock.now();
         {
             let state = self.state();
-            // Somebody else asked while this one waited.
+            // Another push asked while this one waited.
             if let Some(token) = &state.token
                 && state.serial > refused
                 && token.left(asked) > TOO_LATE
@@ -239,7 +239,11 @@ impl AccessTokens {
             }
         }
         let asking = tokio::time::timeout(ASK_LIMIT, self.ask(asked)).await;
-        let answer = asking.unwrap_or_else(|_| Err(NoToken::Passing(Passing::no_answer("no access token in time"))));
+        let answer = asking.unwrap_or_else(|_| {
+            Err(NoToken::TransientFailure(TransientFailure::no_answer(
+                "no access token in time",
+            )))
+        });
         let mut state = self.state();
         match answer {
             Ok((header, lifetime)) => {
@@ -284,7 +288,7 @@ impl AccessTokens {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(form);
         let lost = |error| match self.tls.lost(error) {
-            Try::Passing(passing) => NoToken::Passing(passing),
+            Try::TransientFailure(passing) => NoToken::TransientFailure(passing),
             Try::Refused(error) => NoToken::Refused(error),
             Try::Taken { .. } | Try::Again { .. } => NoToken::credentials("the connection was lost"),
         };
@@ -299,7 +303,7 @@ impl AccessTokens {
         let reason = format!("access token: {status} {words}");
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let retry_after = header_retry_after(&headers, now.wall);
-            return Err(NoToken::Passing(Passing {
+            return Err(NoToken::TransientFailure(TransientFailure {
                 kept_by: KeptBy::Busy {
                     status: status.as_u16(),
                 },

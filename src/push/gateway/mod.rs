@@ -1,4 +1,5 @@
-//! An operator's own gateway over HTTP: whatever a mod_apn profile can say, and relays to Huawei, Xiaomi and others.
+//! An operator's own gateway over HTTP: everything that a mod_apn profile can do, and relays to Huawei, Xiaomi and
+//! others.
 //!
 //! ```text
 //! PushRequest -> values --+-- UrlTemplate  (path segments and query values, percent-encoded) --+
@@ -26,7 +27,7 @@ use crate::push::setup::SetupError;
 use crate::push::template::{BodyTemplate, Name};
 use crate::push::transport::connection::ProviderConnection;
 use crate::push::transport::reply::read_body;
-use crate::push::transport::retry::{Passing, Try, Wait};
+use crate::push::transport::retry::{TransientFailure, Try, Wait};
 use crate::push::transport::tls::{GatewayTls, Tls};
 use crate::types::push::{About, KeptBy, OwnRefusal, PushError, PushOutcome, PushRequest};
 use crate::types::{Provider, TokenType};
@@ -60,7 +61,7 @@ struct PreparedRequest {
 }
 
 impl HttpProfile {
-    /// Whether a gateway can tell a cancel from a call by what it gets.
+    /// Whether a gateway can distinguish a cancel from a call.
     pub fn tells_kinds(&self) -> bool {
         let in_body = self.body.as_ref().map(BodyTemplate::names).unwrap_or_default();
         let mut names = self.url.names().chain(in_body);
@@ -91,7 +92,7 @@ impl Gateway {
         })
     }
 
-    /// Delivers one push, or says why not, within its wait.
+    /// Delivers one push within its wait, or returns the error.
     pub(crate) async fn push(&self, req: &PushRequest) -> PushOutcome {
         let profile = match values::profile(req) {
             TokenType::Voip => &self.voip,
@@ -101,7 +102,7 @@ impl Gateway {
             let missing = OwnRefusal::NoProfile(values::profile(req).as_str());
             return Err(match &req.about {
                 About::Call(_) => PushError::settings(missing.to_string()),
-                // The app is fine for calls: whoever asked for this type was wrong.
+                // The app is fine for calls: the request had the wrong type.
                 About::Notification(_) => PushError::Refused(missing),
             });
         };
@@ -183,7 +184,7 @@ impl ProfileSender {
             Err(error) => return self.connection.lost(error),
         };
         let (status, headers) = (response.status(), response.headers().clone());
-        // Nobody reads a gateway's reply, but an HTTP/1.1 connection can be used again only once it was read.
+        // The reply is not used, but an HTTP/1.1 connection can be reused only after reading it.
         let _ = read_body(response).await;
         if status == StatusCode::UNAUTHORIZED
             && challenges.fetch_add(1, Ordering::Relaxed) < CHALLENGES
@@ -213,7 +214,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, clock: &Clock) -> Try {
         410 => Try::Refused(PushError::TokenGone { since: None, reason }),
         429 | 500..=599 => {
             let kept_by = KeptBy::BusyForThis { status: code };
-            Try::Passing(Passing::answered(kept_by, &reason, headers, clock.now().wall))
+            Try::TransientFailure(TransientFailure::answered(kept_by, &reason, headers, clock.now().wall))
         }
         _ => Try::refused(code, reason),
     }

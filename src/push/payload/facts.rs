@@ -1,4 +1,4 @@
-//! What a push says about a call, in any shape. Pure.
+//! The facts of a call for a push, in any format. Pure.
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use crate::push::template::{Name, Values};
 use crate::types::UnixSeconds;
 use crate::types::push::{CallPush, PushKind, PushRequest};
 
-/// Everything that a payload may say about a call.
+/// All facts that a payload may contain about a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts<'a> {
     pub req: &'a PushRequest,

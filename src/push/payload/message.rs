@@ -28,7 +28,7 @@ pub struct ApnsPush {
     pub priority: &'static str,
     /// `apns-expiration`: when the wait ends, in Unix seconds; 0 is "now or never".
     pub expiration: UnixSeconds,
-    /// `apns-id`: ours, the same on every try, so that the journal and Apple's console name the same push.
+    /// `apns-id`: chosen by fswake, the same on every try, so that the journal and Apple's console name the same push.
     pub apns_id: Uuid,
     /// JSON.
     pub body: Vec<u8>,
@@ -47,6 +47,9 @@ pub struct FcmPush {
     pub system: Option<Box<SystemKeys>>,
     /// How long Google may keep it; `None`: until the wait ends.
     pub keep: Option<Duration>,
+    /// Android may deliver it when the phone is awake anyway. Google lowers the priority of apps whose urgent messages
+    /// show nothing.
+    pub may_wait: bool,
 }
 
 /// Keys of a notification that only one system understands.
@@ -62,10 +65,11 @@ impl FcmPush {
     /// The request body with `android.ttl` = `left` in whole seconds.
     pub fn body(&self, left: Duration) -> Value {
         let ttl = self.keep.unwrap_or(left).as_secs();
+        let priority = if self.may_wait { "NORMAL" } else { "HIGH" };
         let mut message = object(json!({
             "token": self.token.expose(),
             "data": self.data,
-            "android": { "priority": "HIGH", "ttl": format!("{ttl}s") },
+            "android": { "priority": priority, "ttl": format!("{ttl}s") },
         }));
         if let Some(system) = &self.system {
             if !system.android.is_empty() {
@@ -176,8 +180,8 @@ pub(crate) fn strings(keys: Map<String, Value>) -> Map<String, Value> {
 
 /// Whether FCM refuses a key of a data message.
 ///
-/// Source: Firebase, REST reference of `projects.messages`, field `data`. Everything that starts with
-/// `google` or `gcm`, because the service refuses more than it documents.
+/// Source: Firebase, REST reference of `projects.messages`, field `data`. Everything that starts with `google` or
+/// `gcm`, because the service refuses more than it documents.
 pub fn is_reserved_by_fcm(key: &str) -> bool {
     key == "from" || key == "message_type" || key.starts_with("google") || key.starts_with("gcm")
 }

@@ -1,4 +1,4 @@
-//! What is sent for a request: headers and body for APNs, the message for FCM. Pure.
+//! The content of a request: headers and body for APNs, the message for FCM. Pure.
 //!
 //! Which token and which kind of push:
 //!
@@ -94,7 +94,7 @@ impl Composer {
             aps.entry(key).or_insert(value);
         }
         match push_type {
-            // Apple refuses or delays a background push that can be seen or heard.
+            // Apple refuses or delays a background push with visible or audible content.
             "background" => {
                 aps.retain(|key, _| !matches!(key.as_str(), "alert" | "sound" | "badge"));
                 aps.insert("content-available".into(), 1.into());
@@ -125,6 +125,7 @@ impl Composer {
                 notification,
                 system: None,
                 keep: None,
+                may_wait: false,
             };
             let size = push.size();
             (push, size)

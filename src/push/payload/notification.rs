@@ -15,7 +15,7 @@ use crate::push::payload::message::{
     ApnsPush, ApnsTarget, FCM_LIMIT, FcmPush, SystemKeys, fcm_token, is_reserved_by_fcm, measured, named, strings,
 };
 use crate::types::TokenType;
-use crate::types::push::{NotificationPush, OwnRefusal, Payload, PushError, PushRequest};
+use crate::types::push::{NotificationPurpose, NotificationPush, OwnRefusal, Payload, PushError, PushRequest};
 
 /// The APNs push for a notification.
 pub(crate) fn apns(
@@ -60,6 +60,7 @@ pub(crate) fn fcm(req: &PushRequest, what: &NotificationPush) -> Result<FcmPush,
                 notification: (!app_shows).then(|| Value::Object(content.fcm_notification())),
                 system: (!app_shows).then(|| Box::new(content.system_keys())),
                 keep: Some(req.ttl),
+                may_wait: what.purpose == NotificationPurpose::Refresh,
             };
             let size = push.size();
             (push, size)
@@ -150,7 +151,7 @@ impl NotificationContent {
         Ok(())
     }
 
-    /// Whether a user sees or hears it.
+    /// Whether a user notices it.
     fn is_noticed(&self) -> bool {
         !self.alert.is_empty() || self.badge.is_some() || self.sound.is_some()
     }

@@ -22,7 +22,7 @@ fn request(provider: Provider, kind: TokenType, payload: &Value) -> PushRequest 
             },
         },
         about: About::Notification(NotificationPush {
-            notification: NotificationId(1),
+            purpose: NotificationPurpose::Request(NotificationId(1)),
             token_type: kind,
             payload: Arc::new(Payload::parse(&payload.to_string()).unwrap()),
         }),
@@ -125,6 +125,24 @@ fn what_has_nothing_to_show_is_a_background_push_or_a_data_message() {
     assert_eq!(
         to_apple(TokenType::Im, &json!({"badge": 0})).unwrap().0.push_type,
         "alert"
+    );
+}
+
+#[test]
+fn refresh_may_wait_until_the_phone_is_awake() {
+    let mut req = request(Provider::Fcm, TokenType::Im, &json!({"custom": {"kind": "refresh"}}));
+    let About::Notification(refresh) = &mut req.about else {
+        unreachable!()
+    };
+    refresh.purpose = NotificationPurpose::Refresh;
+    let message = fcm(&req, what(&req)).unwrap().body(Duration::from_secs(5))["message"].take();
+    assert_eq!(message["android"], json!({"priority": "NORMAL", "ttl": "3600s"}));
+    assert_eq!(message["data"], json!({"kind": "refresh"}));
+    req.to.provider = Provider::Apns;
+    let push = apns(&req, what(&req), None, UNIX_EPOCH).unwrap();
+    assert_eq!(
+        (push.push_type, push.priority, push.token.expose()),
+        ("background", "5", "bb22")
     );
 }
 

@@ -1,4 +1,4 @@
-//! What is sent, byte by byte where it matters.
+//! Pushes, byte by byte where it matters.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -42,7 +42,7 @@ fn request(kind: PushKind) -> PushRequest {
     }
 }
 
-/// What a request says of its call, to change it.
+/// A request's call, mutable.
 fn said(req: &mut PushRequest) -> &mut CallPush {
     match &mut req.about {
         About::Call(call) => call,

@@ -5,7 +5,7 @@ use reqwest::header::HeaderValue;
 use crate::push::template::error::TemplateError;
 use crate::push::template::json::Json;
 use crate::push::template::name::{Name, Vocabulary};
-use crate::push::template::text::{Place, Text, Values};
+use crate::push::template::text::{Encoding, Text, Values};
 use crate::push::template::url::{self, Pair};
 
 /// The content type of a profile that names none.
@@ -31,7 +31,7 @@ pub struct BodyTemplate(Shape);
 enum Shape {
     Json(Json),
     Form(Vec<Pair>),
-    Text(Place, Text),
+    Text(Encoding, Text),
 }
 
 impl BodyTemplate {
@@ -54,9 +54,9 @@ impl BodyTemplate {
                 return Err(TemplateError::Shape(problem));
             };
             let place = if is("xml") || is("html") {
-                Place::Markup
+                Encoding::Markup
             } else {
-                Place::Line
+                Encoding::Line
             };
             Shape::Text(place, Text::parse(template, Vocabulary::Gateway)?)
         };

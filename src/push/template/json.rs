@@ -7,17 +7,17 @@ use serde_json::{Map, Value};
 
 use crate::push::template::error::TemplateError;
 use crate::push::template::name::{Name, Vocabulary};
-use crate::push::template::text::{Place, Text, Values, named, unclosed};
+use crate::push::template::text::{Encoding, Text, Values, named, unclosed};
 
 /// A checked JSON template: an object, or for a gateway a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Json(Node);
+pub(crate) struct Json(JsonNode);
 
 /// A JSON value with names in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Node {
-    Object(Vec<(String, Node)>),
-    Array(Vec<Node>),
+enum JsonNode {
+    Object(Vec<(String, JsonNode)>),
+    Array(Vec<JsonNode>),
     /// A string with names in it.
     Text(Text),
     /// A `${name}` outside quotes: the value as JSON.
@@ -42,13 +42,13 @@ impl Json {
             Value::Array(_) if vocabulary == Vocabulary::Gateway => {}
             _ => return Err(TemplateError::NotAnObject),
         }
-        Ok(Self(Node::new(value, vocabulary, "")?))
+        Ok(Self(JsonNode::new(value, vocabulary, "")?))
     }
 
     /// Its outermost keys.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         let members = match &self.0 {
-            Node::Object(members) => &members[..],
+            JsonNode::Object(members) => &members[..],
             _ => &[],
         };
         members.iter().map(|(key, _)| key.as_str())
@@ -103,7 +103,7 @@ fn bare(text: &str, vocabulary: Vocabulary) -> Option<&str> {
     (vocabulary == Vocabulary::Gateway).then_some(name)
 }
 
-impl Node {
+impl JsonNode {
     /// `at` is where the value stands, as a JSON pointer.
     fn new(value: Value, vocabulary: Vocabulary, at: &str) -> Result<Self, TemplateError> {
         // Only a payload's errors say the place: a gateway's body is short.
@@ -152,7 +152,7 @@ impl Node {
             Self::Array(items) => Value::Array(items.iter().map(|node| node.fill(values)).collect()),
             Self::Text(text) => {
                 let mut out = String::new();
-                text.fill(values, Place::JsonString, &mut out);
+                text.fill(values, Encoding::JsonString, &mut out);
                 Value::String(out)
             }
             Self::Bare(name) => values.json(*name),

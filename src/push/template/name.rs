@@ -1,6 +1,6 @@
 //! The names that an operator may write in a template: one table, for payloads and for gateways.
 
-/// What a template may ask for. docs/PAYLOADS.md says what each holds.
+/// The names that a template may use; docs/PAYLOADS.md describes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
     /// The profile: `voip` or `im`.
@@ -99,7 +99,7 @@ impl Vocabulary {
         })
     }
 
-    /// What a written name stands for.
+    /// The name's meaning.
     pub(crate) fn find(self, written: &str) -> Option<Name> {
         let plain = match self {
             Self::Payload if written.contains('_') => return None,

@@ -1,4 +1,4 @@
-//! Text with `${name}` in it: parsed once, filled for every push, each value encoded for where it stands.
+//! Text with `${name}` in it: parsed once, filled for every push, each value encoded for its position.
 
 use std::borrow::Cow;
 
@@ -57,7 +57,7 @@ impl Text {
     }
 
     /// Appends the text with its values. A value is never searched for names.
-    pub(crate) fn fill(&self, values: &impl Values, place: Place, out: &mut String) {
+    pub(crate) fn fill(&self, values: &impl Values, place: Encoding, out: &mut String) {
         for piece in &self.0 {
             match piece {
                 Piece::Literal(text) => out.push_str(text),
@@ -74,9 +74,9 @@ impl Text {
     }
 }
 
-/// Where a value stands, which decides how it is encoded.
+/// How a value is encoded, by its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Encoding {
     /// A path segment, a query's or a form's value: everything but RFC 3986's unreserved characters is encoded.
     Uri,
     /// The text of a JSON string, which a JSON writer writes.
@@ -90,7 +90,7 @@ pub(crate) enum Place {
 /// RFC 3986 section 2.3.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-impl Place {
+impl Encoding {
     fn encode(self, value: &str, out: &mut String) {
         match self {
             Self::Uri => out.extend(utf8_percent_encode(value, UNRESERVED)),

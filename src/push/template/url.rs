@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use crate::push::template::error::TemplateError;
 use crate::push::template::name::{Name, Vocabulary};
-use crate::push::template::text::{Place, Text, Values};
+use crate::push::template::text::{Encoding, Text, Values};
 use crate::types::push::OwnRefusal;
 
 /// A checked URL template.
@@ -101,7 +101,7 @@ impl UrlTemplate {
         for segment in &self.segments {
             url.push('/');
             let start = url.len();
-            segment.fill(values, Place::Uri, &mut url);
+            segment.fill(values, Encoding::Uri, &mut url);
             if is_dots(&url[start..]) {
                 // No encoding keeps it from meaning another path (URL Standard, "double-dot URL path segment").
                 return Err(OwnRefusal::DotSegment);
@@ -148,7 +148,7 @@ pub(crate) fn fill_pairs(pairs: &[Pair], values: &impl Values, out: &mut String)
         out.push_str(&pair.key);
         if let Some(value) = &pair.value {
             out.push('=');
-            value.fill(values, Place::Uri, out);
+            value.fill(values, Encoding::Uri, out);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::push::app::App;
 use crate::push::setup::SetupError;
 use crate::push::transport::failure;
 use crate::push::transport::reply::{Reply, read_body};
-use crate::push::transport::retry::{Passing, TRY_LIMIT, Try, Wait};
+use crate::push::transport::retry::{TRY_LIMIT, TransientFailure, Try, Wait};
 use crate::push::transport::tls::Tls;
 use crate::types::push::{PushError, PushOutcome, PushRequest};
 
@@ -72,7 +72,7 @@ impl ProviderConnection {
             let left = wait.left();
             let tried = wait.attempt(once(client, left)).await?.unwrap_or_else(|| {
                 self.replace(app, generation);
-                Try::Passing(Passing::no_answer(NO_ANSWER))
+                Try::TransientFailure(TransientFailure::no_answer(NO_ANSWER))
             });
             if let Some(outcome) = wait.settle(app, tried).await {
                 return outcome;
@@ -90,7 +90,7 @@ impl ProviderConnection {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
+    /// Opens the connection with a request that reaches no phone, so that the first call finds it open.
     pub(crate) async fn open(&self, app: &str, base: &str) -> Result<(), PushError> {
         let opening = async |client: Client| client.get(format!("{base}/")).send().await;
         let _any_status = self.once(app, TRY_LIMIT, opening).await?;
@@ -112,7 +112,7 @@ impl ProviderConnection {
         self.once(app, PROBE_LIMIT, asking).await
     }
 
-    /// Does something that is no push, once, within a limit.
+    /// Does something other than a push, once, within a limit.
     async fn once<T>(
         &self,
         app: &str,
@@ -151,5 +151,5 @@ impl ProviderConnection {
 }
 
 fn no_answer() -> PushError {
-    Passing::no_answer(NO_ANSWER).into()
+    TransientFailure::no_answer(NO_ANSWER).into()
 }

@@ -1,10 +1,10 @@
-//! Connections that failed or were lost: what is at fault, as a value and in words.
+//! Failed or lost connections: the cause, as a value and in words.
 
 use std::error::Error as StdError;
 use std::io;
 
 use crate::push::transport::resolver::NoAddress;
-use crate::push::transport::retry::{Passing, Try};
+use crate::push::transport::retry::{TransientFailure, Try};
 use crate::types::push::{Fault, KeptBy, PushError};
 use crate::words::{self, causes};
 
@@ -19,7 +19,7 @@ pub(crate) fn lost(error: reqwest::Error, is_proxied: bool) -> Try {
     let reason = in_words(error, is_proxied);
     match fault {
         Some(fault) => Try::Refused(PushError::Misconfigured { fault, reason }),
-        None => Try::Passing(Passing {
+        None => Try::TransientFailure(TransientFailure {
             kept_by: if has_no_address {
                 KeptBy::NoAddress
             } else {
@@ -88,7 +88,7 @@ pub(crate) fn in_words(error: reqwest::Error, is_proxied: bool) -> String {
     format!("the connection to {to} broke: {cause}")
 }
 
-/// One cause in words, if it says enough.
+/// One cause in words, if it is specific enough.
 fn of_cause(cause: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
         return Some(match tls {
@@ -103,7 +103,7 @@ fn of_cause(cause: &(dyn StdError + 'static)) -> Option<String> {
     let error = cause.downcast_ref::<io::Error>()?;
     match error.kind() {
         io::ErrorKind::UnexpectedEof => Some("the other side closed the connection".into()),
-        // What it wraps is a cause of its own and says more.
+        // It wraps a more specific cause.
         _ if error.raw_os_error().is_none() => None,
         _ => Some(words::of_io(error)),
     }

@@ -1,6 +1,7 @@
 //! Probes: a real connection with the app's own credentials, and a request that reaches no phone.
 //!
-//! APNs has no dry run: the push goes to a token that cannot exist, and `BadDeviceToken` says that all else was good.
+//! APNs has no dry run: the push goes to a token that cannot exist, and `BadDeviceToken` means that everything else was
+//! good.
 //! FCM has one (`validate_only`). To a gateway a probe only connects: any request might do harm there.
 
 use std::fmt;
@@ -13,7 +14,7 @@ use crate::types::push::PushError;
 pub struct Probe {
     /// How far all is good, or what failed.
     pub outcome: Result<Proof, PushError>,
-    /// The provider's clock, as its reply said.
+    /// The provider's clock, from its reply.
     pub date: Option<SystemTime>,
     /// From the start to the reply, connecting included.
     pub took: Duration,

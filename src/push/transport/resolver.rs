@@ -1,4 +1,4 @@
-//! The system's name look-up, with an error type of its own, so that a wrong name is told from a wrong route.
+//! The system's name lookup, with its own error type, so that a wrong name is not confused with a network error.
 
 use std::io;
 use std::net::SocketAddr;

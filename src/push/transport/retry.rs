@@ -53,7 +53,7 @@ pub(crate) enum Try {
     },
     Refused(PushError),
     /// It may work later.
-    Passing(Passing),
+    TransientFailure(TransientFailure),
     /// The cause was removed (a new provider token): try again without a pause.
     Again {
         reason: String,
@@ -62,13 +62,13 @@ pub(crate) enum Try {
 
 /// A failure that may pass.
 #[derive(Clone, Debug)]
-pub(crate) struct Passing {
+pub(crate) struct TransientFailure {
     pub kept_by: KeptBy,
     pub reason: String,
     pub retry_after: Option<Duration>,
 }
 
-impl Passing {
+impl TransientFailure {
     /// Nothing came back in time.
     pub(crate) fn no_answer(reason: &str) -> Self {
         Self {
@@ -89,14 +89,14 @@ impl Passing {
     }
 }
 
-impl From<Passing> for PushError {
-    fn from(Passing { kept_by, reason, .. }: Passing) -> Self {
+impl From<TransientFailure> for PushError {
+    fn from(TransientFailure { kept_by, reason, .. }: TransientFailure) -> Self {
         Self::Exhausted { kept_by, reason }
     }
 }
 
 impl Try {
-    /// The provider refuses the push, by a code that says no more than its status does.
+    /// The provider rejects the push, by a code that adds nothing to its status.
     pub(crate) fn refused(status: u16, code: String) -> Self {
         Self::Refused(match status {
             401 | 403 => PushError::credentials(code),
@@ -113,8 +113,8 @@ impl Try {
         match self {
             Self::Taken { .. } => None,
             Self::Refused(error) => Some(error),
-            Self::Passing(passing) => Some(passing.into()),
-            Self::Again { reason } => Some(Passing::no_answer(&reason).into()),
+            Self::TransientFailure(passing) => Some(passing.into()),
+            Self::Again { reason } => Some(TransientFailure::no_answer(&reason).into()),
         }
     }
 }
@@ -135,7 +135,7 @@ impl Wait {
 
     /// The same with another limit for one try.
     pub(crate) fn with_tries_of(try_limit: Duration, ttl: Duration) -> Self {
-        // A century stands for "no limit": adding Duration::MAX would overflow.
+        // A century means "no limit": adding Duration::MAX would overflow.
         let ttl = ttl.min(Duration::from_secs(100 * 365 * 86_400));
         Self {
             deadline: Instant::now() + ttl,
@@ -159,7 +159,7 @@ impl Wait {
         Ok(tokio::time::timeout(self.try_limit.min(left), once).await.ok())
     }
 
-    /// Waits for `ready`, at most as long as the push may. What is waited for is fswake's own.
+    /// Waits for `ready`, at most as long as the push may. `ready` is fswake's own.
     pub(crate) async fn until<T>(&mut self, what: &str, ready: impl Future<Output = T>) -> Result<T, PushError> {
         self.last = (KeptBy::Us, what.to_owned());
         tokio::time::timeout_at(self.deadline, ready)
@@ -179,7 +179,7 @@ impl Wait {
             }
             Try::Refused(error) => return Some(Err(error)),
             Try::Again { reason } => (KeptBy::NoAnswer, reason, Some(Duration::ZERO)),
-            Try::Passing(Passing {
+            Try::TransientFailure(TransientFailure {
                 kept_by,
                 reason,
                 retry_after,

@@ -16,7 +16,7 @@ use crate::push::transport::retry::Try;
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// A ping unanswered for this long ends the connection.
 const PING_LIMIT: Duration = Duration::from_secs(5);
-/// Less than a try, so that a failed push says "no connection" and not "no answer".
+/// Less than a try, so that a failed push reports "no connection" and not "no answer".
 const CONNECT_LIMIT: Duration = Duration::from_millis(2_500);
 /// What a connection is made with.
 #[derive(Clone)]
@@ -111,7 +111,7 @@ impl Tls {
             .https_only(gateway.encrypted)
             .tls_danger_accept_invalid_certs(!gateway.verified)
             .redirect(redirect::Policy::none())
-            // Retries are ours.
+            // fswake does the retries.
             .retry(retry::never())
             .connect_timeout(gateway.connect_timeout)
             .dns_resolver(SystemResolver)

@@ -1,4 +1,5 @@
-//! Whether what is looked at once acts alike: states with one fingerprint, and states of which the hearers of an event see the same.
+//! Checks that states which are visited once behave alike: states with one fingerprint, and states with the same view
+//! for the receivers of an event.
 
 use crate::cast::Cast;
 use crate::ledger::{Broken, Invariant, holds};
@@ -6,12 +7,13 @@ use crate::map::{From, Map, Stage};
 use crate::sim::Sim;
 use crate::step::{Hearers, Step};
 
-/// How much is looked at that should not be needed.
+/// How much is checked that should not need checking.
 #[derive(Clone, Copy, Debug)]
 pub struct Doubt {
-    /// Of so many states to which a longer history leads, one: do both act alike?
+    /// Of so many states with a longer history, one is compared: do both behave alike?
     pub known: u128,
-    /// The same where both histories are equally long. There are ten times as many, mostly the same events in another order.
+    /// The same where both histories are equally long. There are ten times as many, mostly the same events in another
+    /// order.
     pub twin: u128,
     /// Of so many views of a state ([`Hearers`]), one: do the same events come to the same wherever it is met again?
     pub view: u128,
@@ -32,11 +34,11 @@ impl Doubt {
     };
 }
 
-/// What a step leads to: the state, what was said, whether all invariants held.
+/// The result of a step: the state, the commands, whether all invariants held.
 type After = (u128, Vec<String>, bool);
 
 impl Map<'_> {
-    /// Two histories to one state: whatever comes next, both say the same and go on to the same state.
+    /// Two histories to one state: whatever comes next, both give the same commands and lead to the same state.
     pub fn act_alike(&self, one: &Sim, cast: &Cast, known: u32, then: Option<Step>) -> Result<(), Broken> {
         let mut stage = Stage::new(self);
         let mut other = stage.go_to(known)?.0.clone();
@@ -76,7 +78,8 @@ impl Map<'_> {
     }
 }
 
-/// What these steps make of all that matters to their hearers, and what is said. A call that does not hear them stays as it is.
+/// What these steps do to everything that matters to their receivers, and the commands. A call that does not receive
+/// them stays as it is.
 pub fn what_it_makes(sim: &Sim, cast: &Cast, hearers: Hearers, steps: &[Step]) -> Result<u128, Broken> {
     let before = sim.parts();
     let mut all = Vec::new();

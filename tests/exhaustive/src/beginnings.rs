@@ -61,10 +61,10 @@ pub struct Beginning {
     pub refusal: Refusal,
     /// Whether a second call comes at any time.
     pub calls_twice: bool,
-    /// Whether the address to which a phone may move is the same for both: whoever registers there last is there.
+    /// Whether both phones may move to the same address: the last to register there is there.
     pub shares_place: bool,
-    /// Whether both phones move, un-REGISTER and lose their connections, and those that they had before, too; else one does the first
-    /// two, and the other loses its connection.
+    /// Whether both phones move, un-REGISTER and lose their connections, and those that they had before, too; else one
+    /// does the first two, and the other loses its connection.
     pub any_phone: bool,
     /// Whether phones may refuse (403).
     pub refuses: bool,
@@ -152,12 +152,9 @@ pub fn two_calls() -> Vec<Beginning> {
     use Phone::{Asleep, Awake};
     let news = |p: &mut Policy| {
         p.apps = vec![AppPolicy {
-            provider: None,
-            app: None,
-            domains: Vec::new(),
             on_unregister: OnUnregister::Keep,
             missed_call_push: true,
-            cancel_push: true,
+            ..AppPolicy::default()
         }];
     };
     let mut all = vec![

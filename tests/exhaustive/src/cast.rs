@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 use crate::beginnings::{Beginning, Phone};
-use crate::engine::{Handover, HeldCall, LegEnd, Registration, Source, UnregisterWhy, Unregistration};
+use crate::engine::{HeldCall, LegEnd, Registration, Routing, Source, UnregisterWhy, Unregistration};
 use crate::types::{Aor, CallId, LegId, Provider, PushParams, PushToken, Target, Tokens};
 
-/// When everything happens, as the wall clock has it.
+/// The wall clock's time of all events.
 pub(crate) const T0: i64 = 1_800_000_000;
 
 /// The events that are made of texts, made once for each thread: threads that share texts count their uses in turns.
@@ -64,9 +64,10 @@ impl Cast {
             caller_name: "".into(),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             max_wait: None,
-            handover: Handover::Dialplan,
+            routing: Routing::Dialplan,
             options: beginning.options,
             query: None,
+            sip_call_id: None,
         };
         let ended = |cause: &str, sip_status| LegEnd {
             cause: cause.into(),

@@ -1,4 +1,5 @@
-//! A fast 128-bit fingerprint of a state. With 10 million states two of them share one by chance with a probability of 10^-25.
+//! A fast 128-bit fingerprint of a state. With 10 million states two of them share one by chance with a probability of
+//! 10^-25.
 
 use std::hash::{Hash, Hasher};
 

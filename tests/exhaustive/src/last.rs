@@ -1,16 +1,17 @@
-//! The states with one event to go. They are most of all, so they are neither numbered nor gone to again: each is looked at, and its last
-//! events are tried, where it is found first.
+//! The states with one event to go. Most states are of this kind, so they are neither numbered nor visited again: each
+//! is checked, and its last events are tried, when it is first found.
 //!
-//! After the last event only what must hold is looked at, and all that must hold is about one call. So an event is tried once for all that
-//! matters to those who hear it ([`Hearers`]), whatever the rest is like:
+//! After the last event only the invariants are checked, and each is about one call. So an event is tried once for
+//! everything that matters to its receivers ([`Hearers`]), whatever the rest is like:
 //!
 //! | event | decided by | because |
 //! |---|---|---|
-//! | of a leg, a caller, or a push that no other call rides on | that call, its pushes, and what all share | the engine gives it that call and the `World` (`core/src/engine/world.rs`), which has no other call |
+//! | of a leg, a caller, or a push that no other call shares | that call, its pushes, and what all share | the engine
+//! gives it that call and the `World` (`core/src/engine/world.rs`), which has no other call |
 //! | of a phone's registration, a new call | both calls, and what all share | pushes under way are only ever read by their own ends |
 //! | any other | everything | |
 //!
-//! That it is so is looked at ([`Doubt::view`]), and where the check is short it is looked at everywhere.
+//! [`Doubt::view`] checks this by samples, and everywhere if the check is short.
 
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,24 +47,24 @@ impl<V> Shared<V> {
 pub struct LastStates {
     doubt: Doubt,
     seen: Shared<()>,
-    /// How those were found to which a second history is looked at.
+    /// How those were found for which a second history is compared.
     samples: Shared<From>,
-    /// What matters to the hearers of events that were tried.
+    /// What matters to the receivers of events that were tried.
     views: Shared<()>,
-    /// What came of that, where it is looked at.
+    /// The result, if it is checked.
     made: Shared<u128>,
 }
 
 /// What was tried.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tried {
+pub struct TryCount {
     /// Last events that were possible.
     pub steps: usize,
-    /// Those that had been tried where their hearers see the same.
+    /// Those that had been tried with the same view.
     pub spared: usize,
     /// How many ended the calls.
     pub ended: usize,
-    /// How often what came of them was compared.
+    /// How often results were compared.
     pub compared: usize,
 }
 
@@ -98,15 +99,15 @@ impl LastStates {
         self.samples.part(print).get(&print).copied()
     }
 
-    /// Tries every last event. `at` says which, should something break.
-    pub fn look(&self, sim: &Sim, parts: Parts, cast: &Cast, at: &mut Option<Step>) -> Result<Tried, Broken> {
+    /// Tries every last event. `at` names it in a failure.
+    pub fn look(&self, sim: &Sim, parts: Parts, cast: &Cast, at: &mut Option<Step>) -> Result<TryCount, Broken> {
         let mut all = Vec::new();
         Step::possible(sim, &mut all);
-        // Its time has been let pass already: it was left alone until its calls were over.
+        // Its time has passed already: it was left alone until its calls were over.
         all.retain(|step| *step != Step::Timer);
-        let mut tried = Tried {
+        let mut tried = TryCount {
             steps: all.len(),
-            ..Tried::default()
+            ..TryCount::default()
         };
         for hearers in [Hearers::Call(0), Hearers::Call(1), Hearers::Phones] {
             let (heard, rest): (Vec<_>, _) = all.into_iter().partition(|step| step.hearers(sim) == hearers);
@@ -129,7 +130,7 @@ impl LastStates {
         Ok(tried)
     }
 
-    fn take(sim: &Sim, cast: &Cast, steps: &[Step], at: &mut Option<Step>, tried: &mut Tried) -> Result<(), Broken> {
+    fn take(sim: &Sim, cast: &Cast, steps: &[Step], at: &mut Option<Step>, tried: &mut TryCount) -> Result<(), Broken> {
         for &step in steps {
             *at = Some(step);
             let mut next = sim.clone();

@@ -3,27 +3,28 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`beginnings`] | how a history begins: phones, policies, calls |
-//! | [`step`] | what may happen next, where it makes sense |
+//! | [`step`] | what may happen next, if it makes sense |
 //! | [`sim`] | one history: the engine, and what is outside it |
 //! | [`cast`] | the events that are made of texts |
-//! | `parts` | what tells a state from others |
-//! | [`search`] | all histories, states that act alike looked at once |
+//! | `parts` | the parts of a state |
+//! | [`search`] | all histories; states that behave alike are visited once |
 //! | `map` | all states so far, and how to get to them again |
-//! | `last` | the states with one event to go, which are most of all |
-//! | [`alike`] | whether what is looked at once acts alike |
+//! | `last` | the states with one event to go, which are most of them |
+//! | [`alike`] | checks that states visited once do behave alike |
 //! | [`fingerprint`] | 128 bits for a state |
 //! | `ledger` | the invariants, shared with `core/tests/invariants.rs` |
 //!
-//! A state is the engine and its surroundings ([`sim::Sim`]); [`engine::digest`] says what of the engine is in its
-//! fingerprint: everything that decides what it does, moments counted from now. Of the surroundings everything is.
-//! Because that has to be right, it is looked at ([`alike::Doubt`]): every state but those with one event to go is rebuilt from its history
-//! before its next steps are tried, and must have the fingerprint that it was filed under; of one in a hundred states that a longer
-//! history leads to again, and one in a thousand that another of the same length does, both are taken on by every possible step, and must
-//! say the same and end in the same fingerprints. Of short histories (`two_calls_doubted`) every one is taken on so.
+//! A state is the engine and its surroundings ([`sim::Sim`]). The engine's part of the fingerprint is everything that
+//! decides what it does, with moments counted from now ([`engine::digest`]); all of the surroundings are in it.
+//! [`alike::Doubt`] checks this. Every state but those with one event to go is rebuilt from its history before its next
+//! steps are tried, and must have the same fingerprint. Of states that a longer history leads to again, one in a
+//! hundred is compared, and of those that another history of the same length leads to, one in a thousand: both are
+//! continued by every possible step, and must give the same commands and end in the same fingerprints. Of short
+//! histories (`two_calls_doubted`) every state is compared so.
 //!
-//! # What is looked at once
+//! # What is visited once
 //!
-//! Nothing is left out but states that act alike. Taken for the same are states that differ in no more than this:
+//! Only states that behave alike are left out. States count as the same if they differ in no more than this:
 //!
 //! | what | why it decides nothing |
 //! |---|---|
@@ -32,22 +33,22 @@
 //! | how old a leg is that rings | its time is asked only before it rings |
 //! | once no call is to come: in which order phones are known, and when they were last alive | only a call that comes reads them; those that are held have their own list |
 //! | when a phone of a held call was last alive | asked when the call begins with it |
-//! | pushes and REGISTERs of a phone that is out of a call | it is neither rung nor pushed any more |
+//! | pushes and REGISTERs of a phone that has left a call | it is neither rung nor pushed any more |
 //! | in which order tokens were dropped | the oldest of ten thousand goes |
-//! | what becomes of pushes with news of a call's end | nobody hears it |
-//! | texts and times that are only told | see [`engine::digest`] |
+//! | the outcomes of pushes with news of a call's end | they have no effect |
+//! | texts and times that are only reported | see [`engine::digest`] |
 //!
-//! Push limits are off, so that their windows are no part of a state: a phone is pushed three times a call at most, so two calls cannot
-//! reach ten a minute.
+//! Push limits are off, so that their windows are not part of a state: a phone is pushed three times a call at most, so
+//! two calls cannot reach ten a minute.
 //!
-//! After the last event of the longest histories only what must hold is looked at. That is about one call, so what only one call hears is
-//! tried once for all states in which that call sees the same (`last`).
+//! After the last event of the longest histories only the invariants are checked. Each is about one call, so events
+//! that only one call receives are tried once for all states with the same view of that call (`last`).
 //!
-//! Not used: exchanging the two phones, because one of them moves where the other loses its connection; leaving out one of two orders of
-//! events that seem to have nothing to do with each other, because that they have nothing to do with each other is what is to be shown.
+//! Not used: exchanging the two phones, because one of them moves and the other loses its connection. Nor leaving out
+//! one of two orders of independent events, because their independence is what the check has to show.
 //!
-//! Two histories that differ in time alone are two histories only where a timer lies between: everything else happens in the
-//! moment of the timer before. Time passes from one timer to the next.
+//! Two histories that differ only in time count as two only if a timer is between them: everything else happens at the
+//! moment of the previous timer. Time passes from one timer to the next.
 
 pub mod alike;
 pub mod beginnings;

@@ -1,7 +1,7 @@
 //! All states so far, and how to get to them again.
 //!
-//! A state is kept as the step that led to it and the state before. Neighbours come from one state, mostly, so that only the last steps are
-//! taken again. So a broken invariant comes with its history, and no history is shorter.
+//! A state is kept as the step that led to it and the state before. Neighbours come from one state, mostly, so that
+//! only the last steps are taken again. So a broken invariant comes with its history, and no history is shorter.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -62,7 +62,7 @@ pub struct From {
 /// All states so far.
 pub struct Map<'a> {
     beginnings: &'a [Beginning],
-    /// Engines that know nothing, one for each beginning. All engines are made of them, and hash tokens alike.
+    /// Engines without history, one for each beginning. All engines are cloned from them, and hash tokens alike.
     blanks: Vec<Engine>,
     known: ByFingerprint<u32>,
     from: Vec<From>,

@@ -1,4 +1,4 @@
-//! What tells a state from others, part by part: whoever hears of an event sees some of them.
+//! The parts of a state: the receivers of an event see some of them.
 
 use std::hash::Hash;
 
@@ -8,7 +8,7 @@ use crate::fingerprint::{self, Fingerprint};
 use crate::sim::Sim;
 use crate::step::Hearers;
 
-/// What tells a state from others.
+/// What distinguishes a state from others.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts {
     /// Each call.
@@ -30,7 +30,7 @@ impl Parts {
         self.calls[usize::from(call)]
     }
 
-    /// All that matters to these hearers.
+    /// Everything that matters to these receivers.
     pub fn of(self, hearers: Hearers) -> u128 {
         match hearers {
             Hearers::Call(call) => {
@@ -44,7 +44,7 @@ impl Parts {
 }
 
 impl Sim {
-    /// What tells this state from others.
+    /// What distinguishes this state from others.
     pub fn parts(&self) -> Parts {
         let print = |tell: &dyn Fn(&mut FromNow<'_, Fingerprint>)| {
             let mut state = Fingerprint::default();

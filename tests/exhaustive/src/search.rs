@@ -1,8 +1,9 @@
 //! All histories from some beginnings, breadth first: level by level, each state once.
 //!
-//! Every step from every state is taken, and all that must hold is looked at after it. Where a leg or a call has just ended, everything is
-//! said once more. Every state is left alone until its calls are over: of most the next that happens is that time passes, which is one of
-//! their steps; those that have only one event to go (`last`), and those that no timer concerns, are left alone where they are found.
+//! Every step from every state is taken, and all invariants are checked after it. If a leg or a call has just ended,
+//! every event is repeated. Every state is also left alone until its calls are over. For most states the passing of
+//! time is one of their steps; states with only one event to go (`last`), and those without timers, are left alone when
+//! they are found.
 
 use std::collections::hash_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +14,7 @@ use crate::alike::Doubt;
 use crate::beginnings::Beginning;
 use crate::cast::Cast;
 use crate::last::LastStates;
-use crate::ledger::{Broken, Heard, Invariant, holds};
+use crate::ledger::{Broken, Invariant, LegSound, holds};
 pub use crate::map::Counterexample;
 use crate::map::{ByFingerprint, From, Map, Stage};
 use crate::sim::Sim;
@@ -21,7 +22,7 @@ use crate::step::Step;
 
 /// What was seen.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct SearchCount {
     /// Different states with a call that is held or to come, without those at the bound.
     pub states: usize,
     /// New states at each length.
@@ -32,18 +33,18 @@ pub struct Seen {
     pub spared: usize,
     /// How many of those that were tried ended the calls.
     pub ended: usize,
-    /// Pairs that were found to act alike: of histories to one state, and of states of one call.
+    /// Pairs that were found to behave alike: of histories to one state, and of states of one call.
     pub compared: usize,
     /// How long it took.
     pub took: Duration,
 }
 
-/// What a worker brings home.
+/// The result of a worker.
 #[derive(Default)]
 struct Work {
     /// States that it has not seen before, and their fingerprints.
     found: Vec<(u128, From)>,
-    seen: Seen,
+    seen: SearchCount,
     broken: Option<Counterexample>,
 }
 
@@ -158,7 +159,7 @@ impl Level<'_> {
         Ok(())
     }
 
-    /// Shares a level out; what comes back is in the level's order, whoever was faster.
+    /// Distributes a level; the results are in the level's order, whichever worker was faster.
     fn explore_all(&self, level: &[u32], workers: usize) -> Vec<Work> {
         let shares: Vec<_> = level.chunks(level.len().div_ceil(workers * 8).max(1)).collect();
         let next = AtomicUsize::new(0);
@@ -182,13 +183,13 @@ impl Level<'_> {
     }
 }
 
-/// Where a step ended a call or a leg, or gave the first of it, everything is said once more.
+/// If a step ended a call or a leg, or added the first of it, every event is repeated.
 fn say_again(before: &Sim, new: &Sim, cast: &Cast) -> Result<(), Broken> {
     let count = |sim: &Sim| {
         let calls = &sim.ledger.calls;
         let legs: usize = calls.iter().map(|call| call.legs.len()).sum();
         let heard = calls.iter().flat_map(|call| &call.legs);
-        let heard = heard.filter(|leg| leg.heard > Heard::Nothing).count();
+        let heard = heard.filter(|leg| leg.heard > LegSound::Nothing).count();
         (legs, heard, calls.iter().filter(|call| call.over).count())
     };
     if count(before) == count(new) {
@@ -203,11 +204,11 @@ pub fn all_orders(
     bound: usize,
     workers: usize,
     doubt: Doubt,
-) -> Result<Seen, Box<Counterexample>> {
+) -> Result<SearchCount, Box<Counterexample>> {
     let began = Instant::now();
     let mut map = Map::begin(beginnings)?;
     let last = LastStates::new(doubt);
-    let mut seen = Seen::default();
+    let mut seen = SearchCount::default();
     seen.levels.push(map.count());
     let mut states: Vec<u32> = (0..).take(map.count()).collect();
     for length in 1..bound {

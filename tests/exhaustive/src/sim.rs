@@ -1,4 +1,4 @@
-//! One history: the engine, and what FreeSWITCH, the phones and the providers have of it.
+//! One history: the engine, and its state in FreeSWITCH, the phones and the providers.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::beginnings::{Beginning, Phone, Refusal};
 use crate::cast::{Cast, T0, call, leg};
 use crate::engine::policy::Policy;
 use crate::engine::{CallOrder, Command, Engine, Event, LegEnd, Listing, Takeover, UnregisterWhy};
-use crate::ledger::{Bridge, Heard, Holds, Invariant, Ledger, holds};
+use crate::ledger::{Bridge, Holds, Invariant, Ledger, LegSound, holds};
 use crate::step::Step;
 use crate::types::push::{PushKind, PushReceipt};
 use crate::types::{LegId, Moment, PushId};
@@ -15,14 +15,14 @@ use crate::types::{LegId, Moment, PushId};
 /// When the first call comes.
 const START: Moment = Moment(Duration::from_secs(100_000));
 
-/// What is outside, beside the ledger.
+/// What is outside, apart from the ledger.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent bounds of what may happen")]
 pub struct Around {
     /// Which phones have a token.
     has_token: [bool; 2],
     refusal: Refusal,
-    /// Where phones are registered, as far as FreeSWITCH knows.
+    /// Where phones are registered, according to FreeSWITCH.
     pub bound: [Option<u8>; 2],
     /// Pushes that wake, whose outcome is not known yet.
     pub pushes: Vec<Push>,
@@ -74,18 +74,18 @@ pub struct Sim {
     pub engine: Engine,
     /// The time.
     pub now: Moment,
-    /// What events and commands so far add up to.
+    /// The sum of events and commands so far.
     pub ledger: Ledger,
     /// The rest.
     pub around: Around,
     max_wait: Duration,
 }
 
-/// Who listens to commands; nobody, mostly.
-pub type Said<'a> = Option<&'a mut Vec<String>>;
+/// Records commands; mostly unused.
+pub type CommandLog<'a> = Option<&'a mut Vec<String>>;
 
 impl Sim {
-    /// The beginning, on a clone of `blank`: an engine that knows nothing.
+    /// The beginning, on a clone of `blank`: an engine without history.
     pub fn begin(blank: &Engine, beginning: &Beginning, cast: &Cast) -> Result<Self, crate::ledger::Broken> {
         let mut sim = Self {
             engine: blank.clone(),
@@ -123,7 +123,7 @@ impl Sim {
         Ok(sim)
     }
 
-    /// Engines with these policies that know nothing. They are clones of one engine, so that all hash tokens alike.
+    /// Engines with these policies and no history. They are clones of one engine, so that all hash tokens alike.
     pub fn blanks<'a>(policies: impl Iterator<Item = &'a Policy>) -> Vec<Engine> {
         let first = Engine::new(Policy::default(), Vec::new());
         let with = |policy: &Policy| {
@@ -134,8 +134,8 @@ impl Sim {
         policies.map(with).collect()
     }
 
-    /// Takes one step, with all that follows of it at once.
-    pub fn take(&mut self, step: Step, cast: &Cast, said: &mut Said<'_>) -> Holds {
+    /// Takes one step, with all its immediate consequences.
+    pub fn take(&mut self, step: Step, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         let Some(event) = self.event(step, cast) else {
             let due = self.engine.next_due().unwrap_or(self.now).max(self.now);
             // Timers that come too early change nothing but the order in which calls have their turn at one moment.
@@ -152,7 +152,7 @@ impl Sim {
         self.feed(event, cast, said)
     }
 
-    /// What the engine is told of a step; of a timer nothing.
+    /// The engine's input for a step; a timer has none.
     fn event(&mut self, step: Step, cast: &Cast) -> Option<Event> {
         Some(match step {
             Step::Timer => return None,
@@ -227,7 +227,7 @@ impl Sim {
         })
     }
 
-    fn feed(&mut self, event: Event, cast: &Cast, said: &mut Said<'_>) -> Holds {
+    fn feed(&mut self, event: Event, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         self.ledger.hear(&event);
         self.engine.handle(self.now, event);
         self.hear_commands(cast, said)?;
@@ -235,14 +235,14 @@ impl Sim {
     }
 
     /// Fires what is due, as the driver does.
-    fn settle(&mut self, cast: &Cast, said: &mut Said<'_>) -> Holds {
+    fn settle(&mut self, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         while self.engine.fire(self.now) {
             self.hear_commands(cast, said)?;
         }
         self.ledger.settled(self.now)
     }
 
-    fn hear_commands(&mut self, cast: &Cast, said: &mut Said<'_>) -> Holds {
+    fn hear_commands(&mut self, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         while let Some(command) = self.engine.poll_command() {
             if let Some(said) = said {
                 said.extend(gist(&command));
@@ -280,7 +280,7 @@ impl Sim {
         self.ledger.is_over() && !self.around.another_call
     }
 
-    /// Nothing more happens: every call has to be over in its time, and nothing may be left.
+    /// Nothing more happens: every call must end in time, and nothing may be left.
     pub fn ends(mut self, cast: &Cast) -> Holds {
         let end = self.now.plus(Duration::from_secs(61));
         while let Some(next) = self.engine.next_timer().filter(|next| *next <= end) {
@@ -304,8 +304,8 @@ impl Sim {
         })
     }
 
-    /// The outcomes of pushes that nobody waits for any more: they are heard, and nothing comes of it.
-    fn forget_pushes(&mut self, cast: &Cast, said: &mut Said<'_>) -> Holds {
+    /// The outcomes of pushes that are not awaited any more have no effect.
+    fn forget_pushes(&mut self, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         let pushes = std::mem::take(&mut self.around.pushes);
         let pushes = pushes.into_iter().map(|push| push.n);
         for push in pushes.chain(std::mem::take(&mut self.around.news)) {
@@ -316,7 +316,7 @@ impl Sim {
         Ok(())
     }
 
-    /// All calls are over: nothing may be left. Of so many one hears everything once more.
+    /// All calls are over: nothing may be left. One of so many gets every event again.
     pub fn is_left_in_order(self, so_many: usize, cast: &Cast) -> Holds {
         if so_many.is_multiple_of(16) {
             self.clone().ignores_what_is_late(cast)?;
@@ -324,7 +324,8 @@ impl Sim {
         self.ends(cast)
     }
 
-    /// What comes late, or twice, must change nothing: words of legs that are over, of calls that are over, of pushes that ended.
+    /// What comes late, or twice, must change nothing: words of legs that are over, of calls that are over, of pushes
+    /// that ended.
     pub fn ignores_what_is_late(mut self, cast: &Cast) -> Holds {
         let before = self.parts().whole();
         let all = self.late(cast);
@@ -361,8 +362,8 @@ impl Sim {
                         Event::BridgeFailed { leg, end: None },
                         ended(leg, &cast.busy),
                     ]),
-                    Some(leg) if leg.heard == Heard::Answered => all.push(answers),
-                    Some(other) if other.heard == Heard::Ringing && other.bridge == Bridge::No => {
+                    Some(leg) if leg.heard == LegSound::Answered => all.push(answers),
+                    Some(other) if other.heard == LegSound::Ringing && other.bridge == Bridge::No => {
                         all.push(Event::LegRinging(leg));
                     }
                     Some(_) => {}
@@ -383,7 +384,7 @@ fn ended(leg: LegId, end: &LegEnd) -> Event {
     Event::LegEnded { leg, end: end.clone() }
 }
 
-/// A command without the numbers of legs and pushes, and without what is only told.
+/// A command without the numbers of legs and pushes, and without what is only reported.
 fn gist(command: &Command) -> Option<String> {
     Some(match command {
         Command::AskRegistrations { .. }

@@ -1,6 +1,6 @@
 //! What may happen next, where it makes sense: no 18x of a leg that does not exist, no bridge that was not ordered.
 
-use crate::ledger::{Account, Bridge, Heard, Leg};
+use crate::ledger::{Bridge, CallAccount, Leg, LegSound};
 use crate::sim::Sim;
 use crate::types::PushId;
 
@@ -33,9 +33,9 @@ pub enum Step {
     Fails(u8, u8),
     /// The bridge stands.
     Bridged(u8, u8),
-    /// The caller hears the phone.
+    /// The caller hears the phone's early media.
     EarlyBridged(u8, u8),
-    /// No bridge came of it.
+    /// There was no bridge.
     BridgeFails(u8, u8),
     /// The phone hung up between answer and bridge.
     HangsUp(u8, u8),
@@ -49,14 +49,14 @@ pub enum Step {
     Timer,
 }
 
-/// Who hears of a step, and so what decides what comes of it.
+/// Who receives a step, and so what decides its effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hearers {
-    /// One call: not the other, nor what becomes of the other's pushes.
+    /// One call: not the other, nor the other's pushes.
     Call(u8),
-    /// All calls, about phones: what becomes of pushes has nothing to do with it.
+    /// All calls, about phones: the results of pushes do not matter.
     Phones,
-    /// Whoever it may be.
+    /// Everybody.
     All,
 }
 
@@ -65,7 +65,8 @@ impl Step {
     pub fn possible(sim: &Sim, out: &mut Vec<Self>) {
         out.clear();
         for phone in 0..2 {
-            // The longest histories have one phone that stays where it is and loses its connection, and one that moves and un-REGISTERs.
+            // The longest histories have one phone that stays where it is and loses its connection, and one that moves
+            // and un-REGISTERs.
             let (moves, is_any) = (phone == 0, sim.around.any_phone);
             out.push(Self::Register(phone, 0));
             if moves || is_any {
@@ -99,7 +100,7 @@ impl Step {
         }
     }
 
-    /// Who hears of it.
+    /// Who receives it.
     pub fn hearers(self, sim: &Sim) -> Hearers {
         match self {
             Self::Rings(call, _)
@@ -114,7 +115,7 @@ impl Step {
             | Self::HangsUp(call, _)
             | Self::CallerGone(call)
             | Self::PickedUp(call) => Hearers::Call(call),
-            // Calls that ride on a push hear that it was refused.
+            // Calls that share a push learn of its refusal.
             Self::PushRefused(n) if !sim.engine.riders(PushId(u64::from(n))).is_empty() => Hearers::All,
             Self::PushTaken(n) | Self::PushRefused(n) => {
                 let push = sim.around.pushes.iter().find(|push| push.n == n);
@@ -127,7 +128,7 @@ impl Step {
         }
     }
 
-    fn of_legs(call: u8, account: &Account, refuses: bool, out: &mut Vec<Self>) {
+    fn of_legs(call: u8, account: &CallAccount, refuses: bool, out: &mut Vec<Self>) {
         for leg in &account.legs {
             let n = u8::try_from(leg.n).unwrap_or(u8::MAX);
             let may = |steps: &[fn(u8, u8) -> Self], out: &mut Vec<Self>| {
@@ -135,9 +136,9 @@ impl Step {
             };
             let Leg { heard, bridge, .. } = leg;
             match (bridge, heard) {
-                (Bridge::No, Heard::Answered) => may(&[Self::Fails], out),
+                (Bridge::No, LegSound::Answered) => may(&[Self::Fails], out),
                 (Bridge::No, heard) => {
-                    if *heard < Heard::Ringing {
+                    if *heard < LegSound::Ringing {
                         may(&[Self::Rings], out);
                     }
                     if leg.alone {
@@ -149,7 +150,7 @@ impl Step {
                     }
                 }
                 (Bridge::Connecting(early), heard) => {
-                    if *early && *heard != Heard::Answered {
+                    if *early && *heard != LegSound::Answered {
                         may(&[Self::Answers], out);
                     }
                     may(

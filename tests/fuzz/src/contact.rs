@@ -147,7 +147,8 @@ fn shows_no_token(contact: &Contact) {
         // It is in the one form that all of fswake compares.
         let read = PushToken::read(provider.as_ref().unwrap(), token.expose());
         assert_eq!(read.as_ref(), Ok(token), "{contact:?}");
-        // Whatever is no value is shown as it is: the address, the names of parameters, the app. A token may look like it.
+        // Whatever is no value is shown as it is: the address, the names of parameters, the app. A token may look like
+        // it.
         let user = uri.user().unwrap_or_default();
         let address = shown
             .split_once(user)

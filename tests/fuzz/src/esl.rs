@@ -6,7 +6,7 @@ use freeswitch_esl_tokio::EslEvent;
 use fswake::engine::Event;
 use fswake::esl::originate::{Dial, Leg, Offer, prepare};
 use fswake::esl::{decode, encode, notifications, registrations};
-use fswake::fuzzing::{Taken, take_message};
+use fswake::fuzzing::{EslMessage, take_message};
 use fswake_core::contact::{ContactRules, ParamNames};
 use fswake_core::types::{CallId, LegId};
 use uuid::Uuid;
@@ -66,7 +66,7 @@ fn call() -> CallId {
 }
 
 /// All messages, and how it ends.
-fn messages(bytes: &[u8], chunk: usize) -> (Vec<Taken>, Option<String>) {
+fn messages(bytes: &[u8], chunk: usize) -> (Vec<EslMessage>, Option<String>) {
     let (mut unread, mut all) = (Vec::new(), Vec::new());
     for part in bytes.chunks(chunk.max(1)) {
         unread.extend_from_slice(part);
@@ -91,9 +91,9 @@ fn check(input: &[u8]) {
     let pieces = messages(input, 1 + input.first().map_or(0, |byte| usize::from(*byte)));
     assert_eq!(format!("{whole:?}"), format!("{pieces:?}"));
     for message in whole.0 {
-        if let Taken::Event(event) = message {
+        if let EslMessage::Event(event) = message {
             means_what_it_says(&event);
-        } else if let Taken::Reply(reply) = message {
+        } else if let EslMessage::Reply(reply) = message {
             held(|name| reply.header(name));
         }
     }

@@ -1,10 +1,10 @@
-//! Bodies of `POST /v1/push`, and what becomes of them for Apple and Google.
+//! Bodies of `POST /v1/push`, and the payloads for Apple and Google.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fswake::fuzzing;
-use fswake_core::types::push::{About, NotificationPush, Payload, PushError, PushRequest};
+use fswake_core::types::push::{About, NotificationPurpose, NotificationPush, Payload, PushError, PushRequest};
 use fswake_core::types::{NotificationId, Provider, PushId, PushParams, PushToken, Tokens};
 use serde_json::Value;
 
@@ -70,7 +70,7 @@ fn check(input: &[u8]) {
                 },
             },
             about: About::Notification(NotificationPush {
-                notification: NotificationId(1),
+                purpose: NotificationPurpose::Request(NotificationId(1)),
                 token_type: asked.token_type,
                 payload: Arc::clone(&asked.payload),
             }),

@@ -1,4 +1,5 @@
-//! Rows of the journal, in a real store: one a line, `step<TAB>detail`. Whoever can write the file can write anything there.
+//! Rows of the journal, in a real store: one a line, `step<TAB>detail`. Whoever can write the file can write anything
+//! there.
 
 use std::path::PathBuf;
 

@@ -12,7 +12,7 @@
 //! | [`http`] | a body of `POST /v1/push` | what providers get is JSON in their limits |
 //! | [`journal`] | rows of the journal | a timeline, in lines without control characters |
 //!
-//! `tests/fuzz.rs` beside this is a loop for the stable compiler; `fuzz/` at the top has the same functions for cargo-fuzz.
+//! `tests/fuzz.rs` is a loop for the stable compiler; `fuzz/` at the top has the same functions for cargo-fuzz.
 
 #![allow(
     clippy::missing_panics_doc,

@@ -1,5 +1,6 @@
-//! Changed inputs of the corpus against every parser, for as long as `FUZZ_SECONDS` says: a second and a half each unless it
-//! is set. `FUZZ_SEED` chooses others; without it the same are tried. What fails is shortened, and left in `target/fuzz`.
+//! Changed inputs of the corpus against every parser, for as long as `FUZZ_SECONDS` says: a second and a half each
+//! unless it is set. `FUZZ_SEED` chooses others; without it the same are tried. What fails is shortened, and left in
+//! `target/fuzz`.
 //!
 //! `cargo test --test fuzz -- contact` runs one target; `cargo test --test fuzz -- --input FILE contact` one input.
 
@@ -44,7 +45,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-/// What it says where something does not hold.
+/// The message for a property that does not hold.
 fn problem(target: &Target, input: &[u8]) -> Option<String> {
     let begun = Instant::now();
     let caught = catch_unwind(AssertUnwindSafe(|| (target.check)(input))).err();

@@ -1,24 +1,24 @@
-//! The phones of one row in one way, and their call.
+//! The phones of one row with one routing, and their call.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fswake_test_support::baresip::{Baresip, Settings};
-use fswake_test_support::realfs::{VANILLA_DOMAIN, Way, filled};
+use fswake_test_support::realfs::{Routing, VANILLA_DOMAIN, filled};
 use fswake_test_support::sip::{Account, Leg, Noise, OutgoingCall, Phone, Script, What};
 use fswake_test_support::site::{Site, Wakes};
 
 use super::look;
 use super::row::{Moment, Row, Who};
 
-/// How long something may take that has to come.
+/// How long to wait for what has to come.
 const SOON: Duration = Duration::from_secs(8);
 
-/// Everybody who takes part.
+/// The phones of a row, and its channels.
 pub struct Cast<'a> {
     pub site: &'a Site,
-    /// Way and row: what its users' numbers begin with.
+    /// Routing and row: the prefix of its users' numbers.
     pub id: String,
     pub phones: BTreeMap<Who, Phone>,
     pub call: OutgoingCall,
@@ -27,15 +27,15 @@ pub struct Cast<'a> {
     pub channel: String,
     /// When the call began.
     pub since: SystemTime,
-    /// The last call but the row's first one.
+    /// The last call after the row's first one.
     called: Mutex<Option<(OutgoingCall, String)>>,
     /// When FreeSWITCH answered the row's last command, and how long that took.
     ordered: Mutex<Option<(Instant, Duration)>>,
 }
 
 impl<'a> Cast<'a> {
-    /// Registers the phones, lets those sleep that do, and calls.
-    pub async fn assemble(site: &'a Site, row: &Row, number: usize, way: Way) -> Cast<'a> {
+    /// Registers the phones, puts the sleepers to sleep, and calls.
+    pub async fn assemble(site: &'a Site, row: &Row, number: usize, way: Routing) -> Cast<'a> {
         let id = format!("{}{number:03}", way.digit());
         let user = |who: Who| format!("{id}{}", who.digit());
         let mut phones = BTreeMap::new();
@@ -56,10 +56,10 @@ impl<'a> Cast<'a> {
         let account = |user: &str| site.fs.account(user, VANILLA_DOMAIN);
         let (mut baresip, mut token) = (None, None);
         if row.baresip == Some(Who::Callee) {
-            if row.awake || way == Way::Plain {
+            if row.awake || way == Routing::Plain {
                 baresip = Some(registered(site, account(&callee), row).await);
             } else {
-                // The app of this token is what the push starts.
+                // A push to this token starts the app.
                 let app = Phone::new(account(&callee), script.clone()).await;
                 token = Some(site.give_token(&app, Wakes::Never));
                 assert_eq!(app.register().await, 200);
@@ -116,7 +116,7 @@ impl<'a> Cast<'a> {
         }
     }
 
-    /// Notes that FreeSWITCH has answered a command.
+    /// Records when FreeSWITCH answered a command.
     pub fn orders(&self, asked: Instant) {
         *self.ordered.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), asked.elapsed()));
     }
@@ -139,10 +139,10 @@ impl<'a> Cast<'a> {
         *self.called.lock().unwrap_or_else(PoisonError::into_inner) = Some((call, channel));
     }
 
-    /// What fswake says that became of the call: its result, and all steps in words.
+    /// fswake's report on the call: its result, and all steps.
     pub async fn booked(&self) -> Option<(String, String)> {
         let user = format!("{}{}@{VANILLA_DOMAIN}", self.id, Who::Callee.digit());
-        // Nothing is printed of a user whom nobody has called through fswake.
+        // There is no report if nobody called this user through fswake.
         let (_, out, _) = self.site.tool(&["trace", &user, "--json"]).await;
         let found: serde_json::Value = serde_json::from_str(&out).ok()?;
         let wake = found["wakes"].as_array()?.last()?;
@@ -166,7 +166,7 @@ impl<'a> Cast<'a> {
         self.phone(who).legs().pop()
     }
 
-    /// Waits; whether it came.
+    /// Waits for it, and returns whether it came.
     pub async fn until(&self, moment: Moment) -> bool {
         match moment {
             Moment::Rings(who) => self.happens(who, |w| matches!(w, What::Rang)).await,
@@ -227,7 +227,7 @@ impl<'a> Cast<'a> {
                 && (name.contains(&user) || dest.ends_with(&other))
         };
         let channels = self.site.fs.channels().await;
-        // Of several phones of the user the callee's is meant.
+        // The user may have several phones: this is the callee's.
         let place = self.phones.get(&Who::Callee).map(Phone::place).unwrap_or_default();
         let is_there = |c: &&serde_json::Value| c["name"].as_str().unwrap_or_default().contains(&place);
         let found = channels.iter().filter(of_callee).find(is_there);
@@ -235,8 +235,8 @@ impl<'a> Cast<'a> {
         Some(found["uuid"].as_str()?.to_owned())
     }
 
-    /// The same, waited for: FreeSWITCH writes its list of channels behind, the first ones after its start half a second late, when the
-    /// phone has long rung.
+    /// The same, but waits for it: FreeSWITCH updates its list of channels with a delay, half a second for the first ones
+    /// after it starts.
     async fn listed_callee(&self) -> String {
         let deadline = Instant::now() + SOON;
         loop {
@@ -251,7 +251,7 @@ impl<'a> Cast<'a> {
         }
     }
 
-    /// baresip's second call is to the desk: what names that dialog in a Replaces, behind the desk's number.
+    /// baresip's second call is to the desk phone: that number, and the dialog as a Replaces names it.
     pub async fn replaces(&self) -> Option<String> {
         let desk = format!("{}5", self.id);
         let channels = self.site.fs.channels().await;
@@ -267,7 +267,7 @@ impl<'a> Cast<'a> {
         ))
     }
 
-    /// Fills in channels and users.
+    /// Replaces the placeholders for channels and users.
     pub async fn fill(&self, command: &str) -> String {
         let mut command = filled(command, &self.id).replace("{caller}", &self.channel);
         if let Some((_, channel)) = &*self.called.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -279,7 +279,7 @@ impl<'a> Cast<'a> {
         command
     }
 
-    /// Ends whatever the row has left.
+    /// Ends the calls that the row has left.
     pub async fn disperse(self) {
         if self.call.response_within(Duration::ZERO, |s| s >= 200).await.is_none() {
             self.call.cancel().await;
@@ -296,7 +296,7 @@ impl<'a> Cast<'a> {
     }
 }
 
-/// Waits until it is so; whether it came.
+/// Waits until it is true, and returns whether it is.
 async fn soon(is_so: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + SOON;
     while !is_so() {
@@ -325,12 +325,12 @@ async fn registered(site: &Site, account: Account, row: &Row) -> Baresip {
 }
 
 /// A phone that is called: awake, or asleep until a push wakes it.
-async fn phone(site: &Site, user: &str, row: &Row, script: &Script, way: Way) -> Phone {
+async fn phone(site: &Site, user: &str, row: &Row, script: &Script, way: Routing) -> Phone {
     let mut account = site.fs.account(user, VANILLA_DOMAIN);
     if row.asserting {
         account.server = site.fs.ports.single;
     }
-    if row.awake || way == Way::Plain {
+    if row.awake || way == Routing::Plain {
         let phone = site.desk_phone_of(account, script.clone()).await;
         if row.stale {
             phone.wake_elsewhere().await;

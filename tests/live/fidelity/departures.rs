@@ -1,36 +1,36 @@
-//! Where fswake's ways differ from a plain bridge on purpose. docs/ARCHITECTURE.md has the reasons too.
+//! Intended differences from a plain bridge. docs/ARCHITECTURE.md gives the reasons too.
 
-use fswake_test_support::realfs::Way;
+use fswake_test_support::realfs::Routing;
 
-/// A difference that is meant.
+/// An intended difference.
 pub struct Departure {
     /// The row.
     pub row: &'static str,
-    /// The ways that differ.
-    pub ways: &'static [Way],
-    /// What differs, by its name in the row.
+    /// The routings that differ.
+    pub routings: &'static [Routing],
+    /// The name of the observation that differs.
     pub sees: &'static str,
-    /// What is there instead: one of these, from its first letter to its last.
+    /// The values that are accepted, each compared whole.
     pub is: &'static [&'static str],
-    /// It is a matter of timing, and sometimes there is no difference.
+    /// Depends on timing: sometimes there is no difference.
     pub varies: bool,
     /// Why.
     pub because: &'static str,
 }
 
 impl Departure {
-    /// Whether this is the difference that is meant.
+    /// Whether this is that difference.
     pub fn is(&self, seen: &str) -> bool {
         self.is.contains(&seen)
     }
 }
 
-const BOTH: &[Way] = &[Way::Dialplan, Way::DialString];
-const DIALPLAN: &[Way] = &[Way::Dialplan];
-const DIAL_STRING: &[Way] = &[Way::DialString];
+const BOTH: &[Routing] = &[Routing::Dialplan, Routing::DialString];
+const DIALPLAN: &[Routing] = &[Routing::Dialplan];
+const DIAL_STRING: &[Routing] = &[Routing::DialString];
 
-const TAKEN: &str = "Whoever takes a ringing call away has it: the phones hear \"Call completed elsewhere\" and show \
-                     no missed call. With a bridge they are told that the caller gave up.";
+const TAKEN: &str = "If somebody takes a ringing call, the call is theirs: the phones get \"Call completed elsewhere\" and show no missed \
+                     call. With a bridge they show that the caller gave up.";
 const UNSAFE: &str =
     "A value that cannot be written safely into a FreeSWITCH command is left out, and named in the log.";
 const SOCKET: &str = "`last_app`, `last_arg` and `current_application` name what ran on the channel: `socket` or \
@@ -41,7 +41,7 @@ const OF_RINGING_USER: &str = "A leg has its user's variables, including `accoun
                                CDR has them even if nobody answers. The endpoint `user/` gives them to answered legs \
                                only.";
 const OTHER_LEG: &str = "`uuid_bridge` copies each side's profile before it writes the other's number into it. So the \
-                         caller's events name the phone as `Other-Leg-Caller-ID-Number` too, and in the dialplan way \
+                         caller's events name the phone as `Other-Leg-Caller-ID-Number` too, and with dialplan routing \
                          the phone's events have no `Other-Leg-Callee-ID-Number`.";
 const LOOPBACK: &str =
     "While a phone rings, the dial-string's loopback has two channels of its own. When a phone answers they are gone.";
@@ -49,13 +49,13 @@ const LOOPBACK_STAYS: &str = "In wake-only mode the dial-string's loopback stays
                               two seconds after the answer.";
 const LOOPBACK_CAUSE: &str =
     "The loopback is a leg, and its end sets `bridge_hangup_cause`. A bridge to nobody has no leg.";
-const CALLEE: &str = "In the dialplan way the caller is shown the phone's name, not \"Outbound Call\", FreeSWITCH's name for every leg of a bridge.";
-const NOT_TRANSCODED: &str = "If the caller has the phone's codec, he gets it, so that nothing is transcoded.";
+const CALLEE: &str = "With dialplan routing the caller is shown the phone's name, not \"Outbound Call\", FreeSWITCH's name for every leg of a bridge.";
+const NOT_TRANSCODED: &str = "If the caller has the phone's codec, it is used, so that nothing is transcoded.";
 const ANY_CODEC: &str = "A phone that has none of the caller's codecs is rung once more, with the codecs of its \
                          profile after the caller's (audio only, if the caller has no video). FreeSWITCH may then \
                          transcode.";
 const UNREACHABLE: &str =
-    "503 is FreeSWITCH's own word for a dead connection, so such a phone is pushed again, and rung when it registers.";
+    "FreeSWITCH itself gives 503 for a dead connection, so such a phone is pushed again, and rung when it registers.";
 const ASLEEP: &str =
     "A phone with a push token that may be asleep over UDP is not rung at its old address, so there is no leg to it.";
 const STALE: &str = "A phone that may be awake is rung at its old address while its push is under way. If nobody is there, that leg is over before \
@@ -70,21 +70,21 @@ const BYPASS_LATER: &str = "`bypass_media` begins once the call is up, by a re-I
                             goes past FreeSWITCH from the beginning.";
 const EARLY_OF_SEVERAL: &str = "Early media reaches the caller only from a phone that rings alone. A bridge to several phones passes on the early media \
                                 of the first that has some.";
-const BRIDGE_EARLY_MEDIA: &str = "In the dial-string way `bridge_early_media` does not reach the caller's side of the loopback: he hears early media only \
+const BRIDGE_EARLY_MEDIA: &str = "With dial-string routing `bridge_early_media` does not reach the caller's side of the loopback: the caller hears early media only \
                                   without it.";
 const BY_PUSH: &str = "With `wake.alert = \"push\"` the caller hears ringing when the push service has taken the push.";
 
-/// A difference that is always there.
+/// A difference in every run.
 const fn departs(
     row: &'static str,
-    ways: &'static [Way],
+    routings: &'static [Routing],
     sees: &'static str,
     is: &'static [&'static str],
     because: &'static str,
 ) -> Departure {
     Departure {
         row,
-        ways,
+        routings,
         sees,
         is,
         varies: false,
@@ -92,7 +92,7 @@ const fn departs(
     }
 }
 
-/// A difference that is there now and then.
+/// A difference in some runs.
 const fn may_depart(
     row: &'static str,
     sees: &'static str,
@@ -101,7 +101,7 @@ const fn may_depart(
 ) -> Departure {
     Departure {
         row,
-        ways: BOTH,
+        routings: BOTH,
         sees,
         is,
         varies: true,
@@ -109,7 +109,7 @@ const fn may_depart(
     }
 }
 
-/// A row that no longer differs has to leave the list: the suite fails on it.
+/// Fails when a row on the list no longer differs, so that it leaves the list.
 #[rustfmt::skip]
 pub const DEPARTURES: &[Departure] = &[
     departs("caller_is_transferred_while_it_rings", BOTH, "callee", &["cause 200"], TAKEN),
@@ -166,7 +166,7 @@ pub const DEPARTURES: &[Departure] = &[
     departs("codecs_none_in_common", BOTH, "callee is offered", &["audio RTP/AVP PCMU,PCMA,G722"], ANY_CODEC),
     departs("proxy_media", BOTH, "caller hears", &["voice of 1"], PROXY_MEDIA),
     departs("video_flows_proxy_media", BOTH, "caller hears", &["voice of 1"], PROXY_MEDIA),
-    // FreeSWITCH may have H.264 or not.
+    // Depends on whether FreeSWITCH has H.264.
     may_depart("video_flows_proxy_media", "callee is offered", &["audio RTP/AVP PCMU,PCMA; video RTP/AVP H264 (profile-level-id=42801F;packetization-mode=1)", "audio RTP/AVP PCMU,PCMA; video RTP/AVP VP8"], PROXY_MEDIA),
     may_depart("video_flows_proxy_media", "caller gets", &["audio RTP/AVP PCMU; video RTP/AVP VP8"], PROXY_MEDIA),
     departs("video_flows_bypass_media", BOTH, "audio goes", &["through FreeSWITCH"], BYPASS_VIDEO),
@@ -178,7 +178,7 @@ pub const DEPARTURES: &[Departure] = &[
     departs("t38_by_callee_bypass_media", BOTH, "it is offered", &["audio RTP/AVP PCMU"], BYPASS_LATER),
 ];
 
-/// Whether docs/ARCHITECTURE.md gives every reason; otherwise which it does not.
+/// Fails with the reasons that docs/ARCHITECTURE.md does not give.
 pub fn are_documented() -> Result<(), String> {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let architecture = words(include_str!("../../../docs/ARCHITECTURE.md"));

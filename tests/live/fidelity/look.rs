@@ -1,4 +1,4 @@
-//! Looks at a call and says in few words what there is.
+//! Describes a call as short, comparable text.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::cast::Cast;
 use super::record;
 use super::row::{Look, Who};
 
-/// What is looked at, as a text that can be compared.
+/// An observation as text.
 pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
     let text = match what {
         Look::Answers => answers(cast),
@@ -96,14 +96,14 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
         Look::Recorded(name) => {
             let file = cast.site.fs.recordings().join(format!("fid-{}-{name}.wav", cast.id));
             let length = std::fs::metadata(file).map_or(0, |m| m.len());
-            // A second of it, at least.
-            if length > 16_000 { "is there" } else { "is not there" }.to_owned()
+            // The whole call: nearly two seconds of 16,000 bytes each.
+            if length > 24_000 { "is there" } else { "is not there" }.to_owned()
         }
     };
     plain(&text, cast)
 }
 
-/// Without what no two calls have in common.
+/// Removes what differs between any two calls.
 pub fn plain(text: &str, cast: &Cast<'_>) -> String {
     static UUID: LazyLock<Regex> =
         LazyLock::new(|| Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").expect("a regex"));
@@ -183,7 +183,7 @@ fn rings_in_time(cast: &Cast<'_>) -> String {
     }
 }
 
-/// Name and number of the far end, of the last message that says them.
+/// The far end's name and number, from the last message that has them.
 fn display(cast: &Cast<'_>, who: Who) -> String {
     let Some(leg) = cast.leg(who) else {
         return "no call".to_owned();
@@ -229,7 +229,7 @@ async fn variable(cast: &Cast<'_>, who: Who, name: &str) -> String {
     }
 }
 
-/// What there was most of.
+/// The most frequent value.
 fn noise(heard: &[Noise], ms: u64) -> String {
     let packets = u64::try_from(heard.len()).unwrap_or(u64::MAX);
     if packets * 20 < ms / 4 {
@@ -253,7 +253,7 @@ fn noise(heard: &[Noise], ms: u64) -> String {
     most.map_or("a mixture".to_owned(), |(_, what)| what)
 }
 
-/// What there is to hear by now. On a busy machine it may take a while, so this is for what stays as it is.
+/// What is heard now. On a busy machine it may take a while, so use it for a steady state.
 async fn hears(cast: &Cast<'_>, who: Who, ms: u64) -> String {
     let mut told = String::new();
     for _ in 0..3 {
@@ -268,7 +268,7 @@ async fn hears(cast: &Cast<'_>, who: Who, ms: u64) -> String {
     told
 }
 
-/// Who has sent packets: a phone's few stray ones do not count.
+/// The phones that sent packets; a few stray ones do not count.
 fn senders(came: &[Option<u8>], what: &str) -> String {
     let from = |voice: Option<u8>| came.iter().filter(|v| **v == voice).count() > 3;
     let mut told: Vec<String> = (0..10)
@@ -321,8 +321,8 @@ fn heard_early(cast: &Cast<'_>) -> String {
     noise(&early, 800)
 }
 
-/// From when the callee's phone began to ring, and what plays then has begun, until it was answered. Nobody else can be heard in it,
-/// so silence is seen, too.
+/// The time from when the callee's phone began to ring (and the ringback started) until it was answered. Only ringback
+/// can be heard then, so silence is noticed too.
 fn heard_while_it_rang(cast: &Cast<'_>) -> String {
     let happenings = cast.phone(Who::Callee).happenings();
     let at = |wanted: fn(&What) -> bool| happenings.iter().find(|h| wanted(&h.what)).map(|h| h.at);
@@ -350,7 +350,7 @@ fn ends_within(cast: &Cast<'_>, who: Who, ms: u64) -> String {
     match (cast.ordered(), end.map(|h| h.at)) {
         (None, _) => "no command".to_owned(),
         (_, None) => "never".to_owned(),
-        // A machine on which FreeSWITCH takes long to answer is busy.
+        // If FreeSWITCH is slow to answer, the machine is busy.
         (Some((ordered, busy)), Some(end)) => match end.saturating_duration_since(ordered) {
             took if took <= Duration::from_millis(ms) + 10 * busy => "in time".to_owned(),
             took => format!("after {} ms", took.as_millis()),
@@ -358,7 +358,7 @@ fn ends_within(cast: &Cast<'_>, who: Who, ms: u64) -> String {
     }
 }
 
-/// Without fswake, that is in the plain way, everything is as it should be.
+/// The plain bridge, without fswake, always passes.
 async fn booked(cast: &Cast<'_>, result: &str, words: &str) -> String {
     match cast.booked().await {
         None => "rightly".to_owned(),
@@ -367,7 +367,7 @@ async fn booked(cast: &Cast<'_>, result: &str, words: &str) -> String {
     }
 }
 
-/// Whether caller's and callee's audio goes straight to the other, where both are in a call.
+/// Whether the audio goes directly between caller and callee, if both are in a call.
 pub fn is_straight(cast: &Cast<'_>) -> Option<bool> {
     let (caller, callee) = (cast.leg(Who::Caller)?, cast.leg(Who::Callee)?);
     let port = |session: fswake_test_support::sip::Session| session.audio().map(|m| m.port);
@@ -398,7 +398,7 @@ fn end(cast: &Cast<'_>, who: Who, whole: bool) -> String {
     }
 }
 
-/// The digits, each once however many packets it took.
+/// The digits, each once, although each takes several packets.
 fn digits(cast: &Cast<'_>, who: Who) -> String {
     let Some(leg) = cast.leg(who) else {
         return "no call".to_owned();

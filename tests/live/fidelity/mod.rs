@@ -1,10 +1,11 @@
-//! A call through fswake is the call that FreeSWITCH's own `bridge` makes: each row is one point of that, played three times
-//! with the same phones on the real FreeSWITCH, and what is seen has to be the same ([`departures`] lists what is not, and why).
+//! A call through fswake behaves as one by FreeSWITCH's own `bridge`. Each row compares one aspect: it is played three
+//! times with the same phones on the real FreeSWITCH, and the observations must be equal. [`departures`] lists the
+//! exceptions and their reasons.
 //!
-//! The phone that is called sleeps in fswake's two ways, and is awake in the plain one, which could not reach it otherwise.
+//! With fswake's two routings the called phone sleeps. For the plain bridge it is awake, because that cannot wake it.
 //!
-//! One row: `cargo test --test live -- fidelity::NAME`; all: `cargo test --test live -- fidelity::`. The table is printed at the
-//! end, and written to the file that `$FSWAKE_FIDELITY_TABLE` names.
+//! One row: `cargo test --test live -- fidelity::NAME`; all: `cargo test --test live -- fidelity::`. The table is
+//! printed at the end, and written to the file that `$FSWAKE_FIDELITY_TABLE` names.
 
 mod cast;
 mod departures;
@@ -31,10 +32,10 @@ use self::row::Row;
 use self::table::Outcome;
 use crate::Lab;
 
-/// So many rows are played at a time.
+/// How many rows are played at the same time.
 pub const AT_A_TIME: usize = 4;
 
-/// The site of these rows, and what they have shown.
+/// The site of these rows, and their results.
 #[derive(Default)]
 pub struct Fidelity {
     site: OnceCell<Site>,
@@ -43,7 +44,7 @@ pub struct Fidelity {
 }
 
 impl Fidelity {
-    /// The site whose callers hear that it rings when `alert` says so.
+    /// The site with `wake.alert`.
     async fn site(&self, prefix: &Path, alert_by_push: bool) -> &Site {
         let (site, alert) = if alert_by_push {
             (&self.by_push, "push")
@@ -52,7 +53,7 @@ impl Fidelity {
         };
         let start = || async {
             let plans: Vec<Plan> = rows::all().into_iter().map(|row| row.plan).collect();
-            // Each try has users of its own: what the one before has left does not matter.
+            // Each try has users of its own, so that nothing of an earlier try matters.
             let plans = vec![plans; tries()].concat();
             let fs = Arc::new(RealFs::start_vanilla(prefix, &plans).await);
             crate::site(fs, &Settings::default().wake("alert", alert)).await
@@ -69,7 +70,7 @@ impl Fidelity {
         }
     }
 
-    /// Prints the table, and ends fswake and FreeSWITCH: drops do not run behind `exit`.
+    /// Prints the table, and stops fswake and FreeSWITCH: `exit` runs no drops.
     pub fn finish(&self) {
         {
             let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +100,7 @@ pub fn trials(lab: &Arc<Lab>) -> Vec<Trial> {
     rows.chain([documented]).collect()
 }
 
-/// How often a row that differs is played. More than once is for busy machines; the table says which rows needed it.
+/// How often a row that differs is played. More than once is for busy machines; the table marks rows that needed it.
 fn tries() -> usize {
     let asked = std::env::var("FSWAKE_FIDELITY_TRIES").ok();
     asked.and_then(|n| n.parse().ok()).unwrap_or(1).clamp(1, 3)
@@ -139,19 +140,19 @@ async fn has_video(lab: &Lab, row: &Row) -> bool {
 
 async fn play(lab: &Lab, row: &Row, number: usize) -> Result<Outcome, Failed> {
     let site = lab.fidelity.site(&lab.prefix, row.alert_by_push).await;
-    let played = join_all(row.ways.iter().map(|way| play::play(site, row, number, *way)));
+    let played = join_all(row.routings.iter().map(|way| play::play(site, row, number, *way)));
     let played = AssertUnwindSafe(played).catch_unwind().await;
     let left = channels_left(&site.fs, number).await;
     let seen = played.map_err(|panic| {
         eprintln!("--- FreeSWITCH's log, {}\n{}", row.name, site.fs.log());
         Failed::from(crate::text(&*panic))
     })?;
-    let mut outcome = Outcome::new(row, row.ways.iter().copied().zip(seen).collect());
+    let mut outcome = Outcome::new(row, row.routings.iter().copied().zip(seen).collect());
     outcome.add(left);
     Ok(outcome)
 }
 
-/// Waits until a row has no channel any more; otherwise ends those that are left and says which they were.
+/// Waits until a row has no channels. If some remain, ends and prints them.
 async fn channels_left(fs: &RealFs, number: usize) -> Option<String> {
     let users = [1, 2, 3].map(|way| format!("{way}{number:03}"));
     let deadline = Instant::now() + crate::QUIET;

@@ -1,8 +1,8 @@
-//! Plays a row in one way, and writes down what was seen.
+//! Plays a row with one routing, and records what was observed.
 
 use std::time::{Duration, Instant};
 
-use fswake_test_support::realfs::{Way, filled};
+use fswake_test_support::realfs::{Routing, filled};
 use fswake_test_support::sip::{Direction, Script};
 use fswake_test_support::site::Site;
 
@@ -10,13 +10,13 @@ use super::cast::Cast;
 use super::look;
 use super::row::{Row, Step, Who};
 
-/// What was seen, in order: name and text.
-pub type Seen = Vec<(String, String)>;
+/// The observations in order: name and text.
+pub type Observation = Vec<(String, String)>;
 
-/// Calls, takes the steps, and ends what is left.
-pub async fn play(site: &Site, row: &Row, number: usize, way: Way) -> Seen {
+/// Places the call, carries out the steps, and ends whatever is left.
+pub async fn play(site: &Site, row: &Row, number: usize, way: Routing) -> Observation {
     let cast = Cast::assemble(site, row, number, way).await;
-    let mut seen = Seen::new();
+    let mut seen = Observation::new();
     for step in &row.steps {
         let took = take(&cast, row, step, &mut seen).await;
         if let Err(failure) = took {
@@ -27,8 +27,8 @@ pub async fn play(site: &Site, row: &Row, number: usize, way: Way) -> Seen {
     seen
 }
 
-/// A step that cannot be taken says so, and that is compared as well.
-async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Seen) -> Result<(), String> {
+/// A step that cannot be carried out is recorded, and compared as well.
+async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Observation) -> Result<(), String> {
     let status = |status: u16, wanted: u16| match status {
         status if status == wanted => Ok(()),
         status => Err(status.to_string()),
@@ -129,7 +129,7 @@ fn script(row: &Row, who: Who) -> &Script {
     }
 }
 
-/// Refers the far end of the first call to that of a second one, once that has come so far.
+/// Refers the far end of the first call to the far end of a second one, once that one has reached the required state.
 async fn attended(cast: &Cast<'_>, who: Who, number: &str, once: u16) -> Result<(), String> {
     let first = cast.up(who).ok_or("no call")?;
     let domain_number = filled(number, &cast.id);

@@ -1,4 +1,4 @@
-//! What FreeSWITCH has written down of a call, or shows of it: CDRs, `show calls`, lamps.
+//! What FreeSWITCH records or shows of a call: CDRs, `show calls`, lamps (BLF).
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::cast::Cast;
 use super::row::Who;
 
-/// Whether a text is a user of this row, or has one in it.
+/// Whether a text is or contains a user of this row.
 fn is_ours(value: &Value, cast: &Cast<'_>) -> bool {
     let text = value.as_str().unwrap_or_default();
     (0..10).any(|phone| text.contains(&format!("{}{phone}", cast.id)))
 }
 
-/// `show calls`, as far as it is of this row.
+/// The lines of `show calls` that belong to this row.
 pub async fn calls(cast: &Cast<'_>) -> String {
     let shown: Value = serde_json::from_str(&cast.site.fs.api("show calls as json").await).unwrap_or_default();
     let rows = shown["rows"].as_array().cloned().unwrap_or_default();
@@ -51,13 +51,13 @@ pub async fn channels(cast: &Cast<'_>) -> String {
 
 /// These variables of each CDR.
 pub async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
-    // They are written behind.
+    // FreeSWITCH writes them asynchronously.
     let deadline = Instant::now() + Duration::from_secs(4);
     let file = |name: &str| name.contains(&cast.channel);
     while !cast.site.fs.cdr_files(cast.since).iter().any(|name| file(name)) && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // And the other legs' when those are gone.
+    // The other legs' records are written when those legs have ended.
     let is_left = |c: &Value| ["name", "dest", "cid_num"].iter().any(|word| is_ours(&c[*word], cast));
     while cast.site.fs.channels().await.iter().any(is_left) && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -89,7 +89,7 @@ pub async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
     format!("{}: {}", told.len(), told.join(" + "))
 }
 
-/// Whether a user of this row stands in a text by itself.
+/// Whether a text has a user of this row as a separate word.
 fn names_ours(text: &str, cast: &Cast<'_>) -> bool {
     let before = ['>', ':', '/', '"', '+'];
     (0..10).any(|phone| {
@@ -133,10 +133,10 @@ fn xml_field<'a>(text: &'a str, name: &str) -> &'a str {
 /// Account, caller and destination of each CDR in CSV.
 pub async fn csv_cdrs(cast: &Cast<'_>) -> String {
     cdrs(cast, &[]).await;
-    // Whatever mod_cdr_csv keeps in its buffer.
+    // Writes out what mod_cdr_csv has buffered.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let all = cast.site.fs.all_cdrs(cast.since);
-    // The same lines are in a file of the account, and in one of all.
+    // mod_cdr_csv writes each line twice: to the account's file and to the common one.
     let lines = all
         .iter()
         .filter(|(kind, file, _)| *kind == "csv" && file == "Master.csv");
@@ -150,7 +150,7 @@ pub async fn csv_cdrs(cast: &Cast<'_>) -> String {
     format!("{}: {}", told.len(), told.join(" + "))
 }
 
-/// What a channel's events say of the other leg.
+/// The fields about the other leg in a channel's events.
 pub async fn other_leg(cast: &Cast<'_>, channel: &str) -> String {
     let dump = cast.site.fs.api(&format!("uuid_dump {channel}")).await;
     let header = |name: &str| {
@@ -171,10 +171,10 @@ pub async fn other_leg(cast: &Cast<'_>, channel: &str) -> String {
     names.map(header).join(" ")
 }
 
-/// Where in the kinds of CDRs a push token is: the variables of those in JSON, and whether there is one in the others.
+/// Where CDRs contain a push token: in JSON the names of the variables, in the other formats whether there is one.
 pub async fn tokens(cast: &Cast<'_>) -> String {
     cdrs(cast, &[]).await;
-    // Whatever mod_cdr_csv keeps in its buffer.
+    // Writes out what mod_cdr_csv has buffered.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut told = Vec::new();
     let is_push = |text: &str| {
@@ -218,7 +218,7 @@ fn field(cdr: &Value, name: &str) -> String {
     };
     let text = value.as_str().unwrap_or("-").to_owned();
     match name {
-        // Lists, and UUIDs with more behind them.
+        // Lists, and UUIDs followed by more text.
         "originated_legs" | "originating_leg_uuid" | "bridge_uuid" | "bridge_to" if value.is_string() => {
             text.split(';').next().unwrap_or_default().to_owned()
         }
@@ -226,7 +226,7 @@ fn field(cdr: &Value, name: &str) -> String {
     }
 }
 
-/// What a lamp has shown, in order.
+/// The states that a lamp has shown, in order.
 pub fn lamp(cast: &Cast<'_>) -> String {
     let mut told = Vec::new();
     for notice in cast.phone(Who::Watcher).notices() {

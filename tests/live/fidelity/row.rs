@@ -1,8 +1,8 @@
-//! One row of the comparison: a value that says how a call goes, and what is looked at.
+//! One row of the comparison: the steps of a call, and what is compared.
 
 use std::time::Duration;
 
-use fswake_test_support::realfs::{Plan, Way};
+use fswake_test_support::realfs::{Plan, Routing};
 use fswake_test_support::sip::{Reaction, Script};
 
 /// Whose phone. The number is the last digit of its user.
@@ -14,11 +14,11 @@ pub enum Who {
     Callee,
     /// Another phone of user 1, always awake.
     Other,
-    /// User 2 is reached the same way.
+    /// User 2, reached as user 1 is.
     Third,
-    /// User 5 is always reached plainly, and always awake.
+    /// User 5, always awake and reached by a plain bridge.
     Desk,
-    /// User 6 watches user 1.
+    /// User 6 subscribes to user 1's state.
     Watcher,
 }
 
@@ -33,7 +33,7 @@ impl Who {
         }
     }
 
-    /// What it says in its RTP.
+    /// The tone that it sends in RTP.
     pub fn voice(self) -> u8 {
         match self {
             Self::Other => 3,
@@ -42,7 +42,7 @@ impl Who {
     }
 }
 
-/// Something to wait for.
+/// A state to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// This phone has sent 180 or 183.
@@ -53,30 +53,30 @@ pub enum Moment {
     Up(Who),
     /// The caller has got a final response.
     Final,
-    /// Caller and callee hear one another: FreeSWITCH has bridged them.
+    /// Caller and callee receive each other's audio: FreeSWITCH has bridged them.
     Talk,
-    /// The far end has ended this phone's last call.
+    /// The far end has hung up this phone's last call.
     Over(Who),
     /// All calls of this phone are over.
     Free(Who),
-    /// Caller's and callee's audio goes straight to the other.
+    /// The audio goes directly between caller and callee.
     Straight,
-    /// FreeSWITCH has bridged the caller with the callee's phone itself, and no loopback is between them.
+    /// FreeSWITCH has bridged the caller with the callee's leg, without a loopback between them.
     Bridged,
 }
 
-/// What is done next.
+/// One step of a row.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Milliseconds.
     Wait(u64),
     Until(Moment),
     PickUp(Who),
-    /// The same; nothing happens where the phone does not ring any more.
+    /// The same, if the phone still rings.
     PickUpIfItRings(Who),
     Refuse(Who, u16),
     HangUp(Who),
-    /// The caller gives up.
+    /// The caller sends CANCEL.
     Cancel,
     /// An API command. `{caller}`, `{callee}` and `{desk}` (of the last [`Step::Call`]) are the channels, `{1}` user 1.
     Api(&'static str),
@@ -86,65 +86,66 @@ pub enum Step {
     Unhold(Who),
     /// Offers T.38 in the last call, and nothing else.
     OfferFax(Who),
-    /// From now on this phone has video, and offers it in the last call.
+    /// This phone adds video to the last call, and offers it from now on.
     AddVideo(Who),
-    /// No longer.
+    /// Removes video again.
     DropVideo(Who),
-    /// From now on this phone has video, and does not say so.
+    /// This phone has video from now on, without offering it.
     CanVideo(Who),
     /// Blind transfer of the last call to this number.
     Blind(Who, &'static str),
     /// Calls this number, waits for the answer, and connects it with the first call.
     Attended(Who, &'static str),
-    /// The same while the second call only rings.
+    /// The same while the second call still rings.
     AttendedRinging(Who, &'static str),
     /// This phone calls a number. `{desk}` is the channel then.
     Call(Who, &'static str),
-    /// baresip does what its menu has this command for.
+    /// Runs this command of baresip's menu.
     Baresip(&'static str, &'static str),
-    /// Waits until baresip has said this so many times.
+    /// Waits until baresip has printed this so many times.
     Says(&'static str, usize),
     /// baresip connects the far ends of its first and its second call, which is to the desk.
     Join,
     /// Presses these digits in the last call.
     Press(Who, &'static [u8]),
-    /// Looks at something, under this name.
+    /// Records an observation under this name.
     See(&'static str, Look),
 }
 
-/// What is looked at. Everything becomes a short text in which users, ports, tags and UUIDs have lost their numbers.
+/// What is observed, as a short text in which placeholders stand for users, ports, tags and UUIDs.
 #[derive(Clone, Debug)]
 pub enum Look {
     /// The responses to the caller's INVITE, each once.
     Answers,
-    /// Whether 18x reached the caller only when the phone rang.
+    /// Whether the caller got no 18x before the phone rang.
     RingsInTime,
     /// A header of the last INVITE to this phone.
     Header(Who, &'static str),
     /// A header of the 200 to the caller.
     AnswerHeader(&'static str),
-    /// The far end's name and number as this phone shows them by now.
+    /// The far end's name and number on this phone's display.
     Display(Who),
-    /// The description in the last INVITE to this phone.
+    /// The SDP in the last INVITE to this phone.
     Offered(Who),
-    /// What the far end said last about media in this phone's last call.
+    /// The last SDP answer in this phone's last call.
     Media(Who),
     /// The codecs of caller's and callee's channel.
     Codecs,
     Invites(Who),
-    /// What this phone hears in its last call, for so many milliseconds. It has three times as long for it, so this is for what stays.
+    /// What this phone receives in its last call within so many milliseconds. It waits up to three times as long, so use
+    /// it for a steady state.
     Hears(Who, u64),
-    /// What the caller has heard while the callee's phone rang.
+    /// What the caller received while the callee's phone rang.
     HeardWhileItRang,
-    /// Whose video this phone gets in its last call, within so many milliseconds.
+    /// Whose video this phone receives in its last call within so many milliseconds.
     Sees(Who, u64),
-    /// Whose T.38 it gets there.
+    /// Whose T.38 it receives there.
     Faxed(Who, u64),
     /// What this phone was offered in re-INVITEs of its last call.
     Reoffered(Who),
-    /// What the caller has heard before it was answered.
+    /// What the caller received before the answer.
     HeardEarly,
-    /// Whether a phone's audio goes straight to the other's.
+    /// Whether the audio goes directly between the two phones.
     Direct,
     /// A variable of the caller's or the callee's channel.
     Variable(Who, &'static str),
@@ -153,35 +154,36 @@ pub enum Look {
     Calls,
     /// How this phone's last call ended, or that it is up.
     End(Who),
-    /// The cause in it alone.
+    /// Only the cause of that.
     EndCause(Who),
-    /// Whether this phone's last call ended at most so many milliseconds after FreeSWITCH answered the last command, or the last call.
+    /// Whether this phone's last call ended at most so many milliseconds after FreeSWITCH answered the last command, or
+    /// the last call.
     EndsWithin(Who, u64),
     /// How many channels the row has, by their kind.
     Channels,
     /// How many calls of this phone are up.
     CallsOf(Who),
-    /// Whether so many milliseconds have gone by since the call began.
+    /// Whether so many milliseconds have passed since the call began.
     Took(u64, u64),
     /// The CDRs: these variables of each.
     Cdrs(&'static [&'static str]),
-    /// The same of the CDRs in XML.
+    /// The same for the CDRs in XML.
     XmlCdrs(&'static [&'static str]),
     /// The lines of the CDRs in CSV: caller, destination and cause.
     CsvCdrs,
-    /// What the caller's or the callee's channel says of the other leg (`Other-Leg-*`) in its events.
+    /// The caller's or the callee's channel's variables about the other leg (`Other-Leg-*`) in its events.
     OtherLeg(Who),
     /// The states that the watcher's lamp has shown.
     Lamp,
-    /// The digits that this phone has heard in its last call.
+    /// The digits that this phone received in its last call.
     Digits(Who),
     /// Whether FreeSWITCH's own bridge or fswake has sent the last INVITE to this phone.
     RungBy(Who),
-    /// Where in CDRs a push token or a parameter of pushes stands, for each kind.
+    /// Where CDRs of each format contain a push token or a push parameter.
     Tokens,
-    /// Whether exactly one of callee and desk talks with the caller.
+    /// Whether exactly one of callee and desk phone has audio with the caller.
     Settled,
-    /// Whether fswake says of the call what became of it: its result, and a part of its steps. Without fswake nobody says anything.
+    /// Whether fswake reports the call's result and a part of its steps. Without fswake there is no report.
     Booked(&'static str, &'static str),
     /// Whether a recording of this name has been made.
     Recorded(&'static str),
@@ -203,27 +205,27 @@ pub struct Row {
     pub third: Option<Script>,
     pub desk: Option<Script>,
     pub watched: bool,
-    /// The callee's phone does not sleep.
+    /// The callee's phone is awake.
     pub awake: bool,
     /// baresip is the caller, or the callee; the scripted phone in its place does nothing.
     pub baresip: Option<Who>,
     /// baresip encrypts.
     pub encrypts: bool,
-    /// Callee and third register at a profile that asserts identities, and does not say who has answered.
+    /// Callee and third register at a profile that asserts identities and sends no connected identity.
     pub asserting: bool,
     /// fswake has `wake.alert = "push"`.
     pub alert_by_push: bool,
     /// FreeSWITCH has to have a video codec; the row is skipped where it has none.
     pub needs_video: bool,
-    /// FreeSWITCH still has a place of the callee's phone where nobody is any more. Otherwise it has forgotten it.
+    /// FreeSWITCH still has a stale registration of the callee's phone. Otherwise it has none.
     pub stale: bool,
     pub display: &'static str,
     /// What is called; user 1 by default.
     pub dials: &'static str,
     pub plan: Plan,
     pub steps: Vec<Step>,
-    /// The ways that it makes sense for.
-    pub ways: Vec<Way>,
+    /// The routings that it is played with.
+    pub routings: Vec<Routing>,
 }
 
 fn script(voice: u8, on_invite: Reaction) -> Script {
@@ -234,22 +236,22 @@ fn script(voice: u8, on_invite: Reaction) -> Script {
     }
 }
 
-/// A phone that is answered soon.
+/// A phone that answers soon.
 pub fn answers(who: Who) -> Script {
     script(who.voice(), Reaction::Answer(Duration::from_millis(300)))
 }
 
-/// A phone that rings until it is told something else.
+/// A phone that rings until the row tells it otherwise.
 pub fn rings(who: Who) -> Script {
     script(who.voice(), Reaction::Ring)
 }
 
-/// A phone that says no at once.
+/// A phone that declines at once.
 pub fn declines(who: Who, status: u16) -> Script {
     script(who.voice(), Reaction::Decline(status))
 }
 
-/// A row of this item: user 0 calls user 1, whose phone sleeps in fswake's ways and answers.
+/// A row of this group: user 0 calls user 1, whose phone answers (and sleeps, with fswake's routings).
 pub fn row(item: u8, name: &'static str) -> Row {
     Row {
         name,
@@ -271,7 +273,7 @@ pub fn row(item: u8, name: &'static str) -> Row {
         dials: "{1}",
         plan: Plan::default(),
         steps: Vec::new(),
-        ways: Way::ALL.to_vec(),
+        routings: Routing::ALL.to_vec(),
     }
 }
 
@@ -394,8 +396,8 @@ impl Row {
         self
     }
 
-    pub fn ways(mut self, ways: &[Way]) -> Self {
-        self.ways = ways.to_vec();
+    pub fn routings(mut self, routings: &[Routing]) -> Self {
+        self.routings = routings.to_vec();
         self
     }
 

@@ -1,30 +1,30 @@
-//! What came out of all rows that ran, as a table.
+//! The results of all rows, as a table.
 
 use std::fmt::Write as _;
 
-use fswake_test_support::realfs::Way;
+use fswake_test_support::realfs::Routing;
 
 use super::departures::{DEPARTURES, Departure};
-use super::play::Seen;
+use super::play::Observation;
 use super::row::Row;
 
-/// What one row has shown.
+/// The result of one row.
 pub struct Outcome {
     name: &'static str,
     item: u8,
-    seen: Vec<(Way, Seen)>,
+    seen: Vec<(Routing, Observation)>,
     /// What is wrong; empty when nothing is.
     faults: Vec<String>,
     departures: Vec<&'static Departure>,
-    /// It was not played; why was said.
+    /// Skipped; the reason was printed.
     is_skipped: bool,
-    /// What tries before this one have seen.
+    /// The results of earlier tries.
     before: Vec<String>,
 }
 
-/// Where one way differs from the plain one: name, plain, there.
-fn differences(plain: &Seen, other: &Seen) -> Vec<(String, String, String)> {
-    let value = |seen: &Seen, name: &str, nth: usize| {
+/// Where a routing differs from the plain bridge: name, value there, value here.
+fn differences(plain: &Observation, other: &Observation) -> Vec<(String, String, String)> {
+    let value = |seen: &Observation, name: &str, nth: usize| {
         let mut all = seen.iter().filter(|(n, _)| n == name);
         all.nth(nth).map_or("-".to_owned(), |(_, text)| text.clone())
     };
@@ -48,13 +48,13 @@ fn differences(plain: &Seen, other: &Seen) -> Vec<(String, String, String)> {
 }
 
 impl Outcome {
-    /// Compares the ways.
-    pub fn new(row: &Row, seen: Vec<(Way, Seen)>) -> Self {
+    /// Compares the routings.
+    pub fn new(row: &Row, seen: Vec<(Routing, Observation)>) -> Self {
         let (mut faults, mut departures) = (Vec::new(), Vec::new());
         let plain = &seen[0].1;
         for (way, other) in seen.iter().skip(1) {
             let differences = differences(plain, other);
-            let documented = |d: &&Departure| d.row == row.name && d.ways.contains(way);
+            let documented = |d: &&Departure| d.row == row.name && d.routings.contains(way);
             let documented: Vec<&'static Departure> = DEPARTURES.iter().filter(documented).collect();
             for (name, a, b) in &differences {
                 match documented.iter().find(|d| d.sees == name && d.is(b)) {
@@ -79,7 +79,7 @@ impl Outcome {
         }
     }
 
-    /// A row that this FreeSWITCH cannot play.
+    /// Records a row that this FreeSWITCH cannot play.
     pub fn skipped(row: &Row) -> Self {
         Self {
             name: row.name,
@@ -92,18 +92,18 @@ impl Outcome {
         }
     }
 
-    /// One more fault.
+    /// Adds a fault.
     pub fn add(&mut self, fault: Option<String>) {
         self.faults.extend(fault);
     }
 
-    /// It was played before, and differed.
+    /// Records an earlier try that differed.
     pub fn is_after(&mut self, before: &Self) {
         self.before.clone_from(&before.before);
         self.before.push(before.faults.join("; "));
     }
 
-    /// What is wrong with it.
+    /// Its faults as text.
     pub fn faults(&self) -> &[String] {
         &self.faults
     }
@@ -119,7 +119,7 @@ impl Outcome {
         }
     }
 
-    fn cell(&self, way: Way) -> String {
+    fn cell(&self, way: Routing) -> String {
         let Some((_, seen)) = self.seen.iter().find(|(w, _)| *w == way) else {
             return "-".to_owned();
         };
@@ -143,7 +143,7 @@ pub fn markdown(outcomes: &mut [Outcome]) -> String {
     outcomes.sort_by_key(|o| o.item);
     let mut text = "| item | row | plain | dialplan | dial-string | verdict |\n|---|---|---|---|---|---|\n".to_owned();
     for outcome in outcomes.iter() {
-        let cells = Way::ALL.map(|way| outcome.cell(way));
+        let cells = Routing::ALL.map(|way| outcome.cell(way));
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} |",

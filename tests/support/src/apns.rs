@@ -1,4 +1,4 @@
-//! APNs as Apple documents it, as far as a sender can tell.
+//! APNs as Apple documents it, as far as a sender can see.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
-use crate::http2::{Fault, Faults, Received, Reply, Server, Service};
+use crate::http2::{Fault, Faults, HttpRequest, Reply, Server, Service};
 use crate::tls::{Authority, SigningKey, signing_key};
 
 /// The key id of the stand-in's signing key.
@@ -27,7 +27,7 @@ pub const BUNDLE_ID: &str = "com.example.phone";
 #[derive(Clone, Debug)]
 pub struct Push {
     /// The request itself.
-    pub request: Received,
+    pub request: HttpRequest,
     /// The device token of its path.
     pub token: String,
     /// Its body, if that is JSON.
@@ -180,12 +180,12 @@ impl Apns {
         self.rules.lock().tokens
     }
 
-    /// The next request to push, whatever became of it.
+    /// The next push request, whatever its answer.
     pub async fn next_push(&self) -> Push {
         self.pushes.lock().await.recv().await.expect("the stand-in runs")
     }
 
-    /// The next probe, whatever became of it: no push, and no fault for the next push is for it.
+    /// The next probe, whatever its answer: it is not a push, and faults for the next push skip it.
     pub async fn next_probe(&self) -> Push {
         self.probes.lock().await.recv().await.expect("the stand-in runs")
     }
@@ -229,7 +229,7 @@ impl Rules {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn judge(&self, request: &Received, token: Option<&str>, key: &mut Option<usize>) -> Verdict {
+    fn judge(&self, request: &HttpRequest, token: Option<&str>, key: &mut Option<usize>) -> Verdict {
         let token = token.ok_or((404, "BadPath"))?;
         if request.method != "POST" {
             return Err((405, "MethodNotAllowed"));
@@ -331,7 +331,7 @@ impl State {
 }
 
 impl Service for Rules {
-    fn answer(&self, request: Received) -> (Reply, Option<Fault>) {
+    fn answer(&self, request: HttpRequest) -> (Reply, Option<Fault>) {
         let token = request.path.strip_prefix("/3/device/").map(str::to_owned);
         let mut key = None;
         let verdict = self.judge(&request, token.as_deref(), &mut key);

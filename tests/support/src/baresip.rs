@@ -16,7 +16,7 @@ use crate::sip::{Account, level_of};
 const PROGRAM: &str = "/usr/bin/baresip";
 /// Where Debian has its modules, by architecture or without.
 const MODULES: [&str; 2] = ["/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules"];
-/// How long it may take to start and to do as it is told.
+/// How long starting, and each order, may take.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Whether it is installed.
@@ -73,7 +73,7 @@ fn voice(voice: u8) -> Vec<u8> {
 }
 
 impl Baresip {
-    /// Starts it for this account; it answers at once, and says `as_voice`.
+    /// Starts it for this account; it answers at once, and sends `as_voice`.
     pub async fn start(account: Account, as_voice: u8, settings: Settings) -> Self {
         let dir = TempDir::new().expect("a directory");
         let (path, port) = (dir.path(), free_port());
@@ -151,14 +151,14 @@ impl Baresip {
             .await;
     }
 
-    /// Waits until it has said this so many times; whether it has.
+    /// Waits until it has printed this so many times; returns whether it has.
     pub async fn says(&self, what: &str, times: usize) -> bool {
         let mut said = self.said.clone();
         let has = said.wait_for(|said| said.matches(what).count() >= times);
         matches!(tokio::time::timeout(PATIENCE, has).await, Ok(Ok(_)))
     }
 
-    /// All that it has said.
+    /// All that it has printed.
     pub fn said(&self) -> String {
         self.said.borrow().clone()
     }

@@ -1,4 +1,4 @@
-//! fswake as a process of its own, and its log: for tests on stand-ins, live tests and benches alike.
+//! fswake as a separate process, and its log: for tests on stand-ins, live tests and benches.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -33,9 +33,9 @@ pub fn command(binary: impl AsRef<OsStr>, config: &Path) -> Command {
 pub struct Daemon {
     /// Its process.
     pub child: Child,
-    /// What it says.
+    /// Its log.
     pub log: Log,
-    /// Where it takes calls; the first address, if it has several.
+    /// Where it takes calls; the first address, if it has several. Nowhere without FreeSWITCH.
     pub address: SocketAddr,
     pid: u32,
 }
@@ -47,7 +47,7 @@ impl Daemon {
         Self::ready(child, log).await
     }
 
-    /// The same, with an eye on each line of the log; `started` gets the log before the daemon has said anything.
+    /// The same, with a look at each line of the log; `started` gets the log before its first line.
     pub async fn start_watched(command: Command, see: fn(&str), started: impl FnOnce(&Log)) -> Self {
         let (child, log) = Self::spawn(command, see);
         started(&log);
@@ -62,7 +62,10 @@ impl Daemon {
 
     async fn ready(child: Child, log: Log) -> Self {
         let pid = child.id().expect("its process id");
-        let address = address_in(&log.wait(&["waiting for calls"]).await);
+        let address = tokio::select! {
+            line = log.wait(&["waiting for calls"]) => address_in(&line),
+            _ = log.wait(&["no FreeSWITCH"]) => SocketAddr::from(([0, 0, 0, 0], 0)),
+        };
         Self {
             child,
             log,
@@ -77,7 +80,7 @@ impl Daemon {
         self
     }
 
-    /// Where it answers queries.
+    /// The address of its HTTP API.
     pub async fn http(&self) -> SocketAddr {
         address_in(&self.log.wait(&["HTTP: metrics"]).await)
     }
@@ -87,12 +90,12 @@ impl Daemon {
         self.pid
     }
 
-    /// Lets a phone of the stand-in register, and waits until the daemon has heard of it.
+    /// Lets a phone of the stand-in register, and waits until the daemon has its event.
     pub async fn registered(&self, phone: &Phone) {
         let from = self.log.len();
         phone.register();
-        let user = format!("user: {:?}", phone.spec().user);
-        self.log.wait_from(from, &["Registered(Registration", &user]).await;
+        let user = format!("aor={}@", phone.spec().user);
+        self.log.wait_from(from, &["event=Registered ", &user]).await;
     }
 
     /// Lets a phone register and fall asleep while its registration lasts.
@@ -106,8 +109,8 @@ impl Daemon {
         self.dozing(phone).await;
         let from = self.log.len();
         phone.expire();
-        let user = format!("user: {:?}", phone.spec().user);
-        self.log.wait_from(from, &["Unregistered(", &user]).await;
+        let user = format!("aor={}@", phone.spec().user);
+        self.log.wait_from(from, &["event=Unregistered ", &user]).await;
     }
 
     /// The line about a call that is over, and its fields.
@@ -202,7 +205,7 @@ impl Log {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Whether it has said nothing yet.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
-use crate::http2::{Fault, Faults, Received, Reply, Server, Service};
+use crate::http2::{Fault, Faults, HttpRequest, Reply, Server, Service};
 use crate::tls::{Authority, SigningKey, rsa_key};
 
 /// The stand-in's Firebase project.
@@ -22,9 +22,9 @@ const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 
 /// A request to send, as it came in.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub struct FcmRequest {
     /// The request itself.
-    pub request: Received,
+    pub request: HttpRequest,
     /// `message` of its body.
     pub message: Value,
     /// The status of the stand-in's own answer, faults aside.
@@ -41,8 +41,8 @@ pub struct Fcm {
     pub token_faults: Arc<Faults>,
     server: Server,
     rules: Arc<Rules>,
-    sent: AsyncMutex<mpsc::UnboundedReceiver<Sent>>,
-    probes: AsyncMutex<mpsc::UnboundedReceiver<Sent>>,
+    sent: AsyncMutex<mpsc::UnboundedReceiver<FcmRequest>>,
+    probes: AsyncMutex<mpsc::UnboundedReceiver<FcmRequest>>,
     dir: TempDir,
 }
 
@@ -159,18 +159,18 @@ impl Fcm {
         self.rules.lock().given.clone()
     }
 
-    /// The next request to send, whatever became of it.
-    pub async fn next_push(&self) -> Sent {
+    /// The next request to send, whatever its answer.
+    pub async fn next_push(&self) -> FcmRequest {
         self.sent.lock().await.recv().await.expect("the stand-in runs")
     }
 
-    /// The next message that was only to be checked, whatever became of it.
-    pub async fn next_probe(&self) -> Sent {
+    /// The next message that was only to be checked, whatever its answer.
+    pub async fn next_probe(&self) -> FcmRequest {
         self.probes.lock().await.recv().await.expect("the stand-in runs")
     }
 
     /// The requests since the last look.
-    pub async fn pushes_so_far(&self) -> Vec<Sent> {
+    pub async fn pushes_so_far(&self) -> Vec<FcmRequest> {
         let mut sent = self.sent.lock().await;
         std::iter::from_fn(|| sent.try_recv().ok()).collect()
     }
@@ -191,8 +191,8 @@ struct Rules {
     faults: Arc<Faults>,
     token_faults: Arc<Faults>,
     state: Mutex<State>,
-    sent: mpsc::UnboundedSender<Sent>,
-    probes: mpsc::UnboundedSender<Sent>,
+    sent: mpsc::UnboundedSender<FcmRequest>,
+    probes: mpsc::UnboundedSender<FcmRequest>,
 }
 
 #[derive(Default)]
@@ -223,7 +223,7 @@ impl Rules {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn token(&self, request: &Received) -> Reply {
+    fn token(&self, request: &HttpRequest) -> Reply {
         let mut state = self.lock();
         state.asked += 1;
         let now = now(&state);
@@ -246,7 +246,7 @@ impl Rules {
         )
     }
 
-    fn send(&self, request: Received) -> (Reply, Option<Fault>) {
+    fn send(&self, request: HttpRequest) -> (Reply, Option<Fault>) {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let mut state = self.lock();
         let now = now(&state);
@@ -285,7 +285,7 @@ impl Rules {
         } else {
             (self.faults.take(token), &self.sent)
         };
-        let _ = to.send(Sent {
+        let _ = to.send(FcmRequest {
             message: body["message"].clone(),
             request,
             status: answer.status,
@@ -401,7 +401,7 @@ fn judge(body: &Value) -> Verdict {
 }
 
 impl Service for Rules {
-    fn answer(&self, request: Received) -> (Reply, Option<Fault>) {
+    fn answer(&self, request: HttpRequest) -> (Reply, Option<Fault>) {
         let send = format!("/v1/projects/{PROJECT}/messages:send");
         match (request.method.as_str(), request.path.as_str()) {
             ("POST", "/token") => (self.token(&request), self.token_faults.take("")),

@@ -1,4 +1,5 @@
-//! An operator's push gateway, as a mod_apn site has it: any URL, any body, and each kind of authentication really checked.
+//! An operator's push gateway, as a mod_apn site has it: any URL, any body, and each kind of authentication really
+//! checked.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -10,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
-use crate::http2::{Fault, Faults, Received, Reply, Service};
+use crate::http2::{Fault, Faults, HttpRequest, Reply, Service};
 use crate::tls::Authority;
 use crate::{http1, http2};
 
@@ -32,7 +33,7 @@ pub enum Over {
     Http2,
 }
 
-/// How callers have to say who they are.
+/// How callers must authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wants {
     /// They need not.
@@ -49,14 +50,14 @@ pub enum Wants {
 
 /// A request, and the status of the gateway's own answer.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct GatewayRequest {
     /// The request.
-    pub request: Received,
+    pub request: HttpRequest,
     /// 200 or 401, faults aside.
     pub status: u16,
 }
 
-impl Asked {
+impl GatewayRequest {
     /// Its body as text.
     pub fn body(&self) -> &str {
         std::str::from_utf8(&self.request.body).expect("text")
@@ -74,7 +75,7 @@ pub struct Gateway {
     pub faults: Arc<Faults>,
     server: Server,
     rules: Arc<Rules>,
-    asked: AsyncMutex<mpsc::UnboundedReceiver<Asked>>,
+    asked: AsyncMutex<mpsc::UnboundedReceiver<GatewayRequest>>,
     dir: TempDir,
 }
 
@@ -153,13 +154,13 @@ impl Gateway {
         self.rules.nonces().clear();
     }
 
-    /// The next request, whatever became of it; those that only open the connection are passed over.
-    pub async fn next(&self) -> Asked {
+    /// The next request, whatever its answer, without those that only open the connection.
+    pub async fn next(&self) -> GatewayRequest {
         self.asked.lock().await.recv().await.expect("the stand-in runs")
     }
 
     /// The requests since the last look.
-    pub async fn so_far(&self) -> Vec<Asked> {
+    pub async fn so_far(&self) -> Vec<GatewayRequest> {
         let mut asked = self.asked.lock().await;
         std::iter::from_fn(|| asked.try_recv().ok()).collect()
     }
@@ -170,7 +171,7 @@ struct Rules {
     faults: Arc<Faults>,
     /// Each nonce that was given, with the highest count that came with it.
     nonces: Mutex<HashMap<String, u32>>,
-    asked: mpsc::UnboundedSender<Asked>,
+    asked: mpsc::UnboundedSender<GatewayRequest>,
 }
 
 impl Rules {
@@ -178,7 +179,7 @@ impl Rules {
         self.nonces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn allows(&self, request: &Received) -> bool {
+    fn allows(&self, request: &HttpRequest) -> bool {
         let authorization = request.header("authorization");
         match self.wants {
             Wants::Nothing => authorization.is_empty(),
@@ -190,7 +191,7 @@ impl Rules {
         }
     }
 
-    fn allows_digest(&self, request: &Received, authorization: &str, algorithm: &str, qop: bool) -> bool {
+    fn allows_digest(&self, request: &HttpRequest, authorization: &str, algorithm: &str, qop: bool) -> bool {
         let Some(text) = authorization.strip_prefix("Digest ") else {
             return false;
         };
@@ -255,13 +256,13 @@ impl Rules {
 const REALM: &str = r#"push, "gateway""#;
 
 impl Service for Rules {
-    fn answer(&self, request: Received) -> (Reply, Option<Fault>) {
+    fn answer(&self, request: HttpRequest) -> (Reply, Option<Fault>) {
         let mut reply = Reply {
             status: 200,
             headers: Vec::new(),
             body: b"ok".to_vec(),
         };
-        // What opens the connection says nothing, not even who it is.
+        // A request that opens the connection has no content, not even credentials.
         if request.path == "/" && request.method == "GET" {
             assert_eq!(request.header("authorization"), "");
             return (reply, None);
@@ -277,7 +278,7 @@ impl Service for Rules {
         } else {
             None
         };
-        let _ = self.asked.send(Asked {
+        let _ = self.asked.send(GatewayRequest {
             request,
             status: reply.status,
         });

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::http2::{Fault, Received, Reply, Service};
+use crate::http2::{Fault, HttpRequest, Reply, Service};
 
 /// A running server; ends when dropped.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ fn written(reply: &Reply) -> Vec<u8> {
     [head.as_bytes(), &reply.body].concat()
 }
 
-async fn read(stream: &mut (impl AsyncBufReadExt + Unpin), connection: usize) -> Option<Received> {
+async fn read(stream: &mut (impl AsyncBufReadExt + Unpin), connection: usize) -> Option<HttpRequest> {
     let first = line(stream).await?;
     let mut words = first.split(' ');
     let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
@@ -116,7 +116,7 @@ async fn read(stream: &mut (impl AsyncBufReadExt + Unpin), connection: usize) ->
     });
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    Some(Received {
+    Some(HttpRequest {
         at: Instant::now(),
         connection,
         method,

@@ -15,7 +15,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-/// What is done to a request instead of answering it as the service would.
+/// A fault: what a request gets instead of the service's answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// This reply.
@@ -130,7 +130,7 @@ impl Faults {
 
 /// A request as it came in.
 #[derive(Clone, Debug)]
-pub struct Received {
+pub struct HttpRequest {
     /// When its body was complete.
     pub at: Instant,
     /// Number of its connection, from 1.
@@ -145,7 +145,7 @@ pub struct Received {
     pub body: Bytes,
 }
 
-impl Received {
+impl HttpRequest {
     /// A header field as text; empty when missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
@@ -155,7 +155,7 @@ impl Received {
 /// What a service does with a request.
 pub trait Service: Send + Sync + 'static {
     /// The reply, and the fault to commit instead or before.
-    fn answer(&self, request: Received) -> (Reply, Option<Fault>);
+    fn answer(&self, request: HttpRequest) -> (Reply, Option<Fault>);
 }
 
 /// A running server; ends when dropped.
@@ -170,7 +170,7 @@ pub struct Server {
 
 #[derive(Clone, Copy, Debug)]
 enum Order {
-    /// GOAWAY; what is under way is answered.
+    /// GOAWAY; requests under way are answered.
     Graceful,
     /// The TCP connection is closed.
     Close,
@@ -205,7 +205,7 @@ impl Server {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// GOAWAY on every connection; what is under way is answered.
+    /// GOAWAY on every connection; requests under way are answered.
     pub fn go_away(&self) {
         let _ = self.shutdown.send(Order::Graceful);
     }
@@ -279,7 +279,7 @@ async fn handle(
         let _ = stream.flow_control().release_capacity(chunk.len());
         body.extend_from_slice(&chunk);
     }
-    let received = Received {
+    let received = HttpRequest {
         at: Instant::now(),
         connection,
         method: parts.method.to_string(),

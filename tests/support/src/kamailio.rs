@@ -1,4 +1,5 @@
-//! A Kamailio on loopback, as an edge proxy before FreeSWITCH: phones register through it, with a Path (RFC 3327).
+//! A Kamailio on loopback: as an edge proxy before FreeSWITCH, through which phones register with a Path (RFC 3327), or as
+//! a registrar with fswake as its push gateway.
 //!
 //! It is the one that is installed; everything that it writes is in a temporary directory.
 
@@ -51,6 +52,34 @@ pub fn installed() -> Result<(), String> {
     found.then_some(()).ok_or_else(|| problem.to_owned())
 }
 
+/// Whether there is one with these modules.
+///
+/// # Errors
+/// There is not: what to print.
+pub fn has(modules: &[&str]) -> Result<(), String> {
+    installed()?;
+    let folders = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib",
+        "/usr/lib64",
+    ];
+    let there = |module: &&&str| {
+        let is_in = |folder: &&str| {
+            Path::new(folder)
+                .join(format!("kamailio/modules/{module}.so"))
+                .is_file()
+        };
+        folders.iter().any(is_in)
+    };
+    match modules.iter().find(|module| !there(module)) {
+        Some(module) => Err(format!(
+            "kamailio has no module {module} (Debian: kamailio-extra-modules, kamailio-utils-modules)"
+        )),
+        None => Ok(()),
+    }
+}
+
 impl Kamailio {
     /// Starts one before FreeSWITCH's profile at this address, and waits until it listens, on the same host.
     pub async fn start(fs: SocketAddr, finds: Finds) -> Self {
@@ -59,14 +88,28 @@ impl Kamailio {
         let dir = TempDir::new().expect("a directory");
         let (certificate, key) = OF_FREESWITCH.issue("localhost");
         let write = |name: &str, text: &str| {
-            let file = dir.path().join(name);
-            std::fs::write(&file, text).expect("a file");
-            file
+            std::fs::write(dir.path().join(name), text).expect("a file");
         };
         write("certificate.pem", &certificate);
         write("key.pem", &key);
         let text = configuration(fs, finds, address, tls, dir.path());
-        let file = write("kamailio.cfg", &text);
+        Self::run(&text, address, tls, dir).await
+    }
+
+    /// Starts the one of gateway/kamailio.cfg, with fswake's HTTP interface at this address.
+    pub async fn gateway(fswake: SocketAddr) -> Self {
+        let address = free(fswake.ip()).expect("a free port");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../gateway/kamailio.cfg");
+        let text = std::fs::read_to_string(file).expect("the example");
+        let text = text.replace("127.0.0.1:5060", &address.to_string());
+        let text = text.replace("127.0.0.1:8085", &fswake.to_string());
+        let text = text.replace("log_stderror=no", "log_stderror=yes");
+        Self::run(&text, address, address, TempDir::new().expect("a directory")).await
+    }
+
+    async fn run(text: &str, address: SocketAddr, tls: SocketAddr, dir: TempDir) -> Self {
+        let file = dir.path().join("kamailio.cfg");
+        std::fs::write(&file, text).expect("a file");
         let log = std::fs::File::create(dir.path().join("log")).expect("a file");
         let path = std::env::var("PATH").unwrap_or_default();
         let child = Command::new(PROGRAM)

@@ -1,7 +1,8 @@
-//! Stand-ins for the remote ends of fswake: APNs, FCM, an operator's push gateway, SIP phones; and a real FreeSWITCH and a real Kamailio for the live tests.
+//! Stand-ins for the remote ends of fswake: APNs, FCM, an operator's push gateway, SIP phones; and a real FreeSWITCH
+//! and a real Kamailio for the live tests.
 
 #![allow(clippy::missing_panics_doc, reason = "a stand-in that cannot go on fails its test")]
-// A stand-in that cannot start has to end the test, and that is all there is to say about it.
+// A stand-in that cannot start must end the test.
 
 pub mod apns;
 pub mod baresip;

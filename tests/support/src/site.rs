@@ -19,11 +19,11 @@ use crate::sip::{Account, PATIENCE, Phone, Script, What};
 /// What a phone does when a push arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wakes {
-    /// Registers from a new port with a new Call-ID: the app was started anew.
+    /// Registers from a new port with a new Call-ID: the app was restarted.
     Elsewhere,
     /// Registers from the same port with a new Call-ID.
     InPlace,
-    /// Registers from the same port with the same Call-ID and nonce: FreeSWITCH says `update-reg: true`.
+    /// Registers from the same port with the same Call-ID and nonce: FreeSWITCH's event has `update-reg: true`.
     ByRefresh,
     /// As [`Wakes::Elsewhere`], and registers twice more within 200 ms.
     InBurst,
@@ -45,7 +45,7 @@ pub struct Settings {
     /// Port of the event socket, when it is not FreeSWITCH's own.
     pub esl_port: Option<u16>,
     /// `freeswitch.hold = "sleep"`.
-    pub asleep: bool,
+    pub holds_by_sleep: bool,
 }
 
 impl Default for Settings {
@@ -61,7 +61,7 @@ impl Default for Settings {
             log: "debug,freeswitch_esl_tokio=off,hyper=off,reqwest=off,h2=off,rustls=off".to_owned(),
             drain: "30s".to_owned(),
             esl_port: None,
-            asleep: holds_by_sleep(),
+            holds_by_sleep: holds_by_sleep(),
         }
     }
 }
@@ -77,7 +77,7 @@ impl Settings {
 
 /// A push that reached APNs.
 #[derive(Clone, Debug)]
-pub struct Pushed {
+pub struct TimedPush {
     /// When.
     pub at: Instant,
     /// The push.
@@ -95,11 +95,11 @@ pub struct Site {
     /// APNs.
     pub apns: Arc<Apns>,
     sleepers: Sleepers,
-    pushes: watch::Receiver<Vec<Pushed>>,
+    pushes: watch::Receiver<Vec<TimedPush>>,
     dir: TempDir,
     binary: PathBuf,
     logs: bool,
-    asleep: bool,
+    holds_by_sleep: bool,
 }
 
 impl Site {
@@ -146,18 +146,18 @@ impl Site {
             dir,
             binary: binary.to_owned(),
             logs: settings.log.starts_with("debug"),
-            asleep: settings.asleep,
+            holds_by_sleep: settings.holds_by_sleep,
         };
         site.start_daemon().await;
         site
     }
 
-    /// Starts fswake, anew after it was killed.
+    /// Starts fswake, again after it was killed.
     pub async fn start_daemon(&mut self) {
         let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
         command.arg("run");
         let daemon = Daemon::start(command).await.connected().await;
-        if self.asleep {
+        if self.holds_by_sleep {
             daemon
                 .log
                 .wait(&["calls may be held by FreeSWITCH's application sleep"])
@@ -226,7 +226,7 @@ impl Site {
         sleepers.insert(token.to_owned(), (phone.clone(), wakes));
     }
 
-    /// Waits until fswake has heard of a phone's last REGISTER.
+    /// Waits until fswake has a phone's last REGISTER.
     pub async fn heard(&self, phone: &Phone) {
         if self.logs && self.daemon.is_some() {
             let place = phone.place();
@@ -236,29 +236,35 @@ impl Site {
             } else {
                 1
             };
-            self.daemon().log.wait_times(times, &["Registered(", &place]).await;
+            self.daemon()
+                .log
+                .wait_times(times, &["event=Registered ", &place])
+                .await;
         }
     }
 
-    /// Waits until fswake has heard of a REGISTER of this user, whatever its Contact.
+    /// Waits until fswake has a REGISTER of this user, whatever its Contact.
     pub async fn heard_of(&self, user: &str) {
-        let user = format!("user: \"{user}\"");
-        self.daemon().log.wait(&["Registered(", &user]).await;
+        let user = format!("aor={user}@");
+        self.daemon().log.wait(&["event=Registered ", &user]).await;
     }
 
-    /// Makes FreeSWITCH end a phone's registration, as if it had run out, and waits until fswake has heard of it.
+    /// Makes FreeSWITCH end a phone's registration, as if it had expired, and waits until fswake has the event.
     pub async fn forget_place(&self, phone: &Phone) {
         let (user, domain) = (&phone.account().user, &phone.account().domain);
-        let before = self.daemon().log.count(&["Unregistered(", user]);
-        for profile in ["internal", ASSERTING] {
-            let flush = format!("sofia profile {profile} flush_inbound_reg {user}@{domain}");
-            self.fs.api(&flush).await;
-        }
-        self.daemon().log.wait_times(before + 1, &["Unregistered(", user]).await;
+        let before = self.daemon().log.count(&["event=Unregistered ", user]);
+        let is_elsewhere = phone.account().server == self.fs.ports.single;
+        let profile = if is_elsewhere { ASSERTING } else { "internal" };
+        let flush = format!("sofia profile {profile} flush_inbound_reg {user}@{domain}");
+        self.fs.api(&flush).await;
+        self.daemon()
+            .log
+            .wait_times(before + 1, &["event=Unregistered ", user])
+            .await;
     }
 
     /// The pushes so far, calls and others.
-    pub fn pushes(&self) -> Vec<Pushed> {
+    pub fn pushes(&self) -> Vec<TimedPush> {
         self.pushes.borrow().clone()
     }
 
@@ -284,7 +290,7 @@ impl Site {
     }
 
     /// Waits for this many pushes.
-    pub async fn pushed(&self, count: usize) -> Vec<Pushed> {
+    pub async fn pushed(&self, count: usize) -> Vec<TimedPush> {
         let mut pushes = self.pushes.clone();
         let arrived = pushes.wait_for(|pushes| pushes.len() >= count);
         match tokio::time::timeout(PATIENCE, arrived).await {
@@ -318,7 +324,7 @@ pub fn push_params(token: &str) -> String {
     format!(";pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}")
 }
 
-async fn wake_phones(apns: Arc<Apns>, sleepers: Sleepers, pushes: watch::Sender<Vec<Pushed>>) {
+async fn wake_phones(apns: Arc<Apns>, sleepers: Sleepers, pushes: watch::Sender<Vec<TimedPush>>) {
     loop {
         let push = apns.next_push().await;
         let at = Instant::now();
@@ -331,7 +337,7 @@ async fn wake_phones(apns: Arc<Apns>, sleepers: Sleepers, pushes: watch::Sender<
         {
             tokio::spawn(wake(phone, wakes));
         }
-        pushes.send_modify(|pushes| pushes.push(Pushed { at, push }));
+        pushes.send_modify(|pushes| pushes.push(TimedPush { at, push }));
     }
 }
 
@@ -393,7 +399,7 @@ drain-timeout = "{drain}"
 name = "ios"
 {app}"#,
         esl = settings.esl_port.unwrap_or(fs.ports.esl.port()),
-        hold = if settings.asleep { "sleep" } else { "socket" },
+        hold = if settings.holds_by_sleep { "sleep" } else { "socket" },
         dir = dir.display(),
         log = settings.log,
         drain = settings.drain,

@@ -1,13 +1,14 @@
 //! Tests that could not be made on this machine: noted where they are skipped, and named at the end of `cargo test`.
 //!
-//! A test that passes is silent, so what it prints of itself is not seen. Each one leaves a line in a file of this run instead,
-//! which is known by the `cargo` that has started all its test programs; the last of them (`tests/last`) shows what is there.
+//! A test that passes is silent, so what it prints of itself is not seen. Each one leaves a line in a file of this run
+//! instead, which is known by the `cargo` that has started all its test programs; the last of them (`tests/last`) shows
+//! what is there.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
-/// The file of this run, beside the test programs.
+/// The file of this run, next to the test programs.
 fn file() -> PathBuf {
     let program = std::env::current_exe().expect("a test program");
     let folder = program.ancestors().nth(2).expect("a folder for build results");

@@ -1,4 +1,4 @@
-//! Keys and certificates, made anew in every run.
+//! Keys and certificates, generated in every run.
 
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;

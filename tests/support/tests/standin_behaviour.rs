@@ -349,7 +349,7 @@ async fn faults_close_refuse_and_freeze() {
     );
 }
 
-/// Held calls (10,000, or as many as FSWAKE_CALLS says: two descriptors each) and 5,000 REGISTERs a second at once:
+/// Held calls (10,000, or FSWAKE_CALLS: two descriptors each) and 5,000 REGISTERs a second at once:
 /// `cargo test --release ... -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes seconds and 20,000 file descriptors"]

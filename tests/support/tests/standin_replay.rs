@@ -7,8 +7,8 @@
 //! CHANNEL_PARK races with `myevents` (three of the five recordings have it) and is left out.
 //! The `bridge` application is not modelled: those recordings are replayed up to it.
 //!
-//! The recordings of 1.11.2 are of fswake itself. Their events are compared by what fswake reads of them and a little more
-//! (`normal::Strictness::Essential`): most of the stand-in's events have the headers of 1.10.12.
+//! The recordings of 1.11.2 are of fswake itself. Their events are compared by what fswake reads of them and a little
+//! more (`normal::Strictness::Essential`): most of the stand-in's events have the headers of 1.10.12.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,9 @@
-//! Calls to a number that may be another name of a user's (`number-alias`): FreeSWITCH's directory knows, and may be slow to say.
+//! Calls to a number that may be a user's alias (`number-alias`): only FreeSWITCH's directory knows, and it may be
+//! slow.
 //!
-//! Meanwhile the call is held like any other. A phone that registers by the number itself is rung, and the call is opened in the
-//! journal later, so that it stands there under the user's own name. (The other question to the directory: `other_leg`.)
+//! Meanwhile the call is held like any other. A phone that registers with the number itself is rung. The call's first
+//! journal entry waits for the answer, so that it is under the user's own name. (The other question to the directory:
+//! `other_leg`.)
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use crate::types::{Aor, DeviceKey, UnixSeconds};
 pub const DIRECTORY: Duration = Duration::from_secs(3);
 
 impl Call {
-    /// Asks the directory who is called, where nobody is known by what was dialled.
+    /// Asks the directory who is called, if no user is known by the dialled name.
     pub(super) fn ask_for_user(&mut self, world: &mut World) {
         if self.held.query == Some(DirectoryQuery::WhoseNumber) && self.parties.is_empty() && self.question.is_none() {
             let (dialled, at) = (self.held.aor.user.clone(), world.now);
@@ -39,7 +41,7 @@ impl Call {
         world.out.push_back(Command::AskDirectory { call, aor, query });
     }
 
-    /// Whether the answer to this question is still waited for.
+    /// Whether this question still waits for its answer.
     pub(super) fn is_asked(&self, query: DirectoryQuery) -> bool {
         self.asked.is_some() && self.held.query == Some(query)
     }
@@ -53,7 +55,7 @@ impl Call {
         }
     }
 
-    /// Who is called, if the directory's answer is still waited for and says something new.
+    /// The callee, if the directory's answer is in time and new.
     pub fn is_for(&self, user: Arc<str>) -> Option<Aor> {
         let is_new = self.is_asked(DirectoryQuery::WhoseNumber) && user != self.held.aor.user;
         is_new.then(|| Aor {
@@ -67,7 +69,7 @@ impl Call {
         self.held.since()
     }
 
-    /// The directory's answer: who is called. `None`: nobody new, or too late.
+    /// The directory's answer: the callee. `None`: unknown, already known, or too late.
     pub fn on_user_found(&mut self, aor: Option<Aor>, world: &mut World) {
         if !self.is_asked(DirectoryQuery::WhoseNumber) {
             return;
@@ -78,7 +80,7 @@ impl Call {
             self.is_for_another(aor, world);
         }
         if self.phase != Phase::Holding {
-            // Should the bridge fail, the answer is there.
+            // If the bridge fails, the answer is used.
             self.asked = Some(world.now);
             return;
         }
@@ -94,7 +96,7 @@ impl Call {
         self.settle(world);
     }
 
-    /// From now on it is a call for this user. Phones of the number itself that have come meanwhile stay in it.
+    /// Makes it a call for this user. Phones of the number itself that registered meanwhile stay in it.
     fn is_for_another(&mut self, aor: Aor, world: &mut World) {
         let call = self.held.call;
         let number = std::mem::replace(&mut self.key, AorKey::of(&aor, &world.policy));
@@ -108,20 +110,20 @@ impl Call {
         self.order(CallOrder::CallUser(aor), world);
     }
 
-    /// The AORs that it waits for: the user's, and the number's that was dialled where phones of that have come.
+    /// The AORs that it waits for: the user's, and the dialled number's if phones of that have registered.
     pub fn keys(&self) -> impl Iterator<Item = &AorKey> {
         [Some(&self.key), self.number.as_ref()].into_iter().flatten()
     }
 
-    /// AORs are compared in another way from now on.
-    pub fn file_anew(&mut self, policy: &Policy) {
+    /// AORs are compared differently from now on.
+    pub fn refile(&mut self, policy: &Policy) {
         self.key = AorKey::of(&self.held.aor, policy);
         if let Some((number, asked)) = self.number.as_mut().zip(self.question.as_ref()) {
             *number = AorKey::of(&Aor::new(asked.dialled.clone(), self.held.aor.domain.clone()), policy);
         }
     }
 
-    /// Which of the two a device is one of.
+    /// The AOR of the two that a device belongs to.
     pub(super) fn key_of(&self, device: &DeviceKey) -> &AorKey {
         let is_its = |number: &&AorKey| number.is_of(&device.aor.user);
         self.number.as_ref().filter(is_its).unwrap_or(&self.key)

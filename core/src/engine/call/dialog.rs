@@ -1,8 +1,9 @@
-//! A phone sees one ringing dialog per call, whatever it slept through (docs/ARCHITECTURE.md, "One dialog").
+//! A phone gets one ringing dialog per call, whatever it slept through (docs/ARCHITECTURE.md, "One dialog").
 //!
-//! FreeSWITCH goes on repeating an INVITE over UDP that got no provisional answer, after `uuid_kill` too, and holds the CANCEL
-//! back until there is one; a proxy may do the same to its phones (Kamailio does, unless `cancel_b_method` says otherwise). A phone that
-//! registers from where that INVITE goes would hear it and a new one: the same Call-ID in two dialogs. A 100 is not passed on by FreeSWITCH's SIP stack; the first that is known of a phone is its 18x.
+//! FreeSWITCH repeats an INVITE over UDP that got no provisional answer, even after `uuid_kill`, and delays the CANCEL
+//! until there is one. A proxy may do the same to its phones (Kamailio does, unless `cancel_b_method` is set). A phone
+//! that registers at that INVITE's address would get it and a new one: the same Call-ID in two dialogs. FreeSWITCH's
+//! SIP stack does not report a 100, so the first sign of a phone is its 18x.
 
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use crate::engine::order::Cause;
 use crate::engine::party::{Leg, LegQuery, LegState, NextPush, Origin, OwnLeg};
 use crate::engine::world::World;
 
-/// How long an INVITE that is under way to where its phone has registered is left alone: a new one would not be there sooner.
-/// With [`CANCEL_FIRST`] and the time that FreeSWITCH takes for an INVITE this is under 700 ms.
+/// How long an INVITE under way to a phone's new address is left alone: a new one would not arrive sooner. With
+/// [`CANCEL_FIRST`] and the time that FreeSWITCH takes for an INVITE this is under 700 ms.
 const OLD_INVITE: Duration = Duration::from_millis(600);
 /// How long a phone that has just been sent an INVITE over UDP, or finds one waiting, may take to ring.
 const ROUND_TRIP: Duration = Duration::from_millis(200);
@@ -21,13 +22,13 @@ const ROUND_TRIP: Duration = Duration::from_millis(200);
 const CANCEL_FIRST: Duration = Duration::from_millis(20);
 
 impl Call {
-    /// Whether a phone is rung where it was, although it may sleep there: not over UDP where a push is to wake it.
+    /// Whether a phone is rung at its old address although it may sleep there: not over UDP if a push will wake it.
     pub(super) fn may_ring_asleep(&self, p: usize) -> bool {
         let party = &self.parties[p];
         !party.wake.is_under_way() || party.target().is_some_and(|t| Route::to(t).hop != Hop::Udp)
     }
 
-    /// No push wakes this phone: where it was is the only way left, as long as it is registered there.
+    /// No push can wake this phone: its old address is the only one left, as long as it is registered there.
     pub(super) fn ring_where_it_was(&mut self, p: usize, world: &mut World) {
         let party = &self.parties[p];
         let is_there = party.target().is_some_and(|target| {
@@ -41,11 +42,11 @@ impl Call {
         self.ring(p, Origin::Known, world);
     }
 
-    /// A phone registered while its leg has no 18x yet: the leg stays, or gives way to one to where the phone is now.
+    /// A phone registered before its leg has an 18x: the leg stays, or is replaced by one to the new address.
     pub(super) fn registered_while_dialing(&mut self, p: usize, leg: &OwnLeg, world: &mut World) {
         let party = &mut self.parties[p];
         let age = world.now.since(leg.since);
-        // Rung before this wake-up: its phone could not hear it there.
+        // Rung before this wake-up: the phone could not receive it there.
         let is_before = leg.origin == Origin::Known
             || party.wake.pushed_at().is_some_and(|at| at > leg.since)
             || (party.wake.was_shared && leg.origin == Origin::Awake);
@@ -60,7 +61,7 @@ impl Call {
             let now = world.now;
             let road = Route::to(&leg.target);
             let waits = match road.hop {
-                // Due too late: but a phone that goes on where it was stopped finds the INVITE in its socket.
+                // Too late; but a phone that was only suspended finds the INVITE in its socket.
                 Hop::Udp => Some(road.next_repeat(leg.since, now).plus(ROUND_TRIP).since(now))
                     .filter(|repeat| *repeat <= OLD_INVITE)
                     .unwrap_or(ROUND_TRIP),
@@ -73,7 +74,7 @@ impl Call {
         self.expect_ringing(p, world);
     }
 
-    /// A new leg to the address of the old one, whose CANCEL goes first.
+    /// A new leg to the old address, after the old leg's CANCEL.
     pub(super) fn replace_in_place(&mut self, p: usize, world: &mut World) {
         if self.rests_on(p) {
             // The call does not outlive its last leg.
@@ -98,8 +99,9 @@ impl Call {
         self.parties[p].leg.own_mut().map(|leg| &mut leg.state)
     }
 
-    /// A phone registers where another device of this call was: two tokens at one Contact are one place, and whoever registered last is
-    /// there. Returns whether it rings there already, for the other one. An INVITE that nobody has answered yet gives way to its own.
+    /// A phone registers at the address of another device of this call. Two tokens at one Contact are one phone, and
+    /// the last to register is the one that is there. Returns whether it rings there already for the other device. An
+    /// unanswered INVITE is replaced.
     pub(super) fn take_place(&mut self, p: usize, world: &mut World) -> bool {
         let Some(place) = self.parties[p].target().cloned() else {
             return false;
@@ -136,10 +138,10 @@ impl Call {
         rings_there
     }
 
-    /// The leg of `q`, which nobody has answered yet, goes to where `p` is now.
+    /// Moves the unanswered leg of `q` to the address of `p`.
     fn give_way(&mut self, p: usize, q: usize, leg: &OwnLeg, world: &mut World) {
         self.kill_for_another(leg, world);
-        // Not a phone that FreeSWITCH may be ringing: it is asked first.
+        // Not a phone that FreeSWITCH may be ringing: ask first.
         self.ring_behind_the_cancel(p, world);
         let former = &self.parties[q];
         if former.has_registered && former.place.is_some() {

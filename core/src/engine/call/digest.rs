@@ -1,4 +1,4 @@
-//! What of a held call decides what it does next ([`crate::engine::digest`]).
+//! Hashes what decides what a held call does next ([`crate::engine::digest`]).
 
 use std::hash::{Hash, Hasher};
 
@@ -29,7 +29,7 @@ impl Hash for Call {
         (number, is_found).hash(state);
         (held, key, deadline, ring_until, rings_on).hash(state);
         (parties, declined, first_register, asked, alerted).hash(state);
-        // Legs are known by whose they are: their numbers are names.
+        // Legs are identified by their parties: their numbers are names.
         std::mem::discriminant(phase).hash(state);
         if let Phase::Connecting(n) | Phase::Early(n) = phase {
             self.party_of_leg(*n).hash(state);

@@ -1,5 +1,5 @@
-//! Early media of a phone that rings alone, as FreeSWITCH's `bridge` passes it on: the caller is bridged with the leg before it
-//! is answered, and from then on FreeSWITCH itself connects the call or ends it.
+//! Early media of a phone that rings alone, as FreeSWITCH's `bridge` passes it on: the caller is bridged with the leg
+//! before it answers, and from then on FreeSWITCH itself connects the call or ends it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::engine::step::Step;
 use crate::engine::world::World;
 
 impl Call {
-    /// Whether a leg of this call may let the caller hear its early media: nobody else could answer.
+    /// Whether the caller may hear early media from a leg of this call: no other phone could answer.
     pub(super) fn rings_alone(&self) -> bool {
         let options = self.held.options;
         let is_ours = options.ringing == Ringing::Ours && !self.is_asked(DirectoryQuery::WhoRings);
@@ -34,14 +34,14 @@ impl Call {
             return;
         }
         self.phase = Phase::Connecting(n);
-        // Its answer is booked as soon as it is heard: the record has to be there before.
+        // FreeSWITCH may connect the two at any moment, so the record has to be written before.
         self.record(Some(self.parties[p].label()), false, world);
         let leg = self.leg_id(n);
         let early = true;
         self.order(CallOrder::Connect(Connect { leg, codec, early }), world);
     }
 
-    /// The caller hears the phone.
+    /// The caller hears the phone's early media.
     pub fn on_early_bridged(&mut self, n: u32, world: &mut World) {
         if self.phase != Phase::Connecting(n) {
             return;
@@ -55,7 +55,7 @@ impl Call {
         }
     }
 
-    /// The phone ended before it was answered: FreeSWITCH has told the caller, or goes on in the dialplan.
+    /// The phone ended before it answered: FreeSWITCH has answered the caller with that, or goes on in the dialplan.
     pub(super) fn on_early_ended(&mut self, n: u32, end: &LegEnd, world: &mut World) {
         let Some(p) = self.party_of_leg(n) else { return };
         let Some(leg) = self.parties[p].leg.take_own() else {

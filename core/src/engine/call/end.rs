@@ -1,4 +1,4 @@
-//! The end of a hold: what it means for the legs that still ring, for the phones that were woken, and for the caller.
+//! The end of a hold: its effects on legs that still ring, on phones that were woken, and on the caller.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ use crate::types::push::{CancelReason, PushKind};
 /// How a hold ends.
 pub(super) struct End {
     result: HoldResult,
-    /// How legs that still ring end.
+    /// The cause for legs that still ring.
     legs: Cause,
-    /// The push to phones that were woken and do not ring, where their app wants one.
+    /// The push to phones that were woken and do not ring, if their app wants one.
     news: Option<CancelReason>,
-    /// What becomes of the caller.
+    /// What happens to the caller.
     caller: Caller,
-    /// What the dialplan does with the caller; `None` if fswake cannot hand him back.
+    /// What the dialplan does with the caller; `None` if fswake cannot hand the call back.
     next: Option<Next>,
 }
 
 impl End {
-    /// Caller and phone talk.
+    /// Caller and phone are connected.
     pub(super) fn connected() -> Self {
         Self::elsewhere(HoldResult::Connected, Caller::Connected)
     }
@@ -47,7 +47,7 @@ impl End {
         }
     }
 
-    /// The caller has hung up. Legs end with the cause that FreeSWITCH's bridge gives them, not with the caller's own.
+    /// The caller has hung up. Legs end with the cause that FreeSWITCH's bridge uses, not with the caller's own.
     pub(super) fn abandoned() -> Self {
         Self {
             result: HoldResult::Abandoned,
@@ -80,7 +80,7 @@ impl End {
         }
     }
 
-    /// FreeSWITCH has ended the held channel for this cause, or the leg that the caller heard.
+    /// FreeSWITCH has ended the held channel for this cause, or the leg whose early media the caller heard.
     pub(super) fn of_channel(result: HoldResult, cause: &Arc<str>) -> Self {
         let (news, caller) = match result {
             HoldResult::Taken => (CancelReason::AnsweredElsewhere, Caller::Taken),
@@ -99,7 +99,7 @@ impl End {
     pub(super) fn released(result: HoldResult, next: Next, time_over: &'static str) -> Self {
         let (legs, news) = match result {
             HoldResult::Declined => (Cause::COMPLETED_ELSEWHERE, Some(CancelReason::DeclinedElsewhere)),
-            // Not LOSE_RACE: phones are to show a missed call.
+            // Not LOSE_RACE: phones should show a missed call.
             HoldResult::Timeout | HoldResult::Unreachable | HoldResult::Draining => {
                 (Cause::Ours(time_over), Some(CancelReason::TimedOut))
             }
@@ -114,7 +114,7 @@ impl End {
         }
     }
 
-    /// Whether phones may say that a call was missed.
+    /// Whether phones may show a missed call.
     fn is_missed(&self) -> bool {
         matches!(
             self.result,
@@ -122,7 +122,7 @@ impl End {
         )
     }
 
-    /// The phones' own cause, where the dialplan gets one.
+    /// The phones' own cause, if the dialplan gets one.
     fn cause(&self) -> Option<Arc<str>> {
         match &self.next {
             Some(Next::Fail { cause, .. }) => Some(cause.clone()),
@@ -132,25 +132,27 @@ impl End {
 }
 
 impl Call {
-    /// Ends the hold: ends legs that ring, tells phones that were woken, sums up, and gives the channel up.
+    /// Ends the hold: ends legs that ring, notifies phones that were woken, reports the summary, and releases the
+    /// channel.
     pub(super) fn end(&mut self, end: End, world: &mut World) {
         self.phase = Phase::Over;
         self.count_wakes(end.result, world);
         for p in 0..self.parties.len() {
             let was_out = self.parties[p].is_out();
             let leg = self.parties[p].leg.take_own();
-            // A leg without 18x went to a phone that slept: no CANCEL reaches it either.
+            // A leg without 18x went to a sleeping phone, which a CANCEL does not reach either.
             let is_unheard = leg.as_ref().is_none_or(OwnLeg::is_dialing);
             if let Some(leg) = leg {
                 self.kill(leg.n, end.legs.clone(), world);
             }
             let wake = &self.parties[p].wake;
-            // What the provider has refused rang nobody.
+            // A refused push woke nobody.
             let was_woken = wake.sent.is_some() && wake.next != NextPush::Impossible;
             if let Some(reason) = end.news.filter(|_| is_unheard && was_woken && !was_out) {
                 self.push_news(p, PushKind::Cancel(reason), world);
             }
-            if end.is_missed() {
+            // Whoever asked for a wake may have rung other phones: only he knows whether the call was missed.
+            if end.is_missed() && !self.is_request() {
                 self.push_news(p, PushKind::MissedCall, world);
             }
         }
@@ -159,12 +161,15 @@ impl Call {
         }
         let over = Step::CallOver {
             result: end.result,
-            caller: end.caller,
+            caller: if self.is_request() { Caller::Asker } else { end.caller },
             cause: end.cause(),
         };
         self.note(world, over);
         let summary = self.summary(end.result, world);
         world.out.push_back(Command::Summarize(Box::new(summary)));
+        if self.is_request() {
+            return self.answer(end.result, world);
+        }
         let Some(next) = end.next else {
             return self.order(CallOrder::Close, world);
         };
@@ -189,6 +194,7 @@ impl Call {
         Summary {
             call: self.held.call,
             aor: self.held.aor.clone(),
+            routing: self.held.routing,
             result,
             devices: count(self.parties.len()),
             mobiles: count(self.parties.iter().filter(|p| p.device.is_some()).count()),
@@ -202,7 +208,7 @@ impl Call {
         }
     }
 
-    /// Says what came of every device that was pushed.
+    /// Counts the result for every device that was pushed.
     fn count_wakes(&self, result: HoldResult, world: &mut World) {
         for party in self.parties.iter().filter(|p| p.wake.sent.is_some()) {
             let Some(device) = party.device.clone() else { continue };
@@ -229,7 +235,7 @@ impl Call {
         }
     }
 
-    /// A phone that was pushed and has not registered may still do so: the journal records how late.
+    /// Remembers phones that were pushed and have not registered: the journal records how late they are.
     fn remember_who_may_be_late(&self, world: &mut World) {
         for party in self.parties.iter().filter(|p| !p.has_registered && !p.has_rung) {
             let Some((device, pushed)) = party.device.as_ref().zip(party.wake.pushed_at()) else {

@@ -12,8 +12,8 @@ use crate::engine::step::{Step, TakeoverKind};
 use crate::engine::world::World;
 
 impl Call {
-    /// The held channel is gone: the legs end for the same reason. Not only callers end it: a ring group or the dial-string's own
-    /// time does, and so does whoever picks the call up.
+    /// The held channel is gone, and the legs end for the same reason. Not only callers end it: so does the time of a
+    /// ring group or of the dial-string, and so does a pick-up.
     pub fn on_caller_gone(&mut self, cause: &Arc<str>, world: &mut World) {
         if self.phase == Phase::Over {
             return;
@@ -22,7 +22,8 @@ impl Call {
         match &**cause {
             "LOSE_RACE" => self.end_as_taken(TakeoverKind::LostRace, None, world),
             "PICKED_OFF" => {
-                // The leg that answered, or that the caller hears, has been picked up: it is not ours any more.
+                // The leg that answered, or whose early media the caller hears, was picked up: it is not fswake's any
+                // more.
                 if let Some(p) = self.party_of_bridge() {
                     self.parties[p].leg = Leg::None;
                 }
@@ -36,7 +37,7 @@ impl Call {
                 };
                 self.end(End::of_channel(result, cause), world);
             }
-            // FreeSWITCH's word for a bridge that it could not make: the phone has answered.
+            // FreeSWITCH's cause for a bridge that it could not make: the phone has answered.
             "DESTINATION_OUT_OF_ORDER" if matches!(self.phase, Phase::Connecting(_)) => {
                 self.note(world, Step::CallCut { cause: cause.clone() });
                 self.end(End::cut(cause), world);
@@ -48,7 +49,7 @@ impl Call {
         }
     }
 
-    /// Somebody else has the held channel. The phones hear "completed elsewhere"; the channel is not touched again.
+    /// Somebody else has the held channel. The phones show "completed elsewhere", and fswake leaves the channel alone.
     pub fn on_taken(&mut self, how: &Takeover, world: &mut World) {
         if self.phase == Phase::Over {
             return;
@@ -68,21 +69,21 @@ impl Call {
         self.end(End::taken(), world);
     }
 
-    /// FreeSWITCH goes on without us: the dialplan's next action has the caller now.
+    /// FreeSWITCH goes on without fswake: the dialplan's next action has the caller now.
     pub fn on_connection_lost(&mut self, world: &mut World) {
         if self.phase == Phase::Over {
             return;
         }
         self.note_first(world);
         self.note(world, Step::ConnectionLost {});
-        // From here on FreeSWITCH connects or ends what the caller hears; a leg that is being bridged may be bridged by now.
+        // FreeSWITCH now connects or ends the leg that the caller hears. A bridge under way may be complete.
         if let Some(p) = self.party_of_bridge() {
             self.parties[p].leave();
         }
         self.end(End::lost(), world);
     }
 
-    /// Whose leg is being bridged with the caller, or heard.
+    /// The party whose leg is being bridged or heard.
     fn party_of_bridge(&self) -> Option<usize> {
         match self.phase {
             Phase::Connecting(n) | Phase::Early(n) => self.party_of_leg(n),
@@ -93,7 +94,14 @@ impl Call {
     /// The time for this call is over.
     pub(super) fn time_is_up(&mut self, world: &mut World) {
         let is_rung = self.parties.iter().any(|p| p.leg.own().is_some());
-        let result = if self.mode(world).only_wakes() && self.parties.iter().any(Party::is_awake) {
+        let is_awake = |p: &Party| {
+            if self.is_request() {
+                self.needs_no_push(p, world)
+            } else {
+                p.is_awake()
+            }
+        };
+        let result = if self.mode(world).only_wakes() && self.parties.iter().any(is_awake) {
             HoldResult::Woken
         } else {
             self.result_without_answer()
@@ -124,7 +132,7 @@ impl Call {
         }
     }
 
-    /// What the dialplan's own bridge does next: it rings where nobody has been rung, and else it fails as the phones did.
+    /// What the dialplan's own bridge does next: it rings the phones if none was rung, and else fails as they did.
     fn next(&self, result: HoldResult, world: &World) -> Next {
         let left = self.held.max_wait.map(|_| self.ring_until.since(world.now));
         match result {
@@ -132,7 +140,7 @@ impl Call {
             HoldResult::Draining => return Next::Ring(left),
             _ => {}
         }
-        // FreeSWITCH's rule for several phones: the first, in the order in which they were dialled, says why.
+        // FreeSWITCH's rule for several phones: the cause of the first one that was dialled.
         match self.parties.iter().find_map(|p| p.ended.as_ref()) {
             Some(end) => Next::fails(end),
             None => Next::Ring(left),
@@ -145,12 +153,12 @@ impl Call {
             return;
         }
         self.note_first(world);
-        // Without the directory's answer the channel's own variables hold.
+        // Without the directory's answer, the channel's own variables apply.
         self.asked = None;
         self.end(End::released(result, next, self.time_over()), world);
     }
 
-    /// Ends the wait early when nobody is left who could answer.
+    /// Ends the wait early if no phone is left that could answer.
     pub(super) fn settle(&mut self, world: &mut World) {
         self.hand_back_if_awake(world);
         let is_rung = |p: &Party| p.leg.due_at().is_some_and(|when| when <= world.now);
@@ -168,14 +176,15 @@ impl Call {
         }
     }
 
-    /// Whether it waits for whoever registers, although nobody was pushed. Not once a phone was reached: that was the answer.
+    /// Whether it waits for any REGISTER, although no phone was pushed. Not once a phone was reached, which was the
+    /// answer.
     fn waits_for_any(&self) -> bool {
         let options = self.held.options;
         (options.wait_any || options.no_push) && !self.declined && !self.parties.iter().any(|p| p.has_rung)
     }
 
-    /// The result of a hold that nobody answered. "Timeout" only when a phone rang: then the same phones need
-    /// not be rung again. Otherwise whoever comes next may still reach somebody.
+    /// The result of an unanswered hold. "Timeout" only if a phone rang: then the dialplan need not ring the same
+    /// phones again. Otherwise the dialplan may still reach somebody.
     pub(super) fn result_without_answer(&self) -> HoldResult {
         if self.parties.is_empty() {
             HoldResult::NoDevice

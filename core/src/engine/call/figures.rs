@@ -1,4 +1,4 @@
-//! What a call's record and summary are made of.
+//! The figures for a call's record and summary.
 
 use std::sync::Arc;
 

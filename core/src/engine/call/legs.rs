@@ -1,4 +1,4 @@
-//! What legs tell: ringing, answers, bridges, ends.
+//! Events of legs: ringing, answers, bridges, ends.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::{Call, Phase};
 use crate::engine::command::HoldResult;
 use crate::engine::event::{LegEnd, Verdict};
 use crate::engine::order::{CallOrder, Cause, Connect, Next};
-use crate::engine::party::{Codecs, LegState, NextPush, Origin, OwnLeg, Place};
+use crate::engine::party::{Codecs, LegState, Location, NextPush, Origin, OwnLeg};
 use crate::engine::policy::Decline;
 use crate::engine::step::Step;
 use crate::engine::world::World;
@@ -22,7 +22,7 @@ impl Call {
         }
     }
 
-    /// 180 on a leg: the phone is awake, no push is needed any more, and the caller hears that it rings.
+    /// 180 on a leg: the phone is awake and needs no push any more, and the caller gets ringing.
     pub fn on_ringing(&mut self, n: u32, world: &mut World) {
         self.on_progress(n, world);
         if self.party_of_leg(n).is_some() {
@@ -57,7 +57,7 @@ impl Call {
     /// 200 on a leg.
     pub fn on_answered(&mut self, n: u32, codec: Option<Arc<str>>, world: &mut World) {
         let leg = self.leg_id(n);
-        // Without a party it was killed here and answered there at the same time: its end is under way.
+        // Without a party, it was killed and answered at the same time: its end is under way.
         let Some(p) = self.party_of_leg(n) else { return };
         let party = &mut self.parties[p];
         let Some(answered) = party.leg.own_mut().filter(|leg| leg.state != LegState::Answered) else {
@@ -89,14 +89,14 @@ impl Call {
         }
     }
 
-    /// The bridge stands: everybody else hears "completed elsewhere".
+    /// The bridge is made: everybody else gets "completed elsewhere".
     pub fn on_bridged(&mut self, n: u32, world: &mut World) {
         if self.phase == Phase::Connecting(n) {
             self.connected(n, world);
         }
     }
 
-    /// Caller and phone talk.
+    /// Caller and phone are connected.
     pub(super) fn connected(&mut self, n: u32, world: &mut World) {
         if let Some(p) = self.party_of_leg(n) {
             self.figures.answered_by = Some(self.parties[p].label());
@@ -116,7 +116,7 @@ impl Call {
             .map_or(Phase::Holding, |(next, _)| Phase::Connecting(*next));
         if let Some(p) = self.party_of_leg(n) {
             match end {
-                // Its early media was for the caller: how it ended is its answer to the call.
+                // Its early media was for the caller, so its end is its answer to the call.
                 Some(end) if !self.parties[p].leg.is(LegState::Answered) => self.leg_is_over(p, end, world),
                 _ => self.answered_in_vain(p, end, world),
             }
@@ -135,14 +135,14 @@ impl Call {
         self.settle(world);
     }
 
-    /// Somebody answers at this address, whichever of the call's AORs it is of.
+    /// Somebody answers at this address, for whichever of the call's AORs.
     fn saw_alive(&self, target: &Target, world: &mut World) {
         for key in self.keys() {
             world.directory.saw_alive(key, target, world.now);
         }
     }
 
-    /// The first leg that answered while another was being bridged, if one of them is still there.
+    /// The first leg that answered while another was being bridged, if one is still up.
     fn next_answered(&mut self) -> Option<(u32, Option<Arc<str>>)> {
         while !self.also_answered.is_empty() {
             let (next, codec) = self.also_answered.remove(0);
@@ -176,7 +176,7 @@ impl Call {
     pub fn on_leg_ended(&mut self, n: u32, end: &LegEnd, world: &mut World) {
         let Some(p) = self.party_of_leg(n) else { return };
         match self.phase {
-            // The bridge's own result says what happens next: BridgeFailed follows.
+            // The bridge's own result decides what happens next: BridgeFailed follows.
             Phase::Connecting(connecting) if connecting == n => return,
             Phase::Early(early) if early == n => return self.on_early_ended(n, end, world),
             _ => {}
@@ -185,7 +185,7 @@ impl Call {
         self.settle(world);
     }
 
-    /// A party's leg has ended by itself: what that says about the phone.
+    /// A party's leg has ended by itself: what that means for the phone.
     fn leg_is_over(&mut self, p: usize, end: &LegEnd, world: &mut World) {
         let Some(leg) = self.parties[p].leg.take_own() else {
             return;
@@ -219,12 +219,13 @@ impl Call {
         self.declined = true;
         self.parties[p].leave();
         if world.policy.decline == Decline::All {
-            // The caller hears this phone's cause, whatever became of the others.
+            // The caller gets this phone's cause, whatever the others did.
             self.release(HoldResult::Declined, Next::fails(end), world);
         }
     }
 
-    /// The contact did not work: a newer one is rung, else the device is pushed and waited for, unless the wait is over.
+    /// The contact did not work: a newer one is rung, else the device is pushed and waited for, unless the wait is
+    /// over.
     pub(super) fn on_unreachable(&mut self, p: usize, failed: &OwnLeg, world: &mut World) {
         let party = &self.parties[p];
         let is_newer = party.target().is_some_and(|t| *t != failed.target) || failed.registered_again();
@@ -232,7 +233,7 @@ impl Call {
             self.ring(p, Origin::Woken, world);
             return;
         }
-        // What failed is not rung again before the phone has registered again.
+        // What failed is not rung again before the phone registers again.
         self.parties[p].place = None;
         if failed.origin == Origin::Woken {
             // It was there, and is gone again.
@@ -240,7 +241,8 @@ impl Call {
         }
         let may_push = self.may_push(p, world);
         let party = &mut self.parties[p];
-        // A push of this call that is still under way needs no second one; a phone that came and failed does, in its time.
+        // A push of this call that is still under way is enough; a phone that registered and failed gets another, in
+        // its time.
         let under_way = party.wake.is_under_way() && !party.has_registered;
         if party.wake.next == NextPush::Impossible || under_way || !may_push {
             return;
@@ -251,7 +253,7 @@ impl Call {
         }
     }
 
-    /// The phone has none of the caller's codecs: once more, with any.
+    /// The phone supports none of the caller's codecs: try again with any.
     fn on_no_common_codec(&mut self, p: usize, failed: &OwnLeg, world: &mut World) {
         let party = &mut self.parties[p];
         if party.codecs == Codecs::Any {
@@ -259,7 +261,7 @@ impl Call {
             return;
         }
         party.codecs = Codecs::Any;
-        party.place.get_or_insert_with(|| Place {
+        party.place.get_or_insert_with(|| Location {
             target: failed.target.clone(),
             alive: None,
         });
@@ -267,14 +269,14 @@ impl Call {
     }
 }
 
-/// What a leg's end means, knowing how far it was and why it was rung.
+/// What a leg's end means, given how far it was and why it was rung.
 fn verdict(end: &LegEnd, leg: &OwnLeg) -> Verdict {
     match end.verdict() {
         // A phone that rang and then gave up has not been out of reach.
         Verdict::Unreachable if !leg.is_dialing() && matches!(end.sip_status, Some(408 | 480)) => Verdict::NoAnswer,
         // A phone that has just registered is there: it does not want the call.
         Verdict::Unreachable if leg.origin == Origin::Woken && end.sip_status == Some(480) => Verdict::Refused,
-        // A proxy that finds no way to the phone: Kamailio says 500 where a WebSocket is gone.
+        // A proxy that finds no way to the phone: Kamailio sends 500 if a WebSocket is gone.
         Verdict::Refused
             if leg.is_dialing()
                 && matches!(end.sip_status, Some(500 | 502 | 504))
@@ -282,7 +284,7 @@ fn verdict(end: &LegEnd, leg: &OwnLeg) -> Verdict {
         {
             Verdict::Unreachable
         }
-        // Whoever is at an old address says nothing about a phone that is being woken.
+        // Whoever is at an old address reveals nothing about a phone that is being woken.
         Verdict::Refused if leg.origin == Origin::Known => Verdict::Unreachable,
         verdict => verdict,
     }

@@ -1,15 +1,16 @@
 //! One held call: who could answer it, what was tried, and what is tried next.
 //!
 //! Races, each with its test in `tests/engine/`:
-//! - two phones answer within the time that a bridge takes: the first is bridged, the second hears "completed elsewhere";
+//! - two phones answer within the time that a bridge takes: the first is bridged, the second hears "completed
+//!   elsewhere";
 //! - three REGISTERs of one wake-up: one INVITE;
 //! - the caller hangs up in the moment of the REGISTER: no leg, or a leg that is killed;
 //! - a push is refused after its phone has registered by itself: the leg goes on;
 //! - the deadline passes while a bridge is under way: the bridge decides;
-//! - the call comes while the callee's first REGISTER is on its way to us: it is waited for a moment;
+//! - the call comes while the callee's first REGISTER is on its way to fswake: it waits a moment;
 //! - a phone registers where its INVITE is still under way: one dialog (`dialog`);
 //! - a phone registers while another is being connected: it is rung if that fails;
-//! - a phone registers where another of the call was: the place is the later one's (`dialog`);
+//! - a phone registers at the address of another phone of the call: the address is the later one's (`dialog`);
 //! - somebody picks the call up while a phone answers: the pick-up has it, and the phone hears "completed elsewhere".
 
 mod alias;
@@ -25,6 +26,7 @@ mod other_leg;
 mod push;
 mod record;
 mod register;
+mod request;
 mod ring;
 mod route;
 mod timers;
@@ -48,11 +50,11 @@ use super::step::Step;
 use super::world::World;
 use crate::types::{DeviceKey, LegId, Moment};
 
-/// A REGISTER that FreeSWITCH has accepted may take this long to be heard: its event waits for FreeSWITCH's 20 ms tick until
-/// the call itself makes us nudge it.
+/// How late an accepted REGISTER may arrive: its event waits for FreeSWITCH's 20 ms tick until the call itself makes
+/// fswake nudge FreeSWITCH.
 const FIRST_REGISTER: Duration = Duration::from_millis(30);
 
-/// How long FreeSWITCH's `bridge` lets a phone ring where nothing says otherwise (`SWITCH_DEFAULT_TIMEOUT`).
+/// How long FreeSWITCH's `bridge` lets a phone ring by default (`SWITCH_DEFAULT_TIMEOUT`).
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where a call is.
@@ -62,9 +64,10 @@ enum Phase {
     Holding,
     /// A leg answered, or has early media; FreeSWITCH is bridging it.
     Connecting(u32),
-    /// The caller hears the early media of a leg; FreeSWITCH connects the two when it is answered, and ends the call otherwise.
+    /// The caller hears a leg's early media. FreeSWITCH connects the two when it is answered, and ends the call
+    /// otherwise.
     Early(u32),
-    /// Over: only to be removed.
+    /// Over, and about to be removed.
     Over,
 }
 
@@ -73,19 +76,19 @@ enum Phase {
 pub struct Call {
     held: HeldCall,
     key: AorKey,
-    /// The number that was dialled, where the directory has said that it is another name of the user's and phones of its own had come.
+    /// The dialled number, if it is the user's alias and phones of its own have registered.
     number: Option<AorKey>,
     phase: Phase,
     parties: Vec<Party>,
-    /// When the wait is over. Later, once a phone that rings by then is left to ring on.
+    /// When the wait ends. It is extended for a phone that rings by then.
     deadline: Moment,
     /// How long a phone may ring.
     ring_until: Moment,
-    /// The wait is over, and phones ring on: nobody is waited for any more who does not ring.
+    /// The wait has ended and phones ring on: only those are waited for.
     rings_on: bool,
-    /// Nobody is known who could come: until then a first REGISTER may be on its way.
+    /// No phone is known: until then a first REGISTER may be on its way.
     first_register: Option<Moment>,
-    /// FreeSWITCH's directory has been asked; until when its answer is waited for.
+    /// FreeSWITCH's directory was asked; until when the answer is waited for.
     asked: Option<Moment>,
     /// That question, for the journal; there is one at most.
     question: Option<NumberQuestion>,
@@ -97,7 +100,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Starts a hold: rings who is awake, wakes who is not. Over at once when there is nobody.
+    /// Starts a hold: rings phones that are awake, wakes those that sleep. Over at once if there is none.
     pub fn hold(held: HeldCall, key: AorKey, world: &mut World) -> Self {
         let wait = held
             .max_wait
@@ -149,7 +152,7 @@ impl Call {
         self.settle(world);
     }
 
-    /// Tells the caller that it rings, once.
+    /// Sends the caller ringing, once.
     fn alert(&mut self, world: &mut World) {
         if self.phase == Phase::Holding && !std::mem::replace(&mut self.alerted, true) {
             self.order(CallOrder::Alert, world);
@@ -158,31 +161,41 @@ impl Call {
 
     /// How its phones are reached.
     fn mode(&self, world: &World) -> Mode {
+        if self.is_request() {
+            // There is nobody to connect a phone with.
+            return self
+                .held
+                .options
+                .mode
+                .filter(|mode| mode.only_wakes())
+                .unwrap_or(Mode::WakeFirst);
+        }
         if self.other_rings() && !self.is_asked(DirectoryQuery::WhoRings) {
-            // No bridge comes after it that would ring a woken phone.
+            // No bridge would follow that could ring a woken phone.
             return Mode::Connect;
         }
         self.held.options.mode.unwrap_or(world.policy.mode)
     }
 
-    /// First steps for one party: push and ring, in the order that costs the sleeping phone least time.
+    /// First steps for one party: push and ring, in the order that wakes a sleeping phone soonest.
     fn start(&mut self, p: usize, world: &mut World) {
         let party = &self.parties[p];
         let alive_for = party.alive().map(|alive| world.now.since(alive));
-        let is_fresh = alive_for.is_some_and(|time| time < world.policy.fresh_for);
+        let is_fresh = alive_for.is_some_and(|time| time < world.policy.fresh_for) && !self.held.options.push_awake;
         let target = party.target().cloned();
         let is_ringable = target.is_some();
         let has_token = party.device.is_some();
         let set_aside = self.why_set_aside(party, world);
         let other = target.filter(|_| self.other_rings());
         let is_rung_by_other = other.is_some();
+        let is_request = self.is_request();
         let party = &mut self.parties[p];
         if let Some(target) = other {
             party.leg = Leg::Other(OtherLeg {
                 target,
                 query: LegQuery::None,
             });
-            // The moment at which FreeSWITCH is asked how its leg stands.
+            // When FreeSWITCH is asked for its leg's state.
             party.wake.next = NextPush::At(Self::first_question(world));
         }
         let device = party.label();
@@ -194,14 +207,15 @@ impl Call {
         } else if !is_ringable || !(is_fresh || is_rung_by_other) {
             self.push(p, world);
         } else {
-            if !is_rung_by_other {
+            // Whoever asked for a wake rings it, and asks again if that is in vain.
+            if !is_rung_by_other && !is_request {
                 party.wake.next = NextPush::At(world.now.plus(world.policy.push_delay));
             }
             if is_fresh {
                 let awake = Step::DeviceAwake {
                     device,
                     seen: alive_for.unwrap_or_default(),
-                    push_in: world.policy.push_delay,
+                    push_in: (!is_request).then_some(world.policy.push_delay),
                 };
                 self.note(world, awake);
             }

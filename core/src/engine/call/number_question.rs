@@ -1,4 +1,4 @@
-//! A question whose number was dialled, while the directory is asked.
+//! A pending question whose number was dialled.
 
 use std::sync::Arc;
 

@@ -1,11 +1,12 @@
-//! Phones that FreeSWITCH rings itself, from the same dial-string as the held channel: mod_apn's shape,
-//! `<plain contacts>:_:loopback/user@domain/fswake`.
+//! Phones that FreeSWITCH rings itself, from the same dial-string as the held channel: mod_apn's form, `<plain
+//! contacts>:_:loopback/user@domain/fswake`.
 //!
-//! No phone may ring twice, and FreeSWITCH's legs cannot be seen from here. So whatever was registered when the call came is
-//! left to FreeSWITCH. After `push_delay`, and whenever such a phone registers, FreeSWITCH is asked how its leg stands.
+//! No phone may ring twice, and FreeSWITCH's legs send no events to this connection. So phones that were registered
+//! when the call came are FreeSWITCH's to ring. After `push_delay`, and whenever such a phone registers, fswake asks
+//! FreeSWITCH for its leg's state.
 //!
-//! Whether it is so may be known to FreeSWITCH's directory only, which may be slow to say. What does not depend on it happens
-//! meanwhile: phones that are not registered are pushed, and whoever registers is rung.
+//! Whether this applies may only be known to FreeSWITCH's directory, which may be slow. What does not depend on it
+//! happens meanwhile: unregistered phones are pushed, and phones that register are rung.
 
 use std::time::Duration;
 
@@ -18,27 +19,27 @@ use crate::engine::step::{Ringer, Step};
 use crate::engine::world::World;
 use crate::types::{Moment, Target};
 
-/// FreeSWITCH is asked again this often about a leg to a phone that is awake and does not ring yet: such a leg may end.
+/// How often FreeSWITCH is asked again about a leg to a phone that is awake and does not ring yet: such a leg may end.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// FreeSWITCH may take this long to make its own leg: with a shorter `push_delay` its absence would mean nothing.
+/// How long FreeSWITCH may take to make its own leg: with a shorter `push_delay` a missing leg would mean nothing.
 const LEG_IS_MADE: Duration = Duration::from_millis(200);
 
 impl Call {
-    /// Asks the directory who rings what is registered.
+    /// Asks the directory who rings registered phones.
     pub(super) fn ask_who_rings(&mut self, world: &mut World) {
         if self.held.query == Some(DirectoryQuery::WhoRings) {
             self.ask_directory(DirectoryQuery::WhoRings, world);
         }
     }
 
-    /// Whether nothing can be done for a party until the directory has answered: somebody else may ring it.
+    /// Whether a party has to wait for the directory's answer: FreeSWITCH may ring it.
     pub(super) fn waits_for_directory(&mut self, p: usize) -> bool {
         let is_asked = self.is_asked(DirectoryQuery::WhoRings);
         let party = &mut self.parties[p];
         let Some(target) = party.target().filter(|_| is_asked).cloned() else {
             return false;
         };
-        // Should it register before that, FreeSWITCH is asked about its leg.
+        // If it registers before that, FreeSWITCH is asked about its leg.
         party.leg = Leg::Other(OtherLeg {
             target,
             query: LegQuery::None,
@@ -46,7 +47,8 @@ impl Call {
         true
     }
 
-    /// The directory's answer: who rings the phones that were registered when the call came. `None`: no answer, or too late.
+    /// The directory's answer: who rings the phones that were registered when the call came. `None`: no answer, or too
+    /// late.
     pub fn on_who_rings(&mut self, ringing: Option<Ringing>, world: &mut World) {
         if !self.is_asked(DirectoryQuery::WhoRings) {
             return;
@@ -55,7 +57,7 @@ impl Call {
             self.held.options.ringing = ringing;
         }
         if self.phase != Phase::Holding {
-            // Should the bridge fail, the answer is there.
+            // If the bridge fails, the answer is used.
             self.asked = Some(world.now);
             return;
         }
@@ -73,7 +75,7 @@ impl Call {
             },
         );
         for p in 0..self.parties.len() {
-            // In wake-only mode the party before may have ended the hold.
+            // In wake-only mode the previous party may have ended the hold.
             if self.phase != Phase::Holding {
                 return;
             }
@@ -99,12 +101,12 @@ impl Call {
         world.now.plus(world.policy.push_delay.max(LEG_IS_MADE))
     }
 
-    /// Whether somebody else rings what was registered when the call came.
+    /// Whether FreeSWITCH rings the phones that were registered when the call came.
     pub(super) fn other_rings(&self) -> bool {
         self.held.options.ringing == Ringing::FreeSwitch
     }
 
-    /// Asks how FreeSWITCH's own leg to this party stands. Ends in `OtherLegSeen`.
+    /// Asks for the state of FreeSWITCH's own leg to this party. Ends in `OtherLegSeen`.
     pub(super) fn ask_other_leg(&mut self, p: usize, world: &mut World) {
         let party = &mut self.parties[p];
         party.wake.next = NextPush::None;
@@ -119,7 +121,7 @@ impl Call {
         self.order(CallOrder::AskOtherLeg(target), world);
     }
 
-    /// How FreeSWITCH's own leg to this contact stands.
+    /// The state of FreeSWITCH's own leg to this contact.
     pub fn on_other_leg(&mut self, target: &Target, leg: OtherLegState, world: &mut World) {
         let is_asked = |other: &&mut OtherLeg| other.target == *target && matches!(other.query, LegQuery::Open { .. });
         let mut all = self.parties.iter_mut().enumerate();
@@ -138,7 +140,7 @@ impl Call {
                 self.wake_is_over(p, world);
                 self.note_other_leg(p, true, world);
             }
-            // Its INVITE is sent again until somebody answers.
+            // Its INVITE is repeated until it is answered.
             OtherLegState::Dialed if party.has_registered && stayed => {
                 if let Some(other) = party.leg.other_mut() {
                     other.query = LegQuery::Due {
@@ -158,8 +160,8 @@ impl Call {
         self.settle(world);
     }
 
-    /// The phone does not ring by FreeSWITCH: it is pushed. It is not rung where it was, although FreeSWITCH may have no leg
-    /// there: it may have declined that leg a moment ago.
+    /// FreeSWITCH does not ring the phone: it is pushed. It is not rung at its address even if FreeSWITCH has no leg
+    /// there, because it may have declined that leg a moment ago.
     fn push_unrung(&mut self, p: usize, world: &mut World) {
         if self.parties[p].device.is_some() {
             self.push(p, world);

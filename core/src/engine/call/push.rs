@@ -1,4 +1,4 @@
-//! Pushing: to wake a phone, and to tell one that was woken how the call has ended.
+//! Pushing: to wake a phone, and to notify a woken one of the call's end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,21 +14,23 @@ use crate::types::push::{About, CallPush, PushError, PushKind, PushReceipt, Push
 use crate::types::{DeviceKey, PushId, PushParams};
 
 impl Call {
-    /// Whether a phone that was rung in vain may be pushed. Not once the call rings on: nobody is waited for then.
+    /// Whether a phone that was rung in vain may be pushed. Not once the wait has ended: only ringing phones count
+    /// then.
     pub(super) fn may_push(&self, p: usize, world: &World) -> bool {
         let party = &self.parties[p];
         let may = !self.rings_on && party.can_be_pushed(world.policy.push_retries);
         may && self.why_set_aside(party, world).is_none()
     }
 
-    /// Why a party's token is not used, if it is not: the phone's next REGISTER, or another call's push, may change that at any time.
+    /// Why a party's token is not used, if it is not: the phone's next REGISTER, or another call's push, may change
+    /// that at any time.
     pub(super) fn why_set_aside(&self, party: &Party, world: &World) -> Option<Arc<str>> {
         let device = party.device.as_ref()?;
         let known = world.directory.device(self.key_of(device), device)?;
         known.device.set_aside.clone()
     }
 
-    /// Notes that a phone is pushed again because it registered and has not rung since.
+    /// Records that a phone is pushed again because it registered and has not rung since.
     pub(super) fn note_silence(&self, p: usize, world: &mut World) {
         let party = &self.parties[p];
         if let Some(leg) = party.leg.own().filter(|_| party.has_registered) {
@@ -78,6 +80,7 @@ impl Call {
             } else {
                 NextPush::None
             };
+            self.parties[p].wake.is_limited = true;
             let device = self.parties[p].label();
             self.note(world, Step::PushLimited { device });
             return;
@@ -110,7 +113,8 @@ impl Call {
         self.note(world, sent);
     }
 
-    /// Another call's push to this device that is under way. Our own retries are spaced by `push-retry`; the gap is about others.
+    /// Another call's push to this device that is under way. `push-retry` spaces this call's own; the gap is about
+    /// others.
     fn push_under_way(&self, p: usize, known: &KnownDevice, world: &World) -> Option<LastPush> {
         let last = known.last_push?;
         let is_ours = self.parties[p].wake.pushed_at() == Some(last.at);
@@ -119,7 +123,7 @@ impl Call {
         is_under_way.then_some(last)
     }
 
-    /// Whether the limits admit one more push. A caller answers for waking a phone, not for how often that has to be tried.
+    /// Whether the limits allow one more push. A caller's limit counts phones woken, not retries.
     fn is_admitted(&self, tries: u32, device: &DeviceKey, world: &mut World) -> bool {
         let (now, policy) = (world.now, &world.policy);
         let (number, domain) = (&self.held.caller_number, self.key.domain());
@@ -160,12 +164,13 @@ impl Call {
         }
     }
 
-    /// Whether a phone of this call is waited for because of this push, which is another call's.
+    /// Whether a phone of this call is waited for because of this push of another call.
     pub fn rides_on(&self, push: PushId) -> bool {
         self.parties.iter().any(|p| p.rides_on(push))
     }
 
-    /// Another call's push has failed: whoever shared it is pushed for this call now, unless the same would come of that.
+    /// Another call's push has failed: the phones that shared it are pushed for this call now, unless that would fail
+    /// too.
     pub fn on_ride_over(&mut self, id: PushId, push: &PendingPush, error: &PushError, world: &mut World) {
         let Some(p) = self.party_with(&push.device) else { return };
         if !self.parties[p].rides_on(id) {
@@ -174,12 +179,13 @@ impl Call {
         if error.is_about_the_device() {
             self.on_push_refused(push, error, world);
         } else {
-            // Not before a bridge that is under way has failed.
+            // Not before a bridge under way has failed.
             self.parties[p].wake.next = NextPush::At(world.now);
         }
     }
 
-    /// A device has a registration less. Where it has none: what would have made its push needless, or have come by another call's, is over.
+    /// A device has one registration less. If it was the last, reasons to skip a push or to share another call's are
+    /// void.
     pub fn on_gone(&mut self, device: &Arc<DeviceKey>, world: &mut World) {
         let Some(p) = self.party_with(device) else { return };
         let party = &self.parties[p];
@@ -205,7 +211,7 @@ impl Call {
         })
     }
 
-    /// The phone rings, or has answered, declined or refused: its next call finds no wake under way that it could share.
+    /// The phone rings, or has answered, declined or refused: its next call cannot share this wake.
     pub(super) fn wake_is_over(&self, p: usize, world: &mut World) {
         if let Some(device) = &self.parties[p].device
             && let Some(known) = world.directory.device_mut(self.key_of(device), device)
@@ -214,7 +220,7 @@ impl Call {
         }
     }
 
-    /// A push that says how the call ended, where the app wants it and its provider can carry it.
+    /// A push that tells how the call ended, if the app wants it and its provider can carry it.
     pub(super) fn push_news(&mut self, p: usize, kind: PushKind, world: &mut World) {
         let Some(device) = self.parties[p].device.clone().filter(|_| !self.held.options.no_push) else {
             return;
@@ -250,7 +256,10 @@ impl Call {
         world: &mut World,
     ) -> Option<PushId> {
         let device = self.parties[p].device.clone()?;
-        let sip_call_id = self.parties[p].sip_call_id(self.held.call, p);
+        let sip_call_id = match &self.held.sip_call_id {
+            Some(given) => Arc::clone(given),
+            None => self.parties[p].sip_call_id(self.held.call, p),
+        };
         let domain = device.aor.domain.clone();
         let purpose = match kind {
             PushKind::Call => Purpose::Wake(self.held.call),

@@ -1,4 +1,4 @@
-//! What a call tells of itself: to the journal, to its own record, and in its summary.
+//! What a call reports: to the journal, in its own record, and in its summary.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::engine::step::Step;
 use crate::engine::world::World;
 
 impl Call {
-    /// Opens the call in the journal, unless it is not known yet who is called.
+    /// Opens the call in the journal, unless the callee is not known yet.
     pub(super) fn note_held(&mut self, world: &mut World) {
         if !self.is_asked(DirectoryQuery::WhoseNumber) {
             self.note_first(world);
@@ -27,7 +27,7 @@ impl Call {
             caller: self.held.caller_number.clone(),
             devices: u32::try_from(self.parties.len()).unwrap_or(u32::MAX),
             wait: self.deadline.since(self.figures.since),
-            handover: self.held.handover,
+            routing: self.held.routing,
             options: self.held.options.words(),
             dialled: question.map(|question| question.dialled.clone()),
             asked: question.map(|question| world.now.since(question.at)),
@@ -35,14 +35,14 @@ impl Call {
         self.note(world, held);
     }
 
-    /// Tells the call's own record of the pushes that an event has led to: its caller may hang up next.
+    /// Updates the call's own record with the pushes that an event has caused: the caller may hang up next.
     pub fn record_pushes(&mut self, world: &mut World) {
         if !self.is_over() && self.figures.pushes > self.figures.recorded {
             self.record(None, true, world);
         }
     }
 
-    /// Updates the call's own record: with the next command to FreeSWITCH, or `at_once` where there may be none.
+    /// Updates the call's own record: with the next command to FreeSWITCH, or `at_once` if there may be none.
     pub(super) fn record(&mut self, device: Option<Arc<str>>, at_once: bool, world: &mut World) {
         self.figures.recorded = self.figures.pushes;
         let woken = self.figures.woken.map(|(p, _)| self.parties[p].label());
@@ -55,7 +55,11 @@ impl Call {
         self.order(CallOrder::Record { record, at_once }, world);
     }
 
+    /// Orders something for the call's own connection; a wake that somebody asked for has none.
     pub(super) fn order(&self, order: CallOrder, world: &mut World) {
+        if self.is_request() {
+            return;
+        }
         world.out.push_back(Command::Call(self.held.call, order));
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Call, Phase};
 use crate::engine::directory::Arrival;
-use crate::engine::party::{Leg, NextPush, Party, Place};
+use crate::engine::party::{Leg, Location, NextPush, Party};
 use crate::engine::step::{RegisterKind, Step};
 use crate::engine::world::World;
 use crate::types::DeviceKey;
@@ -36,12 +36,12 @@ impl Call {
                 let leg = leg.clone();
                 self.registered_while_dialing(p, &leg, world);
             }
-            // It waits for the CANCEL of another leg to the same place; or it rings.
+            // It waits for the CANCEL of another leg to the same address; or it rings.
             Leg::Due { .. } | Leg::Own(_) | Leg::Over => {}
         }
     }
 
-    /// Writes down that a party has registered.
+    /// Records that a party has registered.
     fn has_come(&mut self, p: usize, arrival: &Arrival, world: &mut World) {
         let party = &mut self.parties[p];
         let how = match party.target() {
@@ -49,7 +49,7 @@ impl Call {
             Some(before) if *before == arrival.target => RegisterKind::Refresh,
             Some(_) => RegisterKind::Moved,
         };
-        party.place = Some(Place {
+        party.place = Some(Location {
             target: arrival.target.clone(),
             alive: Some(world.now),
         });

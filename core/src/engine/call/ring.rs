@@ -1,4 +1,4 @@
-//! Ringing: when a phone is dialled, and when a leg gives way to a new one.
+//! Ringing: when a phone is dialled, and when a leg is replaced.
 
 use super::{Call, Phase};
 use crate::engine::order::{CallOrder, Cause, Ring};
@@ -17,7 +17,7 @@ impl Call {
         }
     }
 
-    /// A phone of this party can be rung now: it is, or in wake-only mode the dialplan may do so.
+    /// A phone of this party can be rung now: fswake does, or in wake-only mode the dialplan may.
     pub(super) fn can_ring(&mut self, p: usize, world: &mut World) {
         let party = &mut self.parties[p];
         let mut why = None;
@@ -37,17 +37,18 @@ impl Call {
         }
     }
 
-    /// Gives up a leg that its phone cannot have heard for one to where the phone is now.
+    /// Replaces a leg that its phone cannot have received by one to the new address.
     pub(super) fn replace(&mut self, p: usize, world: &mut World) {
         let old = self.parties[p].leg.take_own();
-        // The new leg first: somebody waits for it, and killing takes FreeSWITCH two milliseconds.
+        // The new leg first: the phone waits for it, and killing takes FreeSWITCH two milliseconds.
         self.ring_after_settling(p, world);
         if let Some(old) = old {
             self.kill(old.n, Cause::COMPLETED_ELSEWHERE, world);
         }
     }
 
-    /// Rings a party where it is, unless it is rung already or has declined. While another is being connected: only if that fails.
+    /// Rings a party where it is, unless it is rung already or has declined. While another is being connected: only if
+    /// that fails.
     pub(super) fn ring(&mut self, p: usize, origin: Origin, world: &mut World) {
         let party = &self.parties[p];
         let Some(target) = party.target().cloned() else { return };

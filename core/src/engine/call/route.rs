@@ -1,34 +1,35 @@
-//! How an INVITE gets to a contact, as far as that can be read from it.
+//! How an INVITE gets to a contact, as far as the contact shows.
 
 use std::time::Duration;
 
 use crate::types::{Moment, Target};
 
-/// When sofia-sip repeats an INVITE over UDP for the first time; each pause is twice the one before (measured: 1, 3, 7, 15, 31 s).
+/// When sofia-sip repeats an INVITE over UDP for the first time; each pause is twice the one before (measured: 1, 3, 7,
+/// 15, 31 s).
 const FIRST_REPEAT: Duration = Duration::from_secs(1);
 /// When proxies do, and their longest pause: RFC 3261's T1 and T2 (Kamailio measured: 0.5, 1.5, 3.5, 7.5, 11.5 s).
 const PROXYS_FIRST_REPEAT: Duration = Duration::from_millis(500);
 const PROXYS_LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
-/// What the last hop before the phone is.
+/// The last hop before the phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hop {
     /// Datagrams: an INVITE without an answer is repeated, and a CANCEL may not stop that.
     Udp,
-    /// The phone's own connection (TCP, TLS, WebSocket): in order, and whoever holds it hears of its end.
+    /// The phone's own connection (TCP, TLS, WebSocket): in order, and its end is noticed.
     Connection,
 }
 
-/// The way of an INVITE.
+/// The route of an INVITE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route {
-    /// A proxy (`Path`) is on it, and is who talks to the phone.
+    /// It passes a proxy (`Path`), which talks to the phone.
     pub by_proxy: bool,
     pub hop: Hop,
 }
 
 impl Route {
-    /// Reads what FreeSWITCH, or the proxy behind it, does with this dial-string.
+    /// What FreeSWITCH, or the proxy behind it, does with this dial-string.
     pub(super) fn to(target: &Target) -> Self {
         let text = plain(target.as_str());
         let (uri, path) = text.split_once(";fs_path=").unwrap_or((&text, ""));
@@ -45,7 +46,7 @@ impl Route {
         Self { by_proxy, hop }
     }
 
-    /// When the INVITE is repeated next that was sent at `since` and has no answer yet.
+    /// When an INVITE of `since` that has no answer yet is repeated next.
     pub(super) fn next_repeat(self, since: Moment, now: Moment) -> Moment {
         let (mut pause, longest) = if self.by_proxy {
             (PROXYS_FIRST_REPEAT, PROXYS_LONGEST_PAUSE)
@@ -61,8 +62,8 @@ impl Route {
     }
 }
 
-/// In lower case, with those characters as themselves that tell a URI's parts from one another. `contact`'s writer escapes them in `fs_path`,
-/// and a proxy those of a URI in its Path.
+/// In lower case, with those characters as themselves that tell a URI's parts from one another. `contact`'s writer
+/// escapes them in `fs_path`, and a proxy those of a URI in its Path.
 fn plain(text: &str) -> String {
     let mut text = text.to_ascii_lowercase();
     for (escaped, character) in [
@@ -85,8 +86,8 @@ fn transport(uri: &str) -> Option<Hop> {
     Some(if name == "udp" { Hop::Udp } else { Hop::Connection })
 }
 
-/// The hop by where the REGISTER came from, as a proxy has noted it: `IP~PORT~PROTOCOL` with Kamailio's number of the protocol (1 is UDP),
-/// or a URI.
+/// The hop by the REGISTER's source as a proxy has recorded it: `IP~PORT~PROTOCOL` with Kamailio's number of the
+/// protocol (1 is UDP), or a URI.
 fn noted(text: &str, name: &str) -> Option<Hop> {
     let (_, value) = text.split_once(name)?;
     let by_number = value.split([';', '>']).next()?.split('~').nth(2);
@@ -145,7 +146,7 @@ mod tests {
                 CONNECTION,
             ),
             ("sip:1001@10.0.0.1:5060;fs_path=sip%3Alr%40192.0.2.9", UDP),
-            // Another's note about another hop.
+            // Another proxy's note about another hop.
             ("sip:1001@192.0.2.1:5060;alias=192.0.2.7~5060~2", UDP),
         ] {
             assert_eq!(road(contact), expected, "{contact}");
@@ -164,7 +165,7 @@ mod tests {
                 "sip:1001@10.0.0.1:5060;transport=tcp;fs_path=%3Csip%3A192.0.2.9%3Blr%3E",
                 Hop::Connection,
             ),
-            // The proxy's own transport says nothing about the phone's.
+            // The proxy's own transport does not show the phone's.
             (
                 "sip:1001@10.0.0.1:5060;fs_path=%3Csip%3A192.0.2.9%3Btransport%3Dtls%3Blr%3E",
                 Hop::Udp,

@@ -12,17 +12,17 @@ use crate::types::Moment;
 /// A timer of a call, or of one of its parties.
 #[derive(Clone, Copy, Debug)]
 enum Timer {
-    /// The wait for a phone, or the time of those that ring on, is over.
+    /// The wait for a phone, or the time of those that ring on, has ended.
     Wait,
-    /// The time for a first REGISTER that may be on its way is over.
+    /// The wait for a first REGISTER has ended.
     FirstRegister,
     /// FreeSWITCH's directory has not answered in time.
     Directory,
-    /// A push is due. If FreeSWITCH may ring the phone itself, it is first asked how its leg stands.
+    /// A push is due. If FreeSWITCH may ring the phone itself, it is first asked for its leg's state.
     Push(usize),
-    /// FreeSWITCH is asked again how its own leg stands.
+    /// FreeSWITCH is asked again for its own leg's state.
     OtherLeg(usize),
-    /// A leg is to be dialled.
+    /// A leg is due to be dialled.
     Dial(usize),
     /// A leg has no answer, and its phone has registered elsewhere.
     Moved(usize),
@@ -55,7 +55,7 @@ impl Call {
         ]
     }
 
-    /// Does what a timer is for.
+    /// Carries out a timer.
     fn fire(&mut self, timer: Timer, world: &mut World) {
         match timer {
             Timer::Wait => self.wait_is_over(world),
@@ -72,7 +72,7 @@ impl Call {
     /// The next timer, if the call still has one.
     pub fn next_timer(&self, debounce: Duration) -> Option<Moment> {
         match self.phase {
-            // A bridge under way is FreeSWITCH's to finish; a connection that never answers is cut by its own timeout.
+            // FreeSWITCH finishes a bridge under way; the connection's own timeout handles one that never ends.
             Phase::Over | Phase::Connecting(_) | Phase::Early(_) => None,
             Phase::Holding => {
                 let of_parties = (0..self.parties.len()).flat_map(|p| self.timers_of(p, debounce));
@@ -90,7 +90,7 @@ impl Call {
         let debounce = world.policy.debounce;
         for p in 0..self.parties.len() {
             for row in 0..self.timers_of(p, debounce).len() {
-                // As it stands now: the one before may have changed it.
+                // By the current state: the previous timer may have changed it.
                 self.fire_if_due(self.timers_of(p, debounce)[row], world);
             }
         }
@@ -98,14 +98,14 @@ impl Call {
     }
 
     fn fire_if_due(&mut self, (timer, due): Row, world: &mut World) {
-        // What came before it may have ended the hold.
+        // An earlier timer may have ended the hold.
         let is_holding = self.phase == Phase::Holding;
         if is_holding && due.is_some_and(|when| when <= world.now) {
             self.fire(timer, world);
         }
     }
 
-    /// The wait is over: phones that ring by now ring on, until their time is over too.
+    /// The wait has ended: phones that ring by now ring on, until their time has ended too.
     fn wait_is_over(&mut self, world: &mut World) {
         let may = !self.rings_on && self.ring_until > world.now && self.parties.iter().any(Party::rings);
         if !may {
@@ -113,13 +113,13 @@ impl Call {
         }
         self.rings_on = true;
         self.deadline = self.ring_until;
-        // A question about FreeSWITCH's own leg costs no phone anything.
+        // A question about FreeSWITCH's own leg does not affect any phone.
         for party in self.parties.iter_mut().filter(|p| p.leg.other().is_none()) {
             party.wake.rest();
         }
     }
 
-    /// The wait is over and no other party rings: the call ends when this one has no leg.
+    /// The wait has ended and no other party rings: the call ends when this one has no leg.
     pub(super) fn rests_on(&self, p: usize) -> bool {
         let rings = |p: &Party| p.leg.own().is_some() || p.other_has_rung;
         self.rings_on && !self.parties.iter().enumerate().any(|(q, party)| q != p && rings(party))

@@ -1,4 +1,4 @@
-//! A held call as an operator sees it.
+//! A held call as operators see it.
 
 use super::{Call, Phase};
 use crate::engine::party::{Leg, LegState, NextPush, Party};
@@ -20,6 +20,7 @@ impl Call {
         CallView {
             call: self.held.call,
             aor: self.held.aor.clone(),
+            routing: self.held.routing,
             caller_number: self.held.caller_number.clone(),
             caller_name: self.held.caller_name.clone(),
             at: self.held.at,

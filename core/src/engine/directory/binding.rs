@@ -19,26 +19,26 @@ pub struct Binding {
     pub device: Option<Arc<DeviceKey>>,
     /// When it runs out.
     pub expires: Moment,
-    /// Last proof of life, if any since we know it and since a ping failed.
+    /// Last proof of life, if any since fswake started and since a ping failed.
     pub alive: Option<Moment>,
     /// The resync that named it last.
     pub(super) generation: u64,
-    /// The latest resync when its last REGISTER was heard.
+    /// The latest resync when its last REGISTER arrived.
     pub(super) heard: u64,
-    /// How many questions had been asked when it was heard last.
+    /// How many questions had been asked when its last news arrived.
     pub(super) asked: u64,
-    /// Only a list names it that may have been too old. FreeSWITCH has been asked.
+    /// Only a list that may have been too old has it. FreeSWITCH has been asked.
     pub(super) in_doubt: bool,
 }
 
 /// How old the news of a registration is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Age {
-    /// The latest resync when it was heard, or the one that it is of.
+    /// The latest resync when it arrived, or the one that it comes from.
     pub(super) generation: u64,
     /// How many questions had been asked.
     pub(super) asked: u64,
-    /// A list, and one of the user's registrations has ended since it was read.
+    /// From a list, and one of the user's registrations has ended since that was read.
     pub(super) may_be_over: bool,
 }
 
@@ -52,7 +52,7 @@ impl Age {
     }
 }
 
-/// What names a phone: its token, else the Call-ID of its REGISTERs; and its Contact.
+/// What identifies a phone: its token, else the Call-ID of its REGISTERs; and its Contact.
 pub(super) struct PhoneId<'a> {
     pub(super) device: Option<&'a Arc<DeviceKey>>,
     pub(super) call_id: &'a Arc<str>,
@@ -68,24 +68,24 @@ impl PhoneId<'_> {
     }
 }
 
-/// What became of a registration.
+/// What a registration changed.
 #[derive(Default)]
 pub(super) struct BindOutcome {
-    /// It says something new.
+    /// It is news.
     pub(super) is_news: bool,
     /// A REGISTER has brought a new binding.
     pub(super) is_new: bool,
-    /// What may not be there any more.
+    /// What may be gone.
     pub(super) in_doubt: InDoubt,
 }
 
-/// What of a user's registrations may not be there any more: FreeSWITCH is asked.
+/// Which of a user's registrations may be gone: FreeSWITCH is asked.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum InDoubt {
     #[default]
     Nothing,
     /// It is a new Contact, and the user has others, of other phones.
     Others,
-    /// It is a row of a list that may be too old: calls that wait hear of it when FreeSWITCH confirms it.
+    /// It comes from a list that may be too old: waiting calls learn of it when FreeSWITCH confirms it.
     Itself,
 }

@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::binding::{Age, BindOutcome, Binding, InDoubt, PhoneId};
-use super::entry::{Entry, MOST_PER_AOR};
+use super::entry::{AorEntry, MOST_PER_AOR};
 use crate::engine::event::{Registration, Source};
 use crate::types::{DeviceKey, Moment, Target};
 
-/// Two lists tell the end of one registration with less between them.
+/// Two lists differ in a registration's end by less than this.
 const LIST_TO_LIST: Duration = Duration::from_secs(3);
 
-/// FreeSWITCH keeps a registration for longer than the phone was told: `sip-expires-late-margin`, 60 s unless the
-/// profile says otherwise.
+/// FreeSWITCH keeps a registration for longer than it told the phone: `sip-expires-late-margin`, 60 s unless the
+/// profile sets it.
 const EVENT_TO_LIST: Duration = Duration::from_secs(63);
 
-impl Entry {
-    /// Records where a phone is: a phone is at one place, the one that it named last.
+impl AorEntry {
+    /// Records where a phone is: at one address, the one of its last REGISTER.
     pub(super) fn bind(
         &mut self,
         now: Moment,
@@ -38,7 +38,7 @@ impl Entry {
             call_id: &reg.call_id,
             target,
         };
-        // Heard since the resync began: newer than its list, whatever that says.
+        // It arrived after the resync began: newer than its list.
         if is_listed && bindings.iter().any(|b| phone.has(b) && b.heard >= generation) {
             return BindOutcome::default();
         }
@@ -47,7 +47,7 @@ impl Entry {
                 .iter_mut()
                 .find(|b| b.target == *target && b.call_id == reg.call_id)
         {
-            // Its expiry moves only when it registered while we were away. A list has it later than an event.
+            // Its expiry moves only if it registered while fswake was disconnected. A list has it later than an event.
             let margin = if b.alive.is_some() { EVENT_TO_LIST } else { LIST_TO_LIST };
             let refreshed = expires > b.expires.plus(margin);
             b.expires = expires;
@@ -98,7 +98,7 @@ impl Entry {
         }
     }
 
-    /// Whether somebody is registered at this address.
+    /// Whether a phone is registered at this address.
     pub fn is_bound_to(&self, target: &Target, now: Moment) -> bool {
         self.bindings.iter().any(|b| b.expires > now && b.target == *target)
     }

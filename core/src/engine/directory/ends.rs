@@ -1,22 +1,22 @@
 //! How registrations end (docs/ARCHITECTURE.md, "When a registration ends").
 //!
-//! A binding is an AOR and a Contact (RFC 3261 section 10.3). A phone keeps one Call-ID for all its REGISTERs, so the
-//! Call-ID does not say which of its registrations has ended. Where the event does not say it either, FreeSWITCH is
-//! asked what is left.
+//! A binding is an AOR and a Contact (RFC 3261 section 10.3). A phone uses one Call-ID for all its REGISTERs, so the
+//! Call-ID does not identify the registration that has ended. If the event does not either, FreeSWITCH is asked what is
+//! left.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::binding::PhoneId;
 use super::outcome::{Departures, ListingQuery};
-use super::{AorKey, Binding, Directory, Entry};
+use super::{AorEntry, AorKey, Binding, Directory};
 use crate::engine::command::Command;
 use crate::engine::event::{Listing, Registration, Source, UnregisterWhy, Unregistration};
 use crate::engine::policy::{OnUnregister, Policy};
 use crate::types::{Aor, DeviceKey, Moment, PushParams, Target};
 
 impl Directory {
-    /// Takes in the end of a registration; who is gone by it.
+    /// Handles the end of a registration; returns the phones that are gone by it.
     pub fn unregister(
         &mut self,
         now: Moment,
@@ -41,7 +41,7 @@ impl Directory {
         entry.bindings = left;
         let gone = entry.gone(&over);
         let may_be_over = match end.why {
-            // FreeSWITCH may take more away than it was told to, depending on `multiple-registrations`.
+            // FreeSWITCH may remove more than it was asked to, depending on `multiple-registrations`.
             UnregisterWhy::Explicit => !entry.bindings.is_empty(),
             _ => over.is_empty() && entry.bindings.iter().any(|b| b.call_id == end.call_id),
         };
@@ -49,7 +49,7 @@ impl Directory {
             for device in logged_out(entry, end, over, now) {
                 let keep = policy.app(&device).map(|a| a.on_unregister);
                 if keep.unwrap_or_default() == OnUnregister::Forget {
-                    self.remove_device(&key, &device, "unregistered", out);
+                    self.drop_token(&key, &device, "unregistered", out);
                 }
             }
         }
@@ -60,7 +60,7 @@ impl Directory {
         gone
     }
 
-    /// The registration that runs out is of a device that nobody knew: its token is known from now on.
+    /// The registration that ends is of an unknown device: its token is known from now on.
     fn learn_from(&mut self, now: Moment, key: &AorKey, end: &Unregistration, out: &mut dyn FnMut(Command)) {
         let Some(push) = end.push.clone() else { return };
         if self.is_owned(&push) {
@@ -96,6 +96,9 @@ impl Directory {
 
     /// Asks FreeSWITCH which registrations a user has in these profiles.
     pub(super) fn ask_in(&mut self, key: &AorKey, aor: &Aor, profiles: Vec<Arc<str>>, out: &mut dyn FnMut(Command)) {
+        if self.nobody_to_ask {
+            return;
+        }
         self.asked += 1;
         let question = self.questions.entry(key.clone()).or_insert_with(|| ListingQuery {
             aor: aor.clone(),
@@ -110,8 +113,8 @@ impl Directory {
         });
     }
 
-    /// Somebody else may have registered with this Call-ID before: another user of the same desk. FreeSWITCH deletes by
-    /// Call-ID alone, without an event, where `multiple-registrations` is `call-id`; in other profiles both stay.
+    /// Another user of the same desk may have registered with this Call-ID before. If `multiple-registrations` is
+    /// `call-id`, FreeSWITCH deletes by Call-ID alone, without an event; in other profiles both stay.
     pub(super) fn find_former_user(
         &mut self,
         phone: u64,
@@ -130,7 +133,7 @@ impl Directory {
         }
     }
 
-    /// A phone without a token, by its Call-ID; those that are gone are swept out now and then.
+    /// A phone without a token, by its Call-ID; those that are gone are removed from time to time.
     pub(super) fn phone(&mut self, call_id: &str) -> u64 {
         if self.phones.len() >= self.sweep_at.max(1024) {
             let (entries, hasher) = (&self.entries, &self.hasher);
@@ -144,11 +147,11 @@ impl Directory {
         self.hasher.hash_one(call_id)
     }
 
-    /// Compares what is known with what FreeSWITCH has: what it has no more ends here, and who is gone by that and what
-    /// was missed are returned. Whatever was heard since the question is newer than the answer.
+    /// Compares the known registrations with FreeSWITCH's: those that it does not have end here. Returns the phones
+    /// that are gone, and the registrations that were missed. News since the question is newer than the answer.
     pub fn compare(&mut self, listing: Listing, policy: &Policy) -> (Vec<Registration>, Departures) {
         let key = AorKey::of(&listing.aor, policy);
-        // Kept here: whoever ends its last registration has no entry any more.
+        // Kept here: an AOR without registrations has no entry any more.
         let ended = self.questions.get(&key).map_or(0, |question| question.ended);
         if self
             .questions
@@ -183,7 +186,7 @@ impl Directory {
         (missed, gone)
     }
 
-    /// The bindings that a ping was about.
+    /// The bindings that were pinged.
     pub fn pinged<'a>(
         &'a mut self,
         aor: &Aor,
@@ -200,7 +203,7 @@ impl Directory {
     }
 }
 
-impl Entry {
+impl AorEntry {
     fn gone(&self, over: &[Binding]) -> Departures {
         Departures {
             devices: over.iter().filter_map(|b| b.device.clone()).collect(),
@@ -209,10 +212,10 @@ impl Entry {
     }
 }
 
-/// Whether the event says that this binding has ended.
+/// Whether the event ends this binding.
 fn is_over(b: &Binding, end: &Unregistration) -> bool {
     match (&end.target, end.why) {
-        // The phone names its Contact; the way that the un-REGISTER took may be another than the REGISTER's.
+        // The phone names its Contact; the un-REGISTER may have come by another route than the REGISTER.
         (Some(target), UnregisterWhy::Explicit) => b.target.contact() == target.contact(),
         (Some(target), _) => b.target == *target,
         (None, UnregisterWhy::Explicit) => b.call_id == end.call_id,
@@ -220,8 +223,8 @@ fn is_over(b: &Binding, end: &Unregistration) -> bool {
     }
 }
 
-/// The devices whose users log out: they have said so, and are registered nowhere else.
-fn logged_out(entry: &Entry, end: &Unregistration, over: Vec<Binding>, now: Moment) -> Vec<Arc<DeviceKey>> {
+/// The devices whose users log out: they un-REGISTERed, and are registered nowhere else.
+fn logged_out(entry: &AorEntry, end: &Unregistration, over: Vec<Binding>, now: Moment) -> Vec<Arc<DeviceKey>> {
     let token = end.push.as_ref().map(PushParams::token);
     let named = entry.devices.iter().filter(|d| match token {
         Some(token) => d.device.push.token() == token,
@@ -233,8 +236,8 @@ fn logged_out(entry: &Entry, end: &Unregistration, over: Vec<Binding>, now: Mome
     all
 }
 
-/// Whether a phone that FreeSWITCH lists is known nowhere, or only from a list that may have been too old.
-fn is_missed(entry: &Entry, reg: &Registration) -> bool {
+/// Whether a phone in FreeSWITCH's list is unknown, or known only from a list that may have been too old.
+fn is_missed(entry: &AorEntry, reg: &Registration) -> bool {
     let Some(target) = &reg.target else { return false };
     let device = reg.push.as_ref().and_then(|push| entry.device_of(push));
     let phone = PhoneId {

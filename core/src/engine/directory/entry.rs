@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Binding;
 use crate::engine::command::{Command, Note};
 use crate::engine::count::Count;
-use crate::engine::event::{Registration, Source};
+use crate::engine::event::{Mailbox, Registration, Source};
 use crate::engine::limits::Window;
 use crate::engine::policy::Policy;
 use crate::engine::step::Step;
@@ -34,7 +34,7 @@ impl AorKey {
 }
 
 impl AorKey {
-    /// Whether it is of this user.
+    /// Whether it is this user's.
     pub fn is_of(&self, user: &str) -> bool {
         *self.user == *user
     }
@@ -63,19 +63,19 @@ pub struct KnownDevice {
     pub device: Arc<Device>,
     /// Its name in logs and CDRs ([`DeviceKey::label`]), worked out once.
     pub label: Arc<str>,
-    /// Whether its last REGISTER was heard when `last_seen` says; a resync does not tell when that was.
+    /// Whether `last_seen` is the time of its last REGISTER; a resync does not have that time.
     pub heard: bool,
     /// Its last call push, while the wake is under way: until it rings, answers or declines.
     pub last_push: Option<LastPush>,
     /// It has registered since.
     pub came: bool,
-    /// The last call that it was pushed for and did not come to.
+    /// The last call that it was pushed for and missed.
     pub missed: Option<Box<MissedCall>>,
     /// Call pushes in the current minute, for the rate limit.
     pub recent: Window,
 }
 
-/// What decides ([`crate::engine::digest`]).
+/// Hashes what decides ([`crate::engine::digest`]).
 impl Hash for KnownDevice {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self {
@@ -115,7 +115,7 @@ impl KnownDevice {
     }
 }
 
-/// Whether a device is the one with this provider, app and token, whoever has it.
+/// Whether a device has this provider, app and token, whatever its AOR.
 pub(super) fn is(key: &DeviceKey, push: &PushParams) -> bool {
     key.provider == push.provider && key.app == push.app && key.token == *push.token()
 }
@@ -133,36 +133,40 @@ pub struct MissedCall {
     pub over: Moment,
 }
 
-/// A REGISTER this long after a call's end has nothing to do with its push any more.
+/// A REGISTER this long after a call's end is unrelated to its push.
 const LATE_AT_MOST: Duration = Duration::from_secs(300);
 
 /// What one AOR has.
 #[derive(Clone, Debug, Default)]
-pub struct Entry {
+pub struct AorEntry {
     /// Devices, oldest first.
     pub devices: Vec<KnownDevice>,
     /// Bindings, oldest first.
     pub bindings: Vec<Binding>,
     /// The calls that wait for one of them.
     pub waiting: Vec<CallId>,
+    /// What the mailbox held when FreeSWITCH said so last.
+    pub mailbox: Option<Mailbox>,
 }
 
-/// What of an entry decides ([`crate::engine::digest`]).
+/// Hashes what decides in an entry ([`crate::engine::digest`]).
 pub(super) struct EntryDigest<'a> {
-    entry: &'a Entry,
+    entry: &'a AorEntry,
     calls: bool,
 }
 
 impl Hash for EntryDigest<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Entry {
+        let AorEntry {
             devices,
             bindings,
             waiting,
+            mailbox,
         } = self.entry;
         waiting.hash(state);
+        mailbox.hash(state);
         let (mut devices, mut bindings): (Vec<_>, Vec<_>) = (devices.iter().collect(), bindings.iter().collect());
-        // In their order a call finds its phones, and the oldest goes when there are too many.
+        // A call finds its phones in this order, and the oldest goes if there are too many.
         if !self.calls && devices.len().max(bindings.len()) < MOST_PER_AOR {
             devices.sort_unstable_by_key(|device| &device.key);
             bindings.sort_unstable_by_key(|b| (b.target.as_str(), &b.call_id));
@@ -186,24 +190,24 @@ impl Hash for EntryDigest<'_> {
             } = binding;
             (target, call_id, domain, user_agent, device, in_doubt).hash(state);
             (expires, generation, heard, alive.is_some()).hash(state);
-            // Whether it is awake is asked when a call comes.
+            // Whether it is awake matters when a call comes.
             alive.filter(|_| self.calls).hash(state);
         }
     }
 }
 
-impl Entry {
-    /// What decides; `calls` says whether calls may still come.
+impl AorEntry {
+    /// Hashes what decides; `calls` tells whether calls may still come.
     pub(super) fn deciding(&self, calls: bool) -> EntryDigest<'_> {
         EntryDigest { entry: self, calls }
     }
 
-    /// Whether nothing is known of it any more.
+    /// Whether it is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.devices.is_empty() && self.bindings.is_empty() && self.waiting.is_empty()
     }
 
-    /// Notes that a phone which was pushed for a call registers now that the call is over.
+    /// Records that a phone which was pushed for a call registers after the call has ended.
     pub(super) fn note_late(&mut self, now: Moment, reg: &Registration, out: &mut dyn FnMut(Command)) {
         let token = reg.push.as_ref().map(PushParams::token);
         for known in &mut self.devices {
@@ -235,8 +239,8 @@ impl Entry {
         self.devices.iter().find(|d| d.is_that_of(push))
     }
 
-    /// The device whose REGISTERs have this Call-ID: a resync does not tell the User-Agent, and so not
-    /// every token. Without it a phone would be two, one to be pushed and one to be rung.
+    /// The device whose REGISTERs have this Call-ID: a resync does not tell the User-Agent, and so not every token.
+    /// Without it a phone would be two, one to be pushed and one to be rung.
     pub(super) fn device_that_registered_as(&self, call_id: &Arc<str>) -> Option<Arc<DeviceKey>> {
         let is_it = |d: &&KnownDevice| !call_id.is_empty() && d.device.register_call_id == *call_id;
         self.devices.iter().find(is_it).map(|d| d.key.clone())
@@ -254,8 +258,8 @@ impl Entry {
         self.devices.iter().filter(same).map(|d| d.key.clone()).collect()
     }
 
-    /// Devices with this token under another name of the app. A token of Apple's is one app's on one phone: what the
-    /// app is called was read in another way then, because other app ids were configured.
+    /// Devices with this token under another name of the app. A token of Apple's belongs to one app on one phone: the
+    /// app's name was read differently then, because other app ids were configured.
     pub(super) fn renamed(&self, push: &PushParams) -> Vec<Arc<DeviceKey>> {
         let same = |d: &&KnownDevice| {
             push.provider.has_topics()
@@ -266,7 +270,7 @@ impl Entry {
         self.devices.iter().filter(same).map(|d| d.key.clone()).collect()
     }
 
-    /// Writes down what a REGISTER says about a device; a new one is added.
+    /// Records a REGISTER of a device; a new one is added.
     pub(super) fn keep(&mut self, push: PushParams, reg: &Registration) -> Option<&KnownDevice> {
         let known = self.devices.iter().position(|d| d.is_that_of(&push));
         let device = Arc::new(Device {
@@ -297,7 +301,7 @@ impl Entry {
         }
     }
 
-    /// The device that has to go because there are too many.
+    /// The device to remove if there are too many.
     pub(super) fn surplus(&self) -> Option<Arc<DeviceKey>> {
         if self.devices.len() <= MOST_PER_AOR {
             return None;
@@ -307,7 +311,7 @@ impl Entry {
     }
 }
 
-/// What a registration changed, as far as a waiting call cares.
+/// What a registration changed, for waiting calls.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Arrival {
     /// Which device, if it has a token.

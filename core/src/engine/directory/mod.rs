@@ -1,5 +1,5 @@
-//! Devices and bindings of all AORs, and the rules about who owns a token and when it is dropped
-//! (docs/ARCHITECTURE.md, "Tokens").
+//! Devices and bindings of all AORs, and the rules about who owns a token and when it is dropped (docs/ARCHITECTURE.md,
+//! "Tokens").
 //!
 //! Races, each with its test in `tests/directory.rs`:
 //! - the same token registers at two AORs: the last authenticated REGISTER wins;
@@ -14,30 +14,30 @@ use std::sync::Arc;
 
 mod binding;
 mod bindings;
-mod dropped;
+mod dropped_tokens;
 mod ends;
 mod entry;
-mod filing;
 mod outcome;
+mod refile;
 mod tokens;
 
 pub use self::binding::Binding;
 use self::binding::{Age, InDoubt};
-use self::dropped::DroppedTokens;
-pub use self::entry::{AorKey, Arrival, Entry, KnownDevice, LastPush, MissedCall};
+use self::dropped_tokens::DroppedTokens;
+pub use self::entry::{AorEntry, AorKey, Arrival, KnownDevice, LastPush, MissedCall};
 pub use self::outcome::Departures;
 use self::outcome::{ListingQuery, Ownership};
 use super::command::Command;
-use super::event::{Registration, Source};
+use super::event::{Mailbox, Registration, Source};
 use super::ids::IdMap;
-use super::in_order::in_order;
+use super::ordered_hash::ordered_hash;
 use super::policy::Policy;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
 /// All AORs.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    entries: HashMap<AorKey, Entry>,
+    entries: HashMap<AorKey, AorEntry>,
     /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the
     /// memory.
     owners: IdMap<u64, AorKey>,
@@ -52,18 +52,28 @@ pub struct Directory {
     asked: u64,
     /// How many had been when the latest resync began.
     asked_before: u64,
-    /// Whose registrations have been asked for and not answered.
+    /// Users whose registrations were asked for, without an answer so far.
     questions: HashMap<AorKey, ListingQuery>,
-    /// Tokens that were dropped: a list that still has them does not bring them back.
+    /// Dropped tokens: an older list must not bring them back.
     dropped: DroppedTokens,
     /// Whose registrations have ended since the resync under way began, and as whom they were registered: its list may
     /// be older.
     ended: HashMap<AorKey, BTreeSet<Aor>>,
     is_resyncing: bool,
+    /// Nobody can be asked which registrations a user has.
+    nobody_to_ask: bool,
 }
 
 impl Directory {
-    /// What decides ([`super::digest`]); `calls` says whether calls may still come.
+    /// An empty one.
+    pub fn new(nobody_to_ask: bool) -> Self {
+        Self {
+            nobody_to_ask,
+            ..Self::default()
+        }
+    }
+
+    /// Hashes what decides ([`super::digest`]); `calls` tells whether calls may still come.
     pub(super) fn digest(&self, calls: bool, state: &mut impl Hasher) {
         let Self {
             entries,
@@ -81,6 +91,8 @@ impl Directory {
             dropped,
             ended,
             is_resyncing,
+            // Never changes.
+            nobody_to_ask: _,
         } = self;
         let mut all: Vec<_> = entries
             .iter()
@@ -88,13 +100,13 @@ impl Directory {
             .collect();
         all.sort_unstable_by_key(|(key, _)| *key);
         all.hash(state);
-        in_order(owners, state);
-        in_order(phones, state);
-        in_order(ended, state);
+        ordered_hash(owners, state);
+        ordered_hash(phones, state);
+        ordered_hash(ended, state);
         (resync, dropped, is_resyncing).hash(state);
     }
 
-    /// A resync begins: what is heard from now on belongs to it.
+    /// A resync begins: later news belongs to it.
     pub fn begin_resync(&mut self, number: u64) {
         self.resync = number;
         self.asked_before = self.asked;
@@ -102,7 +114,7 @@ impl Directory {
         self.ended.clear();
     }
 
-    /// Puts a stored device back at start.
+    /// Restores a stored device at start.
     pub fn restore(&mut self, device: Device, policy: &Policy) {
         let device_key = device.key();
         let key = AorKey::of(&device.aor, policy);
@@ -112,7 +124,7 @@ impl Directory {
     }
 
     /// What an AOR has, if anything.
-    pub fn entry(&self, key: &AorKey) -> Option<&Entry> {
+    pub fn entry(&self, key: &AorKey) -> Option<&AorEntry> {
         self.entries.get(key)
     }
 
@@ -121,13 +133,19 @@ impl Directory {
         self.entries.get(key)?.devices.iter().find(|d| *d.key == *device)
     }
 
-    /// One device, to note a push.
+    /// One device, to record a push.
     pub fn device_mut(&mut self, key: &AorKey, device: &DeviceKey) -> Option<&mut KnownDevice> {
         self.entries
             .get_mut(key)?
             .devices
             .iter_mut()
             .find(|d| *d.key == *device)
+    }
+
+    /// Writes down what a user's mailbox holds; what it held before, if that is known. `None`: the user has no device.
+    pub fn mailbox(&mut self, key: &AorKey, now: Mailbox) -> Option<Option<Mailbox>> {
+        let entry = self.entries.get_mut(key).filter(|entry| !entry.devices.is_empty())?;
+        Some(entry.mailbox.replace(now))
     }
 
     /// How many devices there are: every one has a token, and every token one owner.
@@ -151,7 +169,7 @@ impl Directory {
         }
     }
 
-    /// Takes in a registration. `None`: there is nothing that a call could ring.
+    /// Handles a registration. `None`: it has nothing that a call could ring.
     pub fn register(
         &mut self,
         now: Moment,
@@ -205,7 +223,7 @@ impl Directory {
             if bound.is_new {
                 self.find_former_user(phone, &key, &reg, out);
             } else {
-                // A row of a list, or a refresh: whoever logs in here next finds its user.
+                // A row of a list, or a refresh: the next login here finds its user.
                 self.phones.entry(phone).or_insert_with(|| key.clone());
             }
         }
@@ -237,10 +255,10 @@ impl Directory {
         self.entries.entry(key).or_default().waiting.push(call);
     }
 
-    /// Forgets a device because an operator says so.
+    /// Forgets a device because an operator asks for it.
     pub fn forget(&mut self, device: &DeviceKey, policy: &Policy, out: &mut dyn FnMut(Command)) {
         let key = AorKey::of(&device.aor, policy);
-        self.remove_device(&key, device, "asked", out);
+        self.drop_token(&key, device, "asked", out);
         self.drop_if_empty(&key);
     }
 
@@ -253,7 +271,7 @@ impl Directory {
     }
 
     fn drop_if_empty(&mut self, key: &AorKey) {
-        if self.entries.get(key).is_some_and(Entry::is_empty) {
+        if self.entries.get(key).is_some_and(AorEntry::is_empty) {
             self.entries.remove(key);
         }
     }

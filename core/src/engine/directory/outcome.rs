@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::types::{Aor, CallId, DeviceKey};
 
-/// What a REGISTER with a token says about devices.
+/// The devices that a REGISTER with a token is about.
 #[derive(Default)]
 pub(super) struct Ownership {
     /// The device that registered. `None`: the token is another user's.
@@ -13,10 +13,10 @@ pub(super) struct Ownership {
     pub(super) replaced: Option<Arc<DeviceKey>>,
 }
 
-/// A question about a user's registrations: it is open until it, or a later one, is answered.
+/// A question about a user's registrations: open until it, or a later one, is answered.
 #[derive(Clone, Debug)]
 pub(super) struct ListingQuery {
-    /// Whose, as it was asked.
+    /// The user, as asked for.
     pub(super) aor: Aor,
     /// The number of the latest.
     pub(super) number: u64,
@@ -25,7 +25,7 @@ pub(super) struct ListingQuery {
     pub(super) ended: u64,
 }
 
-/// Phones that have a registration less.
+/// Phones that have one registration less.
 #[derive(Debug, Default)]
 pub struct Departures {
     /// Which; those without a token are not named.

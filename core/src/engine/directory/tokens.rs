@@ -14,7 +14,7 @@ use crate::types::{DeviceKey, Moment, Provider, PushParams, PushToken, UnixSecon
 
 /// Why a device is dropped whose token registers for another user.
 const ANOTHER_USER: &str = "another-user";
-/// Why a device is dropped whose app has another name from now on.
+/// Why a device is dropped whose app has a new name.
 const APP_RENAMED: &str = "app-renamed";
 
 fn each<'a>(devices: &'a [Arc<DeviceKey>], why: &'static str) -> impl Iterator<Item = (&'a DeviceKey, &'static str)> {
@@ -22,7 +22,7 @@ fn each<'a>(devices: &'a [Arc<DeviceKey>], why: &'static str) -> impl Iterator<I
 }
 
 impl Directory {
-    /// Makes the token of this REGISTER belong to `key`, taking it from whoever had it.
+    /// Makes `key` the owner of this REGISTER's token, and takes it from the previous owner.
     pub(super) fn own(
         &mut self,
         now: Moment,
@@ -51,13 +51,13 @@ impl Directory {
         let entry = self.entries.get(key);
         let renamed = entry.map(|e| e.renamed(&push)).unwrap_or_default();
         let replaced = entry.filter(|_| !is_listed).map(|e| e.same_phone(&push, &reg.call_id));
-        // What an AOR has is nobody else's; anything else may have to be taken from somebody.
+        // An AOR's own tokens belong to nobody else; any other may have to be taken from somebody.
         if known.is_none() && !self.take_over(now, key, &push, is_listed, out) {
             return Ownership::default();
         }
         let replaced = replaced.unwrap_or_default();
         for (old, why) in each(&replaced, "new-token").chain(each(&renamed, APP_RENAMED)) {
-            self.remove_device(key, old, why, out);
+            self.drop_token(key, old, why, out);
         }
         let entry = self.entries.entry(key.clone()).or_default();
         let Some(kept) = entry.keep(push, reg) else {
@@ -66,13 +66,13 @@ impl Directory {
         let device = Some(kept.key.clone());
         out(Command::StoreDevice(kept.device.clone()));
         if let Some(surplus) = entry.surplus() {
-            self.remove_device(key, &surplus, "too-many-devices", out);
+            self.drop_token(key, &surplus, "too-many-devices", out);
         }
         let replaced = replaced.into_iter().chain(renamed).next();
         Ownership { device, replaced }
     }
 
-    /// Makes `key` the owner of this token; false when it stays another's.
+    /// Makes `key` the owner of this token; false if it stays another's.
     fn take_over(
         &mut self,
         now: Moment,
@@ -89,14 +89,14 @@ impl Directory {
                 return false;
             }
             if let Some(device) = entry.and_then(|e| e.device_of(push)).map(|d| d.key.clone()) {
-                self.remove_device(&owner, &device, ANOTHER_USER, out);
+                self.drop_token(&owner, &device, ANOTHER_USER, out);
             }
         }
         self.owners.insert(hash, key.clone());
         true
     }
 
-    /// A REGISTER without push parameters by a phone that had them: its user switched pushes off.
+    /// A REGISTER without push parameters by a phone that had them: its user disabled pushes.
     pub(super) fn forget_unpushed(&mut self, key: &AorKey, call_id: &Arc<str>, out: &mut dyn FnMut(Command)) {
         let Some(entry) = self.entries.get(key) else { return };
         let was: Vec<_> = entry
@@ -106,7 +106,7 @@ impl Directory {
             .map(|d| d.key.clone())
             .collect();
         for device in was {
-            self.remove_device(key, &device, "registered-without-push", out);
+            self.drop_token(key, &device, "registered-without-push", out);
         }
     }
 
@@ -133,12 +133,12 @@ impl Directory {
         }
         let is_its_name = *token == device.token;
         match reason {
-            None if is_its_name => self.remove_device(key, device, "gone", out),
+            None if is_its_name => self.drop_token(key, device, "gone", out),
             Some(reason) if is_its_name => {
                 Arc::make_mut(&mut known.device).set_aside = Some(format!("{reason} at {at}").into());
                 out(Command::StoreDevice(known.device.clone()));
             }
-            // The token for messages of a device whose calls go to another one: its next REGISTER brings it back.
+            // The message token of a device whose calls go to another token: its next REGISTER restores it.
             _ if known.device.push.tokens.remote() == Some(token) => {
                 Arc::make_mut(&mut known.device).push.tokens.drop_remote();
                 out(Command::StoreDevice(known.device.clone()));
@@ -158,13 +158,13 @@ impl Directory {
             .map(|d| d.key.clone())
             .collect();
         for device in old {
-            self.remove_device(key, &device, "unseen-too-long", out);
+            self.drop_token(key, &device, "unseen-too-long", out);
         }
         self.drop_if_empty(key);
     }
 
-    /// Drops a device of `key`, whichever way its AOR is written.
-    pub(super) fn remove_device(
+    /// Drops a device of `key`, whatever the spelling of its AOR.
+    pub(super) fn drop_token(
         &mut self,
         key: &AorKey,
         device: &DeviceKey,
@@ -195,7 +195,7 @@ impl Directory {
         out(Command::ForgetDevice { key: gone.key, why });
     }
 
-    /// Whether somebody has this token, or had it dropped.
+    /// Whether an AOR has this token, or had it dropped.
     pub(super) fn is_owned(&self, push: &PushParams) -> bool {
         let hash = self.hash_of(push);
         self.owners.contains_key(&hash) || self.dropped.has(hash)

@@ -11,15 +11,15 @@ pub enum Leg {
     /// None.
     #[default]
     None,
-    /// It is to be dialled then: after the settle delay, after the CANCEL of another leg to the same place, or when a
-    /// bridge that is under way has failed.
+    /// When to dial it: after the settle delay, after the CANCEL of another leg to the same address, or after a bridge
+    /// under way has failed.
     Due {
         /// When.
         at: Moment,
-        /// Why, unless the phone registers before.
+        /// The reason, unless the phone registers before.
         origin: Option<Origin>,
     },
-    /// One of ours.
+    /// One of fswake's.
     Own(OwnLeg),
     /// FreeSWITCH's, from the same dial-string as the held channel.
     Other(OtherLeg),
@@ -40,7 +40,7 @@ word_enum! {
     }
 }
 
-/// A leg of ours.
+/// One of fswake's legs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnLeg {
     /// Its number in the call.
@@ -62,12 +62,12 @@ pub enum LegState {
     Dialing {
         /// Its phone has registered again since.
         registered_again: bool,
-        /// When it gives way to a new one to the same place, where its phone has registered.
+        /// When it is replaced by a new one to the same address, where its phone has registered.
         yields_at: Option<Moment>,
     },
-    /// 18x heard.
+    /// 18x received.
     Ringing,
-    /// 200 heard.
+    /// 200 received.
     Answered,
 }
 
@@ -79,7 +79,7 @@ impl LegState {
     };
 }
 
-/// A leg that FreeSWITCH makes by itself. It cannot be seen on the call's connection: FreeSWITCH is asked how it
+/// A leg that FreeSWITCH makes by itself. The call's connection gets no events of it: FreeSWITCH is asked how it
 /// stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OtherLeg {
@@ -95,7 +95,7 @@ pub enum LegQuery {
     /// None is open.
     #[default]
     None,
-    /// It is asked again then.
+    /// When to ask again.
     Due {
         /// When.
         at: Moment,
@@ -107,11 +107,11 @@ pub enum LegQuery {
     },
 }
 
-/// What decides ([`crate::engine::digest`]).
+/// Hashes what decides ([`crate::engine::digest`]).
 impl Hash for OwnLeg {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self {
-            // A name: whose leg it is says the same.
+            // Only a name: the party identifies the leg.
             n: _,
             target,
             origin,
@@ -152,7 +152,7 @@ impl OwnLeg {
 }
 
 impl Leg {
-    /// Ours.
+    /// fswake's own leg.
     pub fn own(&self) -> Option<&OwnLeg> {
         match self {
             Self::Own(leg) => Some(leg),
@@ -160,7 +160,7 @@ impl Leg {
         }
     }
 
-    /// Ours, to be changed.
+    /// fswake's own leg, mutable.
     pub fn own_mut(&mut self) -> Option<&mut OwnLeg> {
         match self {
             Self::Own(leg) => Some(leg),
@@ -176,7 +176,7 @@ impl Leg {
         }
     }
 
-    /// FreeSWITCH's, to be changed.
+    /// FreeSWITCH's leg, mutable.
     pub fn other_mut(&mut self) -> Option<&mut OtherLeg> {
         match self {
             Self::Other(leg) => Some(leg),
@@ -184,7 +184,7 @@ impl Leg {
         }
     }
 
-    /// Takes a leg of ours away, if it meets this condition.
+    /// Removes fswake's own leg, if it meets this condition.
     pub fn take_own_if(&mut self, is: impl FnOnce(&OwnLeg) -> bool) -> Option<OwnLeg> {
         if !self.own().is_some_and(is) {
             return None;
@@ -195,19 +195,19 @@ impl Leg {
         }
     }
 
-    /// Takes a leg of ours away.
+    /// Removes fswake's own leg.
     pub fn take_own(&mut self) -> Option<OwnLeg> {
         self.take_own_if(|_| true)
     }
 
-    /// It is dialled then, if nothing else rings the party and it is not to be dialled before.
+    /// Schedules its dialling, unless something else rings the party or an earlier time is set.
     pub fn dial_at(&mut self, at: Moment) {
         if *self == Self::None {
             *self = Self::Due { at, origin: None };
         }
     }
 
-    /// It is not to be dialled any more.
+    /// Cancels its dialling.
     pub fn dial_no_more(&mut self) {
         if let Self::Due { .. } = self {
             *self = Self::None;
@@ -222,7 +222,7 @@ impl Leg {
         }
     }
 
-    /// When a leg of ours gives way to a new one to the same place.
+    /// When fswake's own leg is replaced by a new one to the same address.
     pub fn yields_at(&self) -> Option<Moment> {
         match self.own()?.state {
             LegState::Dialing { yields_at, .. } => yields_at,
@@ -238,12 +238,12 @@ impl Leg {
         }
     }
 
-    /// Whether a leg of ours is in this state.
+    /// Whether fswake's own leg is in this state.
     pub fn is(&self, state: LegState) -> bool {
         self.own().is_some_and(|leg| leg.state == state)
     }
 
-    /// Whether a leg of ours has no 18x yet.
+    /// Whether fswake's own leg has no 18x yet.
     pub fn is_dialing(&self) -> bool {
         self.own().is_some_and(OwnLeg::is_dialing)
     }

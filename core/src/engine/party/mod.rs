@@ -1,4 +1,4 @@
-//! One party of a held call: a device or a phone without a token, the leg to it and its waking.
+//! One party of a held call: a device or a phone without a token, with its leg and its wake.
 //!
 //! States that exclude each other share one field: a party has one leg or none ([`Leg`]), and its next push is due,
 //! shared with another call, impossible, or not needed ([`NextPush`]).
@@ -11,12 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::leg::{Leg, LegQuery, LegState, Origin, OtherLeg, OwnLeg};
-pub use self::wake::{NextPush, OwnPushes, PushState, Wake};
-use super::directory::Entry;
+pub use self::wake::{NextPush, OwnPushes, PartyWake, PushState};
+use super::directory::AorEntry;
 use super::event::LegEnd;
 use crate::types::{CallId, DeviceKey, Moment, PushId, Target};
 
-/// One who could answer.
+/// The name of a phone without a push token in logs, CDRs and the journal.
+pub const NO_DEVICE: &str = "binding";
+
+/// A device or binding that could answer.
 #[derive(Clone, Debug, Default)]
 pub struct Party {
     /// The device; `None` for a phone without a token.
@@ -30,26 +33,26 @@ pub struct Party {
     /// The Call-ID of INVITEs to it and what its pushes carry, once there was one.
     pub sip_call_id: Option<Arc<str>>,
     /// Where it is, as far as known; newest wins.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     /// It registered during this call.
     pub has_registered: bool,
     /// Its waking.
-    pub wake: Wake,
+    pub wake: PartyWake,
     /// How it is rung.
     pub leg: Leg,
-    /// A leg of ours rang: an 18x was heard in this call.
+    /// fswake's own leg rang: an 18x came during this call.
     pub has_rung: bool,
     /// FreeSWITCH's own leg rang.
     pub other_has_rung: bool,
-    /// What legs to it are offered.
+    /// The codecs that legs to it are offered.
     pub codecs: Codecs,
-    /// How its last leg ended, where it ended by itself.
+    /// How its last leg ended, if it ended by itself.
     pub ended: Option<LegEnd>,
 }
 
 /// Where a phone is registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// Dial-string to it.
     pub target: Target,
     /// Last proof of life.
@@ -62,19 +65,19 @@ pub enum Codecs {
     /// The caller's.
     #[default]
     Callers,
-    /// Any: the phone has none of the caller's, and FreeSWITCH transcodes.
+    /// Any: the phone supports none of the caller's, and FreeSWITCH transcodes.
     Any,
 }
 
-/// What decides ([`super::digest`]): when it was alive says how a call starts with it; this one has started.
-impl Hash for Place {
+/// Hashes what decides ([`super::digest`]): its proof of life matters only when a call starts.
+impl Hash for Location {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { target, alive } = self;
         (target, alive.is_some()).hash(state);
     }
 }
 
-/// What decides ([`super::digest`]).
+/// Hashes what decides ([`super::digest`]).
 impl Hash for Party {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self {
@@ -101,8 +104,8 @@ impl Hash for Party {
 }
 
 impl Party {
-    /// Everybody who could answer for an AOR: each device once, with its newest live binding, then the other bindings.
-    pub fn all_of(entry: &Entry, now: Moment) -> Vec<Self> {
+    /// All who could answer for an AOR: each device once, with its newest live binding, then the other bindings.
+    pub fn all_of(entry: &AorEntry, now: Moment) -> Vec<Self> {
         let live = |device: Option<&Arc<DeviceKey>>| {
             entry
                 .bindings
@@ -115,7 +118,7 @@ impl Party {
             label: d.label.clone(),
             register_call_id: d.device.register_call_id.clone(),
             user_agent: d.device.user_agent.clone(),
-            place: live(Some(&d.key)).map(|b| Place {
+            place: live(Some(&d.key)).map(|b| Location {
                 target: b.target.clone(),
                 alive: b.alive,
             }),
@@ -128,7 +131,7 @@ impl Party {
             .map(|b| Self {
                 register_call_id: b.call_id.clone(),
                 user_agent: b.user_agent.clone(),
-                place: Some(Place {
+                place: Some(Location {
                     target: b.target.clone(),
                     alive: b.alive,
                 }),
@@ -155,7 +158,7 @@ impl Party {
         if self.device.is_some() {
             self.label.clone()
         } else {
-            "binding".into()
+            NO_DEVICE.into()
         }
     }
 
@@ -164,18 +167,18 @@ impl Party {
         self.place.as_ref().map(|place| &place.target)
     }
 
-    /// Its last proof of life, where it is.
+    /// Its last proof of life at its current address.
     pub fn alive(&self) -> Option<Moment> {
         self.place.as_ref()?.alive
     }
 
-    /// Whether it can be rung now without a push: it has registered and had its pause, or was there all the time.
+    /// Whether it can be rung now without a push: it has registered and had its pause, or was registered all the time.
     pub fn is_awake(&self) -> bool {
         let has_come = self.has_registered || (self.place.is_some() && !self.wake.is_under_way());
         has_come && self.leg.due_at().is_none()
     }
 
-    /// Whether anything but a REGISTER out of the blue may bring it: it was heard of, or it is being woken. What is
+    /// Whether more than an unexpected REGISTER may bring it: it showed life, or it is being woken. An entry that is
     /// only in FreeSWITCH's list may be a ghost.
     pub fn may_come(&self) -> bool {
         let is_woken = self.wake.is_under_way() || self.wake.due().is_some();
@@ -192,12 +195,12 @@ impl Party {
         }
     }
 
-    /// Whether it is waited for because of this push, which is another call's.
+    /// Whether it is waited for because of this push of another call.
     pub fn rides_on(&self, push: PushId) -> bool {
         matches!(self.wake.next, NextPush::Shared { with, .. } if with == push)
     }
 
-    /// It is out of this call: neither rung nor pushed any more.
+    /// It leaves this call: neither rung nor pushed any more.
     pub fn leave(&mut self) {
         self.leg = Leg::Over;
         self.wake.rest();
@@ -208,12 +211,12 @@ impl Party {
         self.leg == Leg::Over
     }
 
-    /// Whether FreeSWITCH's own leg or one of ours rings it.
+    /// Whether FreeSWITCH's own leg or fswake's rings it.
     pub fn rings(&self) -> bool {
         self.other_has_rung || self.leg.is(LegState::Ringing)
     }
 
-    /// Whether a push for this call is still allowed after a leg failed, as far as this call decides.
+    /// Whether a push is still allowed after a leg failed, as far as this call decides.
     pub fn can_be_pushed(&self, retries: u32) -> bool {
         self.device.is_some() && !self.is_out() && self.wake.pushes() <= retries
     }

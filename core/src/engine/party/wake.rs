@@ -1,4 +1,4 @@
-//! How far the wake of a party is.
+//! The wake of a party: its pushes and their results.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use crate::types::{Moment, PushId};
 
-/// The pushes to a device for one call: what is due, what is under way, what came of it.
+/// The pushes to a device for one call: due, under way, and their results.
 #[derive(Clone, Debug, Default)]
-pub struct Wake {
+pub struct PartyWake {
     /// What comes next.
     pub next: NextPush,
     /// This call's own pushes, once there is one.
     pub sent: Option<OwnPushes>,
     /// Another call had just pushed it: this one waits, or waited, for the same wake-up.
     pub was_shared: bool,
-    /// What became of the last push, or of another call's that this one waits for.
+    /// The limit kept this call from pushing it.
+    pub is_limited: bool,
+    /// The state of the last push, or of another call's that this one waits for.
     pub last: Option<PushState>,
     /// From a push of this call to the first REGISTER after it.
     pub to_register: Option<Duration>,
@@ -24,10 +26,10 @@ pub struct Wake {
 /// The next push.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NextPush {
-    /// None: no token, or all tries made, or the phone is here.
+    /// None: no token, or all tries made, or the phone is registered.
     #[default]
     None,
-    /// It is due at this moment.
+    /// It is due now.
     At(Moment),
     /// Another call has just pushed the device: a push of this call's own is due then, or as soon as that one has
     /// failed.
@@ -52,7 +54,7 @@ pub struct OwnPushes {
     pub is_accepted: bool,
 }
 
-/// What is known of a push.
+/// The state of a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PushState {
     /// It was sent; the provider has not answered yet.
@@ -65,7 +67,7 @@ pub enum PushState {
     Refused(Arc<str>),
 }
 
-/// What decides ([`crate::engine::digest`]).
+/// Hashes what decides ([`crate::engine::digest`]).
 impl Hash for NextPush {
     fn hash<H: Hasher>(&self, state: &mut H) {
         std::mem::discriminant(self).hash(state);
@@ -83,14 +85,15 @@ impl NextPush {
     }
 }
 
-impl Wake {
-    /// What decides ([`crate::engine::digest`]); of a party that is out of the call its pushes do not.
+impl PartyWake {
+    /// Hashes what decides ([`crate::engine::digest`]); the pushes of a party that has left the call do not.
     pub(super) fn what_decides(&self, with_pushes: bool) -> impl Hash {
         let Self {
             next,
             sent,
             was_shared,
-            // For the journal, the summary and what is counted.
+            // For the journal, the summary, what is counted and the answer to whoever asked.
+            is_limited: _,
             last: _,
             to_register: _,
         } = self;
@@ -115,7 +118,7 @@ impl Wake {
         self.sent.is_some() || self.was_shared
     }
 
-    /// Whether the phone may come by it: a push is due, or was sent and not refused. It may register until the
+    /// Whether a push may bring the phone: it is due, or was sent and not refused. The phone may register until the
     /// deadline.
     pub fn may_succeed(&self) -> bool {
         match self.next {

@@ -3,7 +3,7 @@
 use crate::word_enum;
 
 word_enum! {
-    /// What becomes of the caller of a hold that is over.
+    /// What happens to the caller of a hold that is over.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Caller {
         /// Talks to a phone.
@@ -14,6 +14,8 @@ word_enum! {
         Taken = "taken",
         /// Has hung up.
         Gone = "gone",
+        /// There was none: whoever asked for the wake has the answer.
+        Asker = "asker",
     }
 }
 

@@ -1,4 +1,4 @@
-//! A real client in place of a scripted phone: baresip calls, or is called; it holds, transfers, and encrypts.
+//! baresip in place of a scripted phone: it calls or is called, holds, transfers, and encrypts.
 
 use fswake_test_support::skipped;
 
@@ -70,12 +70,12 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// baresip has answered, and is heard.
+/// baresip has answered, and its audio arrives.
 fn heard_by(who: super::super::row::Who) -> Vec<Step> {
     vec![Until(Up(who)), Wait(500), See("is heard", Hears(who, 400))]
 }
 
-/// baresip has called.
+/// baresip's call is up.
 fn calling() -> Vec<Step> {
     let mut all = vec![Baresip("dial", "sip:{1}@{domain}")];
     all.extend(heard_by(Callee));
@@ -95,7 +95,7 @@ fn held_and_not(far_end: super::super::row::Who) -> Vec<Step> {
     ]
 }
 
-/// baresip calls the desk, and joins it with the other call.
+/// baresip calls the desk phone, and connects it with its other call.
 fn joins_to_desk(other_hears: Step) -> Vec<Step> {
     let mut all = vec![
         Baresip("dial", "sip:{5}@{domain}"),

@@ -1,4 +1,4 @@
-//! A phone plays to the caller before it is answered: what becomes of the call.
+//! Early media from the phone, and how such a call ends.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use fswake_test_support::sip::{Reaction, Script};
 
 use super::words::*;
 
-/// Plays 200 ms after its INVITE.
+/// Sends early media 200 ms after its INVITE.
 fn plays(who: Who, on_invite: Reaction) -> Script {
     Script {
         on_invite,

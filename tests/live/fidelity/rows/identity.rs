@@ -1,4 +1,4 @@
-//! Who the phones say is calling, and who has answered.
+//! Caller id and connected identity on both phones.
 
 use super::words::*;
 
@@ -142,7 +142,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// A caller for whom the dialplan and the directory say no number: what it sends itself counts.
+/// Neither dialplan nor directory sets the caller's number, so the number that the phone itself sends is shown.
 fn trunk(name: &'static str) -> Row {
     row(2, name).before(&[
         ("unset", "effective_caller_id_name"),

@@ -1,4 +1,4 @@
-//! The leg is a child of the call: variables, headers, hooks.
+//! The leg inherits from the call: variables, headers, hooks.
 
 use super::words::*;
 

@@ -23,39 +23,39 @@ mod words {
     pub use super::super::row::Who::*;
     pub use super::super::row::{Row, Step, Who, answers, declines, rings, row};
 
-    /// The call ends with its bridge.
+    /// The call ends when its bridge fails.
     pub const FATAL: (&str, &str) = ("set", "continue_on_fail=false");
-    /// What the actions behind the bridge know.
+    /// What the actions after the bridge can read.
     pub const LEAVES: (&str, &str) = (
         "set_global",
         "fid-{id}-end=${originate_disposition} ${DIALSTATUS} ${originate_failed_cause} ${last_bridge_hangup_cause} ${bridge_hangup_cause}",
     );
     /// What comes next in the dialplan.
     pub const NEXT: (&str, &str) = ("respond", "410 Gone");
-    /// What billing goes by, in the records of losers too.
+    /// The variables that billing needs, in the records of losing legs too.
     pub const BILLED: &[&str] = &["caller", "dest", "hangup_cause", "originate_disposition", "DIALSTATUS"];
 
-    /// Until both are in the call, whatever is between them, and a little longer.
+    /// Until both phones are in the call, with or without a loopback between them, and a little longer.
     pub fn answered() -> Vec<Step> {
         vec![Until(Up(Caller)), Until(Up(Callee)), Wait(400)]
     }
 
-    /// Until both are in the call, and FreeSWITCH has bridged them, which takes a while on a busy machine; and a little longer.
+    /// Until both phones are in the call and FreeSWITCH has bridged them (slow on a busy machine), and a little longer.
     pub fn up() -> Vec<Step> {
         vec![Until(Up(Caller)), Until(Up(Callee)), Until(Bridged), Wait(400)]
     }
 
-    /// Until it rings on both sides, and so many milliseconds longer.
+    /// Until the phone rings and the caller hears it, and so many milliseconds longer.
     pub fn ringing(longer: u64) -> Vec<Step> {
         vec![Until(Rings(Callee)), Until(Ringback), Wait(longer)]
     }
 
-    /// The caller gives up after that.
+    /// The caller hangs up after ringing for so long.
     pub fn cancelled(longer: u64) -> Vec<Step> {
         [ringing(longer), vec![Cancel]].concat()
     }
 
-    /// Until a call has been transferred to the desk, and what the desk sees and hears.
+    /// Until a call has been transferred to the desk phone, and what that phone shows and receives.
     pub fn at_desk() -> Vec<Step> {
         vec![
             Until(Up(Desk)),
@@ -66,17 +66,17 @@ mod words {
         ]
     }
 
-    /// How the calls of caller and callee have ended.
+    /// The causes with which the caller's and the callee's calls ended.
     pub fn ends() -> Vec<Step> {
         vec![See("callee", EndCause(Callee)), See("caller", EndCause(Caller))]
     }
 
-    /// This phone transfers its call to the desk, blind; what becomes of all three.
+    /// Blind transfer by this phone to the desk, and what happens to all three phones.
     pub fn blind(by: Who) -> Vec<Step> {
         [vec![Blind(by, "5{id}")], at_desk(), ends()].concat()
     }
 
-    /// What the desk and the other see and hear when their calls have been joined.
+    /// What the desk phone and the other one show and receive once their calls are connected.
     pub fn joined(other: Step) -> Vec<Step> {
         vec![
             See("desk hears", Hears(Desk, 400)),
@@ -86,7 +86,7 @@ mod words {
         ]
     }
 
-    /// The call is over without an answer: what the caller got, and what the dialplan knows.
+    /// The call ended unanswered: the caller's response, and what the dialplan can read.
     pub fn ended() -> Vec<Step> {
         vec![
             Until(Final),
@@ -106,7 +106,7 @@ mod words {
 
 use super::row::Row;
 
-/// All rows. Their place in this list is part of their users' numbers.
+/// All rows. A row's position here is part of its users' numbers.
 pub fn all() -> Vec<Row> {
     [
         taken::rows(),

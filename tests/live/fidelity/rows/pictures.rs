@@ -1,4 +1,4 @@
-//! Video that flows, comes and goes, and T.38.
+//! Video that is there from the start, added or removed, and T.38.
 
 use super::words::*;
 
@@ -8,7 +8,7 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// What lets T.38 pass, on both sides.
+/// The variables that let T.38 through, on both legs.
 const PASSES: &[(&str, &str)] = &[("export", "fax_enable_t38=true"), ("export", "t38_passthru=true")];
 
 fn fax() -> Vec<Row> {
@@ -49,8 +49,8 @@ fn fax() -> Vec<Row> {
     ]
 }
 
-/// This phone wants to fax, and to talk again afterwards. Not before the two are bridged: a loopback does not pass T.38 on
-/// (docs/ARCHITECTURE.md, "Limits"), and on a busy machine the caller is answered long before that.
+/// This phone switches to T.38 and back to audio. It waits for the bridge: a loopback does not pass on T.38
+/// (docs/ARCHITECTURE.md, "Limits"), and on a busy machine the caller is answered long before the bridge.
 fn faxes(who: super::super::row::Who) -> Vec<Step> {
     let other = if who == Caller { Callee } else { Caller };
     vec![
@@ -118,7 +118,7 @@ fn video() -> Vec<Row> {
     ]
 }
 
-/// Not before the two are bridged, as in [`faxes`].
+/// Waits for the bridge, as [`faxes`] does.
 fn comes_and_goes(who: super::super::row::Who) -> Vec<Step> {
     [
         vec![Until(Talk), AddVideo(who), Wait(600)],

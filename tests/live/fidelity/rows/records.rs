@@ -28,7 +28,8 @@ pub fn rows() -> Vec<Row> {
                 ]),
             ),
         ]),
-        // A bridged leg takes orders after its first ten frames (switch_ivr_bridge.c, DEFAULT_LEAD_FRAMES): here and in the next.
+        // A bridged leg reads commands only after its first ten frames (switch_ivr_bridge.c, DEFAULT_LEAD_FRAMES): in this
+        // row and in the next.
         row(3, "cdrs_are_joined")
             .steps(up())
             .steps([Wait(600)])
@@ -76,7 +77,7 @@ pub fn rows() -> Vec<Row> {
             .callee(rings(Callee))
             .steps(cancelled(200))
             .steps([See("CDRs", Tokens)]),
-        // As apps do whose Contact is the same in all that they send.
+        // Some apps send the same Contact in every message.
         row(3, "cdrs_of_a_phone_that_answers_with_its_token")
             .callee_with(|s| PUSH.clone_into(&mut s.contact_params))
             .steps(up())

@@ -1,4 +1,4 @@
-//! What the caller hears until somebody answers.
+//! Ringback: what the caller hears until somebody answers.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::words::*;
 const TONE: &str = "ringback=%(2000,100,440,480)";
 const TRANSFER_TONE: &str = "transfer_ringback=%(2000,100,440,480)";
 
-/// Rings so many milliseconds after the INVITE, and is answered a second and a half later.
+/// Rings so many milliseconds after the INVITE, and answers 1.5 s later.
 fn slow(ring_after: u64) -> Script {
     Script {
         on_invite: Reaction::Answer(Duration::from_millis(1500)),

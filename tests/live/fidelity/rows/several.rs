@@ -1,6 +1,6 @@
-//! A user with two phones: one on the desk that is awake, one that sleeps. And the mode that only wakes.
+//! A user with two phones: an awake desk phone and one that sleeps. Also the mode that only wakes.
 
-use fswake_test_support::realfs::Way;
+use fswake_test_support::realfs::Routing;
 
 use super::words::*;
 
@@ -77,9 +77,9 @@ pub fn rows() -> Vec<Row> {
                 See("other", End(Other)),
             ])
             .steps([See("CDRs", Cdrs(BILLED))]),
-        // The dialplan way takes one number, not a site's own list of users.
+        // Dialplan routing takes one number, not a list of users.
         row(5, "ring_group_of_two_users")
-            .ways(&[Way::Plain, Way::DialString])
+            .routings(&[Routing::Plain, Routing::DialString])
             .bridge("user/{1}@{domain},user/{2}@{domain}")
             .third(rings(Third))
             .steps(up())

@@ -169,7 +169,7 @@ pub fn rows() -> Vec<Row> {
             Caller,
             [up(), vec![Wait(2800)]].concat(),
         ),
-        // Whatever is between them by then.
+        // With or without a loopback between them at that time.
         ("blind_by_callee_soon", Callee, soon()),
         ("blind_by_caller_soon", Caller, soon()),
     ] {

@@ -201,7 +201,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         "status" => lists::status(core),
         "version" => "FreeSWITCH Version 1.10.12-release~64bit ( 64bit)\n".to_owned(),
         "echo" => arg.to_owned(),
-        // Its own configuration is what a test says that it is.
+        // A test sets FreeSWITCH's own configuration.
         "xml_locate" => "can't find anything\n".to_owned(),
         "user_data" | "domain_data" => String::new(),
         "find_user_xml" => {
@@ -217,8 +217,9 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
     }
 }
 
-/// `[uuid:<uuid> ]text` as `switch_event_expand_headers` makes it: `${variable_..}` is the channel's variable, `${name(..)}` what
-/// that command says. What comes in place of them is not expanded again. `None` for what is not understood here.
+/// `[uuid:<uuid> ]text` as `switch_event_expand_headers` makes it: `${variable_..}` is the channel's variable,
+/// `${name(..)}` what that command says. What comes in place of them is not expanded again. `None` for what is not
+/// understood here.
 async fn expand(core: &Arc<Core>, arg: &str) -> Option<String> {
     let (uuid, mut text) = match arg.strip_prefix("uuid:") {
         Some(rest) => rest.split_once(' ')?,
@@ -249,7 +250,7 @@ async fn expand(core: &Arc<Core>, arg: &str) -> Option<String> {
     is_plain.then_some(expanded)
 }
 
-/// What stands before the brace that closes this one, and after it.
+/// What precedes the brace that closes this one, and what follows it.
 fn braced(text: &str) -> Option<(&str, &str)> {
     let mut depth = 1;
     for (at, c) in text.char_indices() {
@@ -304,7 +305,7 @@ fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
     let call = Call {
         socket: asynchronous.unwrap_or(socket).to_owned(),
         is_static: asynchronous.is_none(),
-        is_asleep: false,
+        is_held_by_sleep: false,
         uuid: plan.variable("origination_uuid").unwrap_or_default().to_owned(),
         caller_number: String::new(),
         caller_name: String::new(),

@@ -1,7 +1,7 @@
-//! `uuid_bridge`, and who else takes a held channel.
+//! `uuid_bridge`, and others who take a held channel.
 //!
-//! `uuid_bridge A B` makes A the A leg. What FreeSWITCH 1.11.2 did in the captures, and here: both channels leave their park
-//! (CHANNEL_UNPARK), and CHANNEL_BRIDGE of A follows two ticks later. Races that are real and modelled:
+//! `uuid_bridge A B` makes A the A leg. What FreeSWITCH 1.11.2 did in the captures, and here: both channels leave their
+//! park (CHANNEL_UNPARK), and CHANNEL_BRIDGE of A follows two ticks later. Races that are real and modelled:
 //! - a leg that has not left its originate is taken out of the bridge by the originate's thread: the caller is cut;
 //! - an unanswered side without early media is ended (DESTINATION_OUT_OF_ORDER);
 //! - whoever picks a held channel up ends its last leg (PICKED_OFF) before the channel itself leaves its park.
@@ -14,15 +14,15 @@ use super::calls::events_of;
 use super::catalog::{Catalog, catalog};
 use super::channel::{Channel, Partner, Role};
 use super::core::{Core, SlowPickUp, World, new_uuid};
-use super::hangup::{Ending, bridge_events};
+use super::hangup::{HangupBy, bridge_events};
 use super::held::{App, Outcome};
 use super::template::{Template, When};
 
-/// Commands that were on their way when FreeSWITCH told of it are no fault. Long, for tests on a busy machine.
+/// Commands that were under way when FreeSWITCH's event came are not faults. Long, for tests on a busy machine.
 const UNDER_WAY: Duration = Duration::from_millis(250);
 
 impl Core {
-    /// Complains of a command to a channel that somebody else has had for a while.
+    /// Reports a command to a channel that somebody else has had for a while.
     pub(crate) fn touches(&self, uuid: &str, command: &str) {
         let mut world = self.world();
         let taken = world.channels.get(uuid).and_then(|channel| channel.taken);
@@ -92,7 +92,7 @@ impl Core {
             }
             core.ticks(2).await;
             for uuid in &without {
-                core.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
+                core.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", HangupBy::Ours);
             }
             if !core.world().loses_bridges {
                 core.media_flows(&a_leg, &leg, &held);
@@ -107,8 +107,8 @@ impl Core {
             leaves_for(&mut self.world(), own, other);
         }
         self.leave_park(held, leg);
-        self.hang_up(held, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
-        self.hang_up(leg, "NORMAL_CLEARING", Ending::Ours);
+        self.hang_up(held, "DESTINATION_OUT_OF_ORDER", HangupBy::Ours);
+        self.hang_up(leg, "NORMAL_CLEARING", HangupBy::Ours);
     }
 
     /// The leg that this channel was bridged with is bridged with another one now.
@@ -132,7 +132,7 @@ impl Core {
         // Behind a loopback the caller's own `bridge` ends, which is not modelled.
         if world.channels.get(held).is_some_and(|c| !c.is_behind()) {
             let events = events_of(&world.channels[held]);
-            if world.channels[held].is_asleep() {
+            if world.channels[held].is_held_by_sleep() {
                 return self.emit_sleep_is_over(world, held);
             }
             if !world.channels[held].is_static() {
@@ -142,7 +142,7 @@ impl Core {
         }
     }
 
-    /// A caller who is bridged with a leg has no use for the loopback that he was bridged with before.
+    /// A caller who is bridged with a leg does not need the previous loopback.
     fn take_the_loopbacks_place(self: &Arc<Self>, caller: &str) {
         let mut world = self.world();
         let behind = world.channels.get(caller).filter(|c| c.is_behind());
@@ -153,7 +153,7 @@ impl Core {
             channel.replaced = true;
         }
         drop(world);
-        self.hang_up(&loopback, "NORMAL_CLEARING", Ending::Ours);
+        self.hang_up(&loopback, "NORMAL_CLEARING", HangupBy::Ours);
     }
 
     fn media_flows(&self, a_leg: &str, leg: &str, held: &str) {
@@ -211,14 +211,14 @@ impl Core {
         }
     }
 
-    /// Somebody picks a held channel up, as in the captures: it is answered, its partner ends with PICKED_OFF, and only then it leaves
-    /// its park. It is his from the beginning. A channel that is about to be bridged is hung up on with its partner
-    /// (DESTINATION_OUT_OF_ORDER); without one it is his, and the leg ends for want of it.
+    /// Somebody picks a held channel up, as in the captures: it is answered, its partner ends with PICKED_OFF, and only
+    /// then it leaves its park. It is his from the beginning. A channel that is about to be bridged is hung up on with
+    /// its partner (DESTINATION_OUT_OF_ORDER); without one it is his, and the leg ends for want of it.
     pub(crate) fn pick_up(self: &Arc<Self>, uuid: &str, other: String, number: &str) {
         self.pick_up_with(uuid, self.partner(uuid).as_deref(), other, number);
     }
 
-    /// The same where whoever picks it up has looked before who its partner is.
+    /// The same if the pick-up has read the partner before.
     fn pick_up_with(self: &Arc<Self>, uuid: &str, partner: Option<&str>, other: String, number: &str) {
         if !self.take(uuid) {
             return;
@@ -246,18 +246,18 @@ impl Core {
             let core = Arc::clone(self);
             tokio::spawn(async move {
                 core.half_tick().await;
-                core.hang_up(&loopback, "PICKED_OFF", Ending::Ours);
+                core.hang_up(&loopback, "PICKED_OFF", HangupBy::Ours);
             });
         }
         if let Some(leg) = partner {
-            self.hang_up(leg, "PICKED_OFF", Ending::Ours);
+            self.hang_up(leg, "PICKED_OFF", HangupBy::Ours);
         }
         if let Some(leg) = to_be_bridged {
             if partner == Some(leg.as_str()) {
-                self.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
+                self.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", HangupBy::Ours);
                 return;
             }
-            self.hang_up(&leg, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
+            self.hang_up(&leg, "DESTINATION_OUT_OF_ORDER", HangupBy::Ours);
         }
         let (core, uuid, by) = (Arc::clone(self), uuid.to_owned(), number.to_owned());
         tokio::spawn(async move {
@@ -280,7 +280,7 @@ impl Core {
         self.fire("CHANNEL_EXECUTE_COMPLETE", headers, None);
     }
 
-    /// FreeSWITCH tells of every API command that it has run.
+    /// FreeSWITCH sends an event for every API command that it has run.
     fn has_run(&self, command: &str, argument: &str) {
         let calling = ("switch_loadable_module.c", "switch_api_execute", "2949");
         let mut headers = self.base_headers("API", None, calling);
@@ -289,7 +289,7 @@ impl Core {
         self.fire("API", headers, None);
     }
 
-    /// Somebody begins to pick a channel up that is answered by now: he looks who its partner is.
+    /// Somebody begins to pick up a channel that is answered by now, and reads its partner.
     pub(crate) fn slow_pick_up_begins(&self) {
         let Some(slow) = self.world().slow.clone() else { return };
         let is_answered = self
@@ -308,7 +308,8 @@ impl Core {
         }
     }
 
-    /// FreeSWITCH looks at the partner's media while it answers a channel (mod_sofia): without one a caller may get another answer.
+    /// FreeSWITCH looks at the partner's media while it answers a channel (mod_sofia): without one a caller may get
+    /// another answer.
     pub(crate) fn needs_its_partner(&self, uuid: &str, command: &str) {
         let mut world = self.world();
         let has_none = |channel: &Channel| {
@@ -321,14 +322,14 @@ impl Core {
         }
     }
 
-    /// Whoever came too late has him all the same.
+    /// The late pick-up has the caller after all.
     pub(crate) fn latecomer_wins(&self, uuid: &str, other: &str) {
         if let Some(channel) = self.world().channels.get_mut(uuid) {
             other.clone_into(&mut channel.bridge_uuid);
         }
     }
 
-    /// The same where it was ordered: before the client that has the channel listens.
+    /// The same if it was ordered before the client with the channel subscribed.
     pub(crate) fn pick_up_unheard(self: &Arc<Self>, uuid: &str) {
         let by = {
             let mut world = self.world();
@@ -349,7 +350,8 @@ impl Core {
         });
     }
 
-    /// Somebody picks the caller behind a loopback up as the caller's own `bridge` gives up: the loopback ends as with a caller who hangs up.
+    /// Somebody picks up the caller behind a loopback as the caller's own `bridge` gives up: the loopback ends as if
+    /// the caller had hung up.
     pub(crate) fn pick_caller_up(self: &Arc<Self>, caller: &str, loopback: &str, number: &str) {
         let other = new_uuid();
         self.world().strangers.insert(other.clone(), number.to_owned());
@@ -362,11 +364,19 @@ impl Core {
         if let Some(channel) = self.world().channels.get_mut(caller) {
             channel.is_moved(source);
         }
-        self.hang_up(loopback, cause, Ending::Ours);
+        self.hang_up(loopback, cause, HangupBy::Ours);
     }
 
-    /// The same, and there his channel ends before the loopback does; its last event has the `transfer_source`.
-    pub(crate) fn caller_ends_elsewhere(self: &Arc<Self>, caller: &str, loopback: &str, source: &str, cause: &str) {
+    /// The same, and the caller's channel ends before the loopback does; its last event has the `transfer_source`.
+    /// Its CHANNEL_HANGUP comes that much later.
+    pub(crate) fn caller_ends_elsewhere(
+        self: &Arc<Self>,
+        caller: &str,
+        loopback: &str,
+        source: &str,
+        cause: &str,
+        late: Duration,
+    ) {
         let mut world = self.world();
         if let Some(channel) = world.channels.get_mut(caller) {
             channel.cause = Some(cause.to_owned());
@@ -378,14 +388,23 @@ impl Core {
                     .headers
                     .push(("variable_transfer_source".into(), source.to_owned()));
             }
-            self.bus.fire(&Arc::new(event));
+            if late.is_zero() {
+                self.bus.fire(&Arc::new(event));
+            } else {
+                let core = Arc::clone(self);
+                tokio::spawn(async move {
+                    tokio::time::sleep(late).await;
+                    core.bus.fire(&Arc::new(event));
+                });
+            }
         }
         world.channels.remove(caller);
         drop(world);
-        self.hang_up(loopback, "ORIGINATOR_CANCEL", Ending::Ours);
+        self.hang_up(loopback, "ORIGINATOR_CANCEL", HangupBy::Ours);
     }
 
-    /// Somebody picks up a channel that is about to be bridged, and comes too late: his own channel is answered, with nobody.
+    /// Somebody picks up, too late, a channel that is about to be bridged: the other channel is answered, without a
+    /// partner.
     fn somebody_is_late(&self, held: &str) {
         let mut world = self.world();
         for (_, other, number) in world
@@ -417,7 +436,7 @@ impl Core {
         if let Some(channel) = self.world().channels.get_mut(&uuid) {
             channel.destination.clone_from(&to);
             channel.is_moved(format!("0:x:bl_xfer:{to}/default/XML"));
-            // A leg that it was to be bridged with stays as it is: nobody ends it (measured).
+            // The leg of a failed bridge stays as it is: nothing ends it (measured).
             channel.peer = None;
         }
         self.has_run("uuid_transfer", &format!("{uuid} {to}"));
@@ -464,19 +483,20 @@ impl Core {
         }
     }
 
-    /// Somebody takes a leg that rings, in the dial-string way: FreeSWITCH ends the caller, and his loopback as if he had given up.
+    /// Somebody takes a ringing leg, with dial-string routing: FreeSWITCH ends the caller, and the loopback as if the
+    /// caller had given up.
     pub(crate) fn pick_ringing_leg_up(self: &Arc<Self>, caller: &str, loopback: &str) {
         self.leg_goes_elsewhere(caller);
-        self.caller_ends_elsewhere(caller, loopback, "", "PICKED_OFF");
+        self.caller_ends_elsewhere(caller, loopback, "", "PICKED_OFF", Duration::ZERO);
     }
 
-    /// Somebody takes a leg that rings or has answered: the leg goes to him, and the held channel ends.
+    /// Somebody takes a leg that rings or has answered: the leg is theirs, and the held channel ends.
     pub(crate) fn pick_leg_up(self: &Arc<Self>, held: &str) {
         self.leg_goes_elsewhere(held);
-        self.hang_up(held, "PICKED_OFF", Ending::Ours);
+        self.hang_up(held, "PICKED_OFF", HangupBy::Ours);
     }
 
-    /// The last leg of this A leg's is somebody else's.
+    /// The last leg of this A leg is somebody else's.
     fn leg_goes_elsewhere(&self, a_leg: &str) {
         if let Some(leg) = self.last_leg(a_leg) {
             let mut world = self.world();
@@ -485,7 +505,7 @@ impl Core {
         }
     }
 
-    /// It is somebody else's from now on; whether it is there at all.
+    /// It is somebody else's from now on; returns whether it exists.
     fn take(&self, uuid: &str) -> bool {
         let mut world = self.world();
         let Some(channel) = world.channels.get_mut(uuid).filter(|c| c.cause.is_none()) else {

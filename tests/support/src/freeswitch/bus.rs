@@ -1,4 +1,4 @@
-//! Who hears which event: subscriptions, filters and queues (mod_event_socket.c, `event_handler`).
+//! Which connection gets which event: subscriptions, filters and queues (mod_event_socket.c, `event_handler`).
 //!
 //! FreeSWITCH offers every event to every listener in turn. With ten thousand held calls that would cost this process
 //! more than the daemon under test, so listeners that can only hear one channel or job are found through an index.

@@ -8,7 +8,7 @@ use super::catalog::{HeldEvents, catalog};
 use super::channel::{Channel, Partner};
 use super::conn::Command;
 use super::core::{Core, World, new_uuid};
-use super::hangup::Ending;
+use super::hangup::HangupBy;
 use super::held::{App, CallerSaw, Outcome};
 use super::legs::change_invite;
 use super::template::When;
@@ -58,12 +58,12 @@ impl Core {
     }
 
     pub(crate) fn kill(self: &Arc<Self>, uuid: &str, cause: &str) -> bool {
-        self.hang_up(uuid, cause, Ending::Ours)
+        self.hang_up(uuid, cause, HangupBy::Ours)
     }
 
     /// The caller or the phone hung up.
     pub(crate) fn hung_up_by_remote(self: &Arc<Self>, uuid: &str, cause: &str) -> bool {
-        self.hang_up(uuid, cause, Ending::Remote)
+        self.hang_up(uuid, cause, HangupBy::Remote)
     }
 
     /// The answer to `connect`.
@@ -111,8 +111,11 @@ impl Core {
             return false;
         };
         channel.apps.push_back(app);
-        let (is_static, is_asleep) = (channel.is_static(), channel.is_asleep() && channel.peer.is_none());
-        if is_asleep {
+        let (is_static, is_held_by_sleep) = (
+            channel.is_static(),
+            channel.is_held_by_sleep() && channel.peer.is_none(),
+        );
+        if is_held_by_sleep {
             let name = get("execute-app-name");
             world.complaints.push(format!("execute {name}: its channel sleeps"));
         } else if is_static {
@@ -173,7 +176,7 @@ impl Core {
                 } else {
                     app.arg.as_str()
                 };
-                self.hang_up(uuid, cause, Ending::Ours);
+                self.hang_up(uuid, cause, HangupBy::Ours);
             }
             "playback" | "endless_playback" => {
                 self.early_media(uuid);
@@ -223,7 +226,7 @@ impl Core {
         channel.stamp(When::Progress);
         let loopback = channel.is_loopback();
         let (template, behind) = (&events_of(channel).progress, channel.behind.clone());
-        // Unless its caller's channel says no, a loopback answers it with 183 and silence first.
+        // Unless its caller's channel disables it, a loopback first answers it with 183 and silence.
         let quiet = behind
             .and_then(|caller| world.channels.get(&caller))
             .is_some_and(|caller| caller.is_true("loopback_no_pre_answer"));
@@ -296,7 +299,8 @@ impl Core {
         true
     }
 
-    /// The loopback passes its answer on: the caller's own `bridge` answers it, and bridges it with the loopback's other end.
+    /// The loopback passes its answer on: the caller's own `bridge` answers it, and bridges it with the loopback's
+    /// other end.
     fn answer_behind(self: &Arc<Self>, caller: String) {
         let core = Arc::clone(self);
         tokio::spawn(async move {
@@ -374,7 +378,7 @@ impl Core {
                 }
                 drop(world);
                 if let Some(leg) = peer {
-                    self.hang_up(&leg, "NORMAL_CLEARING", Ending::Ours);
+                    self.hang_up(&leg, "NORMAL_CLEARING", HangupBy::Ours);
                 } else if !is_taken {
                     self.dialplan_goes_on(uuid);
                 }
@@ -399,8 +403,8 @@ impl Core {
         }
     }
 
-    /// What the shipped dialplan does next: `bridge ${fswake_bridge}`, or the loopback's `execute_extension` that comes to the
-    /// same. Only its failing is modelled: who rings is the test's business.
+    /// What the shipped dialplan does next: `bridge ${fswake_bridge}`, or the loopback's `execute_extension` that comes
+    /// to the same. Only its failing is modelled: who rings is the test's business.
     pub(crate) fn dialplan_goes_on(self: &Arc<Self>, uuid: &str) {
         let (core, uuid) = (Arc::clone(self), uuid.to_owned());
         tokio::spawn(async move {
@@ -420,7 +424,7 @@ impl Core {
                 .is_some_and(|list| list == "true" || list.split(',').any(|known| known.eq_ignore_ascii_case(&cause)));
             if !goes_on {
                 drop(world);
-                core.hang_up(&uuid, &cause, Ending::Ours);
+                core.hang_up(&uuid, &cause, HangupBy::Ours);
                 return;
             }
             let Some(channel) = world.channels.get_mut(&uuid) else {

@@ -1,5 +1,6 @@
 //! The recorded sessions of a real FreeSWITCH: what event templates and replays are made from. Those in `1.11/` are of
-//! 1.11.2, between it and fswake itself; a line of the connection `act` is what a third person did. The others are of 1.10.12.
+//! 1.11.2, between it and fswake itself; a line of the connection `act` is what a third person did. The others are of
+//! 1.10.12.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -63,7 +64,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 ///
 /// # Panics
 ///
-/// When there is none.
+/// If there is none.
 pub fn lines(name: &str) -> &'static [Line] {
     static PARSED: OnceLock<HashMap<&'static str, Vec<Line>>> = OnceLock::new();
     let all = PARSED.get_or_init(|| FILES.iter().map(|(name, text)| (*name, parse(text))).collect());

@@ -1,4 +1,4 @@
-//! Which recorded event stands for which moment of a call.
+//! The recorded event for each moment of a call.
 //!
 //! Moments that no recording shows are derived from the nearest one, and marked so here:
 //! a loopback that ends unanswered, a leg that ends answered but unbridged, a leg that is refused after it rang.
@@ -228,7 +228,7 @@ fn derived_end(last: &Template) -> End {
     }
 }
 
-/// The final answer of a phone, as the leg's variables tell it.
+/// The final answer of a phone, in the leg's variables.
 fn with_failure(template: Template) -> Template {
     template
         .set("variable_sip_hangup_disposition", &[Err("recv_refuse")])

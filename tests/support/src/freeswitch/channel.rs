@@ -74,11 +74,11 @@ pub(crate) struct Channel {
     pub(crate) hides: Vec<String>,
     /// Of a loopback: the channel that dialled it. Of that channel: the loopback.
     pub(crate) behind: Option<String>,
-    /// Of both: the loopback's other end (`-a`), which nobody here asks for.
+    /// Both: the loopback's other end (`-a`), which no client asks for.
     pub(crate) end: String,
     /// A digit waits for that end.
     pub(crate) digit_waits: bool,
-    /// When somebody else took it out of our hands, and FreeSWITCH told of it.
+    /// When somebody else took it, and FreeSWITCH sent an event.
     pub(crate) taken: Option<Instant>,
     /// Somebody has parked it (`uuid_park`), which leaves no `transfer_source`.
     pub(crate) parked_elsewhere: bool,
@@ -95,14 +95,14 @@ pub(crate) struct Channel {
     pub(crate) replaced: bool,
 }
 
-/// Who ends with a channel that is picked up (`switch_channel_get_partner_uuid`).
+/// The channel that ends if this one is picked up (`switch_channel_get_partner_uuid`).
 #[derive(Clone)]
 pub(crate) enum Partner {
     /// The leg that was made last as its child (`originate_signal_bond`).
     OfOriginate,
     /// The channel that it is bridged with, or is to be (`signal_bond`).
     Bonded(String),
-    /// Nobody.
+    /// No partner.
     None,
 }
 
@@ -152,8 +152,8 @@ impl Channel {
     }
 
     /// Whether the application `sleep` has it.
-    pub(crate) fn is_asleep(&self) -> bool {
-        matches!(&self.role, Role::Held { state, .. } if state.is_asleep)
+    pub(crate) fn is_held_by_sleep(&self) -> bool {
+        matches!(&self.role, Role::Held { state, .. } if state.is_held_by_sleep)
     }
 
     pub(crate) fn is_leg(&self) -> bool {
@@ -231,7 +231,7 @@ impl Channel {
         self.transfer_source = source;
     }
 
-    /// What `uuid_getvar` says of a variable that FreeSWITCH keeps by itself.
+    /// The value of a variable that FreeSWITCH keeps by itself.
     pub(crate) fn own_variable(&self, name: &str) -> Option<String> {
         let value = match name {
             "signal_bond" => self.bond().unwrap_or_default().to_owned(),

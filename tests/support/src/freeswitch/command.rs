@@ -37,6 +37,7 @@ const EVENT_NAMES: &[&str] = &[
     "API",
     "LOG",
     "MESSAGE",
+    "MESSAGE_WAITING",
     "PRESENCE_IN",
     "HEARTBEAT",
     "SHUTDOWN",
@@ -81,8 +82,8 @@ const MY_EVENTS: &[&str] = &[
     "TALK",
 ];
 
-/// API commands for which FreeSWITCH asks its directory, or runs a script: they may take seconds (mod_xml_curl, mod_lua), and a
-/// connection does nothing else meanwhile.
+/// API commands for which FreeSWITCH asks its directory, or runs a script: they may take seconds (mod_xml_curl,
+/// mod_lua), and a connection does nothing else meanwhile.
 const SLOW: &[&str] = &[
     "user_data",
     "user_exists",
@@ -206,7 +207,7 @@ impl Conn {
         }
     }
 
-    /// `api` and `bgapi` alike.
+    /// For `api` and `bgapi`.
     fn is_forbidden(&self, line: &str) -> bool {
         let mut words = line.split(' ');
         let is_api = matches!(words.next(), Some("api" | "bgapi"));

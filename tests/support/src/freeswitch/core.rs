@@ -30,7 +30,8 @@ pub struct Config {
     pub tick: Duration,
     /// How long the thread of an `originate` runs on after its answer (measured: 10 to 20 ms).
     pub originate_tail: Duration,
-    /// How long before its leg's hang-up the job of an `originate` ends whose phone refuses (zero, but for now and then: 1 ms seen).
+    /// How long before its leg's hang-up the job of an `originate` ends whose phone refuses (zero, but for now and
+    /// then: 1 ms seen).
     pub originate_ahead: Duration,
     /// How long FreeSWITCH waits for the first command on a connection (mod_event_socket.c: 25 s).
     pub first_command: Duration,
@@ -119,23 +120,24 @@ pub(crate) struct World {
     pub(crate) schedule: super::sched::Schedule,
     /// What a correct client would not have sent.
     pub(crate) complaints: Vec<String>,
-    /// API commands that the user of the event socket may not run (`esl-allowed-api`); a held call's connection has no such list.
+    /// API commands that the user of the event socket may not run (`esl-allowed-api`); a held call's connection has no
+    /// such list.
     pub(crate) forbidden: HashSet<String>,
     /// Answers to API commands that only a test knows.
     pub(crate) answers: HashMap<String, Answer>,
     /// Fault: `originate` makes its channel that much later.
     pub(crate) originate_delay: Duration,
-    /// Channels of people who pick calls up, and their numbers.
+    /// Channels of people who pick calls up, with their numbers.
     pub(crate) strangers: HashMap<String, String>,
     /// Fault: bridges are accepted and never come about.
     pub(crate) loses_bridges: bool,
     /// `api-expansion` of `switch.conf.xml` is `false`.
     pub(crate) expands_no_commands: bool,
-    /// Who picks up which channel in the moment that its bridge is ordered.
+    /// Pick-ups at the moment of the order to bridge, by channel.
     pub(crate) faster: Option<(String, String)>,
-    /// Who picks a channel up once its bridge is ordered, and comes too late: the channel, the other one and its number.
+    /// Pick-ups that come too late, after the order to bridge: the channel, the other one and its number.
     pub(crate) late: Vec<(String, String, String)>,
-    /// Who begins to pick a channel up once it is answered and before its bridge is ordered, and ends it afterwards.
+    /// Pick-ups that begin between a channel's answer and its order to bridge, and end afterwards.
     pub(crate) slow: Option<SlowPickUp>,
     /// How long a whole profile's list of registrations takes; the connection that asks waits.
     pub(crate) list_takes: Duration,
@@ -148,7 +150,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// What `uuid_getvar` says of a channel that picks others up.
+    /// The variables of a channel that picks others up.
     pub(crate) fn of_a_stranger(&self, uuid: &str, name: &str) -> Option<String> {
         match name {
             "caller_id_number" => self.strangers.get(uuid).cloned(),
@@ -215,7 +217,7 @@ impl Core {
         Some(template.fill(&server, own, peer))
     }
 
-    /// Sends a channel event to whoever listens.
+    /// Sends a channel event to its subscribers.
     pub(crate) fn emit(&self, world: &World, uuid: &str, template: &Template) {
         if self.bus.anybody_wants(template.name())
             && let Some(event) = self.make(world, uuid, template)

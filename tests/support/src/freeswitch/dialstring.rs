@@ -11,7 +11,7 @@ pub(crate) struct Endpoint {
     pub(crate) variables: Vec<(String, String)>,
 }
 
-/// What `originate` is told to do.
+/// The arguments of `originate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) endpoints: Vec<Endpoint>,
@@ -32,7 +32,8 @@ impl Plan {
     }
 }
 
-/// Reads `{variables}endpoint[,endpoint] action`, by the same readers one after the other (switch_utils.c, switch_event.c).
+/// Reads `{variables}endpoint[,endpoint] action`, by the same readers one after the other (switch_utils.c,
+/// switch_event.c).
 pub(crate) fn parse(text: &str) -> Result<Plan, &'static str> {
     let words = separate(text.trim(), ' ');
     let [dial_string, action, ..] = &words[..] else {
@@ -123,7 +124,8 @@ pub(crate) fn separate(text: &str, separator: char) -> Vec<String> {
     parts.iter().map(|part| clean(part, own)).collect()
 }
 
-/// `cleanup_separated_string`: drops pairs of quotes, reads `\'`, `\"`, `\\`, the escaped separator, and `\n`, `\r`, `\t`, `\s`.
+/// `cleanup_separated_string`: drops pairs of quotes, reads `\'`, `\"`, `\\`, the escaped separator, and `\n`, `\r`,
+/// `\t`, `\s`.
 fn clean(part: &str, separator: char) -> String {
     let mut out = String::new();
     let mut quoted = false;
@@ -151,7 +153,7 @@ fn clean(part: &str, separator: char) -> String {
     out
 }
 
-/// Splits where a separator stands outside `'quotes'` and `[brackets]` and is not escaped.
+/// Splits at separators outside `'quotes'` and `[brackets]` that are not escaped.
 fn split_outside(text: &str, separators: &[char]) -> Vec<String> {
     let mut parts = vec![String::new()];
     let (mut quoted, mut depth, mut escaped) = (false, 0u32, false);

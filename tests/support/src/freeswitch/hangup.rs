@@ -1,4 +1,4 @@
-//! How channels end, and what each side hears of it.
+//! How channels end, and which events each side gets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::template::When;
 
 /// Who ended a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum HangupBy {
     /// FreeSWITCH: CANCEL or BYE goes out.
     Ours,
     /// FreeSWITCH, because `originate_timeout` was over.
@@ -26,13 +26,13 @@ pub(crate) enum Ending {
 
 impl Core {
     /// Ends a channel that is still there, and soon after the one bridged to it.
-    pub(crate) fn hang_up(self: &Arc<Self>, uuid: &str, cause: &str, ending: Ending) -> bool {
+    pub(crate) fn hang_up(self: &Arc<Self>, uuid: &str, cause: &str, ending: HangupBy) -> bool {
         let mut world = self.world();
         if !self.announce_end(&mut world, uuid, cause, ending) {
             return false;
         }
         let peer = world.channels.get(uuid).and_then(|channel| channel.peer.clone());
-        if ending == Ending::Timeout {
+        if ending == HangupBy::Timeout {
             let (core, uuid) = (Arc::clone(self), uuid.to_owned());
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -73,14 +73,14 @@ impl Core {
     }
 
     /// CHANNEL_HANGUP and what the other end of the channel gets.
-    fn announce_end(&self, world: &mut World, uuid: &str, cause: &str, ending: Ending) -> bool {
+    fn announce_end(&self, world: &mut World, uuid: &str, cause: &str, ending: HangupBy) -> bool {
         let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
             return false;
         };
         channel.cause = Some(cause.to_owned());
         channel.stamp(When::Hangup);
         let behind = channel.behind.clone().filter(|_| !channel.replaced);
-        if let Ending::Refused(status) = ending {
+        if let HangupBy::Refused(status) = ending {
             channel.sip_failure = (status, cause::phrase(status).to_owned());
         }
         let answered = channel.is_answered();
@@ -92,7 +92,7 @@ impl Core {
         let told = behind
             .and_then(|other| world.channels.get(&other).and_then(told))
             .or_else(|| world.channels.get(uuid).and_then(told));
-        if ending == Ending::Ours
+        if ending == HangupBy::Ours
             && let Some(channel) = world.channels.get_mut(uuid).filter(|c| !c.replaced)
             && let Some(held) = channel.held()
         {
@@ -104,7 +104,7 @@ impl Core {
         }
         let template = &end_of(catalog(), world, uuid, ending).hangup;
         self.emit(world, uuid, template);
-        if matches!(ending, Ending::Ours | Ending::Timeout) && world.channels[uuid].is_leg() {
+        if matches!(ending, HangupBy::Ours | HangupBy::Timeout) && world.channels[uuid].is_leg() {
             let reason = cause::reason(cause, world.channels[uuid].variable("sip_reason"));
             change_invite(world, uuid, |invite| {
                 *(if answered { &mut invite.bye } else { &mut invite.cancel }) = Some(reason);
@@ -132,7 +132,7 @@ impl Core {
         });
         let in_socket = channel.peer.is_none() && channel.taken.is_none() && channel.behind.is_none();
         if held.is_some() && in_socket && !channel.is_loopback() {
-            if !world.channels[uuid].is_static() && !world.channels[uuid].is_asleep() {
+            if !world.channels[uuid].is_static() && !world.channels[uuid].is_held_by_sleep() {
                 self.emit(world, uuid, &catalog().unpark);
             }
             self.emit(world, uuid, &catalog().socket_done);
@@ -140,17 +140,17 @@ impl Core {
             self.emit(world, uuid, &catalog().state_reporting);
         }
         let refused = if world.channels[uuid].sip_failure.0 == 487 {
-            Ending::Ours
+            HangupBy::Ours
         } else {
-            Ending::Refused(0)
+            HangupBy::Refused(0)
         };
         let remote = held.is_some() && cause == "ORIGINATOR_CANCEL";
-        let template = &end_of(catalog(), world, uuid, if remote { Ending::Remote } else { refused }).complete;
+        let template = &end_of(catalog(), world, uuid, if remote { HangupBy::Remote } else { refused }).complete;
         self.emit(world, uuid, template);
         if let Some(listener) = listener {
             listener.channel_is_down();
         }
-        // Who dialled a loopback goes on without us when it ends.
+        // The bridge that dialled a loopback goes on without fswake when the loopback ends.
         let of_a_loopback = world.channels.get(uuid).filter(|c| c.is_loopback() && !c.replaced);
         if let Some(caller) = of_a_loopback.and_then(|c| c.behind.clone())
             && world.channels.get(&caller).is_some_and(|c| c.taken.is_none())
@@ -180,7 +180,7 @@ impl Core {
         if channel.is_leg() {
             self.emit(&world, uuid, &bridge_events(&world, uuid).unbridge);
         }
-        self.announce_end(&mut world, uuid, cause, Ending::Ours);
+        self.announce_end(&mut world, uuid, cause, HangupBy::Ours);
         self.complete(&mut world, uuid);
     }
 }
@@ -198,7 +198,7 @@ pub(crate) fn bridge_events(world: &World, leg: &str) -> &'static super::catalog
 }
 
 /// The recorded end that fits a channel.
-fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: Ending) -> &'a End {
+fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: HangupBy) -> &'a End {
     let channel = &world.channels[uuid];
     let (bridged, answered, rang) = (
         channel.time(When::Bridged) != 0,
@@ -207,7 +207,7 @@ fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: Ending) -
     );
     if channel.is_leg() {
         return match ending {
-            Ending::Refused(_) if !answered && bridged => &catalog.leg_refused_early,
+            HangupBy::Refused(_) if !answered && bridged => &catalog.leg_refused_early,
             _ if bridged && channel.peer.is_some() => {
                 let with_loopback = channel
                     .peer
@@ -221,8 +221,8 @@ fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: Ending) -
                 }
             }
             _ if answered => &catalog.leg_unbridged,
-            Ending::Refused(_) if rang => &catalog.leg_refused_ringing,
-            Ending::Refused(_) => &catalog.leg_refused,
+            HangupBy::Refused(_) if rang => &catalog.leg_refused_ringing,
+            HangupBy::Refused(_) => &catalog.leg_refused,
             _ if rang && channel.cause.as_deref() == Some("LOSE_RACE") => &catalog.leg_lost_race,
             _ if rang => &catalog.leg_cancelled,
             _ => &catalog.leg_silent,
@@ -236,12 +236,12 @@ fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: Ending) -
     match ending {
         _ if bridged => &events.bridged,
         _ if answered => &events.unbridged,
-        Ending::Remote => &events.cancelled,
+        HangupBy::Remote => &events.cancelled,
         _ => &events.refused,
     }
 }
 
-/// The SIP status that an unanswered caller gets for a cause; the phones' own where the channel was told.
+/// The SIP status that an unanswered caller gets for a cause; the phones' own if the channel has it.
 fn final_status(cause: &str, told: Option<&str>) -> u16 {
     if let Some(status) = told.and_then(|told| told.strip_prefix("sip:")?.parse().ok()) {
         return status;

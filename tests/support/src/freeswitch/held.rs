@@ -50,18 +50,18 @@ pub struct Call {
     /// `socket` without `async`: the channel's own thread serves the connection, and does nothing else until that ends.
     pub is_static: bool,
     /// The application `sleep` holds it, where a client says by `fswake_holder` that it takes such calls.
-    pub is_asleep: bool,
+    pub is_held_by_sleep: bool,
 }
 
 impl Call {
-    /// A call to `user@domain` from 1000, "Alice", by way of the client at `socket`, with the variables that the shipped
-    /// dialplan sets, except for its `call_timeout`. `$FSWAKE_SOCKET` decides on `async`: `static` is without, and `sleep` is by the application
-    /// `sleep`.
+    /// A call to `user@domain` from 1000, "Alice", by way of the client at `socket`, with the variables that the
+    /// shipped dialplan sets, except for its `call_timeout`. `$FSWAKE_SOCKET` decides what holds it: `static` is
+    /// `socket` without `async`, and `sleep` is the application `sleep`.
     pub fn to(socket: SocketAddr, user: &str, domain: &str) -> Self {
         let call = Self::with_async(socket, user, domain);
         match std::env::var("FSWAKE_SOCKET").as_deref() {
             Ok("static") => call.without_async(),
-            Ok("sleep") => call.asleep(),
+            Ok("sleep") => call.by_sleep(),
             _ => call,
         }
     }
@@ -97,14 +97,14 @@ impl Call {
             behind_uuids: Default::default(),
             picked_up_unheard: None,
             is_static: false,
-            is_asleep: false,
+            is_held_by_sleep: false,
         }
     }
 
     /// By the application `sleep`, as its snippet has it; by `socket` where no client takes such calls.
     #[must_use]
-    pub fn asleep(mut self) -> Self {
-        self.is_asleep = true;
+    pub fn by_sleep(mut self) -> Self {
+        self.is_held_by_sleep = true;
         self
     }
 
@@ -115,7 +115,7 @@ impl Call {
         self.variable("socket_resume", "false")
     }
 
-    /// The same through a loopback dial-string. Without a caller's number nobody has dialled it but `originate`.
+    /// The same through a loopback dial-string. Without a caller's number only `originate` has dialled it.
     #[must_use]
     pub fn through_loopback(mut self) -> Self {
         self.loopback = true;
@@ -174,7 +174,7 @@ impl Call {
     }
 }
 
-/// What became of a held channel.
+/// What happened to a held channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Bridged to a leg.
@@ -230,7 +230,7 @@ pub enum CallerSaw {
     SessionProgress,
     /// 180.
     Ringing,
-    /// What is played to it: application and argument.
+    /// What it plays: application and argument.
     Played(String, String),
     /// 200 with this codec.
     Answered {
@@ -283,7 +283,7 @@ pub(crate) struct HeldState {
     pub(crate) picked_up_unheard: Option<String>,
     pub(crate) is_static: bool,
     /// The application `sleep` runs.
-    pub(crate) is_asleep: bool,
+    pub(crate) is_held_by_sleep: bool,
 }
 
 /// A handle to a held call.
@@ -310,14 +310,14 @@ impl Held {
         let (outcomes, log) = (watch::Sender::new(Vec::new()), Mutex::default());
         let is_busy = watch::Sender::new(call.is_static);
         let shared = Arc::new(HeldShared { is_busy, outcomes, log });
-        let holder = Some(core.global("fswake_holder")).filter(|holder| call.is_asleep && !holder.is_empty());
-        let is_asleep = holder.is_some();
+        let holder = Some(core.global("fswake_holder")).filter(|holder| call.is_held_by_sleep && !holder.is_empty());
+        let is_held_by_sleep = holder.is_some();
         let state = HeldState {
             shared: Arc::clone(&shared),
             listener: None,
             picked_up_unheard: call.picked_up_unheard.clone(),
             is_static: call.is_static,
-            is_asleep,
+            is_held_by_sleep,
         };
         let role = Role::Held {
             loopback: call.loopback,
@@ -374,7 +374,7 @@ impl Held {
             behind,
             shared,
         };
-        if is_asleep {
+        if is_held_by_sleep {
             core.falls_asleep(&held.uuid);
         } else {
             tokio::spawn(run_socket(Arc::clone(core), held.uuid.clone(), call.socket.clone()));
@@ -382,7 +382,7 @@ impl Held {
         held
     }
 
-    /// The first thing that became of it.
+    /// The first outcome.
     ///
     /// # Panics
     ///
@@ -391,7 +391,7 @@ impl Held {
         self.nth_outcome(0).await
     }
 
-    /// The `n`th thing that became of it (from 0): a connected call ends, a resumed one may be hung up.
+    /// The `n`th outcome (from 0): a connected call ends, a resumed one may be hung up.
     ///
     /// # Panics
     ///
@@ -403,7 +403,7 @@ impl Held {
         all.expect("the handle keeps the sender")[n].1.clone()
     }
 
-    /// Everything that became of it so far, with times.
+    /// All outcomes so far, with times.
     pub fn outcomes(&self) -> Vec<(Instant, Outcome)> {
         self.shared.outcomes.borrow().clone()
     }
@@ -472,19 +472,21 @@ impl Held {
         self.core.pick_up(&self.uuid, channel, number);
     }
 
-    /// The caller behind this loopback goes on in his dialplan with a `transfer`: his own `bridge` is over with this cause.
+    /// The caller behind this loopback goes on in his dialplan with a `transfer`: his own `bridge` is over with this
+    /// cause.
     pub fn caller_goes_on(&self, cause: &str) {
         let caller = self.behind.as_deref().unwrap_or_default();
         let source = "0:x:bl_xfer:voicemail/default/XML".to_owned();
         self.core.caller_leaves(caller, &self.uuid, source, cause);
     }
 
-    /// Somebody transfers the caller behind this loopback to what ends him at once: nobody can ask his channel any more.
-    pub fn caller_goes_to_his_end(&self) {
+    /// Somebody transfers the caller behind this loopback to an extension that ends the call at once: the channel
+    /// cannot be asked any more. A busy FreeSWITCH sends its end late.
+    pub fn caller_goes_to_his_end(&self, late: Duration) {
         let caller = self.behind.as_deref().unwrap_or_default();
         let source = "0:x:bl_xfer:valet_park:lot 8001/default/inline";
         self.core
-            .caller_ends_elsewhere(caller, &self.uuid, source, "CALL_REJECTED");
+            .caller_ends_elsewhere(caller, &self.uuid, source, "CALL_REJECTED", late);
     }
 
     /// Somebody ends what the channel runs (`uuid_break`).
@@ -520,7 +522,7 @@ impl Held {
         other
     }
 
-    /// Whoever came too late has the caller all the same.
+    /// The late pick-up has the caller after all.
     pub fn latecomer_wins(&self, channel: &str) {
         self.core.latecomer_wins(&self.a_leg(), channel);
     }
@@ -551,7 +553,8 @@ impl Held {
         self.core.world().faster = Some((self.a_leg(), number.to_owned()));
     }
 
-    /// Somebody takes a phone's leg that rings or has answered (`intercept` of it): the held channel ends with PICKED_OFF.
+    /// Somebody takes a phone's leg that rings or has answered (`intercept` of it): the held channel ends with
+    /// PICKED_OFF.
     pub fn leg_is_picked_up(&self) {
         self.core.pick_leg_up(&self.uuid);
     }
@@ -618,7 +621,7 @@ fn behind(core: &Core, call: &Call, loopback: &mut Channel, shared: &Arc<HeldSha
         listener: None,
         picked_up_unheard: None,
         is_static: false,
-        is_asleep: false,
+        is_held_by_sleep: false,
     };
     let role = Role::Held {
         loopback: false,

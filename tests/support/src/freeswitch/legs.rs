@@ -1,7 +1,7 @@
 //! `originate`: a leg from its INVITE to its answer or its end.
 //!
-//! The originate itself ends some milliseconds after the answer (or the early media, where that is not ignored). Only then
-//! the leg is parked and can be bridged: see [`Core::leg_parks`].
+//! The originate itself ends some milliseconds after the answer (or the early media, where that is not ignored). Only
+//! then the leg is parked and can be bridged: see [`Core::leg_parks`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,12 +15,12 @@ use super::channel::{Channel, LegState, Partner, Role};
 use super::core::{Core, World, new_uuid};
 use super::dialstring::Plan;
 use super::event::percent_decode;
-use super::hangup::Ending;
+use super::hangup::HangupBy;
 use super::phone::{Behaviour, Invite, PhoneAct};
 use super::template::When;
 
 /// A leg that has been made, and what its phone is going to do.
-struct Started {
+struct StartedLeg {
     uuid: String,
     behaviour: Behaviour,
     acts: mpsc::UnboundedReceiver<PhoneAct>,
@@ -30,7 +30,8 @@ struct Started {
 impl Core {
     /// Rings the first endpoint until it answers or fails; the error is the hangup cause.
     pub(crate) async fn originate(self: &Arc<Self>, plan: Plan) -> Result<String, String> {
-        // What names no kind of endpoint is tried in turn, and comes to nothing (captured with a variable's brace missing).
+        // What names no kind of endpoint is tried in turn, and comes to nothing (captured with a variable's brace
+        // missing).
         if !plan
             .endpoints
             .iter()
@@ -91,7 +92,7 @@ impl Core {
         profile == self.config.profile || self.world().registrations.values().any(|r| r.profile == profile)
     }
 
-    fn start_leg(self: &Arc<Self>, plan: &Plan, uri: &str) -> Started {
+    fn start_leg(self: &Arc<Self>, plan: &Plan, uri: &str) -> StartedLeg {
         let get = |name: &str| plan.variable(name).unwrap_or("").to_owned();
         let uuid = Some(get("origination_uuid"))
             .filter(|uuid| !uuid.is_empty())
@@ -161,7 +162,7 @@ impl Core {
             parent.partner = Partner::OfOriginate;
         }
         world.channels.insert(uuid.clone(), channel);
-        Started {
+        StartedLeg {
             uuid,
             behaviour,
             acts: act_queue,
@@ -191,10 +192,10 @@ impl Core {
         )
     }
 
-    /// Does what the phone does, until the leg is over; says how the originate ended as soon as it has.
+    /// Does what the phone does, until the leg is over; reports the originate's end as soon as it comes.
     async fn follow(
         self: &Arc<Self>,
-        mut leg: Started,
+        mut leg: StartedLeg,
         timeout: Duration,
         (ends_with_media, confirms): (bool, bool),
         result: oneshot::Sender<Result<String, String>>,
@@ -214,7 +215,7 @@ impl Core {
             Behaviour::Silent | Behaviour::Manual => (None, None, None),
             Behaviour::Unreachable => {
                 self.tick().await;
-                self.hang_up(&leg.uuid, "NORMAL_TEMPORARY_FAILURE", Ending::Ours);
+                self.hang_up(&leg.uuid, "NORMAL_TEMPORARY_FAILURE", HangupBy::Ours);
                 let _ = result.send(Err("NORMAL_TEMPORARY_FAILURE".to_owned()));
                 return;
             }
@@ -249,7 +250,7 @@ impl Core {
                 }
                 () = sleep_until(timeout.unwrap_or(start + far)), if timeout.is_some() => {
                     // Here originate itself hangs up, and its job ends before the channel has reported.
-                    self.hang_up(&leg.uuid, "NO_ANSWER", Ending::Timeout);
+                    self.hang_up(&leg.uuid, "NO_ANSWER", HangupBy::Timeout);
                     return done(&mut result, Err("NO_ANSWER".to_owned()));
                 }
             };
@@ -278,7 +279,7 @@ impl Core {
                         done(&mut result, Err(cause.to_owned()));
                         tokio::time::sleep(ahead).await;
                     }
-                    self.hang_up(&leg.uuid, cause, Ending::Refused(status));
+                    self.hang_up(&leg.uuid, cause, HangupBy::Refused(status));
                     self.tick().await;
                     return done(&mut result, Err(cause.to_owned()));
                 }
@@ -337,7 +338,7 @@ impl Core {
         true
     }
 
-    /// The originate's thread has let go of the leg: it runs `park` now. Whoever has bridged it before loses it.
+    /// The originate's thread has released the leg, which runs `park` now. A bridge made before is lost.
     fn leg_parks(self: &Arc<Self>, uuid: &str) {
         let mut world = self.world();
         let Some(channel) = world.channels.get_mut(uuid).filter(|c| c.cause.is_none()) else {
@@ -372,14 +373,14 @@ impl Core {
                     .get(&uuid)
                     .is_some_and(|c| c.peer.is_none() && c.cause.is_none());
                 if alone {
-                    core.hang_up(&uuid, "NORMAL_CLEARING", Ending::Ours);
+                    core.hang_up(&uuid, "NORMAL_CLEARING", HangupBy::Ours);
                 }
             });
         }
     }
 }
 
-/// Tells whoever waits for the originate; once.
+/// Notifies the originate, once.
 fn done(waiting: &mut Option<oneshot::Sender<Result<String, String>>>, result: Result<String, String>) {
     if let Some(waiting) = waiting.take() {
         let _ = waiting.send(result);
@@ -401,7 +402,7 @@ pub(crate) fn change_invite(world: &World, leg: &str, change: impl FnOnce(&mut I
     }
 }
 
-/// Who is at the address that FreeSWITCH would send to: `fs_path` if there is one, else the URI's own.
+/// The phone at the address that FreeSWITCH would send to: `fs_path` if there is one, else the URI's own.
 fn route(world: &World, uri: &str) -> Option<usize> {
     let path = uri
         .split(';')

@@ -67,7 +67,7 @@ pub(crate) fn dump(core: &Core, uuid: &str) -> String {
         Some(false) => {
             let data = core.channel_data(uuid).unwrap_or_default();
             let is_parked = core.world().channels.get(uuid).is_some_and(|c| c.parked_elsewhere);
-            // `uuid_park` writes the number at once (CS_PARK); the channel's thread says so in words when it gets there.
+            // `uuid_park` writes the number at once (CS_PARK); the channel's thread writes the word when it gets there.
             let state = |line: &str| match line.strip_prefix("Channel-State-Number: ") {
                 Some(_) if is_parked => "Channel-State-Number: 6\n".to_owned(),
                 _ => format!("{line}\n"),

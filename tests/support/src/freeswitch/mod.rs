@@ -35,7 +35,6 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 mod api;
-mod asleep;
 mod bridges;
 mod bulk;
 mod bus;
@@ -58,6 +57,7 @@ mod phone;
 mod recognise;
 mod registry;
 mod sched;
+mod sleep_hold;
 mod template;
 
 pub use self::bulk::{Burst, BurstReport};
@@ -82,7 +82,7 @@ impl FakeFreeSwitch {
     ///
     /// # Panics
     ///
-    /// When there is no free port.
+    /// If there is no free port.
     pub async fn start(config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
@@ -148,7 +148,7 @@ impl FakeFreeSwitch {
         self.core.world().answers.get(command).map_or(0, |answer| answer.asked)
     }
 
-    /// From now on `originate` makes its channel that much later: until then nobody knows it.
+    /// From now on `originate` makes its channel this much later: until then it is unknown.
     pub fn originates_late(&self, delay: Duration) {
         self.core.world().originate_delay = delay;
     }
@@ -169,7 +169,7 @@ impl FakeFreeSwitch {
             .fire(name, fields, (!body.is_empty()).then(|| body.to_owned()))
     }
 
-    /// A variable of a channel that is there.
+    /// A variable of an existing channel.
     pub fn variable(&self, uuid: &str, name: &str) -> Option<String> {
         let world = self.core.world();
         Some(world.channels.get(uuid)?.variable(name)?.to_owned())
@@ -276,7 +276,7 @@ impl FakeFreeSwitch {
             .for_each(|listener| listener.bell.notify_one());
     }
 
-    /// Fault: neither reads nor writes on the inbound connections until told otherwise.
+    /// Fault: neither reads nor writes on the inbound connections until reset.
     pub fn stall_inbound(&self, on: bool) {
         for listener in self
             .core

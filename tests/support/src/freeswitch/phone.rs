@@ -100,17 +100,17 @@ pub enum Behaviour {
         /// Whether 180 comes first.
         rings: bool,
     },
-    /// Never says a word.
+    /// Never answers.
     Silent,
     /// The transport is gone: the INVITE cannot be sent.
     Unreachable,
-    /// Rings, answers and refuses only when the test says so.
+    /// Rings, answers and refuses only on the test's orders.
     Manual,
     /// Rings at once, answers after the first time, and hangs up when the second has passed since.
     HangsUp(Duration, Duration),
 }
 
-/// An INVITE that a phone got, and what became of it.
+/// An INVITE that a phone got, and what happened to it.
 #[derive(Debug, Clone)]
 pub struct Invite {
     /// When FreeSWITCH began to originate it.
@@ -172,7 +172,7 @@ pub(crate) struct PhoneShared {
 }
 
 impl PhoneShared {
-    /// Changes the phone and tells those who wait for it.
+    /// Changes the phone and notifies waiting tests.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut PhoneState) -> R) -> R {
         let result = change(&mut lock(&self.state));
         self.changed.send_modify(|count| *count += 1);
@@ -229,7 +229,7 @@ impl Phone {
         lock(&self.shared.state).spec.clone()
     }
 
-    /// Wakes and registers anew, as an app does when a push starts it. Returns when the event was fired.
+    /// Wakes and registers again, as an app does when a push starts it. Returns when the event was fired.
     pub fn wake(&self) -> Instant {
         self.shared.change(|phone| phone.awake = true);
         self.register()

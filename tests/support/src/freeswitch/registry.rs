@@ -1,4 +1,4 @@
-//! Registrations: the events that tell of them, in the recorded order of headers.
+//! Registrations: their events, with the recorded order of headers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl Registration {
 }
 
 impl Core {
-    /// Stores a registration and tells of it.
+    /// Stores a registration and sends its event.
     pub(crate) fn register(&self, registration: &Registration, refresh: bool) -> Arc<Event> {
         self.world()
             .registrations
@@ -115,7 +115,7 @@ impl Core {
         self.announce(registration, refresh)
     }
 
-    /// Only tells of it (benches: nothing is stored).
+    /// Only sends the event (benches: nothing is stored).
     pub(crate) fn announce(&self, r: &Registration, refresh: bool) -> Arc<Event> {
         let mut fields = vec![
             ("profile-name", r.profile.clone()),

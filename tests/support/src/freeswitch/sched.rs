@@ -1,4 +1,5 @@
-//! The scheduler behind `sched_hangup`, `sched_api` and `sched_del`, as mod_commands and switch_scheduler.c of 1.10.12 have it.
+//! The scheduler behind `sched_hangup`, `sched_api` and `sched_del`, as mod_commands and switch_scheduler.c of 1.10.12
+//! have it.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -39,7 +40,8 @@ impl Core {
         "+OK\n".to_owned()
     }
 
-    /// `sched_api +SECONDS GROUP uuid_kill UUID [CAUSE]`, or `.. expand COMMAND`: no other is known here; FreeSWITCH looks at nothing of it.
+    /// `sched_api +SECONDS GROUP uuid_kill UUID [CAUSE]`, or `.. expand COMMAND`: no other is known here; FreeSWITCH
+    /// looks at nothing of it.
     pub(crate) fn sched_api(self: &Arc<Self>, arg: &str) -> String {
         let words: Vec<_> = arg.split_whitespace().collect();
         match words.as_slice() {

@@ -1,14 +1,15 @@
-//! What FreeSWITCH is told: the repository's own snippets (`fs-conf/`), and around them as little as it runs with.
+//! FreeSWITCH's configuration: the repository's own snippets (`fs-conf/`), and as little as possible around them.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-/// The domain whose users are rung where they registered; calls to `7<user>` go through the dialplan way in.
+/// The domain whose users are rung where they registered; calls to `7<user>` go through dialplan routing.
 pub const DOMAIN: &str = "live.test";
-/// The domain whose users have the dial-string way in.
+/// The domain whose users have dial-string routing.
 pub const WAKE_DOMAIN: &str = "wake.test";
-/// The domains whose users have plain contacts next to fswake: as shipped, as mod_apn's users write it, and as its README does.
+/// The domains whose users have plain contacts next to fswake: as shipped, as mod_apn's users write it, and as its
+/// README does.
 pub const BESIDE_DOMAINS: [&str; 3] = ["beside.test", "apn.test", "readme.test"];
 /// The users of all domains: from here on.
 pub const FIRST_USER: u32 = 10_000;
@@ -22,8 +23,8 @@ pub const ESL_PASSWORD: &str = "ClueCon";
 /// The ports of one FreeSWITCH.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
-    /// Where its RTP is: an address of its own, because FreeSWITCH shares RTP ports (SO_REUSEADDR), and two of them on one
-    /// address take each other's packets.
+    /// Where its RTP is: an address of its own, because FreeSWITCH shares RTP ports (SO_REUSEADDR), and two of them on
+    /// one address take each other's packets.
     pub rtp: Ipv4Addr,
     /// Event socket.
     pub esl: SocketAddr,
@@ -172,29 +173,30 @@ fn profiles(ports: &Ports) -> String {
         + &six.unwrap_or_default()
 }
 
-/// Where mod_lua is loaded, the directory takes as long as the global variable `slow_directory` says (`user:ms`).
+/// With mod_lua loaded, the directory is as slow as the global variable `slow_directory` sets (`user:ms`).
 const SLOW_DIRECTORY: &str = r#"<configuration name="lua.conf"><settings>
     <param name="xml-handler-script" value="~local who, ms = string.match(freeswitch.getGlobalVariable('slow_directory') or '', '(%d+):(%d+)'); if who and params:getHeader('user') == who then freeswitch.msleep(tonumber(ms)) end; XML_STRING = ''"/>
     <param name="xml-handler-bindings" value="directory"/>
   </settings></configuration>"#;
 
-/// The dialplan: `7<user>` through the shipped snippet, and `9<user>`, an alias of the user's number; `6<user>` with 410 as the next
-/// action, `8<user>` the same over IPv6, `5<user>` and `4<user><user>` by `user/`, `0<user>` by a loopback to `5<user>`; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts. `7<user>-name=value` sets a
-/// variable before, and so does `6`; `5<user>-name=value` exports it.
+/// The dialplan: `7<user>` through the shipped snippet, and `9<user>`, an alias of the user's number; `6<user>` with
+/// 410 as the next action, `8<user>` the same over IPv6, `5<user>` and `4<user><user>` by `user/`, `0<user>` by a
+/// loopback to `5<user>`; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts.
+/// `7<user>-name=value` sets a variable before, and so does `6`; `5<user>-name=value` exports it.
 fn dialplan(ports: &Ports) -> String {
     let shipped = snippet("dialplan/default/00_fswake.xml", ports);
     let numbers = r"^(?|7(\d{5})|(9\d{5}))$";
-    let asleep = snippet("dialplan/default/00_fswake_sleep.xml", ports);
-    let way_in = format!("{}{}", inside(&asleep, "include"), inside(&shipped, "include"));
-    let way_in = way_in.replace("^(10[01][0-9])$", numbers);
-    assert!(way_in.contains(numbers), "the snippet's numbers have changed");
+    let by_sleep = snippet("dialplan/default/00_fswake_sleep.xml", ports);
+    let routing = format!("{}{}", inside(&by_sleep, "include"), inside(&shipped, "include"));
+    let routing = routing.replace("^(10[01][0-9])$", numbers);
+    assert!(routing.contains(numbers), "the snippet's numbers have changed");
     let contexts = snippet("dialplan/fswake.xml", ports);
     format!(
         r#"<context name="default">
           <extension name="domain" continue="true"><condition>
             <action application="set" data="domain_name={DOMAIN}"/>
           </condition></extension>
-          {way_in}
+          {routing}
           <extension name="set"><condition field="destination_number" expression="^([67]\d{{5}})-(\w+)=(\w+)$">
             <action application="set" data="$2=$3"/>
             <action application="transfer" data="$1 XML default"/>
@@ -204,7 +206,7 @@ fn dialplan(ports: &Ports) -> String {
             <action application="transfer" data="$1 XML default"/>
           </condition></extension>
           {beside}
-          <extension name="next-asleep">
+          <extension name="next-by-sleep">
             <condition field="${{fswake_holder}}" expression="^\w+$"/>
             <condition field="${{ringback}}${{transfer_ringback}}" expression="^$"/>
             <condition field="destination_number" expression="^6(\d{{5}})$">
@@ -336,7 +338,7 @@ fn directory(users: u32, ports: &Ports) -> String {
     domain(DOMAIN, plain) + &domain(WAKE_DOMAIN, woken) + &besides
 }
 
-/// What every FreeSWITCH of ours is configured with.
+/// The configuration of every FreeSWITCH in the tests.
 pub(super) fn configuration<'a>(modules: impl IntoIterator<Item = &'a str>, sessions: u32, profile: &str) -> String {
     let modules = modules.into_iter().fold(String::new(), |mut all, module| {
         let _ = write!(all, r#"<load module="{module}"/>"#);

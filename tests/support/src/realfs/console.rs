@@ -1,4 +1,4 @@
-//! A small client of an event socket, FreeSWITCH's own or the stand-in's: for what tests ask, say and hear.
+//! A small client of an event socket, FreeSWITCH's own or the stand-in's: for a test's questions, commands and events.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -14,19 +14,19 @@ use crate::freeswitch::percent_decode;
 /// A connection for questions; events are heard if it subscribes to them.
 pub struct Console {
     stream: BufReader<TcpStream>,
-    events: VecDeque<Heard>,
+    events: VecDeque<ConsoleEvent>,
 }
 
 /// An event as it is on the wire: names in their own case, values decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct ConsoleEvent {
     /// Headers in their order.
     pub headers: Vec<(String, String)>,
     /// What follows them.
     pub body: String,
 }
 
-impl Heard {
+impl ConsoleEvent {
     /// The value of a header whose name is exactly this.
     pub fn get(&self, name: &str) -> Option<&str> {
         let header = self.headers.iter().find(|(n, _)| n == name);
@@ -38,7 +38,7 @@ impl Console {
     /// Connects and logs in.
     ///
     /// # Errors
-    /// When FreeSWITCH is not there, or not ready, or the password is wrong.
+    /// If FreeSWITCH is not up or not ready, or the password is wrong.
     pub async fn connect(address: SocketAddr, password: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -61,7 +61,7 @@ impl Console {
     /// One API command; its output.
     ///
     /// # Errors
-    /// When the connection ends or says nothing for ten seconds.
+    /// If the connection ends or is silent for ten seconds.
     pub async fn api(&mut self, command: &str) -> io::Result<String> {
         let line = format!("api {command}");
         let (_, body) = tokio::time::timeout(Duration::from_secs(10), self.ask(&line)).await??;
@@ -96,7 +96,7 @@ impl Console {
     ///
     /// # Errors
     /// When the connection ends or nothing comes for ten seconds.
-    pub async fn event(&mut self) -> io::Result<Heard> {
+    pub async fn event(&mut self) -> io::Result<ConsoleEvent> {
         let wait = async {
             loop {
                 if let Some(event) = self.events.pop_front() {
@@ -115,7 +115,7 @@ impl Console {
         self.reply().await
     }
 
-    /// The next message that is no event.
+    /// The next message that is not an event.
     async fn reply(&mut self) -> io::Result<(String, String)> {
         loop {
             let (head, body) = self.block().await?;
@@ -133,7 +133,7 @@ impl Console {
                 let (name, value) = line.split_once(": ")?;
                 Some((name.to_owned(), percent_decode(value)))
             };
-            self.events.push_back(Heard {
+            self.events.push_back(ConsoleEvent {
                 headers: headers.lines().filter_map(header).collect(),
                 body: body.to_owned(),
             });

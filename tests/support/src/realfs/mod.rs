@@ -1,7 +1,7 @@
 //! A real FreeSWITCH, started for the tests with a configuration of its own on loopback and free ports.
 //!
-//! It is the one that is installed at `$FS_PREFIX` (without it, `/usr/local/freeswitch`). Everything that it writes is in a
-//! temporary directory. `$FSWAKE_LIVE_FS_LOG` names a file for all that it logs, then at debug level.
+//! It is the one that is installed at `$FS_PREFIX` (without it, `/usr/local/freeswitch`). Everything that it writes is
+//! in a temporary directory. `$FSWAKE_LIVE_FS_LOG` names a file for all that it logs, then at debug level.
 
 mod config;
 mod console;
@@ -21,8 +21,8 @@ use tokio::time::timeout;
 pub use self::config::{
     BESIDE_DOMAINS, CAPITALS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN, holds_by_sleep,
 };
-pub use self::console::{Console, Heard};
-pub use self::vanilla::{ASSERTING, Plan, VANILLA_DOMAIN, Way, filled};
+pub use self::console::{Console, ConsoleEvent};
+pub use self::vanilla::{ASSERTING, Plan, Routing, VANILLA_DOMAIN, filled};
 use crate::sip::Account;
 use crate::tls::OF_FREESWITCH;
 
@@ -110,7 +110,7 @@ impl RealFs {
 
     async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
         let (esl, sip) = (free_port(), free_port());
-        // Nobody else has this port now, so nobody else has this address.
+        // No other process has this port now, so none has this address.
         let [high, low] = sip.port().to_be_bytes();
         let ports = Ports {
             rtp: Ipv4Addr::new(127, 1, high, low),
@@ -372,7 +372,12 @@ impl RealFs {
         }
     }
 
-    /// A user that nobody had before.
+    /// Ends all registrations at the profile that phones register with.
+    pub async fn forget_registrations(&self) {
+        self.api("sofia profile internal flush_inbound_reg").await;
+    }
+
+    /// A new user.
     pub fn new_user(&self) -> String {
         self.next_user.fetch_add(1, Ordering::Relaxed).to_string()
     }

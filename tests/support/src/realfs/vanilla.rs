@@ -1,9 +1,9 @@
-//! A FreeSWITCH that is configured as the one that is installed: authenticated callers, presence, directory variables, CDRs.
-//! Around each call it has the same dialplan three times: with the shipped `bridge user/..`, with fswake's snippet for the
-//! dialplan, and with fswake's dial-string.
+//! A FreeSWITCH that is configured as the one that is installed: authenticated callers, presence, directory variables,
+//! CDRs. Around each call it has the same dialplan three times: with the shipped `bridge user/..`, with fswake's
+//! snippet for the dialplan, and with fswake's dial-string.
 //!
-//! Users have numbers of five digits: the [`Way`], a row's number of three digits, and whose phone it is. 0 calls, 1 to 4 are
-//! reached the way, 5 to 9 are always reached plainly.
+//! Users have numbers of five digits: the [`Routing`], a row's number of three digits, and whose phone it is. 0 calls,
+//! 1 to 4 are reached the way, 5 to 9 are always reached plainly.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use std::path::Path;
 use super::config::{ESL_PASSWORD, PASSWORD, Ports, configuration, holds_by_sleep, inside, snippet};
 use crate::sip::level_of;
 
-/// Whose voice the music of this site has: no phone's.
+/// The voice in this site's music: no phone's.
 const MUSIC: u8 = 8;
 
 /// The domain of all users here.
@@ -20,7 +20,7 @@ pub const VANILLA_DOMAIN: &str = "fidelity.test";
 
 /// How a phone is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Way {
+pub enum Routing {
     /// FreeSWITCH's own `bridge`, with the dial-string that it ships.
     Plain,
     /// Through fs-conf/dialplan/default/00_fswake.xml.
@@ -29,7 +29,7 @@ pub enum Way {
     DialString,
 }
 
-impl Way {
+impl Routing {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Plain, Self::Dialplan, Self::DialString];
 
@@ -57,7 +57,7 @@ impl Way {
 pub struct Plan {
     /// Between the settings of the default configuration and its `bridge`.
     pub before: Vec<(String, String)>,
-    /// What is bridged to; empty for `user/` of the number that was dialled.
+    /// What is bridged to; empty means `user/` of the dialled number.
     pub bridge: String,
     /// After the `bridge`.
     pub after: Vec<(String, String)>,
@@ -96,10 +96,11 @@ const MODULES: [&str; 23] = [
 const DIAL_STRING: &str = "{^^:sip_invite_domain=${dialed_domain}:presence_id=${dialed_user}@${dialed_domain}}${sofia_contact(*/${dialed_user}@${dialed_domain})}";
 /// The contexts that users have: phone 0's and the others'.
 const CONTEXTS: [&str; 2] = ["site", "office"];
-/// Contexts that nobody should come to, and that say so.
+/// Contexts that no call should reach, and that log it.
 const OTHER_CONTEXTS: [&str; 2] = ["default", "public"];
 
-/// A profile that asserts who calls (P-Asserted-Identity), and does not tell callers who has answered. It has [`Ports::single`].
+/// A profile that asserts who calls (P-Asserted-Identity), and does not tell callers who has answered. It has
+/// [`Ports::single`].
 pub const ASSERTING: &str = "asserting";
 
 fn profiles(ports: &Ports) -> String {
@@ -166,9 +167,9 @@ pub fn filled(text: &str, id: &str) -> String {
 
 /// A row's extension for one way.
 ///
-/// Where `$FSWAKE_SOCKET` is `sleep`, a row without tones and answered callers has the snippet that holds calls by `sleep` before the
-/// other, as docs/VARIABLES.md says.
-fn extension(way: Way, id: &str, plan: &Plan, shipped: &[&str; 2]) -> String {
+/// If `$FSWAKE_SOCKET` is `sleep`, a row without tones and answered callers has the snippet that holds calls by `sleep`
+/// before the other, as docs/VARIABLES.md says.
+fn extension(way: Routing, id: &str, plan: &Plan, shipped: &[&str; 2]) -> String {
     // As the default configuration's Local_Extension does.
     let goes_on = r#"<action application="set" data="continue_on_fail=true"/>"#;
     let before = goes_on.to_owned() + &actions(&plan.before, id);
@@ -178,13 +179,13 @@ fn extension(way: Way, id: &str, plan: &Plan, shipped: &[&str; 2]) -> String {
         "" => "user/${dialed_user}@${dialed_domain}".to_owned(),
         other => filled(other, id),
     };
-    if way == Way::Dialplan {
+    if way == Routing::Dialplan {
         let needs_socket =
             |(application, data): &(String, String)| application.contains("answer") || data.contains("ringback");
         let sleeps = holds_by_sleep() && !plan.before.iter().any(needs_socket);
-        let [asleep, by_socket] = shipped;
+        let [by_sleep, by_socket] = shipped;
         let hold = [
-            (*asleep, r#"<action application="set" data="fswake_held="#),
+            (*by_sleep, r#"<action application="set" data="fswake_held="#),
             (*by_socket, r#"<action application="socket""#),
         ];
         let of_hold = |(shipped, hold): (&str, &str)| {
@@ -219,7 +220,7 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
     let shipped = shipped.each_ref().map(|snippet| inside(snippet, "include"));
     let mut rows = String::new();
     for (number, plan) in plans.iter().enumerate() {
-        for way in Way::ALL {
+        for way in Routing::ALL {
             let id = format!("{}{number:03}", way.digit());
             rows.push_str(&extension(way, &id, plan, &shipped));
         }
@@ -282,9 +283,9 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
     all + inside(&contexts, "include")
 }
 
-fn user(way: Way, id: &str, phone: u32, plan: &Plan, woken: &str) -> String {
+fn user(way: Routing, id: &str, phone: u32, plan: &Plan, woken: &str) -> String {
     let user = format!("{id}{phone}");
-    let params = if way == Way::DialString && (1..5).contains(&phone) {
+    let params = if way == Routing::DialString && (1..5).contains(&phone) {
         woken
     } else {
         ""
@@ -314,7 +315,7 @@ fn directory(ports: &Ports, plans: &[Plan]) -> String {
     let woken = inside(&shipped, "params");
     let mut users = String::new();
     for (number, plan) in plans.iter().enumerate() {
-        for way in Way::ALL {
+        for way in Routing::ALL {
             let id = format!("{}{number:03}", way.digit());
             for phone in 0..8 {
                 users.push_str(&user(way, &id, phone, plan, woken));

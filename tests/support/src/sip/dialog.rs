@@ -1,4 +1,4 @@
-//! A dialog (RFC 3261 section 12), whoever began it, and its media.
+//! A dialog (RFC 3261 section 12), in either direction, and its media.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub(super) struct Dialog {
     /// The INVITE that we got; `None` when we sent it.
     pub invite: Option<Arc<Message>>,
     /// Our INVITE.
-    pub sent: Option<Sent>,
-    /// What the far end said to it.
+    pub sent: Option<SentInvite>,
+    /// The far end's answer.
     pub responses: Vec<Arc<Message>>,
     /// Where the far end's messages come from.
     pub far_end: SocketAddr,
@@ -40,7 +40,7 @@ pub(super) struct Dialog {
 
 /// The INVITE that began a dialog of ours.
 #[derive(Clone, Debug)]
-pub(super) struct Sent {
+pub(super) struct SentInvite {
     pub uri: String,
     pub sequence: u32,
     pub branch: String,
@@ -74,7 +74,7 @@ pub(super) struct Line {
 fn deaf_port() -> u16 {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Nobody listens there: these phones are deaf.
+    // Nothing listens there: these phones receive no media.
     10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 1000 * 6
 }
 
@@ -123,13 +123,13 @@ impl Line {
         self.ours.clone()
     }
 
-    /// The far end has refused what was offered last: it is as it was with `ours`.
+    /// The far end has rejected the last offer: `ours` applies again.
     pub fn take_back(&mut self, ours: String) {
         self.ours = ours;
         self.speak();
     }
 
-    /// Our answer to what the far end says now.
+    /// The answer to the far end's new offer.
     pub fn answer(&mut self, script: &Script, offer: &str) -> Option<String> {
         let mut place = self.place();
         place.direction = Direction::Both;
@@ -231,7 +231,7 @@ impl Phone {
         }
     }
 
-    /// A request inside a dialog; `None` when there is no such dialog.
+    /// A request inside a dialog; `None` without such a dialog.
     pub(super) fn request_within(&self, key: &str, method: &str, headers: &str, body: &str) -> Option<Request> {
         let (sequence, branch) = (self.next_sequence() + 1000, format!("z9hG4bK{}", unique()));
         let address = self.via(&branch);

@@ -86,7 +86,7 @@ impl Phone {
         }
     }
 
-    /// Does with an INVITE what the script says by now.
+    /// Handles an INVITE by the current script.
     async fn react(&self, key: &str, after: Duration) {
         if !after.is_zero() {
             tokio::time::sleep(after).await;
@@ -113,7 +113,7 @@ impl Phone {
         }
     }
 
-    /// What the phone says to the INVITE's description: the same in 183 and 200.
+    /// The answer to the INVITE's description: the same in 183 and 200.
     fn answer_to_invite(&self, key: &str) -> Option<String> {
         let (offer, said) = {
             let state = self.lock();

@@ -35,7 +35,7 @@ impl Message {
         })
     }
 
-    /// The first header field of that name; empty when there is none.
+    /// The first header field of that name; empty if there is none.
     pub fn header(&self, name: &str) -> &str {
         self.all(name).next().unwrap_or_default()
     }
@@ -83,7 +83,7 @@ impl Message {
         tag.split(';').next()
     }
 
-    /// What tells a dialog from another at this phone: Call-ID and the far end's tag.
+    /// What identifies a dialog at this phone: Call-ID and the far end's tag.
     pub(super) fn dialog(&self, far_end: &str) -> String {
         format!("{} {}", self.header("Call-ID"), self.tag(far_end).unwrap_or_default())
     }

@@ -34,7 +34,7 @@ pub use self::outgoing::OutgoingCall;
 pub use self::script::{Reaction, Script};
 pub use self::sdp::{Direction, Media, Session, read as read_sdp};
 pub use self::sound::{Noise, level_of};
-pub use self::story::{Happening, What};
+pub use self::story::{StoryEvent, What};
 pub use self::wire::Transport;
 use self::wire::Wire;
 pub use self::within::Leg;
@@ -44,7 +44,7 @@ pub const PATIENCE: Duration = Duration::from_secs(15);
 /// RFC 3261's T1.
 const RETRANSMIT: Duration = Duration::from_millis(500);
 
-/// Whose phone it is and where its server is.
+/// A phone's user and server.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// User part of the AOR.
@@ -97,7 +97,7 @@ struct State {
     /// What names it where it has no address of its own: the same for all its connections, as with JsSIP.
     name: String,
     display: String,
-    happenings: Vec<Happening>,
+    happenings: Vec<StoryEvent>,
     dialogs: HashMap<String, dialog::Dialog>,
     answers: HashMap<(u32, String), oneshot::Sender<Message>>,
     registration: register::Registration,
@@ -105,9 +105,9 @@ struct State {
 }
 
 /// A place that a phone has left.
-pub struct Left(Arc<Wire>);
+pub struct OldLocation(Arc<Wire>);
 
-impl Left {
+impl OldLocation {
     /// Where it was.
     pub fn address(&self) -> SocketAddr {
         self.0.address()
@@ -205,7 +205,8 @@ impl Phone {
         state.socket.place(&state.name)
     }
 
-    /// Puts this text behind `<sip:user@host:port` of its Contact, `>` included if there is to be one, and anything after.
+    /// Puts this text behind `<sip:user@host:port` of its Contact, `>` included if there is to be one, and anything
+    /// after.
     pub fn contact_params(&self, params: &str) {
         let user = &self.inner.account.user;
         let mut state = self.lock();
@@ -232,7 +233,7 @@ impl Phone {
         self.lock().script = script.into();
     }
 
-    /// Falls asleep: its UDP socket stays open, and it hears nothing. A connection ends.
+    /// Falls asleep: its UDP socket stays open, but it receives nothing. A connection ends.
     pub fn sleep(&self) {
         let mut state = self.lock();
         state.awake = false;
@@ -246,12 +247,12 @@ impl Phone {
         self.lock().awake = false;
     }
 
-    /// Is stopped where it is. What comes from now on waits for it, on its socket.
+    /// Is suspended. Messages wait on its socket.
     pub fn freeze(&self) {
         self.inner.frozen.send_replace(true);
     }
 
-    /// Goes on, and hears what has come meanwhile.
+    /// Resumes, and gets the waiting messages.
     pub fn thaw(&self) {
         self.inner.frozen.send_replace(false);
     }
@@ -261,17 +262,18 @@ impl Phone {
         self.lock().awake = true;
     }
 
-    /// Goes on at a new port with the same Call-ID for its REGISTERs, as when a phone changes networks. It has not registered
-    /// there yet. The old place stays as it is, and silent, until it is closed.
-    pub async fn move_elsewhere(&self) -> Left {
+    /// Goes on at a new port with the same Call-ID for its REGISTERs, as when a phone changes networks. It has not
+    /// registered there yet. The old place stays as it is, and silent, until it is closed.
+    pub async fn move_elsewhere(&self) -> OldLocation {
         let transport = self.lock().transport;
         let socket = Arc::new(Wire::open(transport, self.account()).await);
         let old = std::mem::replace(&mut self.lock().socket, socket.clone());
         self.listen(socket);
-        Left(old)
+        OldLocation(old)
     }
 
-    /// Wakes up at a new port and with a new Call-ID for its REGISTERs. It has not registered yet. The old port stays silent.
+    /// Wakes up at a new port and with a new Call-ID for its REGISTERs. It has not registered yet. The old port stays
+    /// silent.
     pub async fn wake_elsewhere(&self) {
         let transport = self.lock().transport;
         let socket = Arc::new(Wire::open(transport, self.account()).await);

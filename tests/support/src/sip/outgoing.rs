@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::auth::Challenge;
-use super::dialog::{Dialog, Line, Sent, Stage};
+use super::dialog::{Dialog, Line, SentInvite, Stage};
 use super::{Leg, Message, PATIENCE, Phone, RETRANSMIT, What, finish, unique};
 
 /// A call that the phone placed.
@@ -42,7 +42,7 @@ impl Phone {
                 tag,
                 call_id: call_id.to_owned(),
                 invite: None,
-                sent: Some(Sent {
+                sent: Some(SentInvite {
                     uri: uri.clone(),
                     sequence,
                     branch: format!("z9hG4bK{}", unique()),
@@ -91,7 +91,7 @@ impl Phone {
         self.send(&finish(head + &headers + proof, &offer), self.account().server);
     }
 
-    fn sent(&self, key: &str) -> Option<(Sent, String)> {
+    fn sent(&self, key: &str) -> Option<(SentInvite, String)> {
         let state = self.lock();
         let dialog = state.dialogs.get(key)?;
         Some((dialog.sent.clone()?, dialog.line.ours.clone()))
@@ -153,7 +153,7 @@ impl Phone {
         }
     }
 
-    /// Sends the INVITE once more, with the proof that was asked for; not twice.
+    /// Sends the INVITE again with the required credentials; only once.
     fn prove(&self, key: &str, message: &Message) -> bool {
         let Some(mut challenge) = Challenge::read(message) else {
             return false;
@@ -210,17 +210,17 @@ impl OutgoingCall {
         }
     }
 
-    /// Waits for the final response; fails the test when there is none.
+    /// Waits for the final response; fails the test if there is none.
     pub async fn outcome(&self) -> u16 {
         self.outcome_at().await.1
     }
 
-    /// Waits for the final response, and says when it came.
+    /// Waits for the final response, and returns when it came.
     pub async fn outcome_at(&self) -> (Instant, u16) {
         self.outcome_within(PATIENCE).await
     }
 
-    /// Waits so long for the final response; fails the test when there is none.
+    /// Waits this long for the final response; fails the test if there is none.
     pub async fn outcome_within(&self, patience: Duration) -> (Instant, u16) {
         match self.response_within(patience, |status| status >= 200).await {
             Some(outcome) => outcome,
@@ -285,7 +285,7 @@ impl OutgoingCall {
 
     /// Waits until the far end hangs up.
     pub async fn ended(&self) -> Instant {
-        let ended = |h: &super::Happening| h.dialog == self.dialog && matches!(h.what, What::Ended(_));
+        let ended = |h: &super::StoryEvent| h.dialog == self.dialog && matches!(h.what, What::Ended(_));
         self.phone.expect("BYE to the caller", ended).await.at
     }
 }

@@ -3,7 +3,7 @@
 use super::auth::Challenge;
 use super::{Phone, unique};
 
-/// The phone's registration, as its next REGISTER goes on with it.
+/// The state of the phone's registration for its next REGISTER.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registration {
     call_id: String,

@@ -9,13 +9,13 @@ use super::Transport;
 pub enum Reaction {
     /// Rings, and is answered so long after it began to ring.
     Answer(Duration),
-    /// Rings until somebody gives up.
+    /// Rings until the caller gives up.
     Ring,
-    /// Says no with this status at once.
+    /// Declines with this status at once.
     Decline(u16),
-    /// Says nothing at all.
+    /// Never answers.
     Silent,
-    /// Says that another URI is to be tried instead (302): the script's `redirect_to`.
+    /// Redirects to another URI (302): the script's `redirect_to`.
     Redirect,
 }
 
@@ -44,7 +44,8 @@ pub struct Script {
     pub fax: bool,
     /// Where [`Reaction::Redirect`] sends callers.
     pub redirect_to: String,
-    /// What stands behind the URI's place in the Contact of its answers, `;` included. Apps put their push parameters there.
+    /// What stands behind the URI's place in the Contact of its answers, `;` included. Apps put their push parameters
+    /// there.
     pub contact_params: String,
     /// How it reaches its server.
     pub transport: Transport,

@@ -19,7 +19,7 @@ const CRYPTO: &str = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3
 pub enum Direction {
     /// Both ways.
     Both,
-    /// The other side is on hold, and may hear music.
+    /// The other side is on hold, and may get music.
     SendOnly,
     /// Nothing in any direction.
     Inactive,
@@ -197,7 +197,7 @@ impl Session {
         self.media.iter().find(|m| m.kind == kind)
     }
 
-    /// In few words, without ports: `audio RTP/AVP PCMU,PCMA; video refused`. Digits and comfort noise are not told.
+    /// In few words, without ports: `audio RTP/AVP PCMU,PCMA; video refused`. Digits and comfort noise are left out.
     pub fn in_short(&self) -> String {
         let one = |media: &Media| {
             if media.port == 0 {

@@ -1,4 +1,4 @@
-//! RTP (RFC 3550) of one call: a phone says one steady value, so that whoever hears it knows which phone it is.
+//! RTP (RFC 3550) of one call: a phone sends one steady value, which identifies it.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -25,7 +25,7 @@ pub enum Noise {
 
 /// Where to send, and as which payload type.
 type Target = Arc<Mutex<Option<(SocketAddr, u8)>>>;
-type Heard = Arc<Mutex<Vec<(Instant, Noise)>>>;
+type NoiseLog = Arc<Mutex<Vec<(Instant, Noise)>>>;
 /// Digits to be pressed.
 type Digits = Arc<Mutex<VecDeque<u8>>>;
 
@@ -43,19 +43,19 @@ const AFTER_A_DIGIT: u16 = 5;
 pub(super) struct Sound {
     pub port: u16,
     target: Target,
-    heard: Heard,
+    heard: NoiseLog,
     digits: Digits,
     tasks: [JoinHandle<()>; 2],
 }
 
 impl Sound {
-    /// Opens a port, listens there, and says `voice` as soon as it knows where to.
+    /// Opens a port, listens there, and sends `voice` as soon as it knows where to.
     pub fn start(voice: u8, host: IpAddr) -> Self {
         let socket = std::net::UdpSocket::bind((host, 0)).expect("a UDP port");
         socket.set_nonblocking(true).expect("a socket");
         let port = socket.local_addr().expect("its address").port();
         let socket = Arc::new(UdpSocket::from_std(socket).expect("a socket"));
-        let (target, heard, digits) = (Target::default(), Heard::default(), Digits::default());
+        let (target, heard, digits) = (Target::default(), NoiseLog::default(), Digits::default());
         let tasks = [
             tokio::spawn(listen(socket.clone(), heard.clone())),
             tokio::spawn(speak(socket, voice, target.clone(), digits.clone())),
@@ -69,7 +69,7 @@ impl Sound {
         }
     }
 
-    /// From now on it speaks to this place; to nobody without one.
+    /// From now on it sends to this address; without one it is silent.
     pub fn speak_to(&self, target: Option<(SocketAddr, u8)>) {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
@@ -80,7 +80,7 @@ impl Sound {
         queue.extend(digits);
     }
 
-    /// What it has heard, and when.
+    /// What it has received, and when.
     pub fn heard(&self) -> Vec<(Instant, Noise)> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -94,7 +94,7 @@ impl Drop for Sound {
     }
 }
 
-async fn listen(socket: Arc<UdpSocket>, heard: Heard) {
+async fn listen(socket: Arc<UdpSocket>, heard: NoiseLog) {
     let mut buffer = [0; 2048];
     loop {
         let Ok((length, _)) = socket.recv_from(&mut buffer).await else {
@@ -161,7 +161,7 @@ fn digit_packet(sequence: u16, since: u32, voice: u8, digit: u8, count: u16) -> 
     packet
 }
 
-/// The value that a phone says: far enough from another's, whatever codecs it goes through.
+/// The value that a phone sends: far enough from another's, whatever codecs it goes through.
 pub fn level_of(voice: u8) -> i32 {
     3000 + 2500 * i32::from(voice)
 }

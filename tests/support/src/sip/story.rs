@@ -33,7 +33,7 @@ pub enum What {
 
 /// Something that happened.
 #[derive(Clone, Debug)]
-pub struct Happening {
+pub struct StoryEvent {
     /// When.
     pub at: Instant,
     /// In which dialog (Call-ID and tag); empty for registrations.
@@ -45,7 +45,7 @@ pub struct Happening {
 impl Phone {
     pub(super) fn happened(&self, at: Instant, dialog: &str, what: What) {
         let mut state = self.lock();
-        state.happenings.push(Happening {
+        state.happenings.push(StoryEvent {
             at,
             dialog: dialog.to_owned(),
             what,
@@ -56,7 +56,7 @@ impl Phone {
     }
 
     /// All that has happened so far.
-    pub fn happenings(&self) -> Vec<Happening> {
+    pub fn happenings(&self) -> Vec<StoryEvent> {
         self.lock().happenings.clone()
     }
 
@@ -66,7 +66,7 @@ impl Phone {
     }
 
     /// Waits for something that happens, or happened already; fails the test when it does not.
-    pub async fn expect(&self, name: &str, wanted: impl Fn(&Happening) -> bool) -> Happening {
+    pub async fn expect(&self, name: &str, wanted: impl Fn(&StoryEvent) -> bool) -> StoryEvent {
         match self.wait(PATIENCE, wanted).await {
             Some(happening) => happening,
             None => panic!(
@@ -78,7 +78,7 @@ impl Phone {
     }
 
     /// Waits so long for something that happens, or happened already.
-    pub async fn wait(&self, patience: Duration, wanted: impl Fn(&Happening) -> bool) -> Option<Happening> {
+    pub async fn wait(&self, patience: Duration, wanted: impl Fn(&StoryEvent) -> bool) -> Option<StoryEvent> {
         let mut changes = self.inner.changes.subscribe();
         let find = async {
             loop {
@@ -119,7 +119,7 @@ impl Phone {
         let find = async {
             loop {
                 changes.mark_unchanged();
-                let accepted = |h: &&Happening| matches!(h.what, What::Registered(200));
+                let accepted = |h: &&StoryEvent| matches!(h.what, What::Registered(200));
                 if let Some(nth) = self.happenings().iter().filter(accepted).nth(times - 1) {
                     return nth.at;
                 }
@@ -175,7 +175,7 @@ impl Phone {
         self.expect("decline", |h| matches!(h.what, What::Declined(_))).await.at
     }
 
-    /// Waits for a CANCEL and says when it came and its Reason.
+    /// Waits for a CANCEL; returns its time and Reason.
     pub async fn cancelled(&self) -> (Instant, String) {
         let found = self.expect("CANCEL", |h| matches!(h.what, What::Cancelled(_))).await;
         let What::Cancelled(reason) = found.what else {

@@ -89,9 +89,9 @@ fn sender(packet: &[u8]) -> Option<u8> {
     before.ends_with(MARK).then_some(*voice)
 }
 
-/// A modem is silent for a moment before its first tone. FreeSWITCH 1.11.2 needs it: with packets from another port than the audio's
-/// before it has read the 200 that names that port, the leg's thread takes them for an attack and reads nothing else any more
-/// (`read_rtp_packet`), the 200 neither.
+/// A modem is silent for a moment before its first tone. FreeSWITCH 1.11.2 needs it: with packets from another port
+/// than the audio's before it has read the 200 that names that port, the leg's thread takes them for an attack and
+/// reads nothing else any more (`read_rtp_packet`), the 200 neither.
 const LEAD: Duration = Duration::from_millis(200);
 
 async fn send(socket: Arc<UdpSocket>, voice: u8, target: Target) {

@@ -25,7 +25,7 @@ impl Phone {
         up.into_iter().map(|(_, key)| Leg::new(self.clone(), key)).collect()
     }
 
-    /// Its calls, whatever became of them, oldest first.
+    /// Its calls, oldest first, finished ones included.
     pub fn all_legs(&self) -> Vec<Leg> {
         let state = self.lock();
         let mut all: Vec<_> = state.dialogs.iter().map(|(key, d)| (d.order, key.clone())).collect();
@@ -61,7 +61,7 @@ impl Phone {
         }
     }
 
-    /// The dialog that a response to a request of ours belongs to.
+    /// The dialog of a response to this phone's request.
     fn find_own(&self, response: &Message) -> Option<String> {
         let (call_id, tag) = (response.header("Call-ID"), response.tag("From")?);
         let state = self.lock();
@@ -167,14 +167,14 @@ impl Leg {
         answer.and_then(|m| m.status()).unwrap_or_default()
     }
 
-    /// What the far end said last about its media.
+    /// The far end's last answer about its media.
     pub fn theirs(&self) -> Session {
         let state = self.phone.lock();
         let dialog = state.dialogs.get(&self.key);
         dialog.map(|d| sdp::read(&d.line.theirs)).unwrap_or_default()
     }
 
-    /// Where the far end's SDP says its audio is, and where ours says so.
+    /// The audio address in the far end's SDP, and the one in the phone's.
     pub fn ours(&self) -> Session {
         let state = self.phone.lock();
         let dialog = state.dialogs.get(&self.key);
@@ -190,14 +190,14 @@ impl Leg {
         }
     }
 
-    /// What it has heard, and when.
+    /// What it has received, and when.
     pub fn heard(&self) -> Vec<(Instant, Noise)> {
         let state = self.phone.lock();
         let sound = state.dialogs.get(&self.key).and_then(|d| d.line.sound.as_ref());
         sound.map(super::sound::Sound::heard).unwrap_or_default()
     }
 
-    /// What it hears from now on, for so long.
+    /// What it receives from now on, for this long.
     pub async fn listen(&self, time: Duration) -> Vec<Noise> {
         let from = Instant::now();
         tokio::time::sleep(time).await;

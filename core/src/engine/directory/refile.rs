@@ -1,0 +1,61 @@
+//! Files all entries again after the rules for comparing AORs have changed.
+
+use std::collections::HashSet;
+use std::hash::BuildHasher;
+
+use super::{AorEntry, AorKey, Binding, Directory, KnownDevice};
+use crate::engine::policy::Policy;
+use crate::types::Aor;
+
+impl Directory {
+    /// Files every device and binding, and everything else of an AOR, under the policy's name for it.
+    pub fn refile(&mut self, policy: &Policy) {
+        let moves = |key: &AorKey, entry: &AorEntry| {
+            entry.devices.iter().any(|d| AorKey::of(&d.device.aor, policy) != *key)
+                || entry.bindings.iter().any(|b| place(key, b, policy) != *key)
+        };
+        let mut moving: Vec<_> = self.entries.extract_if(|key, entry| moves(key, entry)).collect();
+        // A map's order differs from run to run; the same events have to give the same commands.
+        moving.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let mut touched = HashSet::new();
+        let mut phones = Vec::new();
+        for (old, entry) in moving {
+            for known in entry.devices {
+                let key = AorKey::of(&known.device.aor, policy);
+                self.owners.insert(self.token_hash(&known.key), key.clone());
+                touched.insert(key.clone());
+                self.entries.entry(key).or_default().devices.push(known);
+            }
+            for binding in entry.bindings {
+                let key = place(&old, &binding, policy);
+                let phone = self.hasher.hash_one(&binding.call_id);
+                if binding.device.is_none() && self.phones.get(&phone) == Some(&old) {
+                    phones.push((phone, key.clone()));
+                }
+                self.entries.entry(key).or_default().bindings.push(binding);
+            }
+        }
+        for key in &touched {
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.devices.sort_by_key(|known: &KnownDevice| known.device.first_seen);
+            }
+        }
+        self.phones.extend(phones);
+        for aor in std::mem::take(&mut self.ended).into_values().flatten() {
+            let key = AorKey::of(&aor, policy);
+            self.ended.entry(key).or_default().insert(aor);
+        }
+        for question in std::mem::take(&mut self.questions).into_values() {
+            let key = AorKey::of(&question.aor, policy);
+            let (number, ended) = (question.number, question.ended);
+            let one = self.questions.entry(key).or_insert(question);
+            // Two users may have become one: the later one counts.
+            (one.number, one.ended) = (one.number.max(number), one.ended.max(ended));
+        }
+    }
+}
+
+/// The key of a binding that was filed under `old`.
+fn place(old: &AorKey, binding: &Binding, policy: &Policy) -> AorKey {
+    AorKey::of(&Aor::new(old.user.clone(), binding.domain.clone()), policy)
+}

@@ -1,0 +1,257 @@
+//! Refresh pushes, in virtual time: when they are sent, to whom, and whether the phone came back.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Bench, apns, reg, unreg};
+use fswake_core::engine::policy::{AppPolicy, Policy, Refresh};
+use fswake_core::engine::{Command, Count, Event, Source, UnregisterWhy};
+use fswake_core::types::push::{About, NotificationPurpose, PushError, PushRequest};
+use fswake_core::types::{Provider, PushParams, PushToken, TokenType, Tokens};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
+const REFRESH: Refresh = Refresh {
+    before: Duration::from_secs(120),
+    gap: Duration::from_secs(1800),
+};
+
+fn bench_with(refresh: Refresh) -> Bench {
+    let all = AppPolicy {
+        refresh: Some(refresh),
+        ..AppPolicy::default()
+    };
+    Bench::new(Policy {
+        apps: vec![all],
+        ..Policy::default()
+    })
+}
+
+fn bench() -> Bench {
+    bench_with(REFRESH)
+}
+
+fn android(token: &str) -> PushParams {
+    PushParams {
+        provider: Provider::Fcm,
+        ..apns(token)
+    }
+}
+
+/// A phone registers for an hour.
+fn registers(b: &mut Bench, token: &str, push: PushParams) {
+    b.register(reg("1001", token, &format!("1001@{token}:1"), Some(push)));
+    b.out.clear();
+}
+
+/// The refresh push that comes within this time, and when.
+#[track_caller]
+fn pushed_within(b: &mut Bench, token: &str, time: Duration) -> (Duration, PushRequest) {
+    let began = b.now;
+    while b.now.since(began) < time {
+        b.pass(Duration::from_secs(1));
+        if !b.out.is_empty() {
+            let push = b.expect_notification(token);
+            b.expect_nothing_more();
+            return (b.now.since(began), push);
+        }
+    }
+    panic!("no push within {time:?}");
+}
+
+/// What is counted: seconds from each push to the REGISTER after it.
+fn counted(b: &Bench) -> Vec<Option<u64>> {
+    let refreshes = b.counts.iter().filter_map(|count| match count {
+        Count::Refresh { came, .. } => Some(came.map(|after| after.as_secs())),
+        _ => None,
+    });
+    refreshes.collect()
+}
+
+#[test]
+fn phone_is_pushed_quietly_shortly_before_its_registration_ends_and_counted_when_it_is_back() {
+    let mut b = bench();
+    registers(&mut b, "a", android("a"));
+    b.pass(Duration::from_secs(3600 - 240 - 1));
+    b.expect_nothing_more();
+    let (_, push) = pushed_within(&mut b, "a", 2 * MINUTE + Duration::from_secs(1));
+    let About::Notification(what) = &push.about else {
+        panic!("{push:?}")
+    };
+    assert_eq!(what.purpose, NotificationPurpose::Refresh);
+    assert_eq!(what.token_type, TokenType::Im);
+    assert_eq!(what.payload.to_json(), r#"{"custom":{"kind":"refresh"}}"#);
+    assert!((2 * MINUTE..=4 * MINUTE).contains(&push.ttl), "{:?}", push.ttl);
+    b.accepts(&push);
+    b.pass(Duration::from_secs(3));
+    registers(&mut b, "a", android("a"));
+    assert_eq!(counted(&b), [Some(3)]);
+    // The next one is as far away as the first was.
+    b.pass(Duration::from_secs(3600 - 240 - 1));
+    b.expect_nothing_more();
+    pushed_within(&mut b, "a", 2 * MINUTE + Duration::from_secs(1));
+}
+
+#[test]
+fn phones_that_registered_together_are_spread_over_the_time_ahead() {
+    let mut b = bench();
+    for n in 0..200 {
+        let token = format!("t{n}");
+        b.register(reg(
+            &format!("u{n}"),
+            &token,
+            &format!("u{n}@h:{n}"),
+            Some(android(&token)),
+        ));
+    }
+    b.out.clear();
+    b.pass(Duration::from_secs(3600 - 240));
+    let mut most = 0;
+    let mut all = 0;
+    for _ in 0..12 {
+        b.pass(Duration::from_secs(10));
+        most = most.max(b.out.len());
+        all += b.out.len();
+        b.out.clear();
+    }
+    assert_eq!(all, 200);
+    // 200 in 12 equal parts are 17 in each.
+    assert!(most < 34, "{most} in ten seconds");
+}
+
+#[test]
+fn phone_that_registers_by_itself_is_not_pushed() {
+    let mut b = bench();
+    for _ in 0..20 {
+        registers(&mut b, "a", android("a"));
+        b.pass(HOUR / 2);
+        b.expect_nothing_more();
+    }
+    assert_eq!(counted(&b), []);
+}
+
+#[test]
+fn phone_that_does_not_come_back_is_counted_once_and_not_pushed_again() {
+    let mut b = bench();
+    registers(&mut b, "a", android("a"));
+    let (_, push) = pushed_within(&mut b, "a", HOUR);
+    b.accepts(&push);
+    b.feed(unreg("1001", "a", UnregisterWhy::Expired));
+    b.pass(24 * HOUR);
+    b.expect_nothing_more();
+    assert_eq!(counted(&b), [None]);
+    assert_eq!(b.engine.next_timer(), None);
+}
+
+#[test]
+fn pushes_to_a_phone_are_never_closer_than_the_gap() {
+    let mut b = bench_with(Refresh {
+        gap: 2 * HOUR,
+        ..REFRESH
+    });
+    let mut times = Vec::new();
+    for second in 0..8 * 3600_u64 {
+        // It registers for an hour, each time when that is over.
+        if second % 3600 == 0 {
+            registers(&mut b, "a", android("a"));
+        }
+        b.pass(Duration::from_secs(1));
+        if !b.out.is_empty() {
+            let push = b.expect_notification("a");
+            b.accepts(&push);
+            times.push(b.now);
+        }
+    }
+    assert!(times.len() >= 3, "{times:?}");
+    for pair in times.windows(2) {
+        assert!(pair[1].since(pair[0]) >= 2 * HOUR, "{times:?}");
+    }
+}
+
+#[test]
+fn iphone_is_pushed_by_its_remote_token_and_never_by_the_one_for_calls() {
+    let mut b = bench();
+    registers(&mut b, "voip", apns("voip"));
+    b.pass(2 * HOUR);
+    b.expect_nothing_more();
+    let both = PushParams {
+        tokens: Tokens::Both {
+            call: PushToken::new("c"),
+            remote: PushToken::new("r"),
+        },
+        ..apns("c")
+    };
+    registers(&mut b, "c", both);
+    let (_, push) = pushed_within(&mut b, "c", HOUR);
+    assert_eq!(push.to.token_for(TokenType::Im).map(PushToken::expose), Some("r"));
+}
+
+#[test]
+fn phone_that_logged_out_or_lost_its_connection_is_not_pushed() {
+    for why in [UnregisterWhy::Explicit, UnregisterWhy::ConnectionClosed] {
+        let mut b = bench();
+        registers(&mut b, "a", android("a"));
+        b.pass(HOUR / 2);
+        b.feed(unreg("1001", "a", why));
+        b.out.clear();
+        b.pass(2 * HOUR);
+        b.expect_nothing_more();
+    }
+}
+
+#[test]
+fn short_registrations_and_apps_without_the_setting_are_left_alone() {
+    let mut b = bench();
+    let short = |b: &mut Bench, seconds| {
+        let mut short = reg("1001", "a", "1001@a:1", Some(android("a")));
+        short.expires = Duration::from_secs(seconds);
+        b.register(short);
+        b.out.clear();
+    };
+    short(&mut b, 359);
+    b.pass(HOUR);
+    b.expect_nothing_more();
+    short(&mut b, 360);
+    pushed_within(&mut b, "a", Duration::from_secs(240));
+
+    let mut off = Bench::new(Policy::default());
+    registers(&mut off, "a", android("a"));
+    assert_eq!(off.engine.next_timer(), None);
+}
+
+#[test]
+fn registration_that_was_read_again_moves_nothing_and_counts_nothing() {
+    let mut b = bench();
+    registers(&mut b, "a", android("a"));
+    let (_, push) = pushed_within(&mut b, "a", HOUR);
+    b.accepts(&push);
+    let mut listed = reg("1001", "a", "1001@a:1", Some(android("a")));
+    listed.source = Source::Resync(1);
+    listed.expires = 2 * MINUTE;
+    b.feed(Event::ResyncBegan(1));
+    b.feed(Event::Registered(listed));
+    assert_eq!(counted(&b), []);
+    registers(&mut b, "a", android("a"));
+    assert_eq!(counted(&b), [Some(0)]);
+}
+
+#[test]
+fn token_that_is_gone_is_dropped_by_its_refresh_push() {
+    let mut b = bench();
+    registers(&mut b, "a", android("a"));
+    let (_, push) = pushed_within(&mut b, "a", HOUR);
+    b.refuses(
+        &push,
+        PushError::TokenGone {
+            since: None,
+            reason: "UNREGISTERED".into(),
+        },
+    );
+    assert!(b.noted("refresh-refused").is_some());
+    b.out.clear();
+    b.hold(1, "1001");
+    let is_call_push = |command: &Command| matches!(command, Command::Push(push) if push.call().is_some());
+    assert!(!b.all.iter().any(is_call_push));
+    b.set_rest_aside();
+}

@@ -1,0 +1,220 @@
+//! Calls that FreeSWITCH's application `sleep` holds: the dialplan announces each by an event, and all share one connection.
+//!
+//! The dialplan holds a call this way only while a global variable names the holder, which fswake renews and FreeSWITCH
+//! removes ([`encode::hold_calls`]). Every connection has a name of its own. So no fswake takes a call of a lost connection
+//! or of another fswake: such calls go on in the dialplan when their lease is over.
+
+use std::time::{Duration, SystemTime};
+
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslResponse};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{Instrument, debug, info, info_span, warn};
+use uuid::Uuid;
+
+use super::command::{api, filter, shared_events};
+use super::connection::Connection;
+use super::{Outbound, parent};
+use crate::esl::endpoint::{Endpoint, Settings};
+use crate::esl::link::{Link, SharedConnection, SharedLink};
+use crate::esl::{decode, encode};
+use crate::jitter;
+use crate::types::CallId;
+use crate::words;
+
+/// How often the holder's name is renewed.
+const RENEWAL: Duration = Duration::from_millis(500);
+/// The most announcements that may wait; further calls go on when their first lease is over.
+const ANNOUNCEMENTS: usize = 4096;
+/// Left out for a caller whom `sleep` holds: the channel's thread plays nothing then.
+const RINGBACK: &str = "ringback (nothing is played while the application sleep holds a call: use socket for it)";
+/// After so many renewals that found another holder's name, a warning says so.
+const MOST_OF_OTHERS: u32 = 20;
+/// The pause before the next attempt to connect.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Outbound {
+    /// Takes calls that are announced, while the settings say so.
+    pub async fn take_announced_calls(self, mut settings: watch::Receiver<Settings>) {
+        let stop = self.stop.clone();
+        let mut has_warned = false;
+        loop {
+            let current = settings.borrow_and_update().clone();
+            let connected = async {
+                if current.holds_by_sleep {
+                    self.hold_calls(&current.endpoint).await
+                } else {
+                    std::future::pending().await
+                }
+            };
+            let is_new =
+                |now: &Settings| now.holds_by_sleep != current.holds_by_sleep || now.endpoint != current.endpoint;
+            tokio::select! {
+                () = stop.cancelled(), if !current.holds_by_sleep => return,
+                // Nothing changes any more once the daemon drains.
+                Ok(_) = settings.wait_for(is_new) => continue,
+                ended = connected => {
+                    let Err(error) = ended else { return };
+                    let reason = words::of_esl(&error);
+                    if std::mem::replace(&mut has_warned, true) {
+                        debug!(reason, "calls still cannot be held by FreeSWITCH's application sleep");
+                    } else {
+                        warn!(reason, "calls reach `socket` until fswake can hold them by FreeSWITCH's application sleep again");
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(jitter::upper_half(PAUSE)) => {}
+            }
+        }
+    }
+
+    async fn hold_calls(&self, endpoint: &Endpoint) -> Result<(), EslError> {
+        let (announcements, announced) = mpsc::channel(ANNOUNCEMENTS);
+        let connection = SharedConnection::open(endpoint, announcements).await?;
+        let commands = [
+            api(encode::ASK_EXPANSION.into()),
+            filter("Event-Subclass", encode::ANNOUNCEMENT),
+            filter("Event-Name", "BACKGROUND_JOB"),
+            shared_events(),
+        ];
+        let replies = connection.send_all(&commands).await?;
+        if let Some(refused) = replies.iter().skip(1).find(|reply| !reply.is_success()) {
+            let reason = refused.reply_text().unwrap_or_default();
+            warn!(
+                reason,
+                "FreeSWITCH refuses what calls held by its application sleep need"
+            );
+            return Err(EslError::ConnectionClosed);
+        }
+        let expanded = replies.first().and_then(EslResponse::body).unwrap_or_default();
+        if expanded.trim() != "fswake" {
+            warn!(
+                reason = expanded.trim(),
+                "FreeSWITCH runs no command inside another (api-expansion): its application sleep could not be ended"
+            );
+            return Err(EslError::ConnectionClosed);
+        }
+        let holder = Uuid::new_v4().simple().to_string();
+        tokio::select! {
+            () = self.stop.cancelled() => {
+                let _ = connection.send_all(&encode::hold_no_calls(&holder).map(api)).await;
+                Ok(())
+            }
+            error = self.keep_holding(&connection, &holder) => Err(error),
+            () = self.take_calls(&connection, &holder, announced) => Err(EslError::ConnectionClosed),
+            () = connection.closed() => Err(EslError::ConnectionClosed),
+        }
+    }
+
+    /// Renews the holder's name.
+    async fn keep_holding(&self, connection: &SharedConnection, holder: &str) -> EslError {
+        let mut tick = interval(RENEWAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut renewals, mut others) = (0, 0);
+        loop {
+            tick.tick().await;
+            let asked = Instant::now();
+            let known = match connection.send_all(&[api(encode::ASK_HOLDER.into())]).await {
+                Ok(replies) => replies
+                    .first()
+                    .and_then(EslResponse::body)
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned(),
+                Err(error) => return error,
+            };
+            self.lease_time.took(asked.elapsed(), Instant::now());
+            // Most likely an earlier process, whose lease ends soon.
+            if !known.is_empty() && !known.starts_with('-') && known != holder {
+                others += 1;
+                if others == MOST_OF_OTHERS {
+                    warn!(
+                        "another fswake holds the calls of FreeSWITCH's application sleep: this one takes none of them"
+                    );
+                }
+                continue;
+            }
+            let commands = encode::hold_calls(holder, renewals, self.lease_time.of_sleeping_calls());
+            let commands: Vec<EslCommand> = commands.into_iter().map(api).collect();
+            match connection.send_all(&commands).await {
+                Err(error) => return error,
+                // Without a lease no call may be held.
+                Ok(replies) if !replies.iter().all(succeeds) => {
+                    let _ = connection.send_all(&encode::hold_no_calls(holder).map(api)).await;
+                    let refused = replies
+                        .iter()
+                        .find(|reply| !succeeds(reply))
+                        .and_then(EslResponse::body);
+                    let reason = refused.unwrap_or_default().trim();
+                    warn!(
+                        reason,
+                        "FreeSWITCH does not run what calls held by its application sleep need"
+                    );
+                    return EslError::ConnectionClosed;
+                }
+                Ok(_) if renewals == 0 => info!("calls may be held by FreeSWITCH's application sleep"),
+                Ok(_) => {}
+            }
+            (renewals, others) = (renewals.wrapping_add(1).max(1), 0);
+        }
+    }
+
+    async fn take_calls(&self, connection: &SharedConnection, holder: &str, mut announced: mpsc::Receiver<EslEvent>) {
+        while let Some(event) = announced.recv().await {
+            if event.header_str("Event-Subclass") != Some(encode::ANNOUNCEMENT) {
+                continue;
+            }
+            if event.header_str("variable_fswake_held") != Some(holder) {
+                debug!("a call is announced to another fswake");
+                continue;
+            }
+            let (this, connection) = (self.clone(), connection.clone());
+            self.tasks.spawn(async move { this.take(&connection, event).await });
+        }
+    }
+
+    async fn take(self, connection: &SharedConnection, event: EslEvent) {
+        let call = CallId(Uuid::new_v4());
+        let held = decode::held_channel(|name| event.header_str(name), call, SystemTime::now());
+        let held = held.and_then(|mut held| {
+            parent::inherit(&mut held, event.headers().iter());
+            if held.ringback.is_played() {
+                held.parent.inherited.left_out.push(RINGBACK.to_owned());
+            }
+            let holder = held
+                .sleep
+                .as_ref()
+                .map(|sleep| sleep.holder.clone())
+                .unwrap_or_default();
+            let link = SharedLink::new(connection.clone(), &held.channel, &holder);
+            Ok((held, link))
+        });
+        drop(event);
+        let (held, link) = match held {
+            Ok(held) => held,
+            Err(reason) => return self.refused_announcement(&reason),
+        };
+        if self.tasks.len() > self.most {
+            // Dropping the link releases the channel.
+            return self.no_room("as many are held as the limit of open files has room for");
+        }
+        let span = info_span!("call", call.id = %call, aor = %held.call.aor);
+        Connection::new(self, Link::Shared(link), held)
+            .run()
+            .instrument(span)
+            .await;
+    }
+
+    fn refused_announcement(&self, reason: &decode::NotACall) {
+        warn!(%reason, "an announced call cannot be held: it goes on when its first lease is over");
+    }
+}
+
+/// Whether an API command was carried out.
+fn succeeds(reply: &EslResponse) -> bool {
+    !reply
+        .body()
+        .is_some_and(|body| body.starts_with("-ERR") || body.starts_with("-USAGE"))
+}

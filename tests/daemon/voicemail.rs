@@ -1,0 +1,52 @@
+//! Voicemail: FreeSWITCH says what a mailbox holds, and phones whose app wants it are told.
+
+use serde_json::json;
+
+use crate::harness::*;
+
+/// What mod_voicemail fires; with the Call-ID of whoever has asked, where somebody has.
+fn tell(stage: &Stage, account: &str, counts: &str, asked_by: Option<&str>) {
+    let mut headers = vec![
+        ("MWI-Messages-Waiting", "yes"),
+        ("MWI-Message-Account", account),
+        ("MWI-Voice-Message", counts),
+    ];
+    headers.extend(asked_by.map(|id| ("Call-ID", id)));
+    stage.fs.fire("MESSAGE_WAITING", &headers, "");
+}
+
+#[tokio::test]
+async fn change_of_a_mailbox_is_pushed_once_to_phones_whose_app_wants_it() {
+    let mut stage = Stage::with_android().await;
+    stage.set_app("voicemail-push", true);
+    let daemon = stage.start().await;
+    let (android, iphone) = (stage.android("1001"), stage.iphone("1001"));
+    daemon.asleep(&android).await;
+    daemon.asleep(&iphone).await;
+
+    // FusionPBX tells it once for each profile.
+    for _ in 0..3 {
+        tell(&stage, "sip:1001@fs.test", "2/1 (0/0)", None);
+    }
+    let push = stage.android_push().await;
+    assert_eq!(
+        push.message["notification"],
+        json!({"title": "Voicemail", "body": "New messages: 2"})
+    );
+    assert_eq!(
+        push.message["data"],
+        json!({"kind": "voicemail", "new": "2", "saved": "1", "new_urgent": "0", "saved_urgent": "0"})
+    );
+    // A phone asks, and then the user hears one.
+    tell(&stage, "1001@fs.test", "2/1 (0/0)", Some("subscribe@phone"));
+    tell(&stage, "1001@fs.test", "1/2 (0/0)", None);
+    let push = stage.android_push().await;
+    assert_eq!(push.message["data"]["new"], "1");
+    assert!(push.message["notification"].is_null(), "{}", push.message);
+    daemon.log.wait(&["notification sent", "by=\"voicemail\""]).await;
+    assert!(
+        stage.apns.pushes_so_far().await.is_empty(),
+        "its app did not ask for it"
+    );
+    assert_eq!(daemon.log.count(&["voicemail needs no push"]), 3);
+}
