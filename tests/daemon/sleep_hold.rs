@@ -1,6 +1,6 @@
 //! Calls that FreeSWITCH's application `sleep` holds, announced by an event, on one connection for all of them.
 //!
-//! `FSWAKE_SOCKET=sleep` runs all tests of the daemon so. These run in any case.
+//! `FSWAKE_SOCKET=sleep` runs all tests of the daemon with such calls. The tests here always have them.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ type Take = fn(&Held);
 
 /// Some 30 ms on a quiet machine.
 const SOON: Duration = Duration::from_millis(800);
-/// The longest that fswake's end may cost a call, and more than a busy machine adds.
+/// The longest that a call waits after fswake's end, with what a busy machine adds.
 const LEASE: Duration = Duration::from_secs(7);
 
 async fn stage() -> Stage {
@@ -108,7 +108,7 @@ async fn call_that_somebody_takes_is_left_at_once() {
 }
 
 #[tokio::test]
-async fn caller_who_hangs_up_ends_his_phones() {
+async fn phones_stop_ringing_when_the_caller_hangs_up() {
     let stage = stage().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -122,9 +122,9 @@ async fn caller_who_hangs_up_ends_his_phones() {
     }
 }
 
-/// A digit, somebody's `uuid_break`, the end of the lease: FreeSWITCH goes on with the dialplan, and no phone rings for nobody.
+/// After a digit, somebody's `uuid_break` or the end of the lease, FreeSWITCH goes on with the dialplan.
 #[tokio::test]
-async fn hold_that_ends_without_us_ends_the_phones_and_touches_the_call_no_more() {
+async fn hold_that_fswake_did_not_end_ends_the_legs_and_leaves_the_call_alone() {
     let stage = stage().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -164,7 +164,28 @@ async fn killed_daemon_costs_held_calls_their_lease_and_new_ones_nothing() {
     assert!(new.elapsed() < SOON, "{:?}", new.elapsed());
 }
 
-/// The calls of a connection that is lost are nobody's: they go on when their lease is over. The next connection takes new ones.
+/// A daemon that stands still learns of the call when the dialplan has gone on: it must not ring phones for it.
+#[tokio::test]
+async fn daemon_that_stood_still_leaves_a_call_alone_that_has_gone_on() {
+    let stage = stage().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));
+    daemon.asleep(&phone).await;
+    let [call, _] = both(&daemon);
+    let before = phone.invites().len();
+    daemon.signal("STOP");
+    let held = stage.fs.call(&call);
+    assert!(resumed(&held.outcome().await));
+    let from = daemon.log.len();
+    daemon.signal("CONT");
+    daemon.log.wait_from(from, &["connection-lost"]).await;
+    phone.wake();
+    left_alone(&stage, &held).await;
+    assert_eq!(phone.invites().len(), before);
+}
+
+/// The calls of a lost connection go on when their lease is over. The next connection takes new ones.
 #[tokio::test]
 async fn lost_connection_lets_its_calls_go_and_the_next_one_takes_new_calls() {
     let stage = stage().await;
@@ -189,7 +210,7 @@ async fn lost_connection_lets_its_calls_go_and_the_next_one_takes_new_calls() {
 }
 
 #[tokio::test]
-async fn call_with_something_to_be_played_says_that_it_is_not() {
+async fn call_with_ringback_logs_that_nothing_is_played() {
     let stage = stage().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");

@@ -10,6 +10,7 @@
 mod behind_proxy;
 mod bindings;
 mod breakage;
+mod breakage_by_sleep;
 #[path = "../common/browser.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod browser;
@@ -148,6 +149,7 @@ fn main() {
         bindings::trials,
         ends::trials,
         breakage::trials,
+        breakage_by_sleep::trials,
         contacts::trials,
         pickup_race::trials,
         hostile::trials,

@@ -21,6 +21,11 @@ pub fn end_hold(channel: &str, holder: &str) -> String {
     format!("expand uuid_break ${{regex(${{uuid_getvar({channel} {HOLDER})}}|^{holder}|{channel}|n)}}")
 }
 
+/// Asks which holder has the channel.
+pub fn ask_holder_of(channel: &str) -> String {
+    format!("uuid_getvar {channel} {HOLDER}")
+}
+
 /// The channel is no longer held: a later `sleep` in its dialplan is not a hold.
 pub fn forget_holder(channel: &str) -> String {
     format!("uuid_setvar {channel} {HOLDER}")

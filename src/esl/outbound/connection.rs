@@ -209,7 +209,7 @@ impl Connection {
         }
         // No event will come for a caller who hung up or was taken before the subscription: phones would ring in vain.
         self.is_being_taken().await?;
-        Ok(())
+        self.is_still_asleep().await
     }
 
     /// Carries out orders and reports events, until either side closes.

@@ -6,7 +6,7 @@
 use freeswitch_esl_tokio::{EslError, EslEvent};
 use tracing::debug;
 
-use super::connection::Connection;
+use super::connection::{Connection, Place};
 use crate::esl::decode::{self, TransferTarget};
 use crate::esl::encode;
 
@@ -17,6 +17,21 @@ impl Connection {
             Some(sleep) => self.link.lease_hold(sleep.first_lease.as_deref()).await,
             None => Ok(()),
         }
+    }
+
+    /// Ends the link if the dialplan has gone on already: the announcement may have waited for fswake longer than the first
+    /// lease.
+    pub(super) async fn is_still_asleep(&mut self) -> Result<(), EslError> {
+        let Some(sleep) = self.held.sleep.as_ref().filter(|_| self.place == Place::Held) else {
+            return Ok(());
+        };
+        let holder = sleep.holder.clone();
+        let command = encode::ask_holder_of(&self.held.channel);
+        if self.ask(command).await?.trim() != holder {
+            debug!("the dialplan went on before fswake could hold the call");
+            self.link.end();
+        }
+        Ok(())
     }
 
     /// A channel that was given up shall go back to the dialplan after all.
