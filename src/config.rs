@@ -9,6 +9,7 @@
 mod app;
 mod check;
 mod contact;
+mod credentials;
 mod document;
 mod error;
 mod http;
@@ -19,6 +20,7 @@ mod secrets;
 mod settings;
 mod text;
 mod values;
+mod web_push;
 
 use std::path::Path;
 

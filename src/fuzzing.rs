@@ -96,7 +96,8 @@ pub fn notification(body: &[u8]) -> Option<Notification> {
     asked.notification(0).ok()
 }
 
-/// The body in which a provider gets a push: APNs' in bytes, FCM's for a wait of ten seconds.
+/// The body in which a provider gets a push: APNs' in bytes, FCM's and HMS' for a wait of ten seconds, web push's before
+/// it is encrypted.
 pub fn provider_body(req: &PushRequest) -> Result<Vec<u8>, PushError> {
     let composer = Composer::new(&PayloadStyle::Default, &req.to.provider)
         .map_err(|error| PushError::settings(error.to_string()))?;
@@ -105,6 +106,11 @@ pub fn provider_body(req: &PushRequest) -> Result<Vec<u8>, PushError> {
             let push = composer.fcm(req, SystemTime::UNIX_EPOCH)?;
             Ok(push.body(std::time::Duration::from_secs(10)).to_string().into_bytes())
         }
+        Provider::Hms => {
+            let push = composer.hms(req, SystemTime::UNIX_EPOCH)?;
+            Ok(push.body(std::time::Duration::from_secs(10)).to_string().into_bytes())
+        }
+        Provider::WebPush => Ok(composer.web_push(req, 3993, SystemTime::UNIX_EPOCH)?.payload),
         _ => Ok(composer
             .apns(req, Some("com.example.acme"), SystemTime::UNIX_EPOCH)?
             .body),

@@ -1,7 +1,7 @@
 //! fswake wakes sleeping phones for FreeSWITCH.
 //!
 //! ```text
-//! FreeSWITCH --ESL--> esl::decode --Event--> engine (decides) --Command--> push::{apns,fcm,gateway,log}
+//! FreeSWITCH --ESL--> esl::decode --Event--> engine (decides) --Command--> push::{apns,fcm,webpush,..}
 //!      ^                                        ^      |                          |
 //!      |                    Event::Registered --+      +--Command--> esl::encode  |
 //!      +------------------ originate, answer, bridge, kill, resume -----+        |
@@ -17,7 +17,7 @@
 //! | [`control`] | questions to the loop from outside |
 //! | [`esl`] | FreeSWITCH's event socket |
 //! | [`contact`] | the Contact of a REGISTER: parser and writer (crate `fswake-core`) |
-//! | [`push`] | APNs, FCM, gateways, and the payloads for them |
+//! | [`push`] | APNs, FCM, Huawei, web push, gateways, and the payloads for them |
 //! | [`store`] | devices and the journal in SQLite |
 //! | [`doctor`] | checks everything that a wake needs, and gives advice |
 //! | [`journal`] | the journal read back: timelines and diagnoses |

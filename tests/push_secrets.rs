@@ -10,15 +10,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use fswake::push::endpoint::EndpointRules;
 use fswake::push::{PushRequest, Pushers};
 use fswake_test_support::apns::Apns;
 use fswake_test_support::fcm::Fcm;
 use fswake_test_support::gateway::{BEARER, Gateway, Over, PASSWORD, Wants};
-use fswake_test_support::http2::Fault;
+use fswake_test_support::hms::{self, Hms};
+use fswake_test_support::http2::{Fault, Reply};
+use fswake_test_support::webpush::{PushService, Subscription, name_in};
 
 use fswake::push::app::{App, HttpAuth, HttpProfile};
 use fswake::push::template::UrlTemplate;
-use support::{FCM_TOKEN, TOKEN, apns_app, apns_call, fcm_app, fcm_call, gateway_app, http_profile};
+use support::{
+    FCM_TOKEN, HMS_TOKEN, TOKEN, apns_app, apns_call, fcm_app, fcm_call, gateway_app, hms_app, hms_call, http_profile,
+    web_push_app, web_push_call, with_rules,
+};
 
 /// Keeps what the test's own thread logs: the stand-ins run on another, and print what they get.
 #[derive(Clone)]
@@ -112,8 +118,21 @@ fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
             }
             told
         });
-    let told = [told, told_of_gateways].concat();
+    let (huawei, service) = servers
+        .block_on(servers.spawn(async { (Hms::start().await, PushService::start().await) }))
+        .unwrap();
+    let subscription = service.subscribe();
+    let told_of_others = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(async {
+            let of_huawei = to_huawei(&huawei).await;
+            [of_huawei, to_push_service(&service, &subscription).await].concat()
+        });
+    let told = [told, told_of_gateways, told_of_others].concat();
     let jwt = servers.block_on(apns.next_push()).request.header("authorization")[7..].to_owned();
+    let vapid = servers.block_on(service.next_push()).request.header("authorization")[8..].to_owned();
     let bytes = captured.log.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let log = format!("{}\n{}", String::from_utf8_lossy(&bytes), told.join("\n"));
     assert!(
@@ -121,7 +140,8 @@ fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
         "nothing captured"
     );
     let access_tokens = fcm.tokens_given();
-    assert_eq!(access_tokens.len(), 1);
+    let of_huawei = huawei.tokens_given();
+    assert_eq!((access_tokens.len(), of_huawei.len()), (1, 2));
     for secret in [
         TOKEN,
         FCM_TOKEN,
@@ -135,6 +155,17 @@ fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
         "d2FrZUBleGFtcGxlLm9yZzpw",
         "k3y",
         "in-the-url",
+        HMS_TOKEN,
+        of_huawei[0].as_str(),
+        hms::SECRET,
+        // The same in a form.
+        "0fa1%2Bs3cret",
+        "client_secret=",
+        name_in(&subscription.endpoint),
+        "/push/",
+        subscription.p256dh.as_str(),
+        subscription.auth.as_str(),
+        vapid.as_str(),
     ] {
         let leak = log.lines().find(|line| line.contains(secret));
         assert_eq!(leak, None, "{secret}");
@@ -203,5 +234,75 @@ async fn through(gateway: &Gateway, auth: HttpAuth) -> Vec<String> {
     // Nobody there, and nobody who can be trusted.
     told.push(format!("{:?}", with("http://127.0.0.1:1", None).push(&short).await));
     told.push(format!("{:?}", with(&gateway.url(), None).push(&short).await));
+    told
+}
+
+/// Faults whose answers repeat a token.
+fn answers_with(token: &str) -> Vec<Fault> {
+    let refusal = Fault::json(
+        400,
+        &serde_json::json!({ "code": token, "reason": token, "error": token, "msg": token }),
+    );
+    let redirect = Fault::Reply(Reply {
+        status: 302,
+        headers: vec![("location", token.to_owned())],
+        body: token.into(),
+    });
+    let mut all = refusal.halves().to_vec();
+    all.extend([refusal, redirect, Fault::GoAway, Fault::Close]);
+    all
+}
+
+async fn to_huawei(huawei: &Hms) -> Vec<String> {
+    let pushers = Pushers::new(vec![hms_app(huawei)]).unwrap();
+    pushers.warm().await;
+    let mut told = vec![format!("{pushers:?} {:?}", pushers.states())];
+    for fault in answers_with(HMS_TOKEN) {
+        huawei.faults.next(fault);
+        told.push(format!("{:?}", pushers.push(&hms_call()).await));
+    }
+    let refusal = serde_json::json!({ "error": 1101, "error_description": HMS_TOKEN });
+    huawei.token_faults.next(Fault::json(400, &refusal));
+    let refused = Pushers::new(vec![hms_app(huawei)]).unwrap();
+    told.push(format!("{:?}", refused.push(&hms_call()).await));
+    told
+}
+
+async fn to_push_service(service: &PushService, subscription: &Subscription) -> Vec<String> {
+    let request = web_push_call(subscription);
+    let pushers = Pushers::new(vec![web_push_app(service)]).unwrap();
+    pushers.warm().await;
+    let mut told = vec![format!("{:?}", pushers.push(&request).await)];
+    for fault in answers_with(&subscription.endpoint) {
+        service.faults.next(fault);
+        told.push(format!("{:?}", pushers.push(&request).await));
+    }
+    told.push(format!("{pushers:?} {:?} {request:?}", pushers.states()));
+    let short = PushRequest {
+        ttl: Duration::from_millis(300),
+        ..request
+    };
+    service.faults.next(Fault::Hang);
+    told.push(format!("{:?}", pushers.push(&short).await));
+    service.faults.clear();
+    // One that is not trusted, and one where nothing may be pushed to.
+    let stranger = App {
+        ca_file: None,
+        ..web_push_app(service)
+    };
+    for app in [stranger, with_rules(service, EndpointRules::default())] {
+        told.push(format!("{:?}", Pushers::new(vec![app]).unwrap().push(&short).await));
+    }
+    // Nobody there.
+    let port = service.server().addr.port().to_string();
+    let nobody = Subscription {
+        endpoint: subscription.endpoint.replace(&port, "1"),
+        ..subscription.clone()
+    };
+    let nobody = PushRequest {
+        ttl: Duration::from_millis(300),
+        ..web_push_call(&nobody)
+    };
+    told.push(format!("{:?}", pushers.push(&nobody).await));
     told
 }

@@ -15,6 +15,7 @@ mod provider;
 pub mod push;
 mod push_error;
 mod push_error_kind;
+mod subscription;
 mod token;
 mod word;
 
@@ -29,6 +30,7 @@ pub use self::aor::{Aor, NOBODY, Printable};
 pub use self::device::{Device, DeviceKey, PublicId, PushParams, TokenType, Tokens};
 pub use self::id::{CallId, LegId, NotificationId, PushId};
 pub use self::provider::Provider;
+pub use self::subscription::{Subscription, SubscriptionKeys, with_keys};
 pub use self::token::{PushToken, TokenFault};
 
 /// A moment on the daemon's monotonic clock, counted from its start.

@@ -9,12 +9,11 @@ use super::secrets::Files;
 use super::values::{CheckResult, is_word, on_unregister};
 use crate::engine::policy::{AppPolicy, OnUnregister};
 use crate::files;
-use crate::push::app::{App, Credentials, PayloadStyle};
+use crate::push::app::{App, Credentials, PayloadStyle, ProxySettings};
 use crate::types::Provider;
 
 const LOG: &str = "log";
-const HTTP: &str = "http";
-const PROVIDERS: &str = r#""apns", "apns.dev", "fcm", "http" or "log""#;
+const PROVIDERS: &str = r#""apns", "apns.dev", "fcm", "hms", "webpush", "http" or "log""#;
 
 /// The apps, and what the engine needs to know about them.
 pub(super) struct AppSettings {
@@ -102,7 +101,7 @@ impl Section<'_> {
 
     fn app(&self, mut raw: raw::AppTable, general: OnUnregister) -> CheckResult<(App, Vec<AppPolicy>)> {
         let provider = match raw.provider.as_deref() {
-            Some(name @ ("apns" | "apns.dev" | "fcm" | HTTP | LOG)) => Provider::from_name(name),
+            Some(name @ ("apns" | "apns.dev" | "fcm" | "hms" | "webpush" | "http" | LOG)) => Provider::from_name(name),
             Some(other) => return self.wrong("provider", other, PROVIDERS),
             None => {
                 let key = self.key("provider");
@@ -142,7 +141,7 @@ impl Section<'_> {
             providers,
             base_url: self.url("base-url", raw.base_url.take())?,
             ca_file: self.file("ca-file", raw.ca_file.take())?,
-            proxy: self.proxy(raw.proxy.take())?,
+            proxy: self.proxy(raw.proxy.take(), raw.proxy_auth_file.take())?,
             payload: self.payload(raw.payload.as_deref(), raw.payload_file.as_deref())?,
             domains: raw.domains.iter().map(|d| d.to_ascii_lowercase()).collect(),
             provider,
@@ -176,65 +175,6 @@ impl Section<'_> {
         });
         let policies = policies.collect();
         Ok((app, policies))
-    }
-
-    fn credentials(&self, provider: &Provider, raw: &mut raw::AppTable) -> CheckResult<Credentials> {
-        let credentials = match provider {
-            Provider::Apns | Provider::ApnsSandbox if raw.cert_file.is_some() && raw.key_file.is_none() => {
-                let cert_file = self.need("cert-file", raw.cert_file.take(), "")?;
-                Credentials::ApnsCertificate {
-                    key_file: self
-                        .file("cert-key-file", raw.cert_key_file.take())?
-                        .unwrap_or_else(|| cert_file.clone()),
-                    cert_file,
-                }
-            }
-            Provider::Apns | Provider::ApnsSandbox => Credentials::ApnsToken {
-                key_file: self.need(
-                    "key-file",
-                    raw.key_file.take(),
-                    "a .p8 file with key-id and team-id, or else cert-file",
-                )?,
-                key_id: self.apple_id("key-id", raw.key_id.take())?,
-                team_id: self.apple_id("team-id", raw.team_id.take())?,
-            },
-            Provider::Fcm => Credentials::FcmServiceAccount {
-                file: self.need(
-                    "service-account-file",
-                    raw.service_account_file.take(),
-                    "the service account's JSON file",
-                )?,
-            },
-            Provider::Other(name) if **name == *HTTP => Credentials::Http(Box::new(self.profiles(raw)?)),
-            Provider::WebPush | Provider::Other(_) => Credentials::Log,
-        };
-        let allowed = match &credentials {
-            Credentials::ApnsToken { .. } => "key-file, key-id and team-id without other credentials",
-            Credentials::ApnsCertificate { .. } => "cert-file and cert-key-file without other credentials",
-            Credentials::FcmServiceAccount { .. } => "service-account-file without other credentials",
-            Credentials::Http(_) => "auth-file in a profile, and no other credentials",
-            Credentials::Log => "no credentials with provider log",
-        };
-        let of_gateways = [
-            ("voip", raw.voip.is_some()),
-            ("im", raw.im.is_some()),
-            ("platforms", !raw.platforms.is_empty()),
-        ];
-        if let Some((key, _)) = of_gateways.into_iter().find(|(_, written)| *written) {
-            return Err(self.at.plain(&self.key(key), "", r#"only with provider = "http""#));
-        }
-        let left = [
-            ("key-file", &raw.key_file),
-            ("key-id", &raw.key_id),
-            ("team-id", &raw.team_id),
-            ("cert-file", &raw.cert_file),
-            ("cert-key-file", &raw.cert_key_file),
-            ("service-account-file", &raw.service_account_file),
-        ];
-        match left.into_iter().find_map(|(key, value)| Some((key, value.as_ref()?))) {
-            Some((key, value)) => self.wrong(key, value, allowed),
-            None => Ok(credentials),
-        }
     }
 
     /// The providers whose phones it serves; empty for all.
@@ -290,15 +230,6 @@ impl Section<'_> {
         Ok(name.map(read).transpose()?.map(|(path, _)| path))
     }
 
-    fn apple_id(&self, key: &str, id: Option<String>) -> CheckResult<String> {
-        let allowed = "10 letters and digits";
-        match id {
-            None => Err(self.at.missing(&self.key(key), allowed)),
-            Some(id) if id.len() == 10 && id.bytes().all(|b| b.is_ascii_alphanumeric()) => Ok(id),
-            Some(id) => self.wrong(key, id, allowed),
-        }
-    }
-
     fn url(&self, key: &str, url: Option<String>) -> CheckResult<Option<String>> {
         let allowed = r#""https://host:port""#;
         let Some(written) = url else { return Ok(None) };
@@ -318,12 +249,21 @@ impl Section<'_> {
         self.wrong(key, written, allowed)
     }
 
-    fn proxy(&self, url: Option<String>) -> CheckResult<Option<String>> {
-        let Some(written) = url else { return Ok(None) };
-        match reqwest::Url::parse(&written).ok().filter(is_origin) {
-            Some(url) if url.scheme() == "http" => Ok(Some(written)),
-            _ => self.wrong_url("proxy", &written, r#""http://host:port""#),
+    fn proxy(&self, url: Option<String>, auth_file: Option<String>) -> CheckResult<Option<ProxySettings>> {
+        let Some(url) = url else {
+            return match auth_file {
+                Some(file) => self.wrong("proxy-auth-file", file, "proxy as well"),
+                None => Ok(None),
+            };
+        };
+        let parsed = reqwest::Url::parse(&url).ok().filter(is_origin);
+        if parsed.is_none_or(|url| url.scheme() != "http") {
+            return self.wrong_url("proxy", &url, r#""http://host:port""#);
         }
+        let key = self.key("proxy-auth-file");
+        let auth_file = auth_file.map(|file| self.files.secret(self.at, &key, &file));
+        let auth_file = auth_file.transpose()?.map(|(path, _)| path);
+        Ok(Some(ProxySettings { url, auth_file }))
     }
 
     fn payload(&self, style: Option<&str>, file: Option<&str>) -> CheckResult<PayloadStyle> {

@@ -3,7 +3,7 @@
 use super::error::In;
 use super::raw;
 use super::values::{CheckResult, is_word};
-use crate::contact::{AppIds, ContactRules, ParamNames, ParamSet, Pattern};
+use crate::contact::{AppIds, ContactRules, ParamNames, ParamSet, Pattern, WebPushNames};
 use crate::push::app::App;
 use crate::types::Provider;
 
@@ -27,6 +27,14 @@ const WITHOUT_PRESET: [(&str, &str); 8] = [
 
 /// Checks how Contacts are read and written. Without sets, mod_apn's is used.
 pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> CheckResult<ContactRules> {
+    let web_push = WebPushNames::default();
+    let key = |key: &str, written: Option<String>, built_in: String| {
+        name(at, &format!("contact.{key}"), written.unwrap_or(built_in))
+    };
+    let web_push = WebPushNames {
+        p256dh: key("webpush-p256dh", raw.webpush_p256dh, web_push.p256dh)?,
+        auth: key("webpush-auth", raw.webpush_auth, web_push.auth)?,
+    };
     let sets = raw.params.unwrap_or_else(|| vec![raw::Params::default()]);
     let sets = sets
         .into_iter()
@@ -37,6 +45,7 @@ pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> CheckResult<
         names: ParamNames {
             sets: sets.collect::<CheckResult<_>>()?,
             apps: app_ids(apps),
+            web_push,
         },
     })
 }
@@ -132,12 +141,17 @@ impl ParamsTable<'_> {
         name.map(|name| self.name(key, name)).transpose()
     }
 
-    fn name(self, key: &str, name: String) -> CheckResult<String> {
-        let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.!~*'+".contains(&b);
-        if name.is_empty() || !name.bytes().all(good) {
-            let allowed = "the name of a URI parameter: letters, digits and - _ . ! ~ * ' +";
-            return Err(self.at.wrong(&self.key(key), name, allowed));
-        }
-        Ok(name.to_ascii_lowercase())
+    fn name(self, key: &str, written: String) -> CheckResult<String> {
+        name(self.at, &self.key(key), written)
     }
+}
+
+/// A parameter's name, in lower case.
+fn name(at: In<'_>, key: &str, name: String) -> CheckResult<String> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.!~*'+".contains(&b);
+    if name.is_empty() || !name.bytes().all(good) {
+        let allowed = "the name of a URI parameter: letters, digits and - _ . ! ~ * ' +";
+        return Err(at.wrong(key, name, allowed));
+    }
+    Ok(name.to_ascii_lowercase())
 }

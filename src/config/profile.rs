@@ -7,6 +7,7 @@ use super::raw;
 use super::values::{CheckResult, duration, is_word};
 use crate::files;
 use crate::push::app::{HttpAuth, HttpProfile, HttpProfiles};
+use crate::push::refused_when::{Found, Meaning, RefusedWhen};
 use crate::push::template::{BodyTemplate, JSON, UrlTemplate, is_media_type};
 use crate::types::Provider;
 
@@ -75,7 +76,9 @@ impl Section<'_> {
             let name = self.key(&key(name));
             duration(self.at, &name, written.as_deref(), TIMEOUT, "100ms", "60s")
         };
+        let refused_when = self.refused_when(profile, raw.refused_when)?;
         Ok(HttpProfile {
+            refused_when,
             url,
             body,
             content_type,
@@ -84,6 +87,40 @@ impl Section<'_> {
             timeout: time("timeout", &raw.timeout)?,
             insecure: raw.insecure.unwrap_or(false),
         })
+    }
+
+    fn refused_when(&self, profile: &str, written: Vec<raw::RefusedWhenTable>) -> CheckResult<Vec<RefusedWhen>> {
+        let rule = |(n, rule): (usize, raw::RefusedWhenTable)| {
+            let key = |key: &str| self.key(&format!("{profile}.refused-when[{}].{key}", n + 1));
+            let allowed = r#"a JSON pointer into the reply, as in "/result" or "/data/code""#;
+            let Some(pointer) = rule.pointer else {
+                return Err(self.at.missing(&key("pointer"), allowed));
+            };
+            let found = match (rule.is, rule.not) {
+                (Some(raw::Values(values)), None) if !values.is_empty() => Found::One(values),
+                (None, Some(raw::Values(values))) if !values.is_empty() => Found::NoneOf(values),
+                _ => {
+                    let allowed = "either is (values of a refusal) or not (values of anything else)";
+                    return Err(self.at.missing(&key("is"), allowed));
+                }
+            };
+            let means = match rule.means.as_deref() {
+                None => Some(Meaning::Refused),
+                Some(word) => Meaning::from_word(word),
+            };
+            let Some(means) = means else {
+                let words = Meaning::ALL.map(|meaning| format!("{:?}", meaning.as_str())).join(", ");
+                return Err(self.at.wrong(&key("means"), rule.means.unwrap_or_default(), words));
+            };
+            Ok(RefusedWhen {
+                pointer: pointer
+                    .parse()
+                    .map_err(|()| self.at.wrong(&key("pointer"), pointer, allowed))?,
+                found,
+                means,
+            })
+        };
+        written.into_iter().enumerate().map(rule).collect()
     }
 
     fn body(

@@ -74,6 +74,8 @@ pub(super) struct AorNames {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Contact {
     pub strip_push_params: Option<bool>,
+    pub webpush_p256dh: Option<String>,
+    pub webpush_auth: Option<String>,
     pub params: Option<Vec<Params>>,
 }
 
@@ -143,9 +145,19 @@ pub(super) struct AppTable {
     pub cert_file: Option<String>,
     pub cert_key_file: Option<String>,
     pub service_account_file: Option<String>,
+    pub client_id: Option<String>,
+    pub client_secret_file: Option<String>,
+    pub token_url: Option<String>,
+    pub vapid_key_file: Option<String>,
+    pub vapid_subject: Option<String>,
+    pub allow_hosts: Vec<String>,
+    pub deny_hosts: Vec<String>,
+    pub allow_networks: Vec<String>,
+    pub deny_networks: Vec<String>,
     pub base_url: Option<String>,
     pub ca_file: Option<String>,
     pub proxy: Option<String>,
+    pub proxy_auth_file: Option<String>,
     pub topic: Option<String>,
     pub payload: Option<String>,
     pub payload_file: Option<String>,
@@ -173,6 +185,54 @@ pub(super) struct ProfileSection {
     pub connect_timeout: Option<Time>,
     pub timeout: Option<Time>,
     pub insecure: Option<bool>,
+    pub refused_when: Vec<RefusedWhenTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RefusedWhenTable {
+    pub pointer: Option<String>,
+    pub is: Option<Values>,
+    pub not: Option<Values>,
+    pub means: Option<String>,
+}
+
+/// One or several texts, numbers or truths, each as text.
+#[derive(Debug, Default)]
+pub(super) struct Values(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyOf;
+        impl<'de> Visitor<'de> for AnyOf {
+            type Value = Values;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, a number or a list of them")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Values, E> {
+                Ok(Values(vec![text.to_owned()]))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Values, E> {
+                Ok(Values(vec![number.to_string()]))
+            }
+
+            fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Values, E> {
+                Ok(Values(vec![truth.to_string()]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Values, A::Error> {
+                let mut all = Vec::new();
+                while let Some(Values(one)) = items.next_element()? {
+                    all.extend(one);
+                }
+                Ok(Values(all))
+            }
+        }
+        deserializer.deserialize_any(AnyOf)
+    }
 }
 
 /// A duration as written, with its own type, so that a number without a unit gets a clear error.

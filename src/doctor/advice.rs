@@ -19,7 +19,7 @@ pub(crate) fn advice(app: &App, error: PushErrorKind) -> (Option<Pattern>, Strin
             "this machine's clock is wrong: set it (NTP). The credentials are not at fault".into(),
         ),
         PushErrorKind::Misconfigured(Fault::Untrusted) => match &app.proxy {
-            Some(proxy) => (unreachable, through(proxy)),
+            Some(proxy) => (unreachable, through(&proxy.url)),
             None => (
                 unreachable,
                 "something between here and the provider shows another certificate, or the system's CAs are old \
@@ -54,10 +54,13 @@ fn of_kept(app: &App, kept_by: KeptBy) -> (Option<Pattern>, String) {
             unreachable,
             "this host cannot look the name up: see to its DNS (/etc/resolv.conf, `getent hosts NAME`)".into(),
         ),
-        (KeptBy::NoConnection | KeptBy::NoAnswer, Some(proxy)) => (unreachable, through(proxy)),
+        (KeptBy::NoConnection | KeptBy::NoAnswer, Some(proxy)) => (unreachable, through(&proxy.url)),
         (KeptBy::NoConnection, None) => (unreachable, way_to(app).into()),
         (KeptBy::NoAnswer, None) => {
             let advice = match &app.credentials {
+                Credentials::WebPush(_) => {
+                    "push services that phones use do not answer in time: `fswake trace` of a call names them"
+                }
                 Credentials::Http(_) | Credentials::Log => {
                     "the gateway is connected to and does not answer in time: look at its log; timeout is how long it may take"
                 }
@@ -95,6 +98,16 @@ fn busy(app: &App, kept_by: KeptBy) -> &'static str {
                 calls it so often";
     }
     match (&app.credentials, kept_by.answered()) {
+        (Credentials::HmsClient { .. }, Some(429 | 503)) => {
+            "Huawei limits the pushes of this app: fswake goes on trying. Its quota is in AppGallery Connect, Push Kit"
+        }
+        (Credentials::HmsClient { .. }, _) => {
+            "Huawei is reached and out of order: fswake goes on trying, nothing is to be done here"
+        }
+        (Credentials::WebPush(_), _) => {
+            "push services that phones use are reached and take no pushes for now: `fswake trace` of a call names them. fswake \
+             goes on trying"
+        }
         (Credentials::Http(_) | Credentials::Log, _) => {
             "the gateway is reached and answers with an error of its own: look at its log"
         }
@@ -131,6 +144,14 @@ fn way_to(app: &App) -> &'static str {
         Credentials::FcmServiceAccount { .. } => {
             "let this host connect to fcm.googleapis.com and oauth2.googleapis.com (port 443): look for a firewall, or set proxy"
         }
+        Credentials::HmsClient { .. } => {
+            "let this host connect to push-api.cloud.huawei.com and oauth-login.cloud.huawei.com (port 443): look for a firewall, \
+             or set proxy"
+        }
+        Credentials::WebPush(_) => {
+            "let this host connect to the push services that phones use (port 443): look for a firewall, or set proxy and \
+             allow-hosts"
+        }
         Credentials::Http(_) | Credentials::Log => "is the gateway running, and is url its address?",
     }
 }
@@ -157,6 +178,15 @@ fn credentials(app: &App, fault: Fault) -> &'static str {
              Messaging API (V1) enabled in its project? A new key comes from the Firebase console, project settings, service \
              accounts"
         }
+        Credentials::HmsClient { .. } if fault == Fault::Settings => {
+            "Huawei lets apps send messages of high urgency only after they have applied for it: AppGallery Connect, Push Kit, \
+             special permissions"
+        }
+        Credentials::HmsClient { .. } => {
+            "Huawei rejects this app: client-id and client-secret-file must belong together, and Push Kit must be enabled for the \
+             app (AppGallery Connect)"
+        }
+        Credentials::WebPush(_) => "look at vapid-key-file: it must hold a P-256 key that can sign",
         Credentials::Http(_) | Credentials::Log => {
             "the gateway rejects these credentials: compare auth-type and auth-file with what it wants"
         }

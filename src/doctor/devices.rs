@@ -66,7 +66,7 @@ fn without_app(config: &Config, known: &[Device], evidence: &mut Evidence) -> Ch
             logged => {
                 let logged = words::count(logged, "device");
                 let seen = format!("not woken, because their app only writes to the log: {logged}");
-                let advice = "add an [[app]] with credentials for them (provider apns, fcm or http)";
+                let advice = "add an [[app]] with credentials for them (provider apns, fcm, hms, webpush or http)";
                 return Check::warning(FAMILY, "apps", seen, advice);
             }
         }
@@ -104,6 +104,12 @@ fn set_aside(known: &[Device]) -> Check {
     if of(|provider| provider == "fcm") {
         advice += ". Many of Google's: the app was built for another Firebase project, or sends something else than its FCM \
                    token";
+    }
+    if of(|provider| provider == "hms") {
+        advice += ". Many of Huawei's: the app was built for another client id";
+    }
+    if of(|provider| provider == "webpush") {
+        advice += ". Many of web push: the phones have subscribed with another VAPID key than that of vapid-key-file";
     }
     let seen = format!("{}: {}", aside.len(), first_of(&aside, 3));
     Check::warning(FAMILY, "tokens set aside", seen, advice)

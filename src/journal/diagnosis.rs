@@ -133,7 +133,9 @@ fn of_error(attempt: &Attempt, error: PushErrorKind, reason: &str) -> Diagnosis 
                     Provider::Apns | Provider::ApnsSandbox => {
                         "the other environment (sandbox, production), or another topic"
                     }
-                    Provider::WebPush | Provider::Other(_) => "another app",
+                    Provider::WebPush => "another VAPID key than vapid-key-file, or has keys that cannot be used",
+                    Provider::Hms => "another client id, or the app was removed",
+                    Provider::Other(_) => "another app",
                 }
             );
             pattern(Pattern::StaleTokens, says)

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::push::endpoint::EndpointRules;
+use crate::push::refused_when::RefusedWhen;
 use crate::push::template::{BodyTemplate, UrlTemplate};
 use crate::types::{Provider, app_id};
 
@@ -30,10 +32,32 @@ pub enum Credentials {
         /// The JSON file that Google gives.
         file: PathBuf,
     },
+    /// Huawei's Push Kit with an app's OAuth 2.0 client id and secret.
+    HmsClient {
+        /// The client id, which is the app id too.
+        client_id: String,
+        /// The file with the secret on one line.
+        secret_file: PathBuf,
+        /// Instead of Huawei's own address for access tokens.
+        token_url: Option<String>,
+    },
+    /// Web push with a VAPID key.
+    WebPush(Box<WebPushSettings>),
     /// An operator's own gateway over HTTP.
     Http(Box<HttpProfiles>),
     /// None: the push is written to the log.
     Log,
+}
+
+/// How fswake authenticates to push services, and to which of them phones may let it push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebPushSettings {
+    /// The VAPID key: PEM, or the private key in base64 on one line.
+    pub key_file: PathBuf,
+    /// Whom a push service may write to: `mailto:` or `https:` (RFC 8292 section 2.1).
+    pub subject: String,
+    /// Where endpoints may be.
+    pub rules: EndpointRules,
 }
 
 /// How pushes reach an operator's gateway: mod_apn's profiles. At least one is there.
@@ -43,7 +67,7 @@ pub struct HttpProfiles {
     pub voip: Option<HttpProfile>,
     /// For messages.
     pub im: Option<HttpProfile>,
-    /// What `${platform}` becomes for a provider, if not the usual word.
+    /// The value of `${platform}` for a provider, if it is not the usual one.
     pub platforms: Vec<(Provider, String)>,
 }
 
@@ -52,7 +76,7 @@ pub struct HttpProfiles {
 pub struct HttpProfile {
     /// The gateway's URL.
     pub url: UrlTemplate,
-    /// What is sent with POST; `None` is GET.
+    /// The body of the POST request; `None` sends GET.
     pub body: Option<BodyTemplate>,
     /// Its `Content-Type`; a header value.
     pub content_type: String,
@@ -64,6 +88,8 @@ pub struct HttpProfile {
     pub timeout: Duration,
     /// Whether any certificate is accepted.
     pub insecure: bool,
+    /// What in a reply's body is a refusal, whatever its status: the first rule that fits counts.
+    pub refused_when: Vec<RefusedWhen>,
 }
 
 /// How a profile authenticates, with the file that holds the secret in one line.
@@ -120,6 +146,8 @@ impl Credentials {
             Self::ApnsToken { .. } => "signing-key",
             Self::ApnsCertificate { .. } => "certificate",
             Self::FcmServiceAccount { .. } => "service-account",
+            Self::HmsClient { .. } => "client-secret",
+            Self::WebPush(_) => "vapid-key",
             Self::Http(profiles) => {
                 let mut kinds = profiles.all().map(|(_, profile)| profile.auth.kind());
                 kinds.find(|kind| *kind != "none").unwrap_or("none")
@@ -134,6 +162,8 @@ impl Credentials {
             Self::ApnsToken { key_file, .. } => vec![key_file],
             Self::ApnsCertificate { cert_file, key_file } => vec![cert_file, key_file],
             Self::FcmServiceAccount { file } => vec![file],
+            Self::HmsClient { secret_file, .. } => vec![secret_file],
+            Self::WebPush(settings) => vec![&settings.key_file],
             Self::Http(profiles) => profiles.all().filter_map(|(_, profile)| profile.auth.file()).collect(),
             Self::Log => Vec::new(),
         }
@@ -154,12 +184,28 @@ pub enum PayloadStyle {
     Template(String),
 }
 
+/// An HTTP proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// `http://host:port`.
+    pub url: String,
+    /// The file that holds `user:password` on one line, for a proxy that asks for them (RFC 7617).
+    pub auth_file: Option<PathBuf>,
+}
+
+impl From<String> for ProxySettings {
+    /// A proxy that wants no credentials.
+    fn from(url: String) -> Self {
+        Self { url, auth_file: None }
+    }
+}
+
 /// One `[[app]]` of the configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct App {
     /// Its name in logs: unique, chosen by the operator.
     pub name: String,
-    /// Who delivers: `http` and `log` serve devices of any provider, others their own.
+    /// Who delivers its pushes: `http` and `log` serve devices of any provider, the others only their own.
     pub provider: Provider,
     /// The providers whose devices an `http` or `log` app serves; empty serves all.
     pub providers: Vec<Provider>,
@@ -175,8 +221,8 @@ pub struct App {
     pub base_url: Option<String>,
     /// PEM file with the only CAs that are trusted for it, instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// `http://host:port` of a proxy.
-    pub proxy: Option<String>,
+    /// The proxy that its requests go through.
+    pub proxy: Option<ProxySettings>,
     /// APNs topic of call pushes; without it the app id of [`App::app_ids`] that the device's stands for, with `.voip`;
     /// without those the device's.
     pub topic: Option<String>,
@@ -185,6 +231,16 @@ pub struct App {
 }
 
 impl App {
+    /// All files that it reads. When one changes, the app is set up again.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.auth_file.as_deref());
+        self.credentials
+            .files()
+            .into_iter()
+            .chain(self.ca_file.as_deref())
+            .chain(proxy)
+    }
+
     /// The app of a configuration without apps: it writes every push to the log.
     pub(crate) fn log() -> Self {
         Self {

@@ -5,25 +5,33 @@
 //! ```text
 //! PushRequest -> apps --+-- apns    --+-- payload (pure: what is sent) -- template
 //!                       +-- fcm     --+-- transport (one connection, when to try again)
+//!                       +-- hms     --+-- oauth (access tokens, for fcm too)
+//!                       +-- webpush --+
 //!                       +-- gateway --/
 //!                       \-- log
 //! ```
 //!
-//! `app` is one checked `[[app]]` of the configuration; `setup` has the reasons why one cannot be used; `certificate`
-//! reads a client certificate's validity. No two files depend on each other (tests/house/circles.rs).
+//! `app` is one checked `[[app]]` of the configuration; `endpoint` has the rules for push services that phones choose (web push);
+//! `setup` has the reasons why an app cannot be used; `certificate` reads a client certificate's validity. No two files
+//! depend on each other (tests/house/circles.rs).
 
 mod apns;
 pub mod app;
 pub mod apps;
 mod certificate;
 mod clock;
+pub mod endpoint;
 mod fcm;
 pub(crate) mod gateway;
+mod hms;
 mod log;
+mod oauth;
 pub(crate) mod payload;
+pub mod refused_when;
 mod setup;
 pub mod template;
 pub mod transport;
+mod webpush;
 
 pub use app::HttpAuth;
 pub use apps::pushers::{AppHandle, Pushers};
@@ -32,6 +40,7 @@ pub use certificate::{Certificate, certificates, other_bundle, unfit};
 pub use clock::{Clock, Now};
 pub use setup::SetupError;
 pub use transport::probe::{Probe, Proof};
+pub(crate) use webpush::public_key as vapid_public_key;
 
 pub use crate::types::push::{
     About, CallPush, CancelReason, Fault, KeptBy, NotificationPurpose, NotificationPush, OwnRefusal, Payload,

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
-use crate::files::FileError;
+use crate::files::{self, FileError};
 use crate::push::app::App;
 use crate::push::template::TemplateError;
+use crate::types::Secret;
 
 /// Why the configured apps cannot be used. Names the app and the file, never the file's content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +64,19 @@ impl SetupError {
     /// Reads a file of the app by one of the ways of [`crate::files`].
     pub(crate) fn read<T>(app: &App, file: &Path, read: fn(&Path) -> Result<T, FileError>) -> Result<T, Self> {
         read(file).map_err(|e| Self::file(app, file, &e.to_string()))
+    }
+
+    /// Reads a file of the app that holds a secret on one line.
+    pub(crate) fn secret_line(app: &App, file: &Path) -> Result<Secret, Self> {
+        Ok(Secret::new(Self::read(app, file, files::line)?.text))
+    }
+
+    /// Reads a file of the app that holds `user:password` on one line.
+    pub(crate) fn user_and_password(app: &App, file: &Path) -> Result<(String, Secret), Self> {
+        match Self::secret_line(app, file)?.expose().split_once(':') {
+            Some((user, password)) if !user.is_empty() => Ok((user.to_owned(), Secret::new(password))),
+            _ => Err(Self::file(app, file, "must hold one line, user:password")),
+        }
     }
 
     /// The app's `base_url`, or the provider's.

@@ -32,6 +32,9 @@ fn examples_in_the_example_are_good() {
         "voip.key",
         "ca.pem",
         "acme-1234.json",
+        "proxy-login",
+        "huawei-secret",
+        "vapid.pem",
         "push-server-token",
         "push-server-user",
     ] {
@@ -48,7 +51,17 @@ fn examples_in_the_example_are_good() {
     let aliases = aliases.map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(config.policy.domain_aliases, aliases);
     let names: Vec<_> = config.apps.iter().map(|a| a.name.as_str()).collect();
-    assert_eq!(names, ["acme-ios", "acme-ios-sandbox", "acme-android", "push-server"]);
+    assert_eq!(
+        names,
+        [
+            "acme-ios",
+            "acme-ios-sandbox",
+            "acme-android",
+            "acme-huawei",
+            "acme-web",
+            "push-server"
+        ]
+    );
     assert_eq!(
         config.apps[2].payload,
         PayloadStyle::Template(r#"{"from-number": "${caller-number}"}"#.into())

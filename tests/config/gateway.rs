@@ -17,7 +17,7 @@ fn profiles_of_a_gateway_have_mod_apns_meaning_and_defaults() {
     place.write("secret", "s3cret\n");
     let config = place.load();
     let app = &config.apps[0];
-    assert_eq!(app.providers, [Provider::Fcm, Provider::Other("hms".into())]);
+    assert_eq!(app.providers, [Provider::Fcm, Provider::Hms]);
     let Credentials::Http(profiles) = &app.credentials else {
         panic!("{app:?}")
     };
@@ -41,7 +41,7 @@ fn profiles_of_a_gateway_have_mod_apns_meaning_and_defaults() {
     // A gateway gets no push that it cannot distinguish from a call, and every provider that it serves has its policy.
     let hms = DeviceKey {
         aor: Aor::new("1001", "example.org"),
-        provider: Provider::Other("hms".into()),
+        provider: Provider::Hms,
         app: "x".into(),
         token: PushToken::new("t"),
     };

@@ -189,7 +189,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
 
 #[test]
 fn every_mistake_in_an_app_is_shown_with_the_app() {
-    let providers = r#""apns", "apns.dev", "fcm", "http" or "log""#;
+    let providers = r#""apns", "apns.dev", "fcm", "hms", "webpush", "http" or "log""#;
     let key = "key-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
     let origin = r#""https://host:port""#;
     let never_used = |first: &str, second: &str| {
@@ -204,7 +204,7 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'a'", r#"app[2].name: "a": one word, unique among apps"#.into()),
         ("name = 'a'", format!("app.a.provider: missing: {providers}")),
         ("name = 'a'\nprovider = 'gcm'", format!(r#"app.a.provider: "gcm": {providers}"#)),
-        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, providers, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, base-url, ca-file, proxy, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push, voicemail-push, refresh-before, refresh-gap, platforms, voip, im".into()),
+        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, providers, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, client-id, client-secret-file, token-url, vapid-key-file, vapid-subject, allow-hosts, deny-hosts, allow-networks, deny-networks, base-url, ca-file, proxy, proxy-auth-file, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push, voicemail-push, refresh-before, refresh-gap, platforms, voip, im".into()),
         ("name = 'a'\nprovider = 'log'\nrefresh-gap = '1h'", r#"app.a.refresh-gap: "1h": refresh-before as well: without it nothing is refreshed"#.into()),
         ("name = 'a'\nprovider = 'log'\nrefresh-before = '5s'", r#"app.a.refresh-before: "5s": a duration from 10s to 1h, as in "500ms", "30s", "5m", "2h" or "60d""#.into()),
         ("name = 'a'\nprovider = 'apns'", "app.a.key-file: missing: a .p8 file with key-id and team-id, or else cert-file".into()),
@@ -214,6 +214,19 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'nope'", "app.a.key-file: nope: cannot be read: no such file or directory".into()),
         ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nkey-id = 'x'", r#"app.a.key-id: "x": cert-file and cert-key-file without other credentials"#.into()),
         ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nKEY", r#"app.a.cert-file: "k": key-file, key-id and team-id without other credentials"#.into()),
+        ("name = 'a'\nprovider = 'hms'", "app.a.client-id: missing: the app's OAuth 2.0 client id, digits only (AppGallery Connect, project settings)".into()),
+        ("name = 'a'\nprovider = 'hms'\nclient-id = 'com.acme'", r#"app.a.client-id: "com.acme": the app's OAuth 2.0 client id, digits only (AppGallery Connect, project settings)"#.into()),
+        ("name = 'a'\nprovider = 'hms'\nclient-id = '1'", "app.a.client-secret-file: missing: a file with the client secret on one line".into()),
+        ("name = 'a'\nprovider = 'hms'\nclient-id = '1'\nclient-secret-file = 'fswake.toml'\ntoken-url = 'http://a/b'", r#"app.a.token-url: "http://a/b": an https URL, as in "https://host/oauth2/v3/token""#.into()),
+        ("name = 'a'\nprovider = 'webpush'", "app.a.vapid-key-file: missing: a file with the VAPID key (`openssl ecparam -name prime256v1 -genkey -noout`)".into()),
+        ("name = 'a'\nprovider = 'webpush'\nvapid-key-file = 'fswake.toml'", r#"app.a.vapid-subject: missing: whom push services may write to, as in "mailto:push@example.org" or "https://example.org/""#.into()),
+        ("name = 'a'\nprovider = 'webpush'\nvapid-key-file = 'fswake.toml'\nvapid-subject = 'push@example.org'", r#"app.a.vapid-subject: "push@example.org": whom push services may write to, as in "mailto:push@example.org" or "https://example.org/""#.into()),
+        ("name = 'a'\nprovider = 'webpush'\nvapid-key-file = 'fswake.toml'\nvapid-subject = 'mailto:a@b'\nallow-hosts = ['https://a']", r#"app.a.allow-hosts: "https://a": hosts, as in "push.example.org" or "*.push.example.org""#.into()),
+        ("name = 'a'\nprovider = 'webpush'\nvapid-key-file = 'fswake.toml'\nvapid-subject = 'mailto:a@b'\ndeny-networks = ['10.0.0.0/33']", r#"app.a.deny-networks: "10.0.0.0/33": networks, as in "10.0.0.0/8" or "fd00::/8""#.into()),
+        ("name = 'a'\nprovider = 'webpush'\nvapid-key-file = 'fswake.toml'\nvapid-subject = 'mailto:a@b'\nproxy = 'http://p:1'", "app.a.allow-hosts: missing: the hosts of push services: with proxy, fswake cannot see where a name leads".into()),
+        ("name = 'a'\nprovider = 'webpush'\nvapid-key-file = 'fswake.toml'\nvapid-subject = 'mailto:a@b'\nbase-url = 'https://a'", r#"app.a.base-url: "https://a": no base-url: phones name their push services"#.into()),
+        ("name = 'a'\nprovider = 'log'\nallow-hosts = ['a']", r#"app.a.allow-hosts: only with provider = "webpush""#.into()),
+        ("name = 'a'\nprovider = 'log'\nvapid-key-file = 'x'", r#"app.a.vapid-key-file: "x": no credentials with provider log"#.into()),
         ("name = 'a'\nprovider = 'fcm'", "app.a.service-account-file: missing: the service account's JSON file".into()),
         ("name = 'a'\nprovider = 'fcm'\nservice-account-file = 'nope'", "app.a.service-account-file: nope: cannot be read: no such file or directory".into()),
         ("name = 'a'\nprovider = 'log'\nkey-file = 'k'", r#"app.a.key-file: "k": no credentials with provider log"#.into()),

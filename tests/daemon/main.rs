@@ -21,6 +21,7 @@
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
 //! | `files` | files as editors save them |
 //! | `tokens` | what a token is, and whose app it is |
+//! | `webpush`, `hms` | phones that are woken by web push, and those of Huawei |
 //! | `doctor`, `truth`, `routing`, `trace` | operators' commands, with the daemon and without it |
 //! | `drain` | stopping, and what systemd is notified of |
 //! | `bad_peers` | strangers on the port for held calls |
@@ -52,6 +53,7 @@ mod fail_open;
 mod files;
 mod gateway;
 mod harness;
+mod hms;
 mod hostile;
 mod idle;
 mod import;
@@ -73,4 +75,5 @@ mod variables;
 mod voicemail;
 mod wake;
 mod waking;
+mod webpush;
 mod without_async;

@@ -8,6 +8,7 @@ use fswake_test_support::apns::{BUNDLE_ID, Push, TEAM_ID};
 use fswake_test_support::realfs::{DOMAIN, RealFs};
 use fswake_test_support::sip::{Phone, Script};
 use fswake_test_support::site::{Settings, Site, new_token};
+use fswake_test_support::skipped;
 use serde_json::json;
 use tokio::net::UdpSocket;
 
@@ -16,6 +17,7 @@ use crate::site;
 crate::trials![
     mod_apn_event_is_pushed_and_answered,
     offline_users_sip_message_is_pushed_and_an_online_users_is_not,
+    each_change_of_a_mailbox_is_pushed_once,
 ];
 
 const QUESTION: &str = "mobile::push::notification";
@@ -141,4 +143,52 @@ async fn offline_users_sip_message_is_pushed_and_an_online_users_is_not(fs: Arc<
         .await;
     assert_eq!(site.pushes().len(), 2);
     drop(here);
+}
+
+/// mod_voicemail: messages come, are marked as heard, and are deleted.
+async fn each_change_of_a_mailbox_is_pushed_once(fs: Arc<RealFs>) {
+    if !fs.api("load mod_voicemail").await.contains("+OK") {
+        return skipped::note("this FreeSWITCH has no mod_voicemail");
+    }
+    let settings = Settings {
+        app: "voicemail-push = true\n",
+        ..Settings::default()
+    };
+    let site = site(fs, &settings).await;
+    let user = site.fs.new_user();
+    let (_phone, token) = phone(&site, &user).await;
+    let mut console = site.fs.console().await;
+    let message = tempfile::NamedTempFile::with_suffix(".wav").unwrap();
+    std::fs::write(message.path(), vec![0; 2000]).unwrap();
+    let inject = format!("vm_inject {user}@{DOMAIN} {} 1002 Alice", message.path().display());
+    let changes = [
+        (inject.clone(), json!([1, 0])),
+        (inject, json!([2, 0])),
+        (format!("vm_read {user}@{DOMAIN} read"), json!([0, 2])),
+        (format!("vm_delete {user}@{DOMAIN}"), json!([0, 0])),
+    ];
+    for (n, (change, counts)) in changes.into_iter().enumerate() {
+        let answer = site.fs.api(&change).await;
+        assert!(!answer.contains("-ERR"), "{change}: {answer}");
+        let push = pushed(&site, n + 1).await;
+        assert_eq!((push.token.as_str(), push.reason), (token.as_str(), ""), "{change}");
+        assert_eq!(
+            json!([push.body["new"], push.body["saved"]]),
+            counts,
+            "{change}: {}",
+            push.body
+        );
+        assert_eq!(push.body["aps"]["badge"], counts[0], "{change}");
+        assert_eq!(push.body["aps"]["alert"].is_null(), n > 1, "{change}: {}", push.body);
+        // As for a SUBSCRIBE: mod_voicemail sends the counts again, unless the mailbox is empty.
+        let account = format!("{user}@{DOMAIN}");
+        let headers = [("Message-Account", account.as_str())];
+        console.send_event("MESSAGE_QUERY", &headers, "").await.unwrap();
+        site.daemon()
+            .log
+            .wait_times((n + 1).min(3), &["voicemail needs no push"])
+            .await;
+    }
+    assert_eq!(site.pushes().len(), 4);
+    site.fs.api("unload mod_voicemail").await;
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fswake::push::app::{App, Credentials};
-use fswake::push::{PushError, Pushers};
+use fswake::push::app::{App, Credentials, ProxySettings};
+use fswake::push::{PushError, PushRequest, Pushers};
 use fswake::types::Provider;
 use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
 use fswake_test_support::http2::Fault;
@@ -169,12 +169,43 @@ async fn untrusted_server_gets_no_push_and_no_retry() {
 async fn pushes_go_through_the_proxy() {
     let (apns, proxy) = (Apns::start().await, Proxy::start().await);
     let app = App {
-        proxy: Some(proxy.url()),
+        proxy: Some(proxy.url().into()),
         ..apns_app(&apns)
     };
     let pushers = pushers(app);
     for _ in 0..3 {
         pushers.push(&apns_call()).await.unwrap();
+    }
+    assert_eq!(proxy.tunnels(), 1);
+}
+
+#[tokio::test]
+async fn proxy_that_asks_for_a_password_gets_it_and_a_wrong_one_is_named_without_being_shown() {
+    let (apns, proxy) = (Apns::start().await, Proxy::start_for("fswake:se:same").await);
+    let file = apns.file("proxy-login");
+    let through = |auth_file| App {
+        proxy: Some(ProxySettings {
+            url: proxy.url(),
+            auth_file,
+        }),
+        ..apns_app(&apns)
+    };
+    std::fs::write(&file, "fswake:se:same\n").unwrap();
+    pushers(through(Some(file.clone()))).push(&apns_call()).await.unwrap();
+    assert_eq!(proxy.tunnels(), 1);
+
+    std::fs::write(&file, "fswake:wrong\n").unwrap();
+    for app in [through(Some(file)), through(None)] {
+        let request = PushRequest {
+            ttl: Duration::from_secs(1),
+            ..apns_call()
+        };
+        let refused = pushers(app).push(&request).await.unwrap_err().to_string();
+        assert!(
+            refused.contains("through the proxy: tunnel error: proxy authorization required"),
+            "{refused}"
+        );
+        assert!(!refused.contains("wrong"), "{refused}");
     }
     assert_eq!(proxy.tunnels(), 1);
 }

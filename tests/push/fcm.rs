@@ -294,7 +294,7 @@ async fn hanging_token_server_ends_with_the_wait() {
 async fn token_and_pushes_go_through_the_proxy_and_trust_the_apps_ca_only() {
     let (fcm, proxy) = (Fcm::start().await, Proxy::start().await);
     let app = App {
-        proxy: Some(proxy.url()),
+        proxy: Some(proxy.url().into()),
         ..fcm_app(&fcm)
     };
     pushers(app).push(&fcm_call()).await.unwrap();

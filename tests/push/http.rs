@@ -170,7 +170,7 @@ async fn certificate_is_verified_unless_the_profile_says_insecure() {
 async fn proxy_of_the_app_is_used() {
     let (gateway, proxy) = (Gateway::start(Over::Http2, Wants::Nothing).await, Proxy::start().await);
     let pushers = pushers(App {
-        proxy: Some(proxy.url()),
+        proxy: Some(proxy.url().into()),
         ..simple(&gateway)
     });
     pushers.push(&apns_call()).await.unwrap();

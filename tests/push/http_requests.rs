@@ -188,12 +188,12 @@ async fn gateway_serves_phones_of_any_provider_or_of_those_it_names() {
     let gateway = Gateway::start(Over::Http1, Wants::Nothing).await;
     let all = pushers(simple(&gateway));
     let some = pushers(App {
-        providers: vec![Provider::Other("hms".into()), Provider::Fcm],
+        providers: vec![Provider::Hms, Provider::Fcm],
         app_ids: vec!["com.example.phone".into()],
         domains: vec!["pbx.example".into()],
         ..simple(&gateway)
     });
-    let hms = call(Provider::Other("hms".into()), "h");
+    let hms = call(Provider::Hms, "h");
     for (request, by_some) in [(apns_call(), false), (fcm_call(), true), (hms.clone(), true)] {
         assert_eq!(all.serves(&request.to, "any.example").as_deref(), Some("gateway"));
         assert_eq!(some.serves(&request.to, "pbx.example").is_some(), by_some);

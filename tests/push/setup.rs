@@ -97,7 +97,7 @@ async fn settings_that_cannot_work_are_refused_at_start() {
         ),
         (
             App {
-                proxy: Some("not a url".into()),
+                proxy: Some("not a url".to_owned().into()),
                 ..apns_app(&apns)
             },
             "proxy",
@@ -128,7 +128,14 @@ async fn settings_that_cannot_work_are_refused_at_start() {
                 provider: Provider::WebPush,
                 ..fcm_app(&fcm)
             },
-            "webpush",
+            "webpush needs a VAPID key",
+        ),
+        (
+            App {
+                provider: Provider::Other("acme".into()),
+                ..fcm_app(&fcm)
+            },
+            "provider acme is not one of",
         ),
     ];
     for (app, expected) in cases {

@@ -3,16 +3,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use fswake::push::app::{App, Credentials, HttpAuth, HttpProfile, HttpProfiles, PayloadStyle};
+use fswake::push::app::{App, Credentials, HttpAuth, HttpProfile, HttpProfiles, PayloadStyle, WebPushSettings};
+use fswake::push::endpoint::EndpointRules;
 use fswake::push::template::{BodyTemplate, JSON, UrlTemplate};
 use fswake::push::{About, CallPush, Clock, Now, PushKind, PushOutcome, PushRequest, Pushers};
 use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken, Tokens};
 use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
 use fswake_test_support::fcm::Fcm;
 use fswake_test_support::gateway::Gateway;
+use fswake_test_support::hms::{self, Hms};
+use fswake_test_support::webpush::{PushService, SUBJECT, Subscription};
 
 pub const TOKEN: &str = "00c0ffee00c0ffee00c0ffee00c0ffee";
 pub const FCM_TOKEN: &str = "dGVzdA:APA91bFakeRegistrationToken";
+pub const HMS_TOKEN: &str = "IQAAAACy0kYwAADOl4ceP8Gf7M3WdtMvTvv+fV==";
 
 /// An app without credentials of its own.
 pub fn app(name: &str, provider: Provider, credentials: Credentials) -> App {
@@ -61,6 +65,43 @@ pub fn fcm_app(fcm: &Fcm) -> App {
     }
 }
 
+pub fn hms_app(huawei: &Hms) -> App {
+    let credentials = Credentials::HmsClient {
+        client_id: hms::APP.into(),
+        secret_file: huawei.secret_file(),
+        token_url: Some(huawei.token_url()),
+    };
+    App {
+        base_url: Some(huawei.base_url()),
+        ca_file: Some(huawei.ca_file()),
+        ..app("huawei", Provider::Hms, credentials)
+    }
+}
+
+/// An app that may push to stand-ins on this machine.
+pub fn web_push_app(service: &PushService) -> App {
+    with_rules(
+        service,
+        EndpointRules {
+            allow_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            ..EndpointRules::default()
+        },
+    )
+}
+
+/// An app that may push to where the rules allow.
+pub fn with_rules(service: &PushService, rules: EndpointRules) -> App {
+    let credentials = Credentials::WebPush(Box::new(WebPushSettings {
+        key_file: service.key_file(),
+        subject: SUBJECT.into(),
+        rules,
+    }));
+    App {
+        ca_file: Some(service.ca_file()),
+        ..app("browser", Provider::WebPush, credentials)
+    }
+}
+
 /// A profile that posts mod_apn's body.
 pub fn http_profile(gateway: &Gateway, path: &str) -> HttpProfile {
     HttpProfile {
@@ -71,6 +112,7 @@ pub fn http_profile(gateway: &Gateway, path: &str) -> HttpProfile {
         connect_timeout: Duration::from_secs(3),
         timeout: Duration::from_secs(3),
         insecure: false,
+        refused_when: Vec::new(),
     }
 }
 
@@ -132,6 +174,14 @@ pub fn apns_call() -> PushRequest {
 
 pub fn fcm_call() -> PushRequest {
     call(Provider::Fcm, FCM_TOKEN)
+}
+
+pub fn hms_call() -> PushRequest {
+    call(Provider::Hms, HMS_TOKEN)
+}
+
+pub fn web_push_call(subscription: &Subscription) -> PushRequest {
+    call(Provider::WebPush, &subscription.token())
 }
 
 /// The receipt's attempts, or the error's text.

@@ -4,7 +4,8 @@
 //! "x" <sip:u@h;pn-..;fs_path=..>  --brackets-->  URI text, cut or whole
 //!                                 --cut------->  complete parameters, route written again
 //!                                 --uri------->  Uri  --write-->  sofia/<profile>/sip:u@h;..
-//!                                 --push------>  PushParams (apns: labels and services; tokens: what is and what is not one)
+//!                                 --push------>  PushParams (apns: labels and services; web_push: subscriptions;
+//!                                                tokens: what is and what is not one)
 //! ```
 //!
 //! The event's `contact` was percent-decoded once more than FreeSWITCH encoded it: FreeSWITCH does not escape a `%`
@@ -17,20 +18,23 @@ mod brackets;
 mod cut;
 mod names;
 mod network;
+mod parameter;
 mod problem;
 mod push;
 mod tokens;
 mod uri;
+mod web_push;
 mod write;
 
 use std::borrow::Cow;
 
 use crate::types::PushParams;
 
-pub use names::{AppIds, ContactRules, ParamNames, ParamSet, Pattern};
+pub use names::{AppIds, ContactRules, ParamNames, ParamSet, Pattern, WebPushNames};
 pub use network::{NetworkHint, Transport};
+pub use parameter::decode;
 pub use problem::{ContactError, ContactWarning, MAX_CONTACT, MAX_TOKEN, Refusal};
-pub use push::{decode, provider_of_platform};
+pub use push::provider_of_platform;
 pub use uri::{Scheme, Uri};
 pub use write::WriteError;
 

@@ -124,6 +124,24 @@ impl ParamSet {
     }
 }
 
+/// The parameters with the keys of a web push subscription: RFC 8599 names none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebPushNames {
+    /// The one with the phone's public key (`p256dh` of a browser's subscription).
+    pub p256dh: String,
+    /// The one with the authentication secret (`auth`).
+    pub auth: String,
+}
+
+impl Default for WebPushNames {
+    fn default() -> Self {
+        Self {
+            p256dh: "pn-p256dh".to_owned(),
+            auth: "pn-auth".to_owned(),
+        }
+    }
+}
+
 /// The names of push parameters, and the configured app ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamNames {
@@ -133,6 +151,8 @@ pub struct ParamNames {
     pub sets: Vec<ParamSet>,
     /// The configured apps: they decide between two readings.
     pub apps: AppIds,
+    /// The keys of web push subscriptions.
+    pub web_push: WebPushNames,
 }
 
 /// The configured app ids, each with the provider of its devices.
@@ -176,6 +196,7 @@ impl From<Vec<ParamSet>> for ParamNames {
         Self {
             sets,
             apps: AppIds::default(),
+            web_push: WebPushNames::default(),
         }
     }
 }
@@ -198,7 +219,9 @@ impl ParamNames {
             .as_bytes()
             .get(..3)
             .is_some_and(|start| start.eq_ignore_ascii_case(b"pn-"));
+        let of_web_push = [&self.web_push.p256dh, &self.web_push.auth];
         pn || name.eq_ignore_ascii_case("app-id")
+            || of_web_push.iter().any(|own| own.eq_ignore_ascii_case(name))
             || self
                 .sets
                 .iter()

@@ -125,6 +125,11 @@ pub enum ContactWarning {
     /// It is unknown which token is for calls.
     #[error("unclear which token of pn-prid is for calls: no token is used")]
     Ambiguous,
+    /// The keys of a web push subscription cannot be used.
+    #[error(
+        "the keys for web push are not p256dh (65 bytes) and auth (16 bytes) in base64: its pushes have no payload"
+    )]
+    NotKeys,
     /// No platform that is known by name.
     #[error("the platform is missing or unknown: the app needs a provider of its own")]
     UnknownPlatform,

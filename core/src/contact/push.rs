@@ -3,70 +3,12 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
-use percent_encoding::percent_decode_str;
-
+use super::parameter::{Parameter, decode, unescape};
 use super::tokens::{self, Slot};
-use super::{AppIds, ContactWarning, MAX_TOKEN, ParamNames, ParamSet, Refusal, Uri, apns};
-use crate::types::{Provider, PushParams, PushToken, TokenFault};
+use super::{AppIds, ContactWarning, ParamNames, ParamSet, Uri, apns, web_push};
+use crate::types::{Provider, PushParams, PushToken, TokenFault, Tokens};
 
 type Warnings = Vec<ContactWarning>;
-
-/// One parameter as it was found in a URI.
-#[derive(Clone, Copy, Default)]
-struct Parameter<'a> {
-    value: Option<&'a str>,
-    times: u8,
-    differs: bool,
-}
-
-impl<'a> Parameter<'a> {
-    fn add(&mut self, value: Option<&'a str>) {
-        self.differs |= self.times > 0 && self.value != value;
-        self.times = self.times.saturating_add(1);
-        self.value = value;
-    }
-
-    fn named(uri: &'a Uri, name: &str) -> Self {
-        let mut given = Self::default();
-        for (_, value) in uri.params().filter(|(own, _)| own.eq_ignore_ascii_case(name)) {
-            given.add(value);
-        }
-        given
-    }
-
-    fn is_given(&self) -> bool {
-        self.times > 0
-    }
-
-    /// Whether it may be used at all: not if it came twice and differs.
-    fn is_sound(&self, name: &'static str, warnings: &mut Warnings) -> bool {
-        if self.differs {
-            warnings.push(ContactWarning::Contradictory(name));
-        } else if self.times > 1 {
-            warnings.push(ContactWarning::Repeated(name));
-        }
-        !self.differs
-    }
-
-    /// Its value as a token's text, decoded: `None` when it was not given.
-    fn text(&self) -> Option<Result<Cow<'a, str>, TokenFault>> {
-        self.is_given().then(|| match self.value {
-            None | Some("") => Err(TokenFault::Empty),
-            Some(value) => decode(value).map_err(|_| TokenFault::BadCharacter),
-        })
-    }
-
-    /// Its value, decoded; `Ok(None)` without one.
-    fn decoded(&self, name: &'static str, warnings: &mut Warnings) -> Result<Option<Cow<'a, str>>, ()> {
-        match self.value {
-            None | Some("") => Ok(None),
-            Some(value) => decode(value)
-                .map(Some)
-                .map_err(|why| warnings.push(ContactWarning::Refused { name, why })),
-        }
-    }
-}
 
 /// Reads the push parameters. A Contact with any of RFC 8599's `pn-provider` and `pn-prid` is read by that RFC alone.
 pub(super) fn read(uri: &Uri, names: &ParamNames, user_agent: &str, warnings: &mut Warnings) -> Option<PushParams> {
@@ -83,7 +25,7 @@ pub(super) fn read(uri: &Uri, names: &ParamNames, user_agent: &str, warnings: &m
     }
     let [provider, param, prid] = rfc;
     if provider.is_given() || prid.is_given() {
-        return rfc_8599(provider, param, prid, &names.apps, warnings);
+        return rfc_8599(uri, names, [provider, param, prid], warnings);
     }
     let own = names.sets.iter().filter(|set| set.is_for(user_agent));
     for set in own {
@@ -101,10 +43,9 @@ pub(super) fn read(uri: &Uri, names: &ParamNames, user_agent: &str, warnings: &m
 }
 
 fn rfc_8599(
-    provider: Parameter<'_>,
-    param: Parameter<'_>,
-    prid: Parameter<'_>,
-    apps: &AppIds,
+    uri: &Uri,
+    names: &ParamNames,
+    [provider, param, prid]: [Parameter<'_>; 3],
     warnings: &mut Warnings,
 ) -> Option<PushParams> {
     // Each is looked at, so that each gives its warning.
@@ -131,6 +72,15 @@ fn rfc_8599(
     };
     let param = param.decoded("pn-param", warnings).ok()?.unwrap_or_default();
     let provider = Provider::from_name(&provider);
+    if provider == Provider::WebPush {
+        let token = web_push::token(uri, &names.web_push, written, warnings)?;
+        return Some(PushParams {
+            provider,
+            app: param.into(),
+            team: None,
+            tokens: Tokens::Call(token),
+        });
+    }
     // Of several tokens the one that is odd does not cost the other: each is looked at by itself.
     let read = if provider.has_topics() { unescape } else { decode };
     let refused = |why| warnings.push(ContactWarning::Refused { name: "pn-prid", why });
@@ -145,7 +95,7 @@ fn rfc_8599(
             tokens,
         });
     }
-    let app = apns::app(&param, &provider, apps);
+    let app = apns::app(&param, &provider, &names.apps);
     let tokens = apns::tokens(&prid, &app, &provider, warnings)?;
     Some(PushParams {
         app: app.bundle.into(),
@@ -328,49 +278,6 @@ pub fn provider_of_platform(platform: &str, tokens: &[&str]) -> Provider {
         "apns.dev" => Provider::ApnsSandbox,
         "android" | "firebase" | "google" | "fcm" => Provider::Fcm,
         "" if tokens.iter().any(is_apples) => Provider::Apns,
-        other => Provider::Other(if other.is_empty() { "unknown" } else { other }.into()),
+        other => Provider::from_name(if other.is_empty() { "unknown" } else { other }),
     }
-}
-
-/// Decodes a value once (RFC 3261 section 19.1.2; `+` stands for itself) and refuses what no token or app name holds.
-///
-/// # Errors
-/// An escape that is none, or a blank, a control or anything outside ASCII once decoded.
-///
-/// # Examples
-/// ```
-/// use fswake_core::contact::decode;
-///
-/// assert_eq!(decode("acme%2Dios+1").as_deref(), Ok("acme-ios+1"));
-/// assert!(decode("00fe%0d%0a").is_err());
-/// ```
-pub fn decode(value: &str) -> Result<Cow<'_, str>, Refusal> {
-    let decoded = unescape(value)?;
-    // Without a way out in the middle, so that it runs on many bytes at a time.
-    if decoded.bytes().fold(true, |all, b| all & b.is_ascii_graphic()) {
-        Ok(decoded)
-    } else {
-        Err(Refusal::BadCharacter)
-    }
-}
-
-/// The same, of a value that may hold any character.
-fn unescape(value: &str) -> Result<Cow<'_, str>, Refusal> {
-    let decoded = if memchr(b'%', value.as_bytes()).is_some() {
-        let bytes = value.as_bytes();
-        let is_hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
-        let mut percents = value.match_indices('%');
-        if !percents.all(|(at, _)| is_hex(at + 1) && is_hex(at + 2)) {
-            return Err(Refusal::BadEscape);
-        }
-        percent_decode_str(value)
-            .decode_utf8()
-            .map_err(|_| Refusal::BadCharacter)?
-    } else {
-        Cow::Borrowed(value)
-    };
-    if decoded.len() > MAX_TOKEN {
-        return Err(Refusal::TooLong);
-    }
-    Ok(decoded)
 }

@@ -13,6 +13,8 @@ pub enum Provider {
     Fcm,
     /// Web Push, RFC 8030 (`pn-provider=webpush`).
     WebPush,
+    /// Huawei's Push Kit (`pn-provider=hms`).
+    Hms,
     /// Any other name, lower case.
     Other(Arc<str>),
 }
@@ -25,6 +27,7 @@ impl Provider {
             Self::ApnsSandbox => "apns.dev",
             Self::Fcm => "fcm",
             Self::WebPush => "webpush",
+            Self::Hms => "hms",
             Self::Other(name) => name,
         }
     }
@@ -46,6 +49,7 @@ impl Provider {
             "apns.dev" => Self::ApnsSandbox,
             "fcm" => Self::Fcm,
             "webpush" => Self::WebPush,
+            "hms" => Self::Hms,
             other => Self::Other(other.into()),
         }
     }

@@ -86,6 +86,12 @@ pub enum OwnRefusal {
     /// With this push's values filled in, the gateway's URL is not a valid URL.
     #[error("NoUrl")]
     NoUrl,
+    /// The operator's rules forbid pushes to the host of a web push subscription.
+    #[error("EndpointNotAllowed {0}")]
+    EndpointNotAllowed(String),
+    /// The push service of a subscription has no trusted certificate.
+    #[error("EndpointNotTrusted: {0}")]
+    EndpointNotTrusted(String),
     /// The app has no profile for this type of notification.
     #[error("the app has no profile {0}")]
     NoProfile(&'static str),

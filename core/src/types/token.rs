@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::Provider;
+use super::{Provider, subscription};
 
 /// A push token (RFC 8599 `pn-prid`): whoever has it can wake that phone. Never logged.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +33,12 @@ pub enum TokenFault {
     /// Base64 for URLs, in parts separated by `:`.
     #[error("Google's tokens are letters, digits and - _ : .")]
     NotGoogles,
+    /// Web push: the URL of a subscription (RFC 8599, "URI Parameters for RFC 8030").
+    #[error("web push needs an https:// URL with a host and without a user")]
+    NotAnEndpoint,
+    /// Web push: what is in the URL's fragment (RFC 8291 section 2).
+    #[error("the keys of a web push subscription are p256dh (65 bytes) and auth (16 bytes) in base64")]
+    NotKeys,
 }
 
 /// What apps send if they have no token, in lower case and without quotes and brackets around it. Google's own
@@ -95,6 +101,13 @@ impl PushToken {
                 return Err(TokenFault::NotGoogles);
             }
             _ if !all(|b| b.is_ascii_graphic()) => return Err(TokenFault::BadCharacter),
+            Provider::WebPush => {
+                let read = subscription::read(written).map_err(|fault| match fault {
+                    subscription::Fault::NotAnEndpoint => TokenFault::NotAnEndpoint,
+                    subscription::Fault::NotKeys => TokenFault::NotKeys,
+                });
+                return read.map(Self::new);
+            }
             _ => {}
         }
         Ok(Self::new(written))

@@ -1,6 +1,6 @@
 //! Contacts from the field that were read wrongly once. Each stands for a kind.
 
-use fswake_core::contact::{AppIds, Contact, ContactWarning as W, ParamNames, ParamSet, parse};
+use fswake_core::contact::{AppIds, Contact, ContactWarning as W, ParamNames, ParamSet, WebPushNames, parse};
 use fswake_core::types::{Provider, TokenFault};
 
 use crate::shapes::{apns, expect};
@@ -11,6 +11,7 @@ const PHONE: &str = "com.example.phone";
 /// Reads a Contact where these apps are configured.
 fn configured(contact: &str, apps: &[(Provider, &str)]) -> Contact {
     let names = ParamNames {
+        web_push: WebPushNames::default(),
         sets: vec![ParamSet::mod_apn()],
         apps: AppIds(apps.iter().map(|(p, id)| (p.clone(), (*id).to_owned())).collect()),
     };

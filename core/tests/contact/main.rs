@@ -8,6 +8,7 @@ mod hostile;
 mod names;
 mod odd_shapes;
 mod shapes;
+mod web_push;
 
 use fswake_core::contact::{Contact, ContactError, ContactWarning, NetworkHint, ParamNames, Transport, Uri, parse};
 use fswake_core::types::{Provider, PushToken};

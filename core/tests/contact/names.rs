@@ -15,7 +15,7 @@ fn kazoo(user_agents: &str) -> ParamSet {
         platform: Some("pn-type".into()),
         platforms: vec![
             ("apple-dev".into(), Provider::ApnsSandbox),
-            ("huawei".into(), Provider::Other("hms".into())),
+            ("huawei".into(), Provider::Hms),
         ],
         ..ParamSet::mod_apn()
     }

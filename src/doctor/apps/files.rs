@@ -8,7 +8,7 @@ use crate::doctor::check::{APPS as FAMILY, AppFault, Check, Evidence};
 use crate::files;
 use crate::journal::Pattern;
 use crate::push::app::{App, Credentials};
-use crate::push::{certificates, other_bundle};
+use crate::push::{certificates, other_bundle, vapid_public_key};
 
 const DAY: u64 = 86_400;
 
@@ -27,6 +27,10 @@ pub(super) fn files(app: &App, evidence: &mut Evidence) -> Vec<Check> {
     if let Credentials::ApnsCertificate { cert_file, .. } = &app.credentials {
         checks.extend(certificate(app, cert_file, evidence));
     }
+    checks.extend(vapid_public_key(app).map(|public| {
+        let seen = format!("phones subscribe with applicationServerKey {public}");
+        Check::ok(FAMILY, format!("{} VAPID key", app.name), seen)
+    }));
     checks
 }
 

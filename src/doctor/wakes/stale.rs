@@ -10,6 +10,9 @@ const OF_APPLE: &str = "BadDeviceToken or DeviceTokenNotForTopic: builds from Xc
                         App Store apns, and the topic has to be the app's";
 const OF_GOOGLE: &str = "SENDER_ID_MISMATCH: the app was built for another Firebase project than the service account's; INVALID_ARGUMENT: \
                          the app sends something else than its FCM token";
+const OF_WEB_PUSH: &str =
+    "refused subscriptions: the phones have subscribed with another VAPID key than that of vapid-key-file";
+const OF_HUAWEI: &str = "80300007: the app was built for another client id than the configured one, or was removed";
 const OF_ANOTHER: &str = "refused tokens: the gateway's log says why";
 const GONE: &str = "gone tokens: the app has to register with its new token when it is reinstalled";
 
@@ -41,7 +44,9 @@ pub(super) fn stale(parts: &[Part]) -> Finding {
     let advice = [
         of(Provider::has_topics).then_some(OF_APPLE),
         of(|provider| *provider == Provider::Fcm).then_some(OF_GOOGLE),
-        of(|provider| !provider.has_topics() && *provider != Provider::Fcm).then_some(OF_ANOTHER),
+        of(|provider| *provider == Provider::WebPush).then_some(OF_WEB_PUSH),
+        of(|provider| *provider == Provider::Hms).then_some(OF_HUAWEI),
+        of(|provider| matches!(provider, Provider::Other(_))).then_some(OF_ANOTHER),
         (gone > 0).then_some(GONE),
     ];
     let advice: Vec<&str> = advice.into_iter().flatten().collect();

@@ -8,7 +8,7 @@ use crate::push::transport::reply;
 use crate::push::transport::retry::{TransientFailure, Try};
 use crate::types::push::{Fault, KeptBy, PushError};
 
-/// The token is not one that Apple has given out for this app.
+/// Apple has not issued this token for this app.
 pub(crate) const BAD_DEVICE_TOKEN: &str = "BadDeviceToken";
 
 /// What to do about a reply other than 200. The reason code decides; the status only where Apple documents no code.

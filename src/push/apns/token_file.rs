@@ -57,8 +57,8 @@ impl TokenFile {
         good.map(|(_, kept)| kept).max_by_key(|kept| kept.at)
     }
 
-    /// Keeps a key's token in place of the one before; where that fails, only a restart is worse for it. Nothing waits
-    /// for it in a runtime.
+    /// Replaces a key's token in the file. A failure matters only at the next restart, so it is only logged. In a runtime the
+    /// file is written on a thread for blocking work.
     pub(crate) fn keep(&self, key: &[u8], kept: StoredToken) {
         let (file, sum) = (self.clone(), kept.sum(key));
         let key = key.to_vec();
@@ -89,7 +89,7 @@ impl TokenFile {
             let _ = writeln!(text, "{sum} {} {}", other.at, other.jwt);
         }
         let temporary = self.path().with_extension(format!("{}.new", std::process::id()));
-        // Of a process that was killed meanwhile: in a container all have the same number.
+        // Left by a killed process: in a container every fswake has the same process id.
         let _ = std::fs::remove_file(&temporary);
         let written = self.write_to(&temporary, &text);
         let put = written.and_then(|()| std::fs::rename(&temporary, self.path()));
@@ -114,7 +114,7 @@ impl TokenFile {
         Ok(())
     }
 
-    /// What can be read of it.
+    /// Its readable lines.
     fn lines(&self) -> Vec<(String, StoredToken)> {
         let bytes = files::read(self.path()).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
@@ -182,7 +182,7 @@ mod tests {
     fn keys_that_are_signed_with_at_once_all_keep_their_tokens() {
         let dir = tempfile::tempdir().unwrap();
         let file = TokenFile::beside(&dir.path().join("fswake.db"));
-        // What a process of this number has left half written.
+        // A half-written file of an earlier process with the same id.
         let left = dir.path().join(format!("fswake.{}.new", std::process::id()));
         std::fs::write(left, "x").unwrap();
         std::thread::scope(|scope| {
@@ -212,7 +212,7 @@ mod tests {
             std::fs::write(file.path(), damaged).unwrap();
             assert_eq!(found(&file, b"key", 9_999), None);
         }
-        // A folder in its place is no file, and nothing is harmed.
+        // A directory in place of the file is left alone.
         std::fs::remove_file(file.path()).unwrap();
         std::fs::create_dir(file.path()).unwrap();
         file.keep(b"key", kept("d.e.f", 100));

@@ -25,6 +25,15 @@ pub(crate) struct Health {
     known: Mutex<Condition>,
 }
 
+/// Whose server it is that did not take a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The app's only provider.
+    Provider,
+    /// The phone's own choice (web push): one that is unreachable does not count against the app.
+    Phones,
+}
+
 impl Health {
     pub(crate) fn new(app: &str) -> Arc<Self> {
         Arc::new(Self {
@@ -60,7 +69,7 @@ impl Health {
     }
 
     /// Records the outcome of a push.
-    pub(crate) fn pushed(&self, generation: u64, req: &PushRequest, outcome: &PushOutcome, at: Now) {
+    pub(crate) fn pushed(&self, generation: u64, whose: Whose, req: &PushRequest, outcome: &PushOutcome, at: Now) {
         let about = &req.about;
         let is_call = matches!(about, About::Call(_));
         let is_ring = matches!(about, About::Call(call) if call.kind == PushKind::Call);
@@ -100,7 +109,9 @@ impl Health {
                     KeptBy::BusyForThis { .. } | KeptBy::BusyForPhone { .. } => {
                         known.busy_for.is_several(&req.callee).then_some(ProblemKind::Busy)
                     }
-                    other => trouble(*other),
+                    other => {
+                        trouble(*other).filter(|_| whose == Whose::Provider || known.busy_for.is_several(&req.callee))
+                    }
                 };
                 if let Some(kind) = kind {
                     self.is_in_trouble(&mut known, kind, error, at);
@@ -163,7 +174,7 @@ impl Health {
                 }
                 known.schedule.settled(at.monotonic);
             }
-            Ok(proof @ (Proof::Connected | Proof::NoTopic)) => {
+            Ok(proof @ (Proof::Connected | Proof::NoEndpoint | Proof::NoTopic)) => {
                 self.is_reached(&mut known);
                 if let LastWord::Nothing(why) = &mut known.last_word {
                     *why = proof.why_nothing_is_known();

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use crate::metrics::AppMetrics;
 use crate::push::apns::token_file::TokenFile;
 use crate::push::app::App;
-use crate::push::apps::health::Health;
+use crate::push::apps::health::{Health, Whose};
 use crate::push::apps::sender::Sender;
 use crate::push::apps::status::{AppState, AppStatus};
 use crate::push::apps::watch::{Files, Renewal};
@@ -68,7 +68,11 @@ impl LiveApp {
 
     /// Records the outcome of a push.
     pub(crate) fn pushed(&self, req: &PushRequest, outcome: &PushOutcome, at: Now) {
-        self.health.pushed(self.generation, req, outcome, at);
+        let whose = match self.sender {
+            Sender::WebPush(_) => Whose::Phones,
+            _ => Whose::Provider,
+        };
+        self.health.pushed(self.generation, whose, req, outcome, at);
     }
 
     /// Tries its provider without reaching a phone. `None`: there is nothing to try.

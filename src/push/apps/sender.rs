@@ -7,17 +7,21 @@ use crate::push::apns::Apns;
 use crate::push::apns::token::ProviderToken;
 use crate::push::app::{App, Credentials};
 use crate::push::clock::Clock;
-use crate::push::fcm::{Fcm, SharedAccount};
+use crate::push::fcm::{Fcm, FcmAccount};
 use crate::push::gateway::Gateway;
+use crate::push::hms::{Hms, HmsAccount};
 use crate::push::log;
 use crate::push::setup::SetupError;
 use crate::push::transport::probe::Proof;
+use crate::push::webpush::WebPush;
 use crate::types::push::{PushError, PushOutcome, PushRequest};
 use crate::types::{Printable, Provider};
 
 pub(crate) enum Sender {
     Apns(Box<Apns>),
     Fcm(Box<Fcm>),
+    Hms(Box<Hms>),
+    WebPush(Box<WebPush>),
     Gateway(Box<Gateway>),
     Log,
 }
@@ -38,12 +42,17 @@ impl Sender {
                 Ok(Self::Apns(Box::new(Apns::new(app, &keys, clock.clone())?)))
             }
             (_, Provider::Fcm) => {
-                let accounts: Vec<SharedAccount> = known.filter_map(Self::account).collect();
+                let accounts: Vec<FcmAccount> = known.filter_map(Self::fcm_account).collect();
                 Ok(Self::Fcm(Box::new(Fcm::new(app, &accounts, clock.clone())?)))
             }
-            (_, other) => {
+            (_, Provider::WebPush) => Ok(Self::WebPush(Box::new(WebPush::new(app, clock.clone())?))),
+            (_, Provider::Hms) => {
+                let accounts: Vec<HmsAccount> = known.filter_map(Self::hms_account).collect();
+                Ok(Self::Hms(Box::new(Hms::new(app, &accounts, clock.clone())?)))
+            }
+            (_, other @ Provider::Other(_)) => {
                 let problem = format!(
-                    "provider {} is not one of apns, apns.dev, fcm, http, log",
+                    "provider {} is not one of apns, apns.dev, fcm, hms, webpush, http, log",
                     Printable(other.name())
                 );
                 Err(SetupError::app(app, &problem))
@@ -58,9 +67,16 @@ impl Sender {
         }
     }
 
-    fn account(&self) -> Option<SharedAccount> {
+    fn fcm_account(&self) -> Option<FcmAccount> {
         match self {
-            Self::Fcm(fcm) => Some(fcm.account.clone()),
+            Self::Fcm(fcm) => Some(fcm.connection.account.clone()),
+            _ => None,
+        }
+    }
+
+    fn hms_account(&self) -> Option<HmsAccount> {
+        match self {
+            Self::Hms(hms) => Some(hms.connection.account.clone()),
             _ => None,
         }
     }
@@ -78,6 +94,8 @@ impl Sender {
         match self {
             Self::Apns(apns) => apns.push(req).await,
             Self::Fcm(fcm) => fcm.push(req).await,
+            Self::Hms(hms) => hms.push(req).await,
+            Self::WebPush(web_push) => web_push.push(req).await,
             Self::Gateway(gateway) => gateway.push(req).await,
             Self::Log => Ok(log::push(app, req)),
         }
@@ -88,6 +106,8 @@ impl Sender {
         match self {
             Self::Apns(apns) => Some(apns.probe().await),
             Self::Fcm(fcm) => Some(fcm.probe().await),
+            Self::Hms(hms) => Some(hms.probe().await),
+            Self::WebPush(web_push) => Some(web_push.probe().await),
             Self::Gateway(gateway) => Some((gateway.warm().await.map(|()| Proof::Connected), None)),
             Self::Log => None,
         }
@@ -98,6 +118,8 @@ impl Sender {
         match self {
             Self::Apns(apns) => apns.warm().await,
             Self::Fcm(fcm) => fcm.warm().await,
+            Self::Hms(hms) => hms.warm().await,
+            Self::WebPush(web_push) => web_push.warm().await,
             Self::Gateway(gateway) => gateway.warm().await,
             Self::Log => Ok(()),
         }

@@ -61,8 +61,7 @@ struct Stamp {
 impl Files {
     /// Reads the files that an app names.
     pub(crate) fn of(app: &App) -> Self {
-        let all = app.credentials.files().into_iter().chain(app.ca_file.as_deref());
-        Self(all.map(Snapshot::now).collect())
+        Self(app.files().map(Snapshot::now).collect())
     }
 
     /// Looks again.

@@ -2,10 +2,9 @@
 
 use std::time::SystemTime;
 
-use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use crate::push::transport::reply;
+use crate::push::transport::reply::{self, Reply};
 use crate::push::transport::retry::{TransientFailure, Try};
 use crate::types::push::{Fault, KeptBy, PushError};
 
@@ -39,7 +38,7 @@ impl ErrorReply {
 
     /// `INVALID_ARGUMENT` means a bad token or a bad message. Only the former may set the token aside.
     ///
-    /// Text decides here: for a malformed token Google sends no field, only this sentence.
+    /// Its text decides: for a malformed token Google names no field.
     fn names_the_token(&self) -> bool {
         let violations = reply::list(&self.0, "details").flat_map(|d| reply::list(d, "fieldViolations"));
         let fields: Vec<&str> = violations.map(|v| reply::text(v, "field")).collect();
@@ -51,11 +50,13 @@ impl ErrorReply {
 }
 
 /// What to do about a reply other than 200.
-pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Try {
+pub(crate) fn classify(reply: &Reply, now: SystemTime) -> Try {
+    let Reply { status, headers, body } = reply;
+    let status = *status;
     let answer = ErrorReply::read(body);
     let reason = answer.reason().to_owned();
     match (reason.as_str(), status) {
-        // Google gives no time.
+        // Google does not say since when.
         ("UNREGISTERED", _) => Try::Refused(PushError::TokenGone { since: None, reason }),
         (SENDER_ID_MISMATCH, _) => Try::Refused(PushError::TokenBad { reason }),
         ("INVALID_ARGUMENT", _) if answer.names_the_token() => Try::Refused(PushError::TokenBad { reason }),
@@ -81,7 +82,7 @@ mod tests {
 
     fn class(status: u16, error: &str) -> String {
         let body = format!(r#"{{"error":{error}}}"#);
-        match classify(status, &HeaderMap::new(), body.as_bytes(), SystemTime::now()) {
+        match classify(&Reply::of(status, &body), SystemTime::now()) {
             Try::Refused(error) => error.to_string(),
             Try::TransientFailure(TransientFailure { reason, .. }) => format!("passing: {reason}"),
             other => format!("{other:?}"),

@@ -5,7 +5,6 @@ use std::path::Path;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Url};
 
-use crate::files;
 use crate::push::app::{App, HttpAuth};
 use crate::push::gateway::digest::Digest;
 use crate::push::setup::SetupError;
@@ -24,19 +23,23 @@ impl Auth {
         Ok(match auth {
             HttpAuth::None => Self::None,
             HttpAuth::Bearer(file) => {
-                let value = header(app, file, &format!("Bearer {}", line(app, file)?.expose()))?;
+                let value = header(
+                    app,
+                    file,
+                    &format!("Bearer {}", SetupError::secret_line(app, file)?.expose()),
+                )?;
                 Self::Header(AUTHORIZATION, value)
             }
             HttpAuth::Basic(file) => {
-                let (user, password) = user(app, file)?;
+                let (user, password) = SetupError::user_and_password(app, file)?;
                 Self::Basic(user, password)
             }
             HttpAuth::Digest(file) => {
-                let (user, password) = user(app, file)?;
+                let (user, password) = SetupError::user_and_password(app, file)?;
                 Self::Digest(Digest::new(user, password))
             }
             HttpAuth::Header(file) => {
-                let line = line(app, file)?;
+                let line = SetupError::secret_line(app, file)?;
                 let problem = "must hold one line, Name: value";
                 let (name, value) = line
                     .expose()
@@ -93,17 +96,6 @@ fn may_be_set(name: &HeaderName) -> bool {
         "upgrade",
     ];
     !OURS.contains(&name.as_str())
-}
-
-fn line(app: &App, file: &Path) -> Result<Secret, SetupError> {
-    Ok(Secret::new(SetupError::read(app, file, files::line)?.text))
-}
-
-fn user(app: &App, file: &Path) -> Result<(String, Secret), SetupError> {
-    match line(app, file)?.expose().split_once(':') {
-        Some((user, password)) if !user.is_empty() => Ok((user.to_owned(), Secret::new(password))),
-        _ => Err(SetupError::file(app, file, "must hold one line, user:password")),
-    }
 }
 
 fn header(app: &App, file: &Path, value: &str) -> Result<HeaderValue, SetupError> {

@@ -1,8 +1,8 @@
 //! Digest access authentication, the client's side: RFC 7616 with qop=auth, and RFC 2069's form for servers without
 //! qop.
 //!
-//! `digest_auth` 0.3 (2022) and `http-auth` 0.1 (2024) were looked at: both bring a second generation of hash crates
-//! and of `rand`, and neither keeps a server's nonce for the next request.
+//! Why not a crate: `digest_auth` 0.3 (2022) and `http-auth` 0.1 (2024) bring a second generation of hash crates and of
+//! `rand`, and neither keeps a server's nonce for the next request.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::types::Secret;
 
-/// No server's challenge is longer, in bytes.
+/// The longest challenge that is read, in bytes.
 const CHALLENGE_LIMIT: usize = 4096;
 
 /// A user of one server, with the challenge that its last reply gave.

@@ -23,10 +23,11 @@ use crate::push::clock::Clock;
 use crate::push::gateway::auth::Auth;
 use crate::push::gateway::values::GatewayValues;
 use crate::push::payload::preset::Preset;
+use crate::push::refused_when::Meaning;
 use crate::push::setup::SetupError;
 use crate::push::template::{BodyTemplate, Name};
 use crate::push::transport::connection::ProviderConnection;
-use crate::push::transport::reply::read_body;
+use crate::push::transport::reply::{self, read_body};
 use crate::push::transport::retry::{TransientFailure, Try, Wait};
 use crate::push::transport::tls::{GatewayTls, Tls};
 use crate::types::push::{About, KeptBy, OwnRefusal, PushError, PushOutcome, PushRequest};
@@ -184,8 +185,8 @@ impl ProfileSender {
             Err(error) => return self.connection.lost(error),
         };
         let (status, headers) = (response.status(), response.headers().clone());
-        // The reply is not used, but an HTTP/1.1 connection can be reused only after reading it.
-        let _ = read_body(response).await;
+        // Read even without rules: an HTTP/1.1 connection can be reused only then.
+        let body = read_body(response).await;
         if status == StatusCode::UNAUTHORIZED
             && challenges.fetch_add(1, Ordering::Relaxed) < CHALLENGES
             && self.auth.learn(&headers)
@@ -194,11 +195,43 @@ impl ProfileSender {
                 reason: "401 with a challenge".into(),
             };
         }
-        classify(status, &headers, clock)
+        let rules = &self.spec.refused_when;
+        if rules.is_empty() {
+            return classify(status, &headers, clock);
+        }
+        // What a rule looks for may be in the part that is missing.
+        let body = match body {
+            Ok(body) => reply::read(&body),
+            Err(error) => return self.connection.lost(error),
+        };
+        let refusal = rules.iter().find_map(|rule| Some((rule.means, rule.refusal(&body)?)));
+        match refusal {
+            Some((means, reason)) => refused(means, status, reason, &headers, clock),
+            None => classify(status, &headers, clock),
+        }
     }
 }
 
-/// What to do about a reply. The status decides: every gateway has bodies of its own.
+/// What to do about a refusal that a rule of the operator's has found in a reply.
+fn refused(means: Meaning, status: StatusCode, reason: String, headers: &HeaderMap, clock: &Clock) -> Try {
+    let status = status.as_u16();
+    match means {
+        Meaning::Refused => Try::Refused(PushError::Rejected {
+            status,
+            reason,
+            topic: None,
+        }),
+        Meaning::TokenGone => Try::Refused(PushError::TokenGone { since: None, reason }),
+        Meaning::TokenBad => Try::Refused(PushError::TokenBad { reason }),
+        Meaning::Busy => {
+            let kept_by = KeptBy::BusyForThis { status };
+            Try::TransientFailure(TransientFailure::answered(kept_by, &reason, headers, clock.now().wall))
+        }
+        Meaning::Credentials => Try::Refused(PushError::credentials(reason)),
+    }
+}
+
+/// What to do about a reply in which no rule has found a refusal. The status decides: bodies differ between gateways.
 fn classify(status: StatusCode, headers: &HeaderMap, clock: &Clock) -> Try {
     let reason = status.canonical_reason().unwrap_or("no reason").to_owned();
     let code = status.as_u16();

@@ -1,21 +1,23 @@
-//! The content of a request: headers and body for APNs, the message for FCM. Pure.
+//! The content of a request: headers and body for APNs, the message for FCM and HMS, the payload for web push. Pure.
 //!
 //! Which token and which kind of push:
 //!
-//! | request | APNs | FCM |
-//! |---|---|---|
-//! | call | `voip` to the call token; `alert` when the device has only a remote token | data message |
-//! | cancel | `background` to the remote token | data message |
-//! | missed call | `alert` to the remote token | data message with a notification |
-//! | anything else | `notification` | the same |
+//! | request | APNs | FCM | HMS | web push |
+//! |---|---|---|---|---|
+//! | call | `voip` to the call token; `alert` when the device has only a remote token | data message | data message, high urgency | high urgency |
+//! | cancel | `background` to the remote token | data message | data message, high urgency | high urgency, in the call's place |
+//! | missed call | `alert` to the remote token | data message with a notification | data message | normal urgency |
+//! | anything else | `notification` | the same | data message | the same |
 //!
 //! A cancel never goes to a PushKit token: iOS ends an app that gets a voip push and shows no call.
 
 pub(crate) mod facts;
 mod fit;
+pub(crate) mod hms;
 pub(crate) mod message;
 mod notification;
 pub(crate) mod preset;
+pub(crate) mod web_push;
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -26,10 +28,12 @@ use uuid::Uuid;
 use crate::push::app::PayloadStyle;
 use crate::push::payload::facts::Facts;
 use crate::push::payload::fit::longest;
+use crate::push::payload::hms::{HMS_LIMIT, HmsPush};
 use crate::push::payload::message::{
     ApnsPush, ApnsTarget, FCM_LIMIT, FcmPush, fcm_token, measured, named, object, strings,
 };
 use crate::push::payload::preset::Preset;
+use crate::push::payload::web_push::WebPushMessage;
 use crate::push::template::TemplateError;
 use crate::types::push::{About, CallPush, OwnRefusal, PushError, PushKind, PushRequest};
 use crate::types::{Provider, Tokens};
@@ -129,6 +133,40 @@ impl Composer {
             };
             let size = push.size();
             (push, size)
+        })
+    }
+
+    /// The push to Huawei's Push Kit for a request.
+    pub fn hms(&self, req: &PushRequest, now: SystemTime) -> Result<HmsPush, PushError> {
+        let call = match &req.about {
+            About::Call(call) => call,
+            About::Notification(what) => return notification::hms(req, what),
+        };
+        let token = req.to.token().clone();
+        fit(&Facts::new(req, call, now), HMS_LIMIT, |facts| {
+            let push = HmsPush {
+                token: token.clone(),
+                data: self.0.keys(facts, &Provider::Hms),
+                is_urgent: call.kind != PushKind::MissedCall,
+                keep: None,
+            };
+            let size = push.size();
+            (push, size)
+        })
+    }
+
+    /// The web push for a request, with a payload of at most `limit` bytes.
+    pub fn web_push(&self, req: &PushRequest, limit: usize, now: SystemTime) -> Result<WebPushMessage, PushError> {
+        let call = match &req.about {
+            About::Call(call) => call,
+            About::Notification(what) => return notification::web_push(req, what, limit),
+        };
+        let payload = fit(&Facts::new(req, call, now), limit, |facts| {
+            measured(&Value::Object(self.0.keys(facts, &Provider::WebPush)))
+        })?;
+        Ok(WebPushMessage {
+            payload,
+            ..WebPushMessage::about(&req.to, call)?
         })
     }
 }

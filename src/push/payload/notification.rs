@@ -11,9 +11,11 @@ use uuid::Uuid;
 
 use crate::clock::unix;
 use crate::push::payload::fit::longest;
+use crate::push::payload::hms::{HMS_LIMIT, HmsPush};
 use crate::push::payload::message::{
     ApnsPush, ApnsTarget, FCM_LIMIT, FcmPush, SystemKeys, fcm_token, is_reserved_by_fcm, measured, named, strings,
 };
+use crate::push::payload::web_push::WebPushMessage;
 use crate::types::TokenType;
 use crate::types::push::{NotificationPurpose, NotificationPush, OwnRefusal, Payload, PushError, PushRequest};
 
@@ -69,6 +71,37 @@ pub(crate) fn fcm(req: &PushRequest, what: &NotificationPush) -> Result<FcmPush,
             Some(key) => Err(reserved(key)),
             None => Ok(push),
         })
+}
+
+/// The push to Huawei's Push Kit for a notification: the app's own program shows it, whatever it says.
+pub(crate) fn hms(req: &PushRequest, what: &NotificationPush) -> Result<HmsPush, PushError> {
+    let token = req.to.token_for(what.token_type);
+    let token = token.ok_or(PushError::Refused(OwnRefusal::NoToken))?;
+    let content = NotificationContent::read(&what.payload)?;
+    content.fit(HMS_LIMIT, |content| {
+        let push = HmsPush {
+            token: token.clone(),
+            data: content.everything(),
+            is_urgent: what.token_type == TokenType::Voip,
+            keep: Some(req.ttl),
+        };
+        let size = push.size();
+        (push, size)
+    })
+}
+
+/// The web push for a notification: the app's own program shows it, whatever it says.
+pub(crate) fn web_push(req: &PushRequest, what: &NotificationPush, limit: usize) -> Result<WebPushMessage, PushError> {
+    let content = NotificationContent::read(&what.payload)?;
+    let payload = content.fit(limit, |content| measured(&Value::Object(content.everything())))?;
+    let urgency = match what.token_type {
+        TokenType::Voip => "high",
+        TokenType::Im => "normal",
+    };
+    Ok(WebPushMessage {
+        payload,
+        ..WebPushMessage::to(&req.to, urgency, Some(req.ttl))?
+    })
 }
 
 /// A payload's keys by what they mean.

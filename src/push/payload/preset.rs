@@ -33,7 +33,7 @@ impl Preset {
     pub(crate) fn keys(&self, facts: &Facts<'_>, provider: &Provider) -> Map<String, Value> {
         match self {
             Self::Default => default(facts),
-            Self::Linphone if *provider == Provider::Fcm => linphone_fcm(facts),
+            Self::Linphone if is_android(provider) => linphone_android(facts),
             Self::Linphone => linphone_apns(facts),
             Self::ModApn => mod_apn(facts, provider),
             Self::Template(template) => object(template.fill(facts)),
@@ -82,6 +82,11 @@ fn default(facts: &Facts<'_>) -> Map<String, Value> {
     keys
 }
 
+/// Whether its phones run Android, or what Huawei has made of it.
+fn is_android(provider: &Provider) -> bool {
+    matches!(provider, Provider::Fcm | Provider::Hms)
+}
+
 /// Keys read by linphone-iphone, as Flexisip sends them.
 fn linphone_apns(facts: &Facts<'_>) -> Map<String, Value> {
     let mut keys = object(json!({
@@ -96,7 +101,7 @@ fn linphone_apns(facts: &Facts<'_>) -> Map<String, Value> {
 }
 
 /// Keys read by linphone-android, as Flexisip sends them.
-fn linphone_fcm(facts: &Facts<'_>) -> Map<String, Value> {
+fn linphone_android(facts: &Facts<'_>) -> Map<String, Value> {
     let mut keys = object(json!({
         "uuid": "",
         "from-uri": facts.caller_uri(),
@@ -128,7 +133,11 @@ fn mod_apn(facts: &Facts<'_>, provider: &Provider) -> Map<String, Value> {
         PushKind::Call => "voip",
         _ => facts.kind(),
     };
-    let platform = if *provider == Provider::Fcm { "android" } else { "iOS" };
+    let platform = match provider {
+        Provider::WebPush => "webpush",
+        other if is_android(other) => "android",
+        _ => "iOS",
+    };
     let mut keys = object(json!({
         "type": kind,
         "call_id": facts.call.call.to_string(),

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::push::app::App;
 use crate::push::setup::SetupError;
 use crate::push::transport::failure;
-use crate::push::transport::reply::{Reply, read_body};
+use crate::push::transport::reply::Reply;
 use crate::push::transport::retry::{TRY_LIMIT, TransientFailure, Try, Wait};
 use crate::push::transport::tls::Tls;
 use crate::types::push::{PushError, PushOutcome, PushRequest};
@@ -103,13 +103,8 @@ impl ProviderConnection {
         app: &str,
         request: impl FnOnce(&Client) -> RequestBuilder,
     ) -> Result<Reply, PushError> {
-        let asking = async |client: Client| {
-            let response = request(&client).send().await?;
-            let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            let body = read_body(response).await?;
-            Ok(Reply { status, headers, body })
-        };
-        self.once(app, PROBE_LIMIT, asking).await
+        self.once(app, PROBE_LIMIT, async |client| Reply::to(request(&client)).await)
+            .await
     }
 
     /// Does something other than a push, once, within a limit.

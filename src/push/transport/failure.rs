@@ -3,13 +3,16 @@
 use std::error::Error as StdError;
 use std::io;
 
-use crate::push::transport::resolver::NoAddress;
+use crate::push::transport::resolver::{NoAddress, NotAllowed};
 use crate::push::transport::retry::{TransientFailure, Try};
-use crate::types::push::{Fault, KeptBy, PushError};
+use crate::types::push::{Fault, KeptBy, OwnRefusal, PushError};
 use crate::words::{self, causes};
 
 /// What to do after a connection could not be made or was lost.
 pub(crate) fn lost(error: reqwest::Error, is_proxied: bool) -> Try {
+    if let Some(NotAllowed(host)) = causes(&error).find_map(<dyn StdError>::downcast_ref) {
+        return Try::Refused(PushError::Refused(OwnRefusal::EndpointNotAllowed(host.clone())));
+    }
     let fault = if error.is_builder() {
         Some(Fault::Settings)
     } else {

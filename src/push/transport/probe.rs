@@ -2,7 +2,8 @@
 //!
 //! APNs has no dry run: the push goes to a token that cannot exist, and `BadDeviceToken` means that everything else was
 //! good.
-//! FCM has one (`validate_only`). To a gateway a probe only connects: any request might do harm there.
+//! FCM has one (`validate_only`). To a gateway, and to push services that the operator names, a probe only connects: any
+//! request might do harm there.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -27,6 +28,8 @@ pub enum Proof {
     Taken(&'static str),
     /// It can be reached. Whether it takes pushes is seen with the first.
     Connected,
+    /// The key can sign, and no push service is known before a phone names one.
+    NoEndpoint,
     /// The app has neither `topic` nor `app-ids`: Apple is asked with the phone's own app id only.
     NoTopic,
 }
@@ -37,6 +40,9 @@ impl Proof {
         match self {
             Self::Taken(_) => None,
             Self::Connected => Some("it can be reached; whether it takes pushes is seen with the first"),
+            Self::NoEndpoint => {
+                Some("the VAPID key can sign; the first push to each push service will tell whether it is taken")
+            }
             Self::NoTopic => Some("Apple can be reached; without topic and app-ids the first push will tell"),
         }
     }

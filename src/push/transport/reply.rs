@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use reqwest::Response;
 use reqwest::header::{DATE, HeaderMap};
+use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
 /// No provider's reply is longer; the rest is not read.
@@ -90,6 +90,27 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// Sends a request and reads what comes back.
+    pub(crate) async fn to(request: RequestBuilder) -> Result<Self, reqwest::Error> {
+        let response = request.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Self {
+            status,
+            headers,
+            body: read_body(response).await?,
+        })
+    }
+
+    /// One without header fields.
+    #[cfg(test)]
+    pub(crate) fn of(status: u16, body: &str) -> Self {
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body: body.into(),
+        }
+    }
+
     pub(crate) fn date(&self) -> Option<SystemTime> {
         httpdate::parse_http_date(self.headers.get(DATE)?.to_str().ok()?).ok()
     }

@@ -1,15 +1,17 @@
 //! How an app's connections are made: trusted CAs, client certificate, proxy, limits.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Proxy, redirect, retry};
 
 use crate::files;
-use crate::push::app::App;
+use crate::push::app::{App, ProxySettings};
+use crate::push::endpoint::EndpointRules;
 use crate::push::setup::SetupError;
 use crate::push::transport::failure;
-use crate::push::transport::resolver::SystemResolver;
+use crate::push::transport::resolver::{CheckedResolver, SystemResolver};
 use crate::push::transport::retry::Try;
 
 /// An idle connection is pinged this often, which also keeps NATs and firewalls from forgetting it.
@@ -25,6 +27,8 @@ pub(crate) struct Tls {
     identity: Option<Identity>,
     proxy: Option<Proxy>,
     gateway: Option<GatewayTls>,
+    /// The rules for hosts, if phones choose where pushes go.
+    endpoints: Option<Arc<EndpointRules>>,
 }
 
 /// What only an operator's own gateway may need.
@@ -44,8 +48,16 @@ impl Tls {
         let cas = app.ca_file.as_deref().map(|file| read_cas(app, file)).transpose()?;
         let proxy = match &app.proxy {
             // Its text may hold a password, so the error does not repeat it.
-            Some(url) => {
-                Some(Proxy::all(url).map_err(|_| SetupError::app(app, "proxy is not a URL http://host:port"))?)
+            Some(ProxySettings { url, auth_file }) => {
+                let problem = |_| SetupError::app(app, "proxy is not a URL http://host:port");
+                let proxy = Proxy::all(url).map_err(problem)?;
+                let login = auth_file
+                    .as_deref()
+                    .map(|file| SetupError::user_and_password(app, file));
+                Some(match login.transpose()? {
+                    Some((user, password)) => proxy.basic_auth(&user, password.expose()),
+                    None => proxy,
+                })
             }
             None => None,
         };
@@ -54,6 +66,7 @@ impl Tls {
             identity,
             proxy,
             gateway: None,
+            endpoints: None,
         })
     }
 
@@ -62,6 +75,25 @@ impl Tls {
         Ok(Self {
             gateway: Some(gateway),
             ..Self::new(app, None)?
+        })
+    }
+
+    /// The same for a provider that may speak any version of HTTP.
+    pub(crate) fn for_any_http(app: &App) -> Result<Self, SetupError> {
+        let encrypted = GatewayTls {
+            encrypted: true,
+            verified: true,
+            connect_timeout: CONNECT_LIMIT,
+        };
+        Self::for_gateway(app, encrypted)
+    }
+
+    /// The same for endpoints that phones choose: their names lead to no address that the rules forbid. A proxy looks
+    /// names up itself, so the configuration wants a list of hosts with one.
+    pub(crate) fn for_endpoints(app: &App, rules: &Arc<EndpointRules>) -> Result<Self, SetupError> {
+        Ok(Self {
+            endpoints: app.proxy.is_none().then(|| Arc::clone(rules)),
+            ..Self::for_any_http(app)?
         })
     }
 
@@ -114,8 +146,11 @@ impl Tls {
             // fswake does the retries.
             .retry(retry::never())
             .connect_timeout(gateway.connect_timeout)
-            .dns_resolver(SystemResolver)
             .tcp_nodelay(true);
+        builder = match &self.endpoints {
+            Some(rules) => builder.dns_resolver(CheckedResolver(Arc::clone(rules))),
+            None => builder.dns_resolver(SystemResolver),
+        };
         if let Some(cas) = &self.cas {
             builder = builder.tls_certs_only(cas.iter().cloned());
         }

@@ -56,7 +56,7 @@ fn check(input: &[u8]) {
     assert!(asked.app.as_deref() != Some(""));
     let written = asked.payload.to_json();
     assert_eq!(Payload::parse(&written).as_ref(), Ok(&*asked.payload), "{written}");
-    for provider in [Provider::Apns, Provider::Fcm] {
+    for provider in [Provider::Apns, Provider::Fcm, Provider::WebPush, Provider::Hms] {
         let token = || PushToken::new("00fc13adff785122b4ad28809a342098");
         let request = PushRequest {
             id: PushId(1),
@@ -93,7 +93,18 @@ fn is_taken_by(provider: &Provider, body: &[u8]) {
         assert!(json["aps"].is_object(), "{json}");
         return;
     }
+    if *provider == Provider::WebPush {
+        assert!(body.len() <= 3993, "{} bytes", body.len());
+        assert!(json.is_object(), "{json}");
+        return;
+    }
     let message = &json["message"];
+    if *provider == Provider::Hms {
+        assert!(body.len() <= 4096, "{} bytes", body.len());
+        let data: Value = serde_json::from_str(message["data"].as_str().unwrap()).unwrap();
+        assert!(data.is_object(), "{json}");
+        return;
+    }
     let data = message["data"].as_object().unwrap_or_else(|| panic!("{json}"));
     for (key, value) in data {
         assert!(value.is_string(), "{key} of {json}");

@@ -273,8 +273,11 @@ impl Rules {
             return Err((400, "BadDeviceToken"));
         }
         let aps = body["aps"].as_object().ok_or((400, "PayloadEmpty"))?;
-        let silent = aps.contains_key("content-available") && !aps.contains_key("alert") && !aps.contains_key("sound");
-        if (push_type == "background" && !silent) || (push_type == "alert" && !aps.contains_key("alert")) {
+        // "alert" is for what the user notices: an alert, a badge or a sound.
+        let has = |key: &str| aps.contains_key(key);
+        let is_silent = has("content-available") && !has("alert") && !has("sound");
+        let is_noticed = has("alert") || has("badge") || has("sound");
+        if (push_type == "background" && !is_silent) || (push_type == "alert" && !is_noticed) {
             return Err((400, "InvalidPushType"));
         }
         Ok(())

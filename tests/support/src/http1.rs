@@ -81,6 +81,13 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, count: &AtomicUsize,
                 return None;
             }
             Some(Fault::Close | Fault::GoAway | Fault::RefuseStream) => return None,
+            Some(Fault::HalfReply(reply, _)) => {
+                let whole = written(&reply);
+                let half = whole.len() - reply.body.len().div_ceil(2);
+                stream.write_all(&whole[..half]).await.ok()?;
+                stream.flush().await.ok()?;
+                return None;
+            }
         };
         stream.write_all(&written(&reply)).await.ok()?;
         stream.flush().await.ok()?;

@@ -30,6 +30,19 @@ pub enum Fault {
     RefuseStream,
     /// The service's own answer, later.
     Delay(Duration),
+    /// This reply, with a Content-Length, up to the middle of its body.
+    HalfReply(Reply, BreaksOff),
+}
+
+/// How a reply ends in the middle.
+#[derive(Clone, Copy, Debug)]
+pub enum BreaksOff {
+    /// The TCP connection is closed.
+    Close,
+    /// The body ends (END_STREAM). HTTP/1.1 has no such end: there the connection is closed.
+    ShortBody,
+    /// RST_STREAM. HTTP/1.1 has none: there the connection is closed.
+    Reset,
 }
 
 /// One reply.
@@ -83,6 +96,15 @@ impl Fault {
             reply.headers.push(("retry-after", value.to_owned()));
         }
         self
+    }
+
+    /// The same reply, broken off in each way.
+    #[must_use]
+    pub fn halves(&self) -> [Self; 3] {
+        let Self::Reply(reply) = self else {
+            panic!("only a reply can break off: {self:?}");
+        };
+        [BreaksOff::Close, BreaksOff::ShortBody, BreaksOff::Reset].map(|end| Self::HalfReply(reply.clone(), end))
     }
 }
 
@@ -309,16 +331,44 @@ async fn handle(
             let _ = commands.send(Command::GoAway);
             return std::future::pending().await;
         }
+        Some(Fault::HalfReply(reply, end)) => return send_half(respond, reply, end, &commands).await,
     };
-    let mut response = Response::builder().status(reply.status);
-    for (name, value) in &reply.headers {
-        response = response.header(*name, value);
-    }
     let empty = reply.body.is_empty();
-    let response = response.body(()).expect("a reply that can be sent");
+    let response = head(&reply).body(()).expect("a reply that can be sent");
     if let Ok(mut send) = respond.send_response(response, empty)
         && !empty
     {
         let _ = send.send_data(reply.body.into(), true);
+    }
+}
+
+fn head(reply: &Reply) -> http::response::Builder {
+    let fields = reply.headers.iter();
+    fields.fold(Response::builder().status(reply.status), |head, (name, value)| {
+        head.header(*name, value)
+    })
+}
+
+async fn send_half(
+    mut respond: SendResponse<Bytes>,
+    mut reply: Reply,
+    end: BreaksOff,
+    commands: &mpsc::UnboundedSender<Command>,
+) {
+    let response = head(&reply).header("content-length", reply.body.len()).body(());
+    let Ok(mut send) = respond.send_response(response.expect("a reply that can be sent"), false) else {
+        return;
+    };
+    reply.body.truncate(reply.body.len() / 2);
+    let _ = send.send_data(reply.body.into(), matches!(end, BreaksOff::ShortBody));
+    // The connection has to send it first: a reset and a close drop what still waits.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    match end {
+        BreaksOff::Reset => send.send_reset(Reason::INTERNAL_ERROR),
+        BreaksOff::Close => {
+            let _ = commands.send(Command::Close);
+            std::future::pending::<()>().await;
+        }
+        BreaksOff::ShortBody => {}
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -19,13 +20,22 @@ pub struct Proxy {
 impl Proxy {
     /// Starts on a free port.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Starts one that asks for `user:password` (RFC 7617).
+    pub async fn start_for(login: &str) -> Self {
+        Self::start_with(Some(format!("Basic {}", BASE64_STANDARD.encode(login)))).await
+    }
+
+    async fn start_with(wants: Option<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("its address");
         let tunnels = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&tunnels);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(tunnel(client, Arc::clone(&count)));
+                tokio::spawn(tunnel(client, wants.clone(), Arc::clone(&count)));
             }
         });
         Self {
@@ -52,14 +62,25 @@ impl Drop for Proxy {
     }
 }
 
-async fn tunnel(client: TcpStream, count: Arc<AtomicUsize>) -> Option<()> {
+async fn tunnel(client: TcpStream, wants: Option<String>, count: Arc<AtomicUsize>) -> Option<()> {
     let mut client = BufReader::new(client);
     let mut first = String::new();
     client.read_line(&mut first).await.ok()?;
     let to = first.strip_prefix("CONNECT ")?.split(' ').next()?.to_owned();
     let mut line = String::new();
+    let mut login = None;
     while client.read_line(&mut line).await.ok()? > 2 {
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("proxy-authorization")
+        {
+            login = Some(value.trim().to_owned());
+        }
         line.clear();
+    }
+    if wants.is_some() && login != wants {
+        let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n";
+        client.write_all(refusal).await.ok()?;
+        return None;
     }
     let mut server = TcpStream::connect(to).await.ok()?;
     client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.ok()?;

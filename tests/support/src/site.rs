@@ -42,6 +42,8 @@ pub struct Settings {
     pub log: String,
     /// `run.drain-timeout`.
     pub drain: String,
+    /// More lines of the app.
+    pub app: &'static str,
     /// Port of the event socket, when it is not FreeSWITCH's own.
     pub esl_port: Option<u16>,
     /// `freeswitch.hold = "sleep"`.
@@ -60,6 +62,7 @@ impl Default for Settings {
             wake: wake.into_iter().map(|(k, v)| (k, v.to_owned())).collect(),
             log: "debug,freeswitch_esl_tokio=off,hyper=off,reqwest=off,h2=off,rustls=off".to_owned(),
             drain: "30s".to_owned(),
+            app: "",
             esl_port: None,
             holds_by_sleep: holds_by_sleep(),
         }
@@ -403,6 +406,6 @@ name = "ios"
         dir = dir.display(),
         log = settings.log,
         drain = settings.drain,
-        app = apns.app(),
+        app = apns.app() + settings.app,
     )
 }

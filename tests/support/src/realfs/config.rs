@@ -360,6 +360,8 @@ pub(super) fn configuration<'a>(modules: impl IntoIterator<Item = &'a str>, sess
     <configuration name="acl.conf"><network-lists/></configuration>
     <configuration name="timezones.conf"><timezones/></configuration>
     <configuration name="loopback.conf"><settings/></configuration>
+    <configuration name="voicemail.conf"><settings/><profiles><profile name="default">
+      <param name="file-extension" value="wav"/></profile></profiles></configuration>
     <configuration name="sofia.conf"><global_settings><param name="log-level" value="0"/></global_settings>
       <profiles>{profile}</profiles></configuration>"#,
         per_second = sessions / 2,

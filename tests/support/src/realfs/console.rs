@@ -81,7 +81,16 @@ impl Console {
     /// # Errors
     /// When the connection ends or FreeSWITCH refuses.
     pub async fn send_custom(&mut self, subclass: &str, headers: &[(&str, &str)], body: &str) -> io::Result<()> {
-        let mut command = format!("sendevent CUSTOM\nEvent-Subclass: {subclass}\n");
+        self.send_event(&format!("CUSTOM\nEvent-Subclass: {subclass}"), headers, body)
+            .await
+    }
+
+    /// Makes FreeSWITCH fire an event.
+    ///
+    /// # Errors
+    /// When the connection ends or FreeSWITCH refuses.
+    pub async fn send_event(&mut self, name: &str, headers: &[(&str, &str)], body: &str) -> io::Result<()> {
+        let mut command = format!("sendevent {name}\n");
         for (name, value) in headers {
             let _ = writeln!(command, "{name}: {value}");
         }

@@ -1,74 +1,53 @@
-//! Google's access token: one per service account, shared by every app that uses it and renewed ahead of time.
-//!
-//! The grant is one signed JWT and one POST (RFC 7523 section 2.1; Google, "Using OAuth 2.0 for server to server
-//! applications"). The crates that do it were looked at: docs/ARCHITECTURE.md says why none is used.
+//! Access tokens of OAuth 2.0: one for each account, shared by every app that uses it and renewed ahead of time.
 //!
 //! Races, and the test for each in tests/push: many pushes find no token at once
 //! (`parallel_pushes_share_one_access_token`); the token ages while pushes go on
 //! (`access_token_is_renewed_ahead_of_time`).
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode, Url};
-use serde::{Deserialize, Serialize};
 
-use crate::clock::unix;
-use crate::files;
-use crate::push::app::App;
+use crate::push::app::{App, ProxySettings};
 use crate::push::clock::{Clock, Now};
-use crate::push::fcm::grant::{grant, refusal};
+use crate::push::oauth::grant::{grant, refusal};
 use crate::push::setup::SetupError;
 use crate::push::transport::reply::read_body;
 use crate::push::transport::retry::{TransientFailure, Try, header_retry_after};
 use crate::push::transport::tls::Tls;
-use crate::types::Secret;
 use crate::types::push::{Fault, KeptBy, PushError};
 
-/// The only scope that sending needs.
-const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
-const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// A token with less than this left is renewed in the background while it is still used.
 const RENEW_AHEAD: Duration = Duration::from_secs(300);
 /// A token with less than this left is not used: it could expire on the way.
 const TOO_LATE: Duration = Duration::from_secs(10);
-/// Longest that we wait for Google. Less than a try, so that the pushes that wait see what failed.
+/// The longest wait for the token server. Shorter than a try, so that waiting pushes report what failed.
 const ASK_LIMIT: Duration = Duration::from_millis(2_500);
 /// After a failure the waiting pushes share its outcome instead of asking again one after another.
 const FAILURE_HOLDS: Duration = Duration::from_secs(1);
 
-/// The service account file, as Google writes it.
-#[derive(Deserialize)]
-struct AccountFile {
-    project_id: String,
-    #[serde(default)]
-    private_key_id: Option<String>,
-    private_key: String,
-    client_email: String,
-    token_uri: String,
+/// An account, and how its tokens are requested.
+pub(crate) trait Account: PartialEq + Send + Sync + 'static {
+    /// Its name in logs.
+    fn name(&self) -> &str;
+    /// The token server's URL.
+    fn url(&self) -> &Url;
+    /// The form that is posted there (RFC 6749 section 4).
+    fn form(&self, now: Now) -> Result<String, String>;
 }
 
-/// A service account's access token and how to get the next one.
-pub(crate) struct AccessTokens {
-    account: ServiceAccount,
+/// An account's access token and how to get the next one.
+pub(crate) struct AccessTokens<A> {
+    pub account: A,
     client: Client,
     tls: Tls,
     clock: Clock,
     state: Mutex<TokenState>,
-    /// Held by the one that asks Google.
+    /// Held while a token is fetched.
     asking: tokio::sync::Mutex<()>,
-}
-
-#[derive(PartialEq, Eq)]
-struct ServiceAccount {
-    project: String,
-    email: String,
-    key_id: Option<String>,
-    key: Secret,
-    token_uri: Url,
 }
 
 #[derive(Default)]
@@ -133,41 +112,11 @@ impl AccessToken {
     }
 }
 
-/// RFC 7523 section 3.
-#[derive(Serialize)]
-struct Claims<'a> {
-    iss: &'a str,
-    scope: &'a str,
-    aud: &'a str,
-    iat: i64,
-    exp: i64,
-}
-
-impl AccessTokens {
-    /// Reads a service account file and checks that its key signs.
-    pub(crate) fn new(app: &App, file: &Path, tls: &Tls, clock: Clock) -> Result<Self, SetupError> {
-        let text = SetupError::read(app, file, files::text)?;
-        let problem = |what: &str| SetupError::file(app, file, what);
-        // The parser's message can quote the file; its line and column cannot.
-        let raw: AccountFile = serde_json::from_str(&text).map_err(|e| {
-            problem(&format!(
-                "not a service account key (project_id, private_key, client_email, token_uri): line {}",
-                e.line()
-            ))
-        })?;
-        let token_uri = Url::parse(&raw.token_uri).ok().filter(|u| u.scheme() == "https");
-        let is_project = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:".contains(&b));
-        if !is_project(&raw.project_id) {
-            return Err(problem("project_id is letters, digits and hyphens"));
-        }
-        let tokens = Self {
-            account: ServiceAccount {
-                project: raw.project_id,
-                email: raw.client_email,
-                key_id: raw.private_key_id,
-                key: Secret::new(files::with_line_ends(&raw.private_key)),
-                token_uri: token_uri.ok_or_else(|| problem("token_uri is not an https URL"))?,
-            },
+impl<A: Account> AccessTokens<A> {
+    /// The tokens of an account, before the first is fetched.
+    pub(crate) fn new(app: &App, account: A, tls: &Tls, clock: Clock) -> Result<Self, SetupError> {
+        Ok(Self {
+            account,
             client: tls
                 .client_for_one_request()
                 .map_err(|error| Tls::unusable(app, error))?,
@@ -175,24 +124,15 @@ impl AccessTokens {
             clock,
             state: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
-        };
-        tokens
-            .assertion(tokens.clock.now())
-            .map_err(|_| problem("private_key is not an RSA key (PEM, PKCS #8)"))?;
-        Ok(tokens)
+        })
     }
 
-    /// The Firebase project that the account belongs to.
-    pub(crate) fn project(&self) -> &str {
-        &self.account.project
-    }
-
-    /// Whether two files are the same account's.
+    /// Whether two are the same account's.
     pub(crate) fn is_for(&self, other: &Self) -> bool {
         self.account == other.account
     }
 
-    /// The current token; asks Google if there is none, and ahead of time in the background.
+    /// The current token; asks the server if there is none, and ahead of time in the background.
     pub(crate) async fn current(self: &Arc<Self>) -> Result<AccessToken, NoToken> {
         let now = self.clock.now();
         if let Some(token) = self.kept(now) {
@@ -211,7 +151,7 @@ impl AccessTokens {
         self.renewed(serial).await
     }
 
-    /// Google did not take this token though its time is not over: it was revoked, and no push uses it any more.
+    /// The provider refused this token before it expired: it was revoked, and no further push uses it.
     pub(crate) fn refused(&self, token: &AccessToken) {
         let mut state = self.state();
         if state.token.as_ref().is_some_and(|kept| kept.serial == token.serial) {
@@ -219,7 +159,7 @@ impl AccessTokens {
         }
     }
 
-    /// A token newer than `refused`, which Google did not take (or which is about to end).
+    /// A token newer than `refused`, which the provider did not take (or which is about to end).
     pub(crate) async fn renewed(&self, refused: u64) -> Result<AccessToken, NoToken> {
         let _asking = self.asking.lock().await;
         let asked = self.clock.now();
@@ -267,7 +207,7 @@ impl AccessTokens {
 
     fn log(&self, failure: &NoToken) {
         let reason = PushError::from(failure.clone()).to_string();
-        tracing::warn!(project = self.account.project, reason, "no access token from Google");
+        tracing::warn!(account = self.account.name(), reason, "no access token");
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, TokenState> {
@@ -279,12 +219,10 @@ impl AccessTokens {
     }
 
     async fn ask(&self, now: Now) -> Result<(HeaderValue, Duration), NoToken> {
-        let assertion = self.assertion(now).map_err(NoToken::credentials)?;
-        // Both values are URL-safe but for the grant's colons.
-        let form = format!("grant_type={}&assertion={assertion}", GRANT.replace(':', "%3A"));
+        let form = self.account.form(now).map_err(NoToken::credentials)?;
         let request = self
             .client
-            .post(self.account.token_uri.clone())
+            .post(self.account.url().clone())
             .header("content-type", "application/x-www-form-urlencoded")
             .body(form);
         let lost = |error| match self.tls.lost(error) {
@@ -297,7 +235,7 @@ impl AccessTokens {
         let body = read_body(response).await.map_err(lost)?;
         if status == StatusCode::OK {
             return grant(&body)
-                .ok_or_else(|| NoToken::credentials("access token: the reply of token_uri is not a grant"));
+                .ok_or_else(|| NoToken::credentials("access token: the reply of the token server is not a grant"));
         }
         let (words, is_about_the_clock) = refusal(&body);
         let reason = format!("access token: {status} {words}");
@@ -318,23 +256,31 @@ impl AccessTokens {
         };
         Err(NoToken::Refused(PushError::Misconfigured { fault, reason }))
     }
+}
 
-    fn assertion(&self, now: Now) -> Result<String, String> {
-        let iat = unix(now.wall);
-        let claims = Claims {
-            iss: &self.account.email,
-            scope: SCOPE,
-            aud: self.account.token_uri.as_str(),
-            iat,
-            // Google's longest.
-            exp: iat + 3600,
+/// An account's tokens and how the token server is reached; apps share a token when both are the same.
+pub(crate) struct SharedTokens<A> {
+    pub tokens: Arc<AccessTokens<A>>,
+    way: (Option<PathBuf>, Option<ProxySettings>),
+}
+
+impl<A> Clone for SharedTokens<A> {
+    fn clone(&self) -> Self {
+        Self {
+            tokens: Arc::clone(&self.tokens),
+            way: self.way.clone(),
+        }
+    }
+}
+
+impl<A: Account> SharedTokens<A> {
+    /// The tokens of an account, or those that another app has of it.
+    pub(crate) fn new(app: &App, tokens: AccessTokens<A>, others: &[Self]) -> Self {
+        let own = Self {
+            tokens: Arc::new(tokens),
+            way: (app.ca_file.clone(), app.proxy.clone()),
         };
-        let header = Header {
-            kid: self.account.key_id.clone(),
-            ..Header::new(Algorithm::RS256)
-        };
-        let key = EncodingKey::from_rsa_pem(self.account.key.expose().as_bytes());
-        key.and_then(|key| jsonwebtoken::encode(&header, &claims, &key))
-            .map_err(|_| "the service account's key does not sign".to_owned())
+        let is_same = |other: &&Self| own.way == other.way && own.tokens.is_for(&other.tokens);
+        others.iter().find(is_same).cloned().unwrap_or(own)
     }
 }

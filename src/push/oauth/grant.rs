@@ -16,7 +16,13 @@ pub(crate) fn refusal(body: &[u8]) -> (String, bool) {
     let answer = reply::read(body);
     let own = &answer["error"];
     let error = code(reply::text(&answer, "error")).or_else(|| code(reply::text(own, "status")));
-    let mut words = error.unwrap_or("no error code").to_owned();
+    // Huawei's are numbers.
+    let number = own.as_u64().filter(|number| *number < 100_000);
+    let mut words = match (error, number) {
+        (Some(error), _) => error.to_owned(),
+        (None, Some(number)) => format!("error {number}"),
+        (None, None) => "no error code".to_owned(),
+    };
     let descriptions = [(&answer, "error_description"), (own, "message")];
     let description = descriptions
         .into_iter()
@@ -61,8 +67,8 @@ mod tests {
                 "no error code (Account not found)",
             ),
             (
-                r#"{"error":400,"error_description":"Account not found"}"#,
-                "no error code (Account not found)",
+                r#"{"error":1101,"sub_error":20001,"error_description":"invalid client"}"#,
+                "error 1101 (invalid client)",
             ),
             (
                 r#"{"error":"invalid_grant","error_description":{"a":1}}"#,

@@ -1,36 +1,29 @@
 //! APNs pushes a second over one connection, and as a ratio to the same HTTP library sending prebuilt requests.
 //!
 //! The prebuilt requests are what fswake sends, header for header, each with its own `apns-id`, built before the clock
-//! starts. What is left between the two is fswake's own work: payload, headers, JWT, limits, time-outs.
-//!
-//! `cargo bench --bench push`. The stand-in runs in the same process and takes about half of the CPU time in both
-//! cases.
+//! starts. What is left between the two is fswake's own work: payload, headers, JWT, limits, time-outs. The stand-in runs
+//! in the same process and takes about half of the CPU time in both cases.
 
 use std::future::Future;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-use fswake::push::app::{App, Credentials, PayloadStyle};
-use fswake::push::{About, CallPush, PushKind, PushRequest, Pushers};
-use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken, Tokens};
-use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
+use fswake::push::Pushers;
+use fswake_test_support::apns::Apns;
 use reqwest::header::HeaderValue;
 use tokio::task::JoinSet;
+
+use super::{Endpoint, TOKEN, app, median, request};
 
 const REQUESTS: u64 = 20_000;
 const AT_ONCE: usize = 200;
 const ROUNDS: usize = 5;
-const TOKEN: &str = "00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee";
 
-fn main() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(run());
-}
-
-async fn run() {
+/// Pushes a second over one connection, and as a ratio to the bare library.
+pub async fn measure() {
     let apns = Apns::start().await;
-    let pushers = Pushers::new(vec![app(&apns)]).expect("own credentials");
+    let pushers = Pushers::new(vec![app("bench", &Endpoint::of(&apns))]).expect("own credentials");
     pushers.warm().await;
-    pushers.push(&request(0)).await.expect("the stand-in takes it");
+    pushers.push(&request(0, TOKEN)).await.expect("the stand-in takes it");
     let sent = apns.next_push().await.request;
     apns.keep_pushes(false);
 
@@ -70,10 +63,13 @@ async fn run() {
             async move { client.execute(request).await.is_ok_and(|r| r.status() == 200) }
         })
         .await;
-        let ours = rate(request, |request| {
-            let pushers = pushers.clone();
-            async move { pushers.push(&request).await.is_ok() }
-        })
+        let ours = rate(
+            |n| request(n, TOKEN),
+            |request| {
+                let pushers = pushers.clone();
+                async move { pushers.push(&request).await.is_ok() }
+            },
+        )
         .await;
         if round == 0 {
             continue;
@@ -108,53 +104,4 @@ where
     #[allow(clippy::cast_precision_loss)]
     let requests = REQUESTS as f64;
     requests / started.elapsed().as_secs_f64()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn app(apns: &Apns) -> App {
-    App {
-        name: "bench".into(),
-        provider: Provider::Apns,
-        providers: Vec::new(),
-        app_ids: Vec::new(),
-        domains: Vec::new(),
-        tenant: None,
-        credentials: Credentials::ApnsToken {
-            key_file: apns.key_file(),
-            key_id: KEY_ID.into(),
-            team_id: TEAM_ID.into(),
-        },
-        base_url: Some(apns.base_url()),
-        ca_file: Some(apns.ca_file()),
-        proxy: None,
-        topic: None,
-        payload: PayloadStyle::Default,
-    }
-}
-
-fn request(n: u64) -> PushRequest {
-    PushRequest {
-        id: PushId(n),
-        to: PushParams {
-            provider: Provider::Apns,
-            app: BUNDLE_ID.into(),
-            team: None,
-            tokens: Tokens::Call(PushToken::new(TOKEN)),
-        },
-        about: About::Call(CallPush {
-            kind: PushKind::Call,
-            call: CallId(uuid::Uuid::from_u128(7)),
-            sip_call_id: "3c26700b6d0a-1x9yvz@pbx.example".into(),
-            caller_number: "+15550100".into(),
-            caller_name: "Zoë Example".into(),
-            held_at: SystemTime::now(),
-        }),
-        callee: Aor::new("1000", "pbx.example"),
-        domain: "pbx.example".into(),
-        ttl: Duration::from_secs(25),
-    }
 }
