@@ -153,13 +153,14 @@ async fn lost_event_socket_the_call_goes_on_and_new_ones_reach_socket(fs: Arc<Re
         ..settings()
     };
     let site = site(fs, &settings).await;
+    let (user, phone) = new_sleeper(&site, DOMAIN, Wakes::Never, Script::default()).await;
+    site.forget_place(&phone).await;
     let call = held_call(&site).await;
     tokio::time::sleep(PAST_FIRST_LEASE).await;
     let cut = Instant::now();
     forwarder.cut();
     goes_on(&call, cut).await;
     site.daemon().log.wait(&["connection-lost"]).await;
-    let (user, phone) = new_sleeper(&site, DOMAIN, Wakes::Never, Script::default()).await;
     let by_socket = site.caller().await.call(&format!("6{user}"));
     site.fs.active_channels(1).await;
     let channels = site.fs.channels().await;
@@ -168,7 +169,6 @@ async fn lost_event_socket_the_call_goes_on_and_new_ones_reach_socket(fs: Arc<Re
     let from = site.daemon().log.len();
     forwarder.mend();
     site.daemon().log.wait_from(from, READY).await;
-    phone.registered(1).await;
     new_call_is_connected(&site).await;
     end(site).await;
 }

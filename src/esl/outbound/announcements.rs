@@ -4,6 +4,7 @@
 //! removes ([`encode::hold_calls`]). Every connection has a name of its own. So no fswake takes a call of a lost connection
 //! or of another fswake: such calls go on in the dialplan when their lease is over.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslResponse};
@@ -37,12 +38,12 @@ impl Outbound {
     /// Takes calls that are announced, while the settings say so.
     pub async fn take_announced_calls(self, mut settings: watch::Receiver<Settings>) {
         let stop = self.stop.clone();
-        let mut has_warned = false;
+        let has_warned = AtomicBool::new(false);
         loop {
             let current = settings.borrow_and_update().clone();
             let connected = async {
                 if current.holds_by_sleep {
-                    self.hold_calls(&current.endpoint).await
+                    self.hold_calls(&current.endpoint, &has_warned).await
                 } else {
                     std::future::pending().await
                 }
@@ -56,7 +57,7 @@ impl Outbound {
                 ended = connected => {
                     let Err(error) = ended else { return };
                     let reason = words::of_esl(&error);
-                    if std::mem::replace(&mut has_warned, true) {
+                    if has_warned.swap(true, Ordering::Relaxed) {
                         debug!(reason, "calls still cannot be held by FreeSWITCH's application sleep");
                     } else {
                         warn!(reason, "calls reach `socket` until fswake can hold them by FreeSWITCH's application sleep again");
@@ -70,7 +71,8 @@ impl Outbound {
         }
     }
 
-    async fn hold_calls(&self, endpoint: &Endpoint) -> Result<(), EslError> {
+    /// Has calls held for one connection, until that ends. The next loss is worth a warning once it works.
+    async fn hold_calls(&self, endpoint: &Endpoint, has_warned: &AtomicBool) -> Result<(), EslError> {
         let (announcements, announced) = mpsc::channel(ANNOUNCEMENTS);
         let connection = SharedConnection::open(endpoint, announcements).await?;
         let commands = [
@@ -102,14 +104,14 @@ impl Outbound {
                 let _ = connection.send_all(&encode::hold_no_calls(&holder).map(api)).await;
                 Ok(())
             }
-            error = self.keep_holding(&connection, &holder) => Err(error),
+            error = self.keep_holding(&connection, &holder, has_warned) => Err(error),
             () = self.take_calls(&connection, &holder, announced) => Err(EslError::ConnectionClosed),
             () = connection.closed() => Err(EslError::ConnectionClosed),
         }
     }
 
     /// Renews the holder's name.
-    async fn keep_holding(&self, connection: &SharedConnection, holder: &str) -> EslError {
+    async fn keep_holding(&self, connection: &SharedConnection, holder: &str, has_warned: &AtomicBool) -> EslError {
         let mut tick = interval(RENEWAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut renewals, mut others) = (0, 0);
@@ -154,7 +156,10 @@ impl Outbound {
                     );
                     return EslError::ConnectionClosed;
                 }
-                Ok(_) if renewals == 0 => info!("calls may be held by FreeSWITCH's application sleep"),
+                Ok(_) if renewals == 0 => {
+                    has_warned.store(false, Ordering::Relaxed);
+                    info!("calls may be held by FreeSWITCH's application sleep");
+                }
                 Ok(_) => {}
             }
             (renewals, others) = (renewals.wrapping_add(1).max(1), 0);
@@ -177,38 +182,27 @@ impl Outbound {
 
     async fn take(self, connection: &SharedConnection, event: EslEvent) {
         let call = CallId(Uuid::new_v4());
-        let held = decode::held_channel(|name| event.header_str(name), call, SystemTime::now());
-        let held = held.and_then(|mut held| {
-            parent::inherit(&mut held, event.headers().iter());
-            if held.ringback.is_played() {
-                held.parent.inherited.left_out.push(RINGBACK.to_owned());
-            }
-            let holder = held
-                .sleep
-                .as_ref()
-                .map(|sleep| sleep.holder.clone())
-                .unwrap_or_default();
-            let link = SharedLink::new(connection.clone(), &held.channel, &holder);
-            Ok((held, link))
-        });
-        drop(event);
-        let (held, link) = match held {
+        let mut held = match decode::held_channel(|name| event.header_str(name), call, SystemTime::now()) {
             Ok(held) => held,
-            Err(reason) => return self.refused_announcement(&reason),
+            Err(reason) => {
+                warn!(%reason, "an announced call cannot be held: it goes on when its first lease is over");
+                return;
+            }
         };
+        parent::inherit(&mut held, event.headers().iter());
+        if held.ringback.is_played() {
+            held.parent.inherited.left_out.push(RINGBACK.to_owned());
+        }
+        drop(event);
+        let holder = held.sleep.as_ref().map_or("", |sleep| &sleep.holder);
+        let link = SharedLink::new(connection.clone(), &held.channel, holder);
         if self.tasks.len() > self.most {
             // Dropping the link releases the channel.
             return self.no_room("as many are held as the limit of open files has room for");
         }
         let span = info_span!("call", call.id = %call, aor = %held.call.aor);
-        Connection::new(self, Link::Shared(link), held)
-            .run()
-            .instrument(span)
-            .await;
-    }
-
-    fn refused_announcement(&self, reason: &decode::NotACall) {
-        warn!(%reason, "an announced call cannot be held: it goes on when its first lease is over");
+        let connection = Connection::new(self, Link::Shared(link), held);
+        connection.run().instrument(span).await;
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             }
         }
         "regex" => {
-            // With a third part, that is what a match makes; `n` leaves nothing where there is none.
+            // A third part is the answer if the text matches; with `n` the answer is empty if it does not.
             let parts: Vec<&str> = arg.split('|').collect();
             match parts.as_slice() {
                 [text, pattern, then, "n"] => {

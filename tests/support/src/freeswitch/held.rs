@@ -49,7 +49,7 @@ pub struct Call {
     pub picked_up_unheard: Option<String>,
     /// `socket` without `async`: the channel's own thread serves the connection, and does nothing else until that ends.
     pub is_static: bool,
-    /// The application `sleep` holds it, where a client says by `fswake_holder` that it takes such calls.
+    /// The application `sleep` holds it, if a client has set `fswake_holder`.
     pub is_held_by_sleep: bool,
 }
 
@@ -101,7 +101,7 @@ impl Call {
         }
     }
 
-    /// By the application `sleep`, as its snippet has it; by `socket` where no client takes such calls.
+    /// Held by the application `sleep`, as in its snippet; by `socket` if no client takes such calls.
     #[must_use]
     pub fn by_sleep(mut self) -> Self {
         self.is_held_by_sleep = true;

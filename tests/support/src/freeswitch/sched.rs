@@ -112,7 +112,7 @@ impl Core {
         id
     }
 
-    /// Does it once in each such time, until its task is deleted or the channel of its group is gone.
+    /// Repeats an action until its task is deleted or the channel of its group is gone.
     fn again_and_again(
         self: &Arc<Self>,
         pause: Duration,
@@ -142,7 +142,8 @@ impl Core {
         id
     }
 
-    /// `sched_del GROUP`, or `sched_del NUMBER`. A leg that still rings must not be without a lease then: its client may die at any moment.
+    /// `sched_del GROUP`, or `sched_del NUMBER`. A leg that still rings must not be without a lease then: its client may
+    /// die at any moment.
     pub(crate) fn sched_del(&self, group: &str) -> String {
         let mut world = self.world();
         let deleted = match group.parse::<u64>() {
@@ -168,7 +169,7 @@ impl Core {
     }
 }
 
-/// `@SECONDS`: again and again.
+/// `@SECONDS`: the time between two runs.
 fn every(when: &str) -> Option<Duration> {
     Some(Duration::from_secs(when.strip_prefix('@')?.parse().ok()?))
 }

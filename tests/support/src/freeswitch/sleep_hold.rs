@@ -1,6 +1,6 @@
-//! A caller in the dialplan whom the application `sleep` holds, as the shipped snippet has it, and what 1.10.12 and 1.11.2 do then:
-//! nothing of the event socket's but the announcement and the event of the application's end. Without media its thread looks
-//! only every 20 ms, at `uuid_break` and at its state; what it is sent waits until the application is over.
+//! A channel that the application `sleep` holds, as in the shipped snippet. 1.10.12 and 1.11.2 then send only the
+//! announcement and the event of the application's end. Without media the channel's thread checks every 20 ms for
+//! `uuid_break` and a new state; messages to it wait until the application has ended.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::core::{Core, World, new_uuid};
 use super::event::Event;
 use super::held::Outcome;
 
-/// How long the snippet's first lease stands.
+/// The snippet's first lease, in seconds.
 const FIRST_LEASE: u64 = 3;
 
 impl Core {
@@ -52,7 +52,8 @@ impl Core {
         self.pick_up_unheard(uuid);
     }
 
-    /// `uuid_break`: the application ends at the next tick, and the dialplan goes on. Anywhere else it does nothing that matters here.
+    /// `uuid_break`: the application ends at the next tick, and the dialplan goes on. On any other channel it does nothing
+    /// that matters here.
     pub(crate) fn wakes_up(self: &Arc<Self>, uuid: &str) -> bool {
         if !self.exists(uuid) {
             return false;
