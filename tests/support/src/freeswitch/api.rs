@@ -29,6 +29,9 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         }
     }
     match name.to_ascii_lowercase().as_str() {
+        "originate" if arg.is_empty() => {
+            "-USAGE: <call url> <exten>|&<application_name>(<app_args>)\n".to_owned()
+        }
         "originate" => match dialstring::parse(arg) {
             Ok(plan) if plan.endpoints[0].target.starts_with("null/") => originate_nobody(core, &plan),
             Ok(plan) => core
@@ -40,6 +43,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
                 "-USAGE: <call url> <exten>|&<application_name>(<app_args>)\n".to_owned()
             }
         },
+        "expand" if arg.is_empty() => "-ERR No input\n".to_owned(),
         "expand" => {
             if let Some(text) = Box::pin(expand(core, arg)).await {
                 let (name, arg) = text.split_once(' ').unwrap_or((&text, ""));
