@@ -1,17 +1,17 @@
-# Every command that people need here: `just` lists them. Without just, type their lines as they are.
+# All commands for developers; `just` lists them. Without just, type the lines of a recipe.
 
 _:
     @just --list --unsorted
 
-# All tests; at its end it names those that it skipped. `just test --test daemon wake` runs some
+# Runs all tests, or some: `just test --test daemon wake`. At the end it names the skipped ones
 test *args:
     cargo test --locked {{ args }}
 
-# The engine and the Contact parser alone: seconds
+# Tests the engine and the Contact parser only, in seconds
 test-core *args:
     cargo test --locked --package fswake-core {{ args }}
 
-# Tests against a real FreeSWITCH (FS_PREFIX, default /usr/local/freeswitch)
+# Runs the tests against a real FreeSWITCH (FS_PREFIX, default /usr/local/freeswitch)
 live *args:
     cargo test --locked --test live -- {{ args }}
 
@@ -19,7 +19,7 @@ live *args:
 fidelity:
     cargo test --locked --test live -- fidelity
 
-# One wake, from the REGISTER to the answer
+# Shows one wake, from the REGISTER to the answer
 demo:
     cargo run --locked --release --example demo
 
@@ -27,37 +27,37 @@ demo:
 bench name *args:
     cargo bench --locked --bench {{ name }} -- {{ args }}
 
-# Formatting, lints, documentation
+# Checks formatting, lints and documentation
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 
-# Licences, two versions of one crate, where crates come from (deny.toml)
+# Checks licences, duplicate versions and sources of dependencies (deny.toml)
 deny:
     packaging/tools cargo-deny
     cargo deny --locked check -D unmatched-skip licenses bans sources
 
-# Known weaknesses of dependencies; fetches RustSec's database from its repository
+# Looks for known vulnerabilities of dependencies; downloads RustSec's database from its repository
 advisories:
     packaging/tools cargo-deny
     cargo deny --locked check advisories
 
-# Dependencies that nothing uses
+# Finds dependencies that nothing uses
 unused:
     packaging/tools cargo-machete
     cargo machete --with-metadata
 
-# A minute of changed inputs for each parser (tests/fuzz); a word chooses one
+# Fuzzes each parser for a minute with changed inputs (tests/fuzz); an argument selects one
 fuzz *args:
     FUZZ_SECONDS=60 cargo test --locked --test fuzz -- --test-threads 3 {{ args }}
 
-# One parser under libFuzzer, for as long as you let it. Its compiler flags are not stable: hence RUSTC_BOOTSTRAP
+# Runs one parser under libFuzzer until you stop it. RUSTC_BOOTSTRAP, because its compiler flags are unstable
 fuzz-deep target *args:
     packaging/tools cargo-fuzz
     RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{ target }} -- {{ args }}
 
-# Compiles with the oldest versions of its dependencies that Cargo.toml allows
+# Compiles with the oldest versions of dependencies that Cargo.toml allows
 minimal-versions:
     .ci/minimal-versions
 
@@ -69,14 +69,14 @@ oldest-rust:
 package:
     packaging/build
 
-# Installs, upgrades and removes the packages: on a machine that may be spoilt, as root
+# Installs, upgrades and removes the packages, as root, on a throwaway machine
 try-packages:
     packaging/try
 
-# Makes everything that a release has
+# Makes all files of a release
 release:
     packaging/release
 
-# All that a change must pass; installs what it needs
+# Runs everything that a change must pass; installs what it needs
 ci:
     .ci/run

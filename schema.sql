@@ -1,18 +1,20 @@
--- fswake's store, version 5. Applied at start inside one transaction when the file's user_version is older;
--- applying it again changes nothing. Text has no length limits: tokens grow when providers please.
--- Since version 1: the two indexes of wakes, which an older file gets here. Since version 2: devices.public_id, which
--- fswake adds to an older file before this is applied, and fills in after. Since version 3: tokens in the one form that
--- fswake compares and sends (Apple's in lower case, no placeholders); those of an older file are rewritten after. Since
--- version 4: the code of a push's error in the journal; lines of an older file get it after.
+-- fswake's store, version 5. Applied at start in one transaction if the file's user_version is older. Applying it again changes
+-- nothing. Text has no length limits, because providers may make tokens longer.
+-- Changes, by the version that they came after:
+-- - 1: the two indexes of wakes.
+-- - 2: devices.public_id. fswake adds the column before this is applied, and fills it in afterwards.
+-- - 3: tokens in the normalised form that fswake compares and sends (Apple's in lower case, no placeholders). fswake rewrites
+--   older ones afterwards.
+-- - 4: the code of a push's error in the journal. fswake adds it to older lines afterwards.
 
--- What outlives a registration: one row per device that can be pushed.
+-- Devices that can be pushed, one row for each. A row outlives its registration.
 CREATE TABLE IF NOT EXISTS devices (
     id               INTEGER PRIMARY KEY,
     aor_user         TEXT    NOT NULL,
     aor_domain       TEXT    NOT NULL COLLATE NOCASE,
     provider         TEXT    NOT NULL,             -- apns, apns.dev, fcm, webpush or any other name, lower case
-    app              TEXT    NOT NULL,             -- as its credentials are filed; '' when the Contact named none
-    token            TEXT    NOT NULL,             -- the token that identifies it: call_token, else remote_token
+    app              TEXT    NOT NULL,             -- APNs bundle id without team, FCM project id ..; '' if the Contact had none
+    token            TEXT    NOT NULL,             -- identifies the device: call_token, otherwise remote_token
     team             TEXT,
     call_token       TEXT,
     remote_token     TEXT,
@@ -20,19 +22,19 @@ CREATE TABLE IF NOT EXISTS devices (
     register_call_id TEXT    NOT NULL,
     first_seen       INTEGER NOT NULL,             -- seconds since 1970, UTC: first REGISTER, or import
     last_seen        INTEGER NOT NULL,             -- seconds since 1970, UTC: last REGISTER
-    set_aside        TEXT,                         -- why it is not pushed until its next REGISTER
-    public_id        INTEGER,                      -- its name for programs: 64 bits of a hash of provider, app and token
+    set_aside        TEXT,                         -- why the device is not pushed before its next REGISTER
+    public_id        INTEGER,                      -- the id in the HTTP API: 64 bits of a hash of provider, app and token
     UNIQUE (provider, app, token)                  -- a token has one owner
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS devices_by_aor ON devices (aor_user, aor_domain);
 CREATE INDEX IF NOT EXISTS devices_by_public_id ON devices (public_id);
 
--- The life of every wake, pruned by age and by number of lines.
+-- All steps of every wake. Old lines are pruned by age and by number.
 CREATE TABLE IF NOT EXISTS journal (
     id         INTEGER PRIMARY KEY,
     at_ms      INTEGER NOT NULL,                   -- milliseconds since 1970, UTC
-    call       TEXT,                               -- call id, if it is about one
+    call       TEXT,                               -- call id; null for lines that are not about a call
     aor_user   TEXT    NOT NULL,
     aor_domain TEXT    NOT NULL COLLATE NOCASE,
     event      TEXT    NOT NULL,
@@ -43,7 +45,7 @@ CREATE INDEX IF NOT EXISTS journal_by_call ON journal (call) WHERE call IS NOT N
 CREATE INDEX IF NOT EXISTS journal_by_aor ON journal (aor_user, aor_domain, at_ms);
 CREATE INDEX IF NOT EXISTS journal_by_age ON journal (at_ms);
 
--- One entry a wake: the latest of all, and the latest of one callee.
+-- One entry for each wake, to list the latest wakes of all callees or of one.
 CREATE INDEX IF NOT EXISTS journal_wakes ON journal (at_ms) WHERE event = 'call-held';
 CREATE INDEX IF NOT EXISTS journal_wakes_by_aor ON journal (aor_user, aor_domain, at_ms) WHERE event = 'call-held';
 

@@ -1,7 +1,7 @@
-//! The engine's cost per event, with nothing and with 10,000 calls held: `cargo bench --bench engine`.
+//! The engine's cost of an event, with no call and with 10,000 held calls: `cargo bench --bench engine`.
 //!
-//! Claims: under 2 µs per event with 10,000 held calls; a REGISTER that concerns no held call costs the same with 0 and
-//! with 10,000.
+//! Claims: less than 2 µs for an event with 10,000 held calls. A REGISTER that concerns no held call costs the same
+//! with 0 and with 10,000.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -68,7 +68,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Devices of 20,000 users that sleep; the first `calls` of them are being called.
+    /// Sleeping devices of 20,000 users. The first `calls` users are being called.
     fn new(calls: u32) -> Self {
         let policy = Policy {
             caller_pushes_per_minute: 0,
@@ -97,7 +97,8 @@ impl Bench {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts of thousands")]
-    /// Microseconds per event of this kind, one for each of `range`, in batches too short to be interrupted often.
+    /// Microseconds for an event of this kind, one event for each of `range`. Batches are too short to be interrupted
+    /// often.
     fn time(&mut self, range: std::ops::Range<u32>, event: impl Fn(u32) -> Event) -> Vec<f64> {
         let events: Vec<_> = range.map(event).collect();
         let mut events = events.into_iter();
@@ -138,7 +139,7 @@ fn main() {
     ]
     .map(|name| (name, Vec::new()))
     .into();
-    // Fewer rounds for a profiler.
+    // Fewer rounds, for a profiler.
     let rounds = std::env::var("FSWAKE_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok());
     for round in 0..rounds.unwrap_or(15) {
         let port = 2 + round;
@@ -159,7 +160,7 @@ fn main() {
             at: 0,
         }));
         let first = CALLS / 2;
-        // Each call had a stale leg; the REGISTER gives it up for a new one.
+        // Each call had a leg to a stale binding, which the REGISTER replaces by a new one.
         rows[3].1.extend(b.time(0..first, |n| registration(n, port)));
         rows[4]
             .1
@@ -189,7 +190,7 @@ fn main() {
         let held = b.engine.held_calls();
         b.now = Moment(b.now.0 + Duration::from_secs(6));
         let start = Instant::now();
-        // As the driver does it.
+        // The driver does the same.
         while b.engine.fire(b.now) {
             while let Some(command) = b.engine.poll_command() {
                 std::hint::black_box(command);

@@ -1,17 +1,18 @@
 //! No answered call is cut or silent: `cargo bench --bench live_answer -- [--calls N] [--lanes N] [--busy]`.
 //!
-//! Calls through fswake on a real FreeSWITCH, so many at a time (`--lanes`), in turn with both routings, to phones on
-//! UDP and on TCP, asleep (a push wakes them) and awake; they answer 0 to 400 ms after they began to ring. Each call is
-//! looked at from both ends: the caller gets 200, each side hears the other's voice soon and still does half a second
-//! later, neither gets BYE until one of them hangs up, and fswake says `connected`. It fails when one call does not.
+//! Makes calls through fswake on a real FreeSWITCH, `--lanes` of them at a time. They alternate between both routings,
+//! and between phones on UDP and TCP, asleep (woken by a push) and awake. Phones answer 0 to 400 ms after they began to
+//! ring. Each call is checked at both ends: the caller gets a 200, each side soon receives the other's voice and still
+//! does half a second later, neither gets a BYE before one of them hangs up, and fswake reports `connected`. The bench
+//! fails if one call does not meet this.
 //!
-//! All times begin when the phone sends its 200. The caller's 200 and the first sounds are the phones' own;
-//! `uuid_bridge` is when fswake has heard that FreeSWITCH has followed that order, by its log; that is given from
-//! CHANNEL_ANSWER on, too, and so is CHANNEL_BRIDGE. FreeSWITCH's own timestamps are whole ticks of 20 ms.
+//! All times start when the phone sends its 200. The phones report the caller's 200 and the first sounds. `uuid_bridge`
+//! is the time when fswake, by its log, got FreeSWITCH's reply to that order. It is also printed relative to
+//! CHANNEL_ANSWER, and so is CHANNEL_BRIDGE. FreeSWITCH's own timestamps are multiples of its 20 ms tick.
 //!
-//! `--busy` lets a busy loop run for each core meanwhile. `FSWAKE_BENCH_CALLS` is another way to say how many calls,
-//! and `FSWAKE_BENCH_DAEMON` names another fswake to measure. `FSWAKE_LIVE_LOG` and `FSWAKE_LIVE_FS_LOG` name files for
-//! both logs, then at debug level. Without FreeSWITCH it says so and ends.
+//! `--busy` runs a busy loop on each core meanwhile. `FSWAKE_BENCH_CALLS` also sets the number of calls, and
+//! `FSWAKE_BENCH_DAEMON` names another fswake to measure. `FSWAKE_LIVE_LOG` and `FSWAKE_LIVE_FS_LOG` name files for
+//! both logs, then at debug level. Without FreeSWITCH the bench prints that and stops.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,22 +24,22 @@ use fswake_test_support::realfs::{self, Console, DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::{Leg, Noise, OutgoingCall, Phone, Reaction, Script, Transport, What};
 use fswake_test_support::site::{self, Settings, Site, Wakes, new_token, push_params};
 
-/// The caller's 200, from the INVITE on.
+/// Limit from the INVITE to the caller's 200.
 const ANSWER: Duration = Duration::from_secs(25);
-/// Each side's first sound, from the caller's 200 on; the next sound once the call has lasted.
+/// Limit from the caller's 200 to each side's first sound, and for a further sound after [`LASTS`].
 const SOUND: Duration = Duration::from_secs(5);
-/// How long a call lasts before it is listened to again.
+/// How long a call lasts before its sound is checked again.
 const LASTS: Duration = Duration::from_millis(500);
-/// The other side's BYE, from the hang-up on.
+/// Limit from the hang-up to the other side's BYE.
 const BYE: Duration = Duration::from_secs(10);
 /// The latest answer, in milliseconds after the phone began to ring.
 const LATEST: usize = 400;
-/// Times of the day start again after it.
+/// Times of day wrap around after this.
 const DAY: Duration = Duration::from_hours(24);
 /// The voices of caller and phone.
 const VOICES: [u8; 2] = [2, 7];
 
-/// What calls have in common.
+/// The properties of a call that are varied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     by_dial_string: bool,
@@ -80,14 +81,14 @@ impl Kind {
 
 /// Times since the phone's 200.
 struct Times {
-    /// When that was, since midnight.
+    /// The time of the phone's 200, since midnight.
     answered: Duration,
     to_caller: Duration,
     caller_hears: Duration,
     phone_hears: Duration,
 }
 
-/// How a call went.
+/// The outcome of a call.
 enum Fate {
     Good(Times),
     Unanswered(String),
@@ -96,7 +97,7 @@ enum Fate {
 }
 
 impl Fate {
-    /// When the phone answered, of a call that went well.
+    /// The time of the phone's answer, for a good call.
     fn answered(&self) -> Option<Duration> {
         match self {
             Self::Good(times) => Some(times.answered),
@@ -167,7 +168,7 @@ impl BenchOptions {
                 "--calls" => wanted.calls = number(),
                 "--lanes" => wanted.lanes = number(),
                 "--busy" => wanted.busy = true,
-                // Cargo's own.
+                // Cargo itself adds this.
                 "--bench" => {}
                 other => panic!("{other}: not one of --calls N, --lanes N, --busy"),
             }
@@ -176,11 +177,11 @@ impl BenchOptions {
     }
 }
 
-/// One call after another, each to a user of the lane's own for its kind.
+/// Makes one call after another. For each kind of call, a lane has its own user.
 struct Lane {
     fs: Arc<RealFs>,
     site: Arc<Site>,
-    /// Of each kind: the user and the phone's token.
+    /// For each kind: the user, and the phone's token.
     users: Vec<(String, String)>,
     caller: String,
     console: Console,
@@ -198,7 +199,7 @@ impl Lane {
         }
     }
 
-    /// Every phone registers once, so that fswake knows them all, however late FreeSWITCH's events come.
+    /// Registers every phone once. After this fswake knows all of them, even if FreeSWITCH's events come late.
     async fn introduce(&mut self) {
         for (n, (user, token)) in self.users.clone().iter().enumerate() {
             let kind = Kind::of(n);
@@ -209,7 +210,7 @@ impl Lane {
         }
     }
 
-    /// FreeSWITCH forgets where a user's phone is; fswake knows its token still.
+    /// Makes FreeSWITCH forget a user's registration. fswake still knows the token.
     async fn forget(&mut self, user: &str, kind: Kind) {
         let flush = format!("sofia profile internal flush_inbound_reg {user}@{}", kind.domain());
         self.console.api(&flush).await.expect("FreeSWITCH's event socket");
@@ -224,11 +225,11 @@ impl Lane {
         Phone::new(self.fs.account(user, domain), script).await
     }
 
-    /// One call, from the phone's REGISTER to the end.
+    /// Makes one call, from the phone's REGISTER to the hang-up.
     async fn call(&mut self, n: usize) -> (Kind, Fate) {
         let kind = Kind::of(n);
-        // Every millisecond comes up, and in no order that the kinds have too.
-        // Spread over FreeSWITCH's ticks of 20 ms, too: what waits for one is waited for as long as in the field.
+        // The delays cover every millisecond and are not correlated with the kinds. They are also spread over
+        // FreeSWITCH's 20 ms tick, so that waiting for a tick takes as long as in the field.
         let answer = Duration::from_millis((n / Kind::COUNT * 248 % (LATEST + 1)) as u64);
         let (user, token) = self.users[n % Kind::COUNT].clone();
         let phone = self.phone(kind, &user, kind.domain(), VOICES[1], answer).await;
@@ -252,7 +253,7 @@ impl Lane {
     }
 }
 
-/// When a side first received the other since then.
+/// When a side first received the other after `since`.
 async fn hears(leg: &Leg, voice: u8, since: Instant) -> Option<Instant> {
     let began = Instant::now();
     loop {
@@ -316,7 +317,7 @@ async fn watch_call(call: &OutgoingCall, phone: &Phone, n: usize) -> Fate {
         };
         return Fate::Silent(story(&format!("{deaf}{when}"), &caller));
     }
-    // Either side hangs up, and the other gets the BYE.
+    // Either side hangs up, and the other side gets the BYE.
     let (leg, other) = if (n / Kind::COUNT).is_multiple_of(2) {
         (&caller, &called)
     } else {
@@ -339,7 +340,7 @@ async fn watch_call(call: &OutgoingCall, phone: &Phone, n: usize) -> Fate {
     })
 }
 
-/// Since midnight, of a line of fswake's log: it begins with `2026-01-31T12:34:56.123456Z`.
+/// The time since midnight of a line in fswake's log, which begins with `2026-01-31T12:34:56.123456Z`.
 fn time_of_day(line: &str) -> Option<Duration> {
     let (_, rest) = line.split_once('T')?;
     let mut parts = rest.split_once('Z')?.0.split(':').map(str::parse::<f64>);
@@ -348,14 +349,14 @@ fn time_of_day(line: &str) -> Option<Duration> {
     Some(Duration::from_secs_f64((hours * 60.0 + minutes) * 60.0 + seconds))
 }
 
-/// Since midnight, as fswake's log has it.
+/// The time since midnight, as in fswake's log.
 fn of_day(at: Instant) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let then = now.saturating_sub(at.elapsed());
     then.saturating_sub(DAY * u32::try_from(then.as_secs() / DAY.as_secs()).unwrap_or_default())
 }
 
-/// From each of these answers, in order, to FreeSWITCH's reply to `uuid_bridge`, which fswake has logged in this order.
+/// The time from each answer to FreeSWITCH's reply to its `uuid_bridge`. Both are in the same order in fswake's log.
 fn to_bridge(answers: &[Duration], lines: &[String]) -> Vec<Duration> {
     if answers.len() != lines.len() {
         return Vec::new();
@@ -367,7 +368,7 @@ fn to_bridge(answers: &[Duration], lines: &[String]) -> Vec<Duration> {
         .collect()
 }
 
-/// From CHANNEL_ANSWER to the time of these lines, for each call.
+/// The time from CHANNEL_ANSWER to each of these lines, by call.
 fn from_channel_answer(answers: &[String], lines: &[String]) -> Vec<Duration> {
     let of_call = |line: &str| {
         let id = line.split_once("call.id=")?.1;
@@ -381,13 +382,13 @@ fn from_channel_answer(answers: &[String], lines: &[String]) -> Vec<Duration> {
     lines.iter().filter_map(from_answer).collect()
 }
 
-/// From one time of the day to the next.
+/// The time between two times of day.
 fn since(from: Duration, to: Duration) -> Duration {
     let time = (to + DAY).saturating_sub(from);
     time.checked_sub(DAY).unwrap_or(time)
 }
 
-/// Every call through lanes that work side by side; prints the faults as they come.
+/// Makes all calls through concurrent lanes, and prints faults as they occur.
 async fn run(site: &Arc<Site>, wanted: &BenchOptions) -> (BTreeMap<Kind, Tally>, usize) {
     let (calls, count) = (wanted.calls, wanted.lanes.max(1));
     let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -428,7 +429,7 @@ async fn run(site: &Arc<Site>, wanted: &BenchOptions) -> (BTreeMap<Kind, Tally>,
             let is_connected = |line: &&String| line.contains(r#"outcome="connected""#);
             let connected = over.iter().filter(is_connected).count();
             for line in over.iter().filter(|line| !is_connected(line)) {
-                println!("BOOKED otherwise, {}: {line}", kind.name());
+                println!("NOT REPORTED AS CONNECTED, {}: {line}", kind.name());
             }
             let of_kind = fates.iter().filter(|(k, _)| *k == kind);
             let answers: Vec<_> = of_kind.filter_map(|(_, fate)| fate.answered()).collect();
@@ -494,7 +495,7 @@ fn load() -> String {
     load.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// A process for each core that does nothing but keep it busy, until they are dropped.
+/// Processes that keep every core busy until they are dropped.
 fn busy_loops() -> Vec<tokio::process::Child> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let start = |_| {
@@ -506,7 +507,7 @@ fn busy_loops() -> Vec<tokio::process::Child> {
 }
 
 fn settings() -> Settings {
-    // Phones that are awake have just registered.
+    // Phones of calls to awake phones have just registered.
     let mut settings = Settings::default().wake("fresh-for", "30s");
     if std::env::var_os("FSWAKE_LIVE_LOG").is_none() {
         "info,fswake::esl::outbound=debug,fswake::driver=debug,freeswitch_esl_tokio=off".clone_into(&mut settings.log);
@@ -535,7 +536,7 @@ async fn measure(prefix: &Path, wanted: &BenchOptions) -> bool {
     let (took, load) = (began.elapsed(), load());
     drop(loops);
     let faults = print(&tallies) + otherwise;
-    println!("booked by fswake as anything but connected: {otherwise}");
+    println!("not reported as connected by fswake: {otherwise}");
     println!("took {took:.0?}; load {load} at the end");
     fs.becomes_silent(Duration::from_secs(60)).await;
     drop(site);

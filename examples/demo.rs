@@ -1,7 +1,7 @@
-//! `cargo demo`: two sleeping phones, one call, in a few seconds and without anything but this repository.
+//! `cargo demo`: two sleeping phones and one call, in a few seconds. It needs only this repository.
 //!
-//! The daemon is the real one, with its own threads and real sockets. FreeSWITCH, Apple and Google are stand-ins on
-//! loopback addresses: they speak the event socket, and HTTP/2 over TLS with certificates made for this run.
+//! The daemon is real, with its own threads and real sockets. FreeSWITCH, Apple and Google are stand-ins on loopback
+//! addresses. They speak the event socket protocol, and HTTP/2 over TLS with certificates made for this run.
 
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         .context("start threads")
         .and_then(|runtime| {
             let told = runtime.block_on(async { tokio::time::timeout(ALL_OF_IT, tell()).await });
-            // The daemon ends with the process, and would complain if FreeSWITCH went first.
+            // The daemon stops with the process. It would log errors if FreeSWITCH stopped first.
             std::mem::forget(runtime);
             told.unwrap_or_else(|_| bail!("the call was not over after {ALL_OF_IT:?}"))
         });
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One column for the time since the call, one for who acts, one for what happens.
+/// Columns: the time since the call, who acts, and what happens.
 struct Timeline {
     start: Instant,
     colours: bool,
@@ -58,7 +58,7 @@ impl Timeline {
         self.lines.push((at, who, what.into()));
     }
 
-    /// Prints what was added since the last time, in the order of time: what is seen from here may be seen late.
+    /// Prints new entries, in the order of time. Some are observed late.
     fn print(&mut self) {
         self.lines.sort_by_key(|(at, ..)| *at);
         for (at, who, what) in std::mem::take(&mut self.lines) {
@@ -91,7 +91,7 @@ async fn tell() -> Result<()> {
     );
     let dir = tempfile::tempdir()?;
     let address = start_daemon(dir.path(), &fs, &apns, &fcm)?;
-    // One connection gets events, the other reads the past.
+    // One connection receives events, the other lists earlier ones.
     until("fswake is connected to FreeSWITCH", || async {
         fs.connections().0 >= 2
     })
@@ -107,9 +107,9 @@ async fn tell() -> Result<()> {
         phone.sleep();
         phone.expire();
     }
-    // What is written after the phones' ends arrives after them.
+    // Lines written after the phones' ends arrive after them.
     let last = fs.fire_custom("sofia::sip_user_state", &[]);
-    until("fswake heard that both phones are gone", || async {
+    until("fswake knows that both phones are gone", || async {
         last.written_at().is_some()
     })
     .await?;
@@ -190,7 +190,7 @@ async fn tell() -> Result<()> {
         format!("connects Alice and the Android phone ({codecs} on both sides)"),
     );
     let reason = iphone.cancelled().await;
-    ensure!(reason.contains(ELSEWHERE), "the iPhone was told {reason}");
+    ensure!(reason.contains(ELSEWHERE), "the iPhone got the reason {reason}");
     story.add(
         Instant::now(),
         "iPhone",
@@ -198,7 +198,7 @@ async fn tell() -> Result<()> {
     );
     ensure!(
         fs.complaints().is_empty(),
-        "FreeSWITCH did not understand: {:?}",
+        "FreeSWITCH got invalid commands: {:?}",
         fs.complaints()
     );
     story.print();
@@ -212,7 +212,7 @@ async fn tell() -> Result<()> {
     Ok(())
 }
 
-/// The phone's app starts and registers; fswake calls it.
+/// The phone's app starts and registers, and fswake calls it.
 async fn woken(story: &mut Timeline, who: &'static str, phone: &Phone) {
     let registered = phone.wake();
     story.add(registered, who, "is awake and registers with FreeSWITCH");
@@ -233,7 +233,7 @@ fn phone(fs: &FakeFreeSwitch, params: &str) -> Phone {
     fs.phone(PhoneSpec::new("bob", "example.org").params(params))
 }
 
-/// Push parameters of a Contact as RFC 8599 has them.
+/// RFC 8599 push parameters of a Contact.
 fn iphone_params() -> String {
     let token = uuid::Uuid::new_v4().simple().to_string().repeat(2);
     format!(
@@ -251,7 +251,7 @@ fn android_params() -> String {
     )
 }
 
-/// Runs the daemon as `fswake run` would, on threads of its own. It ends with the process.
+/// Runs the daemon as `fswake run` does, on its own threads. It stops with the process.
 fn start_daemon(dir: &Path, fs: &FakeFreeSwitch, apns: &Apns, fcm: &Fcm) -> Result<SocketAddr> {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let file = dir.join("fswake.toml");
@@ -261,7 +261,7 @@ fn start_daemon(dir: &Path, fs: &FakeFreeSwitch, apns: &Apns, fcm: &Fcm) -> Resu
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     std::thread::spawn(move || {
         if let Err(error) = runtime.block_on(fswake::daemon::run(config, set_filter)) {
-            eprintln!("fswake ended: {error:#}");
+            eprintln!("fswake stopped: {error:#}");
         }
         ENDED.store(true, Ordering::Relaxed);
     });
@@ -300,7 +300,7 @@ name = "android"
     )
 }
 
-/// How many devices the daemon has written.
+/// The number of devices in the store.
 fn stored(dir: &Path) -> Option<i64> {
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     let store = rusqlite::Connection::open_with_flags(dir.join("fswake.db"), flags).ok()?;
@@ -314,7 +314,7 @@ async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) -> R
     while !holds().await {
         ensure!(
             !ENDED.load(Ordering::Relaxed) && started.elapsed() < ALL_OF_IT / 2,
-            "it never came to be that {what}"
+            "timed out waiting for this: {what}"
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -1,4 +1,4 @@
-//! The FreeSWITCH snippets: well-formed, say where they go, and fail open.
+//! The FreeSWITCH snippets are well-formed, say where they are installed, and fail open.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,10 @@ use quick_xml::events::{BytesStart, Event};
 /// FusionPBX's dialplan, wake only: the bridge after it is FusionPBX's own.
 const FUSIONPBX: &str = "fs-conf/fusionpbx/885_fswake.xml";
 
-/// An `<action>`: application and data.
+/// An `<action>`: its application and data.
 type Action = (String, String);
 
-/// One extension's actions with the context they are in; the file's own place when it has no context.
+/// The actions of one extension, with its context; if a file has no context, its path stands for it.
 struct Extension {
     context: String,
     actions: Vec<Action>,
@@ -38,7 +38,7 @@ fn attribute(element: &BytesStart<'_>, name: &str) -> String {
     found.map_or_else(String::new, |a| a.value.into_owned())
 }
 
-/// Reads a whole file, which fails on anything that is not well-formed.
+/// Parses a whole file. Fails if it is not well-formed.
 fn extensions(path: &Path) -> Vec<Extension> {
     let text = std::fs::read_to_string(path).unwrap();
     let mut reader = Reader::from_str(&text);
@@ -74,7 +74,7 @@ fn extensions(path: &Path) -> Vec<Extension> {
     found
 }
 
-/// Those of FreeSWITCH's own files.
+/// Those for FreeSWITCH's own configuration.
 fn all_extensions() -> Vec<Extension> {
     let files = files().into_iter().filter(|f| !f.ends_with(FUSIONPBX));
     files.flat_map(|f| extensions(&f)).collect()
@@ -87,7 +87,7 @@ fn position(actions: &[Action], application: &str, data: &str) -> Option<usize> 
 }
 
 #[test]
-fn every_file_is_well_formed_and_says_first_where_it_goes() {
+fn every_file_is_well_formed_and_starts_with_its_place() {
     let files = files();
     assert_eq!(files.len(), 10);
     for file in files {
@@ -109,7 +109,7 @@ fn every_file_is_well_formed_and_says_first_where_it_goes() {
     }
 }
 
-/// FreeSWITCH obeys these inside comments too.
+/// FreeSWITCH also executes these inside comments.
 #[test]
 fn no_file_has_a_preprocessor_line() {
     for file in files() {
@@ -123,7 +123,7 @@ fn no_file_has_a_preprocessor_line() {
 }
 
 #[test]
-fn every_snippet_resumes_the_dialplan_and_lets_its_bridge_dial_what_fswake_says() {
+fn every_snippet_resumes_the_dialplan_and_bridges_to_what_fswake_sets() {
     let mut bridges = Vec::new();
     for Extension { actions, context } in all_extensions() {
         let Some(socket) = position(&actions, "socket", "") else {
@@ -188,7 +188,7 @@ fn dial_string_context_does_not_bridge_to_its_own_dial_string() {
 }
 
 #[test]
-fn after_a_wake_the_loopback_rings_plainly_or_ends_as_the_phones_did() {
+fn after_a_wake_the_loopback_bridges_plainly_or_ends_with_the_phones_cause() {
     let after = all_extensions().into_iter().filter(|e| e.context == "fswake-after");
     let last = |e: Extension| e.actions.last().cloned().unwrap();
     let ends: Vec<_> = after.map(last).collect();
@@ -210,9 +210,9 @@ fn after_a_wake_the_loopback_rings_plainly_or_ends_as_the_phones_did() {
     assert_eq!(bridges[1..], ["${fswake_bridge}"]);
 }
 
-/// A blind transfer that reaches the loopback's context goes on in the caller's, or in the user's own.
+/// A blind transfer that runs in the loopback's context must go on in the caller's context, or else in the user's own.
 #[test]
-fn transfer_that_comes_to_the_dial_strings_context_is_sent_on() {
+fn transfer_into_the_dial_strings_context_is_sent_on() {
     let all: Vec<_> = all_extensions().into_iter().filter(|e| e.context == "fswake").collect();
     let first = all.first().unwrap();
     assert!(position(&first.actions, "set", "force_transfer_context=$1").is_some());
@@ -223,8 +223,8 @@ fn transfer_that_comes_to_the_dial_strings_context_is_sent_on() {
     }
 }
 
-/// When the loopback has taken itself out, a transfer of the phone would run in context `fswake-after`, which has no
-/// way on.
+/// Once the loopback has left the call, a transfer by the phone would run in context `fswake-after`, which leads
+/// nowhere.
 #[test]
 fn phone_of_the_plain_bridge_is_transferred_in_the_callers_context() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fs-conf/dialplan/fswake.xml");
@@ -233,7 +233,11 @@ fn phone_of_the_plain_bridge_is_transferred_in_the_callers_context() {
         .lines()
         .filter(|line| line.contains("application=\"bridge\"") && line.contains("sofia_contact("))
         .collect();
-    assert_eq!(bridges.len(), 2, "with the caller's codecs, and with any");
+    assert_eq!(
+        bridges.len(),
+        2,
+        "not two bridges, with the caller's codecs and with any"
+    );
     for bridge in bridges {
         assert!(
             bridge.contains(",force_transfer_context=${force_transfer_context},"),
@@ -242,9 +246,9 @@ fn phone_of_the_plain_bridge_is_transferred_in_the_callers_context() {
     }
 }
 
-/// A chat message is marked and goes on: nothing of it is expanded, and nothing ends its delivery.
+/// A chat message is marked and goes on. Its text is not expanded, and its delivery is not stopped.
 #[test]
-fn chatplan_marks_messages_and_leaves_their_delivery_alone() {
+fn chatplan_marks_messages_and_does_not_change_their_delivery() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fs-conf/chatplan/fswake.xml");
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains(r#"<extension name="fswake" continue="true">"#));
@@ -254,10 +258,9 @@ fn chatplan_marks_messages_and_leaves_their_delivery_alone() {
     assert_eq!(found[0].actions, [("set".to_owned(), "fswake_push=im".to_owned())]);
 }
 
-/// FusionPBX reads order and context from the extension's attributes, and comments inside it as if they were
-/// conditions.
+/// FusionPBX takes order and context from the extension's attributes, and treats comments inside it as conditions.
 #[test]
-fn dialplan_for_fusionpbx_only_wakes_and_leaves_the_call_to_the_next_one() {
+fn dialplan_for_fusionpbx_only_wakes_and_leaves_the_call_to_the_next_extension() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FUSIONPBX);
     let text = std::fs::read_to_string(&file).unwrap();
     let extension = &text[text.find("<extension").unwrap()..];

@@ -1,5 +1,4 @@
-//! What ships with the binary: scripts, package lists and the container's recipe. `packaging/try` installs the
-//! packages.
+//! What ships with the binary: scripts, package lists and the Containerfile. `packaging/try` installs the packages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +18,7 @@ fn manifest() -> toml::Table {
 }
 
 #[test]
-fn scripts_can_be_run_and_stop_at_the_first_failure() {
+fn scripts_are_executable_and_stop_at_the_first_failure() {
     for name in ["tools", "build", "release", "try"] {
         let file = root().join("packaging").join(name);
         let mode = file.metadata().unwrap().permissions().mode();
@@ -49,7 +48,7 @@ fn debian_package_has_the_version_of_the_crate() {
     assert!(changelog.starts_with(&format!("fswake ({version}-1) ")), "{changelog}");
 }
 
-/// The files that a pattern of a package's list is about.
+/// The files that match a pattern in a package's list.
 fn files(pattern: &str) -> Vec<PathBuf> {
     let folder = pattern.split(['*']).next().unwrap();
     let (folder, start) = folder.rsplit_once('/').unwrap_or((".", folder));
@@ -69,7 +68,7 @@ fn files(pattern: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn both_packages_hold_the_same_files_and_all_of_them_exist() {
+fn both_packages_have_the_same_files_and_all_exist() {
     let manifest = manifest();
     let metadata = &manifest["package"]["metadata"];
     let deb = metadata["deb"]["assets"].as_array().unwrap();
@@ -79,16 +78,16 @@ fn both_packages_hold_the_same_files_and_all_of_them_exist() {
     for source in deb.union(&rpm) {
         // packaging/build makes these.
         let is_made = source.starts_with("target/package/");
-        assert!(is_made || !files(source).is_empty(), "{source} is nothing");
+        assert!(is_made || !files(source).is_empty(), "{source} matches no file");
     }
-    // cargo-deb takes unit and licence by other keys; the RPM has no lintian.
+    // cargo-deb has other keys for unit and licence. The RPM has no lintian.
     let only_deb: Vec<_> = deb.difference(&rpm).collect();
     assert_eq!(only_deb, [&"packaging/debian/lintian-overrides"]);
     let only_rpm: Vec<_> = rpm.difference(&deb).collect();
     assert_eq!(only_rpm, [&"LICENSE-*", &"systemd/fswake.service"]);
 }
 
-/// Where each file of a list of assets lies in the package.
+/// The paths in the package of the files in a list of assets.
 fn laid_out(assets: impl Iterator<Item = (String, String)>) -> BTreeMap<String, PathBuf> {
     let mut all = BTreeMap::new();
     for (source, dest) in assets.filter(|(source, _)| !source.starts_with("target/package/")) {
@@ -106,7 +105,7 @@ fn laid_out(assets: impl Iterator<Item = (String, String)>) -> BTreeMap<String, 
 }
 
 #[test]
-fn documents_in_the_packages_lead_to_files_of_the_packages() {
+fn links_of_packaged_documents_lead_to_packaged_files() {
     let manifest = manifest();
     let metadata = &manifest["package"]["metadata"];
     let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
@@ -144,9 +143,9 @@ fn documents_in_the_packages_lead_to_files_of_the_packages() {
     }
 }
 
-/// The variable may still be set after a try with a debug binary.
+/// The variable may still be set after a trial with a debug binary.
 #[test]
-fn release_is_never_made_of_a_binary_that_is_there_already() {
+fn release_is_never_made_from_an_existing_binary() {
     let dir = tempfile::tempdir().unwrap();
     let script = |name: &str, text: &str| {
         let file = dir.path().join(name);
@@ -178,9 +177,9 @@ fn release_is_never_made_of_a_binary_that_is_there_already() {
     assert_eq!(built, "none\n");
 }
 
-/// podman leaves HEALTHCHECK out of the images that it makes by default.
+/// By default podman omits HEALTHCHECK from images.
 #[test]
-fn podman_is_told_to_keep_the_health_check() {
+fn podman_keeps_the_health_check() {
     assert!(instructions().iter().any(|(word, _)| word == "HEALTHCHECK"));
     for line in read("Containerfile")
         .lines()
@@ -191,7 +190,7 @@ fn podman_is_told_to_keep_the_health_check() {
     assert!(read("packaging/release").contains("format=(--format docker)"));
 }
 
-/// One instruction of the container's recipe, with the lines that go on joined.
+/// An instruction of the Containerfile, with its continuation lines joined.
 fn instructions() -> Vec<(String, String)> {
     let text = read("Containerfile").replace("\\\n", " ");
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -203,9 +202,9 @@ fn instructions() -> Vec<(String, String)> {
         .collect()
 }
 
-/// No engine builds it in `cargo test`; `packaging/release` does, where one runs.
+/// `cargo test` does not build the image. `packaging/release` does, if podman or docker runs.
 #[test]
-fn container_is_made_of_what_is_here_and_runs_without_rights() {
+fn container_is_made_from_these_sources_and_runs_unprivileged() {
     let all = instructions();
     let known = [
         "FROM",
@@ -227,7 +226,7 @@ fn container_is_made_of_what_is_here_and_runs_without_rights() {
             .filter(move |(w, _)| w == word)
             .map(|(_, rest)| rest.as_str())
     };
-    // Images by a version, one of which has a compiler that is new enough.
+    // Images are named by version, and one has a compiler that is new enough.
     let images: Vec<_> = of("FROM").map(|rest| rest.split(' ').next().unwrap()).collect();
     assert_eq!((all[0].0.as_str(), images.len()), ("FROM", 2));
     let rust = images[0].split_once("/rust:").unwrap().1;
@@ -243,12 +242,15 @@ fn container_is_made_of_what_is_here_and_runs_without_rights() {
             .all(|image| image.contains(':') && !image.ends_with(":latest")),
         "{images:?}"
     );
-    // Both run the same libc.
+    // Both images have the same libc.
     assert!(images.iter().all(|image| image.contains("bookworm")), "{images:?}");
-    // What is copied is here, and is not kept back.
+    // The files to copy exist, and .dockerignore does not exclude them.
     let ignored = read(".dockerignore");
     let ignored: Vec<_> = ignored.lines().filter(|line| !line.starts_with('#')).collect();
-    assert!(ignored.contains(&"target"), "gigabytes would be sent to the engine");
+    assert!(
+        ignored.contains(&"target"),
+        "without it, gigabytes would be sent to the engine"
+    );
     for copied in of("COPY").filter(|rest| !rest.starts_with("--from=")) {
         let words: Vec<_> = copied.split(' ').collect();
         for source in &words[..words.len() - 1] {
@@ -262,7 +264,7 @@ fn container_is_made_of_what_is_here_and_runs_without_rights() {
             "{built}"
         );
     }
-    // What cargo needs for the workspace is not kept back.
+    // .dockerignore does not exclude what cargo needs for the workspace.
     for member in manifest["workspace"]["members"].as_array().unwrap() {
         assert!(!ignored.contains(&member.as_str().unwrap()), "{member}");
     }
@@ -272,12 +274,12 @@ fn container_is_made_of_what_is_here_and_runs_without_rights() {
         "{user}"
     );
     assert!(of("COPY").any(|rest| rest.contains(&format!("--chown={user} ")) && rest.ends_with(" /var/lib/fswake")));
-    // The ports of the built-in configuration.
+    // The ports in the default configuration.
     let example = read("fswake.example.toml");
     for port in of("EXPOSE").flat_map(|rest| rest.split(' ')) {
         assert!(example.contains(&format!("127.0.0.1:{port}\"]")), "{port}");
     }
-    // What it runs is a command line that fswake understands.
+    // fswake accepts the command line that it runs.
     let words = |json: &str| serde_json::from_str::<Vec<String>>(json).unwrap_or_else(|e| panic!("{json}: {e}"));
     let (entry, default) = (
         words(of("ENTRYPOINT").next_back().unwrap()),

@@ -1,6 +1,6 @@
-//! Tokens, keys and bearers stay out of the log and out of errors, even at TRACE.
+//! Tokens, keys and bearer tokens never appear in the log or in errors, even at TRACE.
 
-// The support of tests/push; not all are needed here.
+// Support code of tests/push; only part of it is used here.
 #[allow(dead_code)]
 #[path = "push/support.rs"]
 mod support;
@@ -26,7 +26,7 @@ use support::{
     web_push_app, web_push_call, with_rules,
 };
 
-/// Keeps what the test's own thread logs: the stand-ins run on another, and print what they get.
+/// Keeps only what the test's own thread logs. The stand-ins run on another thread, and log what they receive.
 #[derive(Clone)]
 struct Captured {
     log: Arc<Mutex<Vec<u8>>>,
@@ -49,9 +49,10 @@ impl Write for Captured {
     }
 }
 
-/// All crates log to it, not only fswake. Alone in its process, because the logger is set once for all threads.
+/// All crates log to it, not only fswake. The test is alone in its process, because the logger is set once for all
+/// threads.
 #[test]
-fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
+fn no_secret_is_logged_at_trace_or_in_an_error() {
     let captured = Captured {
         log: Arc::default(),
         thread: thread::current().id(),
@@ -151,7 +152,7 @@ fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
         "assertion=",
         BEARER,
         PASSWORD,
-        // The same in Basic's base64.
+        // The same in the base64 of Basic authentication.
         "d2FrZUBleGFtcGxlLm9yZzpw",
         "k3y",
         "in-the-url",
@@ -194,7 +195,7 @@ async fn gateways() -> Vec<(Gateway, HttpAuth)> {
     gateways
 }
 
-/// Everything that pushes through a gateway log, with the token in the path, in the query and in the body.
+/// The log of pushes through a gateway with the token in the path, the query and the body.
 async fn through(gateway: &Gateway, auth: HttpAuth) -> Vec<String> {
     let with = |url: &str, ca_file| {
         let spec = HttpProfile {
@@ -231,7 +232,7 @@ async fn through(gateway: &Gateway, auth: HttpAuth) -> Vec<String> {
     gateway.faults.next(Fault::Hang);
     told.push(format!("{:?}", pushers.push(&short).await));
     gateway.faults.clear();
-    // Nobody there, and nobody who can be trusted.
+    // A port without a server, and a server that is not trusted.
     told.push(format!("{:?}", with("http://127.0.0.1:1", None).push(&short).await));
     told.push(format!("{:?}", with(&gateway.url(), None).push(&short).await));
     told

@@ -1,4 +1,4 @@
-//! `fswake setup` next to folders that look like FreeSWITCH's.
+//! `fswake setup` with directories like FreeSWITCH's.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -8,12 +8,12 @@ use tempfile::TempDir;
 
 const CONTEXT: &str = include_str!("../fs-conf/dialplan/fswake.xml");
 
-/// A directory whose dial-string leads to a context.
+/// A directory user whose dial-string leads to a context.
 fn loopback(context: &str) -> String {
     format!("<params>\n  <param name=\"dial-string\" value=\"loopback/x/{context}\"/>\n</params>\n")
 }
 
-/// A host: FreeSWITCH's folder, fswake's, and systemd's.
+/// A host: the directories of FreeSWITCH, fswake and systemd.
 struct Host(TempDir);
 
 impl Host {
@@ -21,7 +21,7 @@ impl Host {
         let host = Self(tempfile::tempdir().unwrap());
         host.put("fs/freeswitch.xml", "<document/>");
         host.put("fs/vars.xml", "<include/>");
-        // A port that nobody listens on: the doctor has to say so, and no more.
+        // A port without a server, which must be the doctor's only finding.
         let socket = format!(
             r#"<configuration><settings><param name="listen-ip" value="127.0.0.1"/><param name="listen-port" value="9"/>
                <param name="password" value="{password}"/></settings></configuration>"#
@@ -46,7 +46,7 @@ impl Host {
         std::fs::read_to_string(self.0.path().join(name)).ok()
     }
 
-    /// Every file of the configuration, with its text.
+    /// Every file of the configuration, with its content.
     fn all(&self) -> Vec<Option<String>> {
         let names = [
             "fs/dialplan/fswake.xml",
@@ -89,7 +89,7 @@ impl Host {
 }
 
 #[test]
-fn first_setup_writes_what_is_missing_and_the_second_finds_it_good() {
+fn first_setup_writes_what_is_missing_and_the_second_has_nothing_to_do() {
     let host = Host::new("s3cret & more");
     let first = host.said(&["--yes"]);
     assert!(first.contains("written: 4 files"), "{first}");
@@ -97,7 +97,7 @@ fn first_setup_writes_what_is_missing_and_the_second_finds_it_good() {
     assert_eq!(context, CONTEXT);
     let configuration = host.read("etc/fswake.toml").unwrap();
     assert!(configuration.contains("\nport = 9\n"), "{configuration}");
-    // As FreeSWITCH's XML has it.
+    // Escaped as in FreeSWITCH's XML.
     assert_eq!(host.read("etc/esl-password").unwrap(), "s3cret & more\n");
     let mode = std::fs::metadata(host.0.path().join("etc/esl-password"))
         .unwrap()
@@ -107,7 +107,7 @@ fn first_setup_writes_what_is_missing_and_the_second_finds_it_good() {
     let unit = host.read("units/fswake.service.d/esl-password.conf").unwrap();
     assert!(unit.contains("LoadCredential=esl-password:"), "{unit}");
     assert!(!first.contains("s3cret"), "{first}");
-    // Foreign files, and the doctor's output.
+    // Advice for files that setup did not write, and the doctor's output.
     assert!(
         first.contains("default.xml, line 2:") && first.contains("+  <param name=\"dial-string\""),
         "{first}"
@@ -126,7 +126,7 @@ fn first_setup_writes_what_is_missing_and_the_second_finds_it_good() {
     assert_eq!(second.matches(": good\n").count(), 4, "{second}");
     assert!(!second.contains("written"), "{second}");
 
-    // When the operator's part is done, a run reports that nothing is left, and changes nothing.
+    // After the operator's part is done, a run reports that nothing is left, and changes nothing.
     host.put("fs/directory/default.xml", &loopback("fswake"));
     host.put(
         "etc/fswake.toml",
@@ -143,7 +143,7 @@ fn first_setup_writes_what_is_missing_and_the_second_finds_it_good() {
 }
 
 #[test]
-fn edited_snippet_is_kept_and_the_new_one_goes_beside_it_once() {
+fn edited_snippet_is_kept_and_the_new_one_is_written_next_to_it_once() {
     let host = Host::new("ClueCon");
     host.said(&["--yes"]);
     let ours = host.read("fs/dialplan/fswake.xml").unwrap();
@@ -177,7 +177,7 @@ fn edited_snippet_is_kept_and_the_new_one_goes_beside_it_once() {
 }
 
 #[test]
-fn context_that_was_renamed_is_the_one_that_the_directory_has_to_name() {
+fn renamed_context_is_the_one_that_the_directory_must_name() {
     for file in ["fs/dialplan/fswake.xml", "fs/dialplan/wake.xml"] {
         let host = Host::new("ClueCon");
         let renamed = CONTEXT.replace("<context name=\"fswake\">", "<context name=\"wake\">");
@@ -204,12 +204,12 @@ fn password_of_the_operator_is_never_overwritten() {
         host.read("etc/esl-password").unwrap(),
         "the one of another FreeSWITCH\n"
     );
-    // Its sum would help to guess it.
+    // A checksum would help to guess it.
     assert!(!host.read("etc/setup.sha256").unwrap().contains("esl-password\n"));
 }
 
 #[test]
-fn dry_run_writes_nothing_and_nobody_is_asked_where_there_is_nobody() {
+fn dry_run_writes_nothing_and_without_a_terminal_nothing_is_asked() {
     let host = Host::new("ClueCon");
     let said = host.said(&["--dry-run"]);
     assert!(
@@ -225,11 +225,11 @@ fn dry_run_writes_nothing_and_nobody_is_asked_where_there_is_nobody() {
 }
 
 #[test]
-fn own_file_is_changed_with_its_difference_and_a_foreign_one_is_left() {
+fn own_file_is_changed_with_a_diff_and_a_foreign_one_is_left_alone() {
     let host = Host::new("ClueCon");
     host.put("etc/fswake.toml", "[freeswitch]\nport = 8021\n");
     host.said(&["--yes"]);
-    // An older fswake's file, and its sum.
+    // A file of an older fswake, and its checksum.
     let old = CONTEXT.replace("process_cdr=false", "process_cdr=true");
     host.put("fs/dialplan/fswake.xml", &old);
     let sum = Command::new("sha256sum")
@@ -262,7 +262,7 @@ fn own_file_is_changed_with_its_difference_and_a_foreign_one_is_left() {
 }
 
 #[test]
-fn fusionpbx_keeps_its_dialplan() {
+fn fusionpbx_dialplan_is_not_changed() {
     let host = Host::new("ClueCon");
     host.put(
         "fs/autoload_configs/lua.conf.xml",
@@ -276,7 +276,7 @@ fn fusionpbx_keeps_its_dialplan() {
 }
 
 #[test]
-fn folder_without_a_freeswitch_is_named() {
+fn folder_without_a_freeswitch_is_reported() {
     let output = Command::new(env!("CARGO_BIN_EXE_fswake"))
         .args(["setup", "--dry-run", "--freeswitch", "/nonexistent"])
         .output()

@@ -1,4 +1,4 @@
-//! What holding costs: nudges of FreeSWITCH and, where legs ring, their leases.
+//! The CPU cost of holding calls: commands that make FreeSWITCH send its events, and, for ringing legs, leases.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub async fn run(short: bool) {
     let _held = stage.call_all(calls, 500, false).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     measure(&stage, "1,000 held calls, phones asleep", short).await;
-    // They register, and then say nothing.
+    // The phones register, and then stay silent.
     let phone = stage.fs.phone(PhoneSpec::new("phone", "fs.test").at(PHONES));
     phone.sleep();
     crate::stage::pace(calls, 500, |user| {

@@ -1,4 +1,4 @@
-//! REGISTER to `originate`, and call to push, at 1,000 held calls.
+//! The times from REGISTER to `originate` and from call to push, with 1,000 held calls.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -9,9 +9,9 @@ use fswake_test_support::freeswitch::{Behaviour, Held, PhoneSpec};
 use crate::machine::{Watch, row};
 use crate::stage::{PHONES, Stage, token};
 
-/// Between one sample and the next.
+/// The time between two samples.
 const STEP: Duration = Duration::from_millis(10);
-/// A woken call rings for so many steps before its caller gives up.
+/// After a wake, the phone rings for this many samples before its caller hangs up.
 const RINGS: usize = 5;
 
 pub async fn run(short: bool) {
@@ -30,9 +30,9 @@ pub async fn run(short: bool) {
     println!();
 }
 
-/// One REGISTER and one call for each number, while as many calls are held as when it began; prints what it took.
+/// For each number, one REGISTER and one call. The number of held calls stays constant. Prints the times.
 ///
-/// `held` has the call to each user, by number: those that wait come first.
+/// `held` has the calls by the user's number. The waiting ones come first.
 pub async fn round(stage: &Stage, held: &mut Vec<Held>, numbers: Range<usize>) {
     let calls = held.len() - numbers.start;
     let samples = numbers.len();
@@ -41,7 +41,7 @@ pub async fn round(stage: &Stage, held: &mut Vec<Held>, numbers: Range<usize>) {
     let mut tick = tokio::time::interval(STEP);
     for n in numbers.clone() {
         tick.tick().await;
-        // Not in step with the daemon's nudges, and the call not in step with the REGISTER.
+        // Not in phase with the daemon's commands to FreeSWITCH, nor the call with the REGISTER.
         tokio::time::sleep(Duration::from_micros((n as u64 * 377) % 2_000)).await;
         registers.push(stage.register(n, 0));
         tokio::time::sleep(STEP / 2).await;

@@ -1,4 +1,4 @@
-//! What /proc knows: of a process, and of how busy the machine is with other work.
+//! Figures from /proc, about a process and about other load on the machine.
 
 use std::fs::read_to_string;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ pub fn resident(pid: u32) -> u64 {
     status(pid, "VmRSS")
 }
 
-/// The most resident memory that there was, in KiB.
+/// The peak of resident memory, in KiB.
 pub fn most_resident(pid: u32) -> u64 {
     status(pid, "VmHWM")
 }
@@ -29,10 +29,10 @@ pub fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// Seconds of CPU that a process has used.
+/// CPU time used by a process, in seconds.
 pub fn cpu_seconds(pid: u32) -> f64 {
     let text = read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold spaces; utime and stime are the 12th and 13th field behind it.
+    // The name in parentheses may have spaces. utime and stime are the 12th and 13th field after it.
     let fields = text.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
     fields
         .skip(11)
@@ -42,7 +42,7 @@ pub fn cpu_seconds(pid: u32) -> f64 {
         / TICKS
 }
 
-/// Busy seconds of all CPUs, and seconds that the hypervisor took.
+/// Busy seconds of all CPUs, and seconds taken by the hypervisor.
 fn machine_seconds() -> (f64, f64) {
     let text = read_to_string("/proc/stat").unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
@@ -51,7 +51,7 @@ fn machine_seconds() -> (f64, f64) {
     (at(0) + at(1) + at(2) + at(5) + at(6), at(7))
 }
 
-/// Watches how much of the machine other work takes while something is measured.
+/// Measures how much of the machine other processes use during a measurement.
 pub struct Watch {
     since: Instant,
     daemon: u32,
@@ -60,7 +60,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// From now on; the daemon and this process are not other work.
+    /// Starts now. The daemon and this process are not counted.
     pub fn start(daemon: u32) -> Self {
         Self {
             since: Instant::now(),
@@ -79,7 +79,7 @@ impl Watch {
         self.since.elapsed()
     }
 
-    /// One line: was the machine quiet?
+    /// A line that shows whether the machine was quiet.
     pub fn report(&self) -> String {
         let seconds = self.since.elapsed().as_secs_f64();
         let own = (Self::own(self.daemon) - self.own) / seconds;
@@ -98,7 +98,7 @@ impl Watch {
     }
 }
 
-/// Prints one row: how often, and how long.
+/// Prints one row: the number of samples, and percentiles of their times.
 pub fn row(what: &str, mut times: Vec<Duration>) {
     times.sort();
     let n = times.len();

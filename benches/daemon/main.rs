@@ -1,8 +1,8 @@
-//! The whole daemon, seen from outside: `cargo bench --bench daemon -- [latency|scrape|memory|registers|cpu|all]
+//! The whole daemon, measured from outside: `cargo bench --bench daemon -- [latency|scrape|memory|registers|cpu|all]
 //! [--short]`.
 //!
-//! fswake's own binary runs as a process of its own; the stand-ins for FreeSWITCH and APNs run in the bench's process
-//! and share the machine with it, as FreeSWITCH does on a small site. All traffic is on the loopback interface.
+//! The fswake binary runs in its own process. The stand-ins for FreeSWITCH and APNs run in the bench's process and
+//! share the machine with it, as FreeSWITCH does on a small site. All traffic is on the loopback interface.
 //!
 //! | part | claim |
 //! |---|---|
@@ -12,8 +12,7 @@
 //! | `registers` | 5,000 REGISTERs/s for 60 s with tokens: none lost, memory flat |
 //! | `cpu` | 1,000 held calls: under 0.1 core |
 //!
-//! `--short` takes fewer of everything, to see that it runs. FSWAKE_BENCH_CALLS changes the number of calls of
-//! `memory`.
+//! `--short` makes a short trial run. FSWAKE_BENCH_CALLS changes the number of calls of `memory`.
 
 mod cpu;
 mod latency;
@@ -23,7 +22,7 @@ mod registers;
 mod scrape;
 mod stage;
 
-/// What was asked for.
+/// The command line.
 struct BenchOptions {
     part: String,
     short: bool,
@@ -38,7 +37,7 @@ impl BenchOptions {
         for argument in std::env::args().skip(1) {
             match argument.as_str() {
                 "--short" => wanted.short = true,
-                // Cargo's own.
+                // Cargo itself adds this.
                 "--bench" => {}
                 part @ ("latency" | "scrape" | "memory" | "registers" | "cpu" | "all") => {
                     part.clone_into(&mut wanted.part);
@@ -57,7 +56,7 @@ impl BenchOptions {
 #[tokio::main]
 async fn main() {
     let wanted = BenchOptions::of_process();
-    // Two ends of ten thousand connections; the daemon raises its own limit.
+    // Both ends of ten thousand connections are in this process. The daemon raises its own limit.
     rlimit::increase_nofile_limit(u64::MAX).expect("a limit to raise");
     if wanted.wants("latency") {
         latency::run(wanted.short).await;

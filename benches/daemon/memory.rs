@@ -1,4 +1,4 @@
-//! Resident memory and file descriptors of held calls.
+//! Resident memory and file descriptors for held calls.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub async fn run(short: bool) {
     let took = watch.elapsed();
     let (full, most, files) = (settled(pid).await, most_resident(pid), descriptors(pid));
     let connections = stage.fs.connections().1;
-    println!("called in {:.1} s; {connections} connections stand", took.as_secs_f64());
+    println!("called in {:.1} s; {connections} connections open", took.as_secs_f64());
     println!("idle daemon that knows {calls} devices: {idle} KiB, {idle_files} descriptors");
     println!("holding: {full} KiB, at most {most} KiB, {files} descriptors");
     #[allow(clippy::cast_precision_loss)]
@@ -36,13 +36,17 @@ pub async fn run(short: bool) {
     for call in &held {
         call.caller_hangs_up();
     }
-    // FreeSWITCH lingers.
+    // FreeSWITCH lingers after the hang-up.
     tokio::time::sleep(Duration::from_secs(8)).await;
-    println!("all over: {} KiB, {} descriptors", settled(pid).await, descriptors(pid));
+    println!(
+        "after all calls: {} KiB, {} descriptors",
+        settled(pid).await,
+        descriptors(pid)
+    );
     println!("{}\n", watch.report());
 }
 
-/// Resident memory when it has not changed by 1 % for three seconds.
+/// Resident memory, once it has not changed by 1 % for three seconds.
 async fn settled(pid: u32) -> u64 {
     let mut last = resident(pid);
     let mut calm = 0;
@@ -57,6 +61,6 @@ async fn settled(pid: u32) -> u64 {
             return now;
         }
     }
-    println!("memory did not come to rest");
+    println!("memory did not settle");
     resident(pid)
 }

@@ -1,4 +1,4 @@
-//! 5,000 REGISTERs a second, each with a new token: all of them stored, memory flat.
+//! 5,000 REGISTERs a second, each with a new token: all are stored, and memory stays flat.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub async fn run(short: bool) {
     })
     .await;
     let took = watch.elapsed();
-    let last = last.expect("one at least");
+    let last = last.expect("at least one event");
     println!("sent in {:.1} s: {:.0} a second", took.as_secs_f64(), rate(count, took));
     let newest = |user: usize| token(user, (count - 1 - user) / users);
     let path = stage.dir.path().join("fswake.db");
@@ -81,7 +81,7 @@ fn rows(path: &Path) -> i64 {
     count.expect("a count")
 }
 
-/// Each user's token; one of them where there are more.
+/// Each user's token; only one if a user has several.
 fn devices(path: &Path) -> HashMap<String, String> {
     let db = open(path);
     let mut all = db

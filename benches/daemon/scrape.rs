@@ -1,4 +1,4 @@
-//! Asking while calls are held: how long /metrics and /v1/wakes take, and whether calls notice.
+//! Requests to /metrics and /v1/wakes while calls are held: how long they take, and whether they delay calls.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::latency;
 use crate::machine::{Watch, row};
 use crate::stage::{PHONES, Stage};
 
-/// Rows of one wake, as the journal has them.
+/// The journal rows of one wake.
 const STEPS: [(&str, &str); 8] = [
     (
         "call-held",
@@ -39,7 +39,7 @@ const STEPS: [(&str, &str); 8] = [
     ),
     ("call-over", r#"{"result":"connected","caller":"connected"}"#),
 ];
-/// How often each is asked in the second round.
+/// How often each is requested in the second round.
 const EVERY: Duration = Duration::from_millis(100);
 
 pub async fn run(short: bool) {
@@ -103,7 +103,7 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().expect("a client")
 }
 
-/// How long an answer takes, its last byte included.
+/// The time of an answer, up to its last byte.
 async fn ask(client: &reqwest::Client, http: SocketAddr, path: &str) -> Duration {
     let asked = Instant::now();
     let answer = client

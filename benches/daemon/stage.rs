@@ -1,4 +1,4 @@
-//! The stand-ins, and the daemon as a process of its own.
+//! The stand-ins, and the daemon in its own process.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,25 +10,25 @@ use fswake_test_support::freeswitch::{Call, Config, Event, FakeFreeSwitch, Held}
 use tempfile::TempDir;
 
 const DOMAIN: &str = "fs.test";
-/// How long the daemon may take to start.
+/// Limit for the daemon's start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The running parts; the daemon ends when this is dropped.
+/// The running parts. The daemon stops when this is dropped.
 pub struct Stage {
     pub fs: FakeFreeSwitch,
     pub apns: Apns,
     pub dir: TempDir,
-    /// Where the daemon is asked.
+    /// The address of the daemon's HTTP interface.
     pub http: SocketAddr,
     daemon: Daemon,
 }
 
-/// The phones' one and only address: legs to it are silent unless a phone is put there.
+/// The only address of all phones. Legs to it stay silent unless a test puts a phone there.
 pub const PHONES: &str = "127.0.0.9:5060";
 
 impl Stage {
-    /// Starts everything. Calls are held for ten minutes and each is pushed once, so that only what is measured
-    /// happens.
+    /// Starts everything. Calls are held for ten minutes and each is pushed once, so that nothing else disturbs the
+    /// measurement.
     pub async fn start() -> Self {
         let (fs, apns) = tokio::join!(FakeFreeSwitch::start(Config::default()), Apns::start());
         let dir = tempfile::tempdir().expect("a directory");
@@ -54,19 +54,19 @@ impl Stage {
         }
     }
 
-    /// Another daemon in place of this one: what it knows comes from the store, and nothing else is in its memory.
+    /// Replaces the daemon by a new one, which loads the store and has nothing else in its memory.
     pub async fn restart(&mut self) {
         self.daemon.signal("TERM");
         self.daemon.exit_code().await;
         (self.daemon, self.http) = spawn(&self.dir).await;
     }
 
-    /// The daemon's process.
+    /// The daemon's process id.
     pub fn pid(&self) -> u32 {
         self.daemon.pid()
     }
 
-    /// A user's phone registers, with the token of this generation.
+    /// Registers a user's phone with its token of this generation.
     pub fn register(&self, user: usize, generation: usize) -> Arc<Event> {
         let token = token(user, generation);
         let number = user.to_string();
@@ -103,7 +103,7 @@ impl Stage {
         self.fs.fire_custom("sofia::register", &headers)
     }
 
-    /// The registration of a user's phone runs out: only its token is left.
+    /// Expires the registration of a user's phone. Only its token is left.
     fn expire(&self, user: usize) {
         let number = user.to_string();
         let call_id = format!("register-{number}");
@@ -117,14 +117,14 @@ impl Stage {
         self.fs.fire_custom("sofia::expire", &headers);
     }
 
-    /// Users whose phones sleep: they have registered once, and their registrations have run out.
+    /// Users whose phones sleep: they registered once, and their registrations have expired.
     pub async fn sleepers(&self, count: usize) {
         pace(count, 5_000, |user| {
             self.register(user, 0);
             self.expire(user);
         })
         .await;
-        // Behind them in the one queue, so that they arrive before it does.
+        // The queue is in order, so the earlier events have arrived when this one has.
         let mark = self.register(count, 0);
         let started = Instant::now();
         while mark.written_at().is_none() && started.elapsed() < PATIENCE {
@@ -133,14 +133,14 @@ impl Stage {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 
-    /// Somebody calls a user.
+    /// Calls a user.
     pub fn call(&self, user: usize, record: bool) -> Held {
         let mut call = Call::to(self.daemon.address, &user.to_string(), DOMAIN);
         call.record = record;
         self.fs.call(&call)
     }
 
-    /// Calls to users `0..count`, so many a second.
+    /// Calls users `0..count`, at this rate a second.
     pub async fn call_all(&self, count: usize, per_second: usize, record: bool) -> Vec<Held> {
         let mut all = Vec::with_capacity(count);
         pace(count, per_second, |user| all.push(self.call(user, record))).await;
@@ -148,7 +148,7 @@ impl Stage {
     }
 }
 
-/// A daemon that is connected, and where it is asked. Its warnings are printed.
+/// Starts a daemon, and waits until it is connected. Returns its HTTP address, too. Its warnings are printed.
 async fn spawn(dir: &TempDir) -> (Daemon, SocketAddr) {
     let mut command = daemon::command(env!("CARGO_BIN_EXE_fswake"), &dir.path().join("fswake.toml"));
     command.arg("run");
@@ -162,12 +162,12 @@ async fn spawn(dir: &TempDir) -> (Daemon, SocketAddr) {
     (daemon, http)
 }
 
-/// A user's device token; never the one of zeros, by which APNs is asked whether it answers.
+/// A user's device token. It is never all zeros, which is the token of probes.
 pub fn token(user: usize, generation: usize) -> String {
     format!("a{generation:07x}{user:056x}")
 }
 
-/// Does something `count` times, so many times a second; catches up when it was late.
+/// Does something `count` times at this rate a second. It catches up if it is late.
 pub async fn pace(count: usize, per_second: usize, mut act: impl FnMut(usize)) {
     let started = Instant::now();
     let mut done = 0;

@@ -1,11 +1,12 @@
-//! What a held call costs, and how many of many are woken and answered.
+//! The cost of a held call, and how many of many calls are woken and answered.
 //!
-//! Each run has a FreeSWITCH and an fswake of its own, and every phone is asleep. Calls come at 50 a second, nothing
-//! happens for ten seconds, then the phones register at 50 a second and answer. Ways, kinds of hold and numbers of
-//! calls take turns.
+//! Each run has its own FreeSWITCH and fswake, and all phones sleep. 50 calls a second arrive, nothing happens for ten
+//! seconds, then the phones register at 50 a second and answer. Runs alternate between routings, what holds the calls,
+//! and numbers of calls.
 //!
-//! `FSWAKE_BENCH_CALLS` (`300,1000`), `FSWAKE_BENCH_ROUNDS` (3; medians are printed), `FSWAKE_BENCH_WAYS`
-//! (`dialplan,dial-string`) and `FSWAKE_BENCH_HOLDS` (`socket async full,socket full,sleep`) choose.
+//! These variables select runs: `FSWAKE_BENCH_CALLS` (default `300,1000`), `FSWAKE_BENCH_ROUNDS` (default 3; medians
+//! are printed), `FSWAKE_BENCH_WAYS` (default `dialplan,dial-string`) and `FSWAKE_BENCH_HOLDS` (default `socket async
+//! full,socket full,sleep`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{daemon, load, ms, settings, site_with};
 
-/// Calls, and later REGISTERs: 50 a second.
+/// The interval between calls, and later between REGISTERs: 50 a second.
 const APART: Duration = Duration::from_millis(20);
 const HOLDS: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,7 +45,7 @@ impl Hold {
     }
 }
 
-/// What is measured.
+/// The parameters of a run.
 #[derive(Clone, Copy)]
 struct Case {
     way: &'static str,
@@ -52,7 +53,7 @@ struct Case {
     calls: usize,
 }
 
-/// What one run has shown: of FreeSWITCH and of fswake the cores used while they only hold, and KiB a call.
+/// The results of a run. For FreeSWITCH and fswake: the cores used while calls are only held, and KiB for each call.
 #[derive(Clone, Copy)]
 struct Run {
     answered: f64,
@@ -68,7 +69,7 @@ fn chosen(name: &str, otherwise: &str) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
 }
 
-/// All cases, and their medians as a table.
+/// Measures all cases, and prints their medians as a table.
 pub async fn all(prefix: &Path) {
     let rounds: usize = std::env::var("FSWAKE_BENCH_ROUNDS")
         .ok()
@@ -108,7 +109,7 @@ pub async fn all(prefix: &Path) {
     }
 }
 
-/// A row of medians.
+/// A row of the table.
 fn line(case: Case, runs: &[Run]) -> String {
     let median = |of: fn(&Run) -> f64| {
         let mut all: Vec<f64> = runs.iter().map(of).collect();
@@ -136,7 +137,7 @@ fn each(more: u64, calls: usize) -> f64 {
     more as f64 / calls as f64
 }
 
-/// A process before and while calls are held.
+/// A process, with its figures before the calls.
 struct WatchedProcess {
     process: Process,
     threads: u64,
@@ -171,7 +172,7 @@ async fn sleepers(site: &Site, domain: &str, count: usize) -> Vec<(Phone, Phone,
         all.push((phone, site.caller().await, user));
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
-    // Nobody is anywhere: what is held waits for a REGISTER, and nothing rings.
+    // No phone is registered, so held calls wait for a REGISTER and nothing rings.
     site.fs.api("sofia profile internal flush_inbound_reg").await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     all
@@ -248,7 +249,7 @@ async fn hold(prefix: &Path, case: Case) -> Run {
     }
 }
 
-/// Its second REGISTER's 200 OK to its INVITE.
+/// The time from the 200 OK of its second REGISTER to its INVITE.
 fn to_invite(phone: &Phone) -> Option<Duration> {
     let all = phone.happenings();
     let registered = all.iter().filter(|h| matches!(h.what, What::Registered(200))).nth(1)?;

@@ -1,12 +1,13 @@
-//! Figures from a real FreeSWITCH: `cargo bench --bench live_wake`, at rest, nothing else running.
+//! Figures from a real FreeSWITCH: `cargo bench --bench live_wake`, on an otherwise idle machine.
 //!
-//! 1. REGISTER's 200 OK at the phone to the INVITE at the phone, 30 wakes one after another.
-//! 2. 300 and 1,000 held calls, with both routings, by `socket` with and without `async`, and by `sleep` (`held`): what
-//!    each costs FreeSWITCH and fswake, and how many are woken and answered.
+//! 1. The time from the 200 OK of a REGISTER to the INVITE, both at the phone, for 30 consecutive wakes.
+//! 2. 300 and 1,000 held calls, with both routings, by `socket` with and without `async` and by `sleep` (`held`): what
+//!    each call costs FreeSWITCH and fswake, and how many calls are woken and answered.
 //!
-//! `FSWAKE_BENCH=rest` or `=held` leaves the other out, `FSWAKE_BENCH_WAKES` is how many wakes of 1; `held` has more.
-//! `FSWAKE_BENCH_DAEMON` names another fswake to measure. `FSWAKE_BENCH_AGAINST` names one to compare with in 1: the
-//! two take turns, ten wakes each, on the same FreeSWITCH. Without FreeSWITCH it says so and ends.
+//! `FSWAKE_BENCH=rest` or `=held` runs only one of them. `FSWAKE_BENCH_WAKES` is the number of wakes of 1; `held` has
+//! more variables. `FSWAKE_BENCH_DAEMON` names another fswake to measure. `FSWAKE_BENCH_AGAINST` names one to compare
+//! with in 1: the two alternate every ten wakes on the same FreeSWITCH. Without FreeSWITCH the bench prints that and
+//! stops.
 
 mod held;
 
@@ -19,7 +20,7 @@ use fswake_test_support::sip::Reaction;
 use fswake_test_support::site::{self, Settings, Site, Wakes};
 
 const WAKES_AT_REST: usize = 30;
-/// Wakes of one fswake before the other takes its turn.
+/// How many wakes one fswake handles before the other one's turn.
 const TURN: usize = 10;
 
 fn settings() -> Settings {
@@ -29,7 +30,7 @@ fn settings() -> Settings {
     settings
 }
 
-/// The fswake that is measured.
+/// The fswake to measure.
 fn daemon() -> PathBuf {
     site::measured(env!("CARGO_BIN_EXE_fswake"))
 }
@@ -40,7 +41,7 @@ async fn site(fs: &Arc<RealFs>, binary: &Path) -> Site {
 
 async fn site_with(fs: &Arc<RealFs>, binary: &Path, settings: &Settings) -> Site {
     let site = Site::start(fs.clone(), binary, settings).await;
-    // The first events of FreeSWITCH's life come half a second late.
+    // The first events after FreeSWITCH's start are half a second late.
     tokio::time::sleep(Duration::from_secs(1)).await;
     site
 }
@@ -61,7 +62,7 @@ fn summary(mut times: Vec<Duration>) -> (f64, f64) {
     (ms(at(50)), ms(at(95)))
 }
 
-/// What one fswake has done at rest.
+/// The results of one fswake on an idle machine.
 #[derive(Default)]
 struct AtRest {
     to_invite: Vec<Duration>,
@@ -69,7 +70,7 @@ struct AtRest {
 }
 
 impl AtRest {
-    /// One wake more on this site.
+    /// Measures one more wake on this site.
     async fn wake(&mut self, site: &Site) {
         let (fs, user) = (&site.fs, site.fs.new_user());
         let answer = Reaction::Answer(Duration::from_millis(30));
@@ -124,7 +125,7 @@ async fn at_rest(fs: &Arc<RealFs>, wakes: usize) {
     println!("         load before {before}, after {}", load());
 }
 
-/// Both kinds of `socket` on one FreeSWITCH: `fswake_test_support::realfs` reads this.
+/// Selects `socket` with and without `async` on one FreeSWITCH. `fswake_test_support::realfs` uses this variable.
 const MODE: &str = "FSWAKE_SOCKET";
 
 fn main() {

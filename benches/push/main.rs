@@ -1,9 +1,9 @@
-//! Pushes: `cargo bench --bench push`, nothing else running.
+//! Pushes: `cargo bench --bench push`, on an otherwise idle machine.
 //!
-//! 1. `rate`: pushes a second over one connection, beside the bare HTTP library.
-//! 2. `many`: 10,000 pushes in flight at a slow provider, their memory, and what they cost pushes to another provider.
+//! 1. `rate`: pushes a second over one connection, compared with the bare HTTP library.
+//! 2. `many`: 10,000 pushes in flight to a slow provider: their memory, and their effect on pushes to another provider.
 //!
-//! `FSWAKE_BENCH` chooses one.
+//! `FSWAKE_BENCH` selects one.
 
 mod many;
 mod rate;
@@ -33,7 +33,7 @@ fn main() {
     }
 }
 
-/// Where a stand-in is, and what an app needs for it.
+/// The address of a stand-in, and the files that an app needs for it.
 struct Endpoint {
     base_url: String,
     ca_file: PathBuf,

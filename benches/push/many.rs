@@ -1,7 +1,7 @@
-//! 10,000 pushes in flight at a provider that takes a second for each, and pushes to another provider meanwhile.
+//! 10,000 pushes in flight to a provider that takes a second for each, and pushes to another provider meanwhile.
 //!
-//! The stand-ins are a process of their own, so that the memory of this one is fswake's. Each connection has Apple's 1,000
-//! streams.
+//! The stand-ins run in a separate process, so that this process's memory is only fswake's. Like Apple's, each
+//! connection allows 1,000 streams.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::{Endpoint, TOKEN, app, request};
 
-/// Set in the process of the stand-ins.
+/// Set in the stand-ins' process.
 pub const STAND_INS: &str = "FSWAKE_BENCH_STAND_INS";
 /// A token whose pushes take a second.
 const SLOW: &str = "5105105105105105105105105105105105105105105105105105105105105100";
@@ -26,7 +26,7 @@ const OTHERS: u64 = 400;
 const EVERY: Duration = Duration::from_millis(5);
 const ROUNDS: usize = 3;
 
-/// Runs the two stand-ins until standard input ends, and prints where they are.
+/// Runs the two stand-ins until standard input ends, and prints their addresses.
 pub async fn stand_ins() {
     let (slow, quick) = (Apns::start().await, Apns::start().await);
     slow.faults.token(SLOW, Fault::Delay(TAKES));
@@ -79,7 +79,8 @@ impl Drop for StandIns {
     }
 }
 
-/// Prints what 10,000 pushes in flight take, and what another provider's pushes take alone and meanwhile.
+/// Prints the memory and time of 10,000 pushes in flight, and how long pushes to the other provider take without and
+/// with them.
 pub async fn measure() {
     let stand_ins = StandIns::start();
     let of = |name: &str, at: &Endpoint| {
@@ -100,7 +101,7 @@ pub async fn measure() {
             let (pushers, request) = (pushers.clone(), to("slow", n, SLOW));
             under_way.spawn(async move { pushers.push(&request).await.is_ok() });
         }
-        // Until every one has begun, and before the first has ended.
+        // Long enough for all pushes to start, and too short for any to finish.
         tokio::time::sleep(TAKES / 2).await;
         let each = resident().saturating_sub(before) * 1024 / IN_FLIGHT;
         let meanwhile = others(&pushers).await;
@@ -121,7 +122,7 @@ fn to(domain: &str, n: u64, token: &str) -> fswake::push::PushRequest {
     request
 }
 
-/// How long pushes to the quick provider take.
+/// How long pushes to the fast provider take.
 async fn others(pushers: &Pushers) -> Vec<Duration> {
     let mut under_way = JoinSet::new();
     let mut tick = tokio::time::interval(EVERY);

@@ -1,8 +1,8 @@
-//! APNs pushes a second over one connection, and as a ratio to the same HTTP library sending prebuilt requests.
+//! APNs pushes a second over one connection, also as a ratio to the same HTTP library with prebuilt requests.
 //!
-//! The prebuilt requests are what fswake sends, header for header, each with its own `apns-id`, built before the clock
-//! starts. What is left between the two is fswake's own work: payload, headers, JWT, limits, time-outs. The stand-in runs
-//! in the same process and takes about half of the CPU time in both cases.
+//! The prebuilt requests have the same headers as fswake's, each with its own `apns-id`, and are built before the clock
+//! starts. The difference is fswake's own work: payload, headers, JWT, limits, timeouts. The stand-in runs in the same
+//! process, and takes about half of the CPU time in both cases.
 
 use std::future::Future;
 use std::time::Instant;
@@ -23,7 +23,7 @@ pub async fn measure() {
     let apns = Apns::start().await;
     let pushers = Pushers::new(vec![app("bench", &Endpoint::of(&apns))]).expect("own credentials");
     pushers.warm().await;
-    pushers.push(&request(0, TOKEN)).await.expect("the stand-in takes it");
+    pushers.push(&request(0, TOKEN)).await.expect("the stand-in accepts it");
     let sent = apns.next_push().await.request;
     apns.keep_pushes(false);
 
@@ -56,7 +56,7 @@ pub async fn measure() {
 
     let mut ratios = Vec::new();
     let mut rates = Vec::new();
-    // In turns, so that whatever else the machine does falls on both.
+    // They alternate, so that other load on the machine affects both.
     for round in 0..=ROUNDS {
         let bare = rate(prebuilt, |request| {
             let client = client.clone();
@@ -86,7 +86,7 @@ pub async fn measure() {
     println!("ratio to the bare library (median): {:.2}", median(ratios));
 }
 
-/// Requests a second with [`AT_ONCE`] under way.
+/// Requests a second, with [`AT_ONCE`] in progress.
 async fn rate<R, F>(build: impl Fn(u64) -> R, send: impl Fn(R) -> F) -> f64
 where
     F: Future<Output = bool> + Send + 'static,

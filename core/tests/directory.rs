@@ -27,7 +27,7 @@ fn last_authenticated_register_owns_the_token() {
 }
 
 #[test]
-fn phone_whose_app_is_read_in_another_way_stays_one_device() {
+fn phone_whose_app_id_is_parsed_differently_stays_one_device() {
     for source in [Source::Event, Source::Resync(2)] {
         let mut b = bench();
         let older = PushParams {
@@ -50,7 +50,7 @@ fn phone_whose_app_is_read_in_another_way_stays_one_device() {
 }
 
 #[test]
-fn device_that_nobody_calls_is_forgotten_when_its_age_is_looked_at() {
+fn device_that_nobody_calls_is_forgotten_by_the_age_check() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     let ttl = i64::try_from(Policy::default().token_ttl.as_secs()).unwrap();
@@ -66,7 +66,7 @@ fn device_that_nobody_calls_is_forgotten_when_its_age_is_looked_at() {
 }
 
 #[test]
-fn reading_does_not_take_a_token_from_a_phone_that_is_registered() {
+fn resync_does_not_take_a_token_from_a_registered_phone() {
     let mut b = bench();
     b.register(reg("alice", "a", "alice@a:1", Some(apns("tok"))));
     b.out.clear();
@@ -126,7 +126,7 @@ fn bad_token_is_set_aside_until_its_next_register_not_dropped() {
     );
     b.expect_release(1, HoldResult::Unreachable);
     b.hold(2, "1001");
-    // It may be on its way by itself.
+    // The phone may be coming online without a push.
     b.expect_nothing_more();
     b.pass(Duration::from_millis(30));
     b.expect_release(2, HoldResult::Unreachable);
@@ -267,7 +267,7 @@ fn refused_contact_keeps_the_token_and_rings_nothing() {
 }
 
 #[test]
-fn bindings_that_neither_reading_nor_event_has_named_are_over() {
+fn bindings_that_neither_a_resync_nor_an_event_names_are_removed() {
     let mut b = bench();
     b.feed(Event::ResyncBegan(1));
     b.register(reg("gone", "g", "gone@a:1", None));
@@ -372,7 +372,7 @@ fn single_domain_site_may_ignore_the_domain() {
 }
 
 #[test]
-fn contact_that_could_not_be_read_does_not_cost_the_token() {
+fn unparsable_contact_does_not_drop_the_token() {
     let mut b = bench();
     b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
     b.out.clear();
@@ -384,7 +384,7 @@ fn contact_that_could_not_be_read_does_not_cost_the_token() {
 }
 
 #[test]
-fn token_that_a_reading_brought_back_is_dropped_when_it_is_gone() {
+fn token_restored_by_a_resync_is_dropped_when_it_is_gone() {
     let mut b = bench();
     b.feed(Event::ResyncBegan(1));
     let mut read = reg("1001", "id", "1001@a:1", Some(apns("tok")));
@@ -423,7 +423,7 @@ fn exceptions_of_an_app_hold_for_its_domains_only() {
 }
 
 #[test]
-fn phone_known_by_its_message_token_is_the_phone_that_registers_with_it() {
+fn phone_known_by_its_message_token_is_recognised_when_it_registers() {
     let mut b = bench();
     let message = PushToken::new("message");
     let push = PushParams {
@@ -446,7 +446,7 @@ fn phone_known_by_its_message_token_is_the_phone_that_registers_with_it() {
 }
 
 #[test]
-fn imported_device_is_kept_for_its_time_from_the_import_on() {
+fn imported_device_is_kept_for_its_ttl_from_the_import() {
     let ttl = i64::try_from(Policy::default().token_ttl.as_secs()).unwrap();
     for (imported, wakes) in [(T0 - ttl, true), (T0 - ttl - 1, false)] {
         let old = Device {
@@ -470,7 +470,7 @@ fn imported_device_is_kept_for_its_time_from_the_import_on() {
 }
 
 #[test]
-fn phone_whose_token_a_reading_does_not_tell_is_one_phone_after_a_restart() {
+fn phone_whose_token_a_resync_omits_is_one_phone_after_a_restart() {
     let known = Device {
         aor: Aor::new("1001", "fs.test"),
         push: apns("tok"),

@@ -1,4 +1,4 @@
-//! What must hold whatever happens, in whatever order: random events against the engine.
+//! Invariants of the engine, checked on random sequences of events.
 
 mod common;
 #[path = "common/ledger.rs"]
@@ -18,7 +18,8 @@ use fswake_core::types::{LegId, Moment, PushId};
 use ledger::Ledger;
 use proptest::prelude::*;
 
-/// One thing that may happen. Calls are 1 to 4, users 0 to 2, legs 0 to 5: small numbers meet often.
+/// One event or pause. Calls are 1 to 4, users 0 to 2, legs 0 to 5: with so few values, steps often concern the same
+/// call.
 #[derive(Clone, Debug)]
 enum Step {
     Hold(u128, u8, CallOptions),
@@ -43,10 +44,10 @@ enum Step {
     Repeat,
 }
 
-/// The call that is a wake which somebody asks for.
+/// The call that is a requested wake.
 const ASKED: u128 = 4;
 
-/// Why a held channel may be gone.
+/// Why a held channel may end.
 const CAUSES: [&str; 5] = [
     "ORIGINATOR_CANCEL",
     "LOSE_RACE",
@@ -91,7 +92,7 @@ fn options() -> impl Strategy<Value = CallOptions> {
         Some(Mode::WakeFirst),
         Some(Mode::WakeAll),
     ]);
-    // Half of the calls set no options: what is rare otherwise happens in them.
+    // Half of the calls set no options, so that the cases that options rule out occur often enough.
     let some = (any::<[bool; 5]>(), 0..10_u8, mode).prop_map(
         |([no_push, wait_any, beside, no_early_media, leg_timeout], rare, mode)| CallOptions {
             push_awake: false,
@@ -111,7 +112,7 @@ fn options() -> impl Strategy<Value = CallOptions> {
     prop_oneof![Just(CallOptions::default()), some]
 }
 
-/// Where a phone is: on a connection, over UDP, behind a proxy.
+/// Where a phone is reachable: on a connection, over UDP, behind a proxy.
 fn contact(user: u8, id: u8, at: u8) -> String {
     let how = match at {
         0 => "",
@@ -121,7 +122,7 @@ fn contact(user: u8, id: u8, at: u8) -> String {
     format!("{user}.{id}@h:{at}{how}")
 }
 
-/// A call comes, or a wake is asked for.
+/// A call arrives, or a wake is requested.
 fn held_call(c: u128, u: u8, options: CallOptions) -> HeldCall {
     let routing = if c == ASKED {
         Routing::Request
@@ -145,7 +146,7 @@ fn held_call(c: u128, u: u8, options: CallOptions) -> HeldCall {
 fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
     Some(match *step {
         Step::Hold(c, u, options) => {
-            // Some may be for another name of somebody's, and some from a dial-string that rings others, too.
+            // Some calls may be for an alias of a user, and some come from a dial-string that also rings others.
             let held = held_call(c, u, options);
             let query = [Some(DirectoryQuery::WhoseNumber), Some(DirectoryQuery::WhoRings), None]
                 [usize::try_from(c % 3).unwrap_or(2)];
@@ -258,18 +259,19 @@ fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-/// The result of a bridge, which a call's connection reports at the latest this long after the order.
+/// A call's connection reports the result of a bridge at the latest this long after the order.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A bridge that was ordered, and whose result has not come yet.
+/// An ordered bridge whose result is still outstanding.
 struct Order {
     leg: LegId,
-    /// After that it reports that there is none. If the leg is over, it reports that before any time passes.
+    /// At this time the connection reports a failed bridge. If the leg has ended, it reports that before any time
+    /// passes.
     due: Moment,
     end: Option<LegEnd>,
 }
 
-/// One history.
+/// One sequence of events.
 struct History {
     bench: Bench,
     ledger: Ledger,
@@ -286,7 +288,7 @@ impl History {
                 .iter()
                 .find(|order| order.leg == *leg && order.end.is_some())
         {
-            // The leg's end has been reported.
+            // The end of this leg was reported earlier.
             end.clone_from(&order.end);
         }
         match &event {
@@ -306,7 +308,7 @@ impl History {
         self.bench.feed(event);
     }
 
-    /// Lets time pass, in which every connection reports what it has to.
+    /// Advances the clock. Meanwhile every connection reports the results that are due.
     fn pass(&mut self, time: Duration) {
         let end = self.bench.now.plus(time);
         while let Some(first) = self
@@ -328,7 +330,7 @@ impl History {
     }
 
     fn book(&mut self) {
-        // Timers that are due fire at once, as the driver does it.
+        // The driver fires due timers at once; so does this test.
         self.bench.pass(Duration::ZERO);
         for command in self.bench.all.drain(..) {
             if let Err(broken) = self.ledger.book(&command) {
@@ -365,7 +367,7 @@ fn run(policy: &Policy, steps: &[Step]) -> Vec<Command> {
     let mut used = HashSet::new();
     for step in steps {
         if let Step::Hold(c, u, options) = step {
-            // FreeSWITCH never reuses a call.
+            // FreeSWITCH never reuses a channel's UUID.
             if !used.insert(*c) {
                 continue;
             }
@@ -388,28 +390,28 @@ fn run(policy: &Policy, steps: &[Step]) -> Vec<Command> {
         }
         history.book();
     }
-    // Nothing rings longer than a minute.
+    // No phone rings longer than a minute.
     history.pass(Duration::from_secs(61));
-    // The leg that the caller hears goes on with its connection.
+    // A leg whose early media the caller hears ends with its connection.
     for c in 1..5 {
         history.hear(Event::ConnectionLost(call(c)));
     }
     history.book();
     let History { bench, ledger, all, .. } = history;
-    assert_eq!(bench.engine.held_calls(), 0, "nothing outlives its deadline");
-    assert!(ledger.is_over(), "every hold gets its verdict: {ledger:?}");
-    assert_eq!(bench.engine.next_timer(), None, "no timer is left over");
+    assert_eq!(bench.engine.held_calls(), 0, "a hold outlived its deadline");
+    assert!(ledger.is_over(), "a hold has not ended: {ledger:?}");
+    assert_eq!(bench.engine.next_timer(), None, "a timer is left over");
     all
 }
 
 #[test]
-fn connection_says_in_its_time_what_came_of_a_bridge() {
+fn connection_reports_the_result_of_a_bridge_in_time() {
     let began = [
         Step::Register(0, 0, 0, false),
         Step::Hold(2, 0, CallOptions::default()),
         Step::EarlyMedia(2, 0),
     ];
-    // Its phone is over before the caller hears it; or nothing is reported.
+    // The leg ends before the caller hears it, or the connection reports nothing.
     for then in [
         vec![Step::Ended(2, 0, 503), Step::Pass(30_000)],
         vec![Step::Pass(14_999), Step::EarlyBridged(2, 0)],
@@ -429,7 +431,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_every_call_ends_once_and_leaves_nothing_behind(policy in policy(), steps in prop::collection::vec(step(), 0..60)) {
+    fn every_call_ends_once_and_leaves_nothing_behind(policy in policy(), steps in prop::collection::vec(step(), 0..60)) {
         run(&policy, &steps);
     }
 

@@ -1,4 +1,5 @@
-//! Pushes without a call, in virtual time: who gets one, the answer, and what a refusal does to a token.
+//! Pushes without a call, in virtual time: which devices get one, what the requester is answered, and what a refusal
+//! does to a token.
 
 mod common;
 
@@ -27,12 +28,12 @@ fn asked(user: &str, kind: TokenType) -> Notification {
     }
 }
 
-/// Asks for the notification numbered `n`.
+/// Requests notification `n`.
 fn ask(b: &mut Bench, n: u64, notification: Notification) {
     b.feed(Event::NotificationAsked(NotificationId(n), notification));
 }
 
-/// An iPhone with both tokens: `<name>` for calls, `<name>-im` for messages.
+/// An iPhone with two tokens: `<name>` for calls, `<name>-im` for messages.
 fn iphone(name: &str) -> PushParams {
     PushParams {
         tokens: Tokens::Both {
@@ -69,14 +70,14 @@ fn bad() -> PushError {
     }
 }
 
-/// How many were sent, and the reasons of the others.
-fn told(delivery: &Delivery) -> (usize, Vec<String>) {
+/// Returns how many pushes were sent, and why the others were not.
+fn results(delivery: &Delivery) -> (usize, Vec<String>) {
     let reasons = delivery.devices.iter().filter_map(|d| d.outcome.as_ref().err());
     (delivery.sent(), reasons.map(ToString::to_string).collect())
 }
 
 #[test]
-fn every_device_with_a_token_of_the_type_gets_one_push_and_the_asker_one_answer_when_all_have_ended() {
+fn every_device_with_a_token_of_the_type_gets_one_push_and_the_requester_one_answer() {
     let mut b = bench();
     register(&mut b, "1001", iphone("i"));
     register(&mut b, "1001", android("a"));
@@ -94,7 +95,7 @@ fn every_device_with_a_token_of_the_type_gets_one_push_and_the_asker_one_answer_
         },
     );
     let delivery = b.expect_answer(1);
-    assert_eq!(told(&delivery), (1, vec!["503".to_owned()]), "{delivery:?}");
+    assert_eq!(results(&delivery), (1, vec!["503".to_owned()]), "{delivery:?}");
     assert_eq!(delivery.nobody, None);
     b.expect_nothing_more();
     let steps = [
@@ -130,9 +131,9 @@ fn push_carries_what_was_asked_and_says_how_long_it_may_be_kept() {
 }
 
 #[test]
-fn users_without_a_fitting_device_are_answered_at_once_with_the_reason() {
+fn user_without_a_suitable_device_is_answered_at_once_with_the_reason() {
     let mut b = bench();
-    // A PushKit token cannot take a message, and Apple's remote token no call; Google's takes both.
+    // A PushKit token cannot receive messages, and Apple's remote token cannot receive calls. A Google token does both.
     register(&mut b, "voip-only", apns("v"));
     let remote_only = PushParams {
         tokens: Tokens::Remote(PushToken::new("r-im")),
@@ -167,7 +168,7 @@ fn users_without_a_fitting_device_are_answered_at_once_with_the_reason() {
 }
 
 #[test]
-fn aor_is_found_as_a_call_finds_it() {
+fn aor_is_resolved_as_for_a_call() {
     let mut b = Bench::new(Policy {
         domain_aliases: vec![("192.0.2.1".into(), "fs.test".into())],
         ..Policy::default()
@@ -187,7 +188,7 @@ fn aor_is_found_as_a_call_finds_it() {
 }
 
 #[test]
-fn refused_call_token_is_dropped_or_set_aside_as_after_a_call() {
+fn refused_call_token_is_treated_as_after_a_call() {
     let mut b = bench();
     register(&mut b, "1001", iphone("i"));
     ask(&mut b, 1, asked("1001", TokenType::Voip));
@@ -211,7 +212,7 @@ fn refused_call_token_is_dropped_or_set_aside_as_after_a_call() {
 }
 
 #[test]
-fn refused_message_token_leaves_the_device_its_calls_until_its_next_register_brings_it_back() {
+fn refused_message_token_does_not_stop_calls_and_the_next_register_restores_it() {
     for refusal in [gone(), bad()] {
         let mut b = bench();
         register(&mut b, "1001", iphone("i"));
@@ -232,7 +233,7 @@ fn refused_message_token_leaves_the_device_its_calls_until_its_next_register_bri
 }
 
 #[test]
-fn refusal_of_a_replaced_or_newer_token_touches_nothing() {
+fn refusal_of_a_replaced_token_or_one_registered_since_changes_nothing() {
     let mut b = bench();
     register(&mut b, "1001", iphone("i"));
     ask(&mut b, 1, asked("1001", TokenType::Im));
@@ -248,7 +249,7 @@ fn refusal_of_a_replaced_or_newer_token_touches_nothing() {
     b.refuses(&push, gone());
     b.expect_answer(1);
     b.expect_nothing_more();
-    // Gone, but the phone has registered since Apple knew.
+    // Apple reports the token as gone, but the phone has registered since the time that Apple gives.
     ask(&mut b, 2, asked("1001", TokenType::Voip));
     let push = b.expect_notification("i");
     b.refuses(
@@ -263,7 +264,7 @@ fn refusal_of_a_replaced_or_newer_token_touches_nothing() {
 }
 
 #[test]
-fn device_that_is_forgotten_while_its_push_is_under_way_is_still_answered_for() {
+fn push_to_a_device_that_is_forgotten_meanwhile_is_still_answered() {
     let mut b = bench();
     register(&mut b, "1001", iphone("i"));
     ask(&mut b, 1, asked("1001", TokenType::Im));
@@ -278,7 +279,7 @@ fn device_that_is_forgotten_while_its_push_is_under_way_is_still_answered_for() 
 }
 
 #[test]
-fn device_gets_no_more_than_its_share_of_a_minute_and_calls_do_not_count() {
+fn device_limit_per_minute_applies_and_calls_do_not_count() {
     let mut b = Bench::new(Policy {
         device_notifications_per_minute: 2,
         device_pushes_per_minute: 1,
@@ -309,7 +310,7 @@ fn payload_shows_its_keys_in_a_debug_line_and_not_its_text() {
 }
 
 #[test]
-fn receipt_comes_back_with_the_device_that_it_is_for() {
+fn receipt_names_its_device() {
     let mut b = bench();
     register(&mut b, "1001", iphone("i"));
     ask(&mut b, 1, asked("1001", TokenType::Im));
@@ -330,7 +331,7 @@ fn receipt_comes_back_with_the_device_that_it_is_for() {
 }
 
 #[test]
-fn message_for_the_absent_leaves_out_registered_devices_and_no_trace_when_there_is_no_other() {
+fn message_for_unregistered_devices_skips_registered_ones_and_is_not_noted_if_there_is_no_other() {
     let mut b = bench();
     register(&mut b, "1001", iphone("here"));
     let message = || Notification {
@@ -353,7 +354,7 @@ fn message_for_the_absent_leaves_out_registered_devices_and_no_trace_when_there_
     ask(&mut b, 2, message());
     b.expect_notification("gone");
     b.expect_nothing_more();
-    // Registrations run out by themselves too.
+    // Registrations also expire.
     b.pass(Duration::from_secs(3600));
     ask(&mut b, 3, message());
     b.expect_notification("here");

@@ -1,4 +1,4 @@
-//! Refresh pushes, in virtual time: when they are sent, to whom, and whether the phone came back.
+//! Refresh pushes, in virtual time: when they are sent, to which phones, and whether the phone registered again.
 
 mod common;
 
@@ -39,13 +39,13 @@ fn android(token: &str) -> PushParams {
     }
 }
 
-/// A phone registers for an hour.
+/// Registers a phone for an hour.
 fn registers(b: &mut Bench, token: &str, push: PushParams) {
     b.register(reg("1001", token, &format!("1001@{token}:1"), Some(push)));
     b.out.clear();
 }
 
-/// The refresh push that comes within this time, and when.
+/// The refresh push within this time, and when it was sent.
 #[track_caller]
 fn pushed_within(b: &mut Bench, token: &str, time: Duration) -> (Duration, PushRequest) {
     let began = b.now;
@@ -60,7 +60,7 @@ fn pushed_within(b: &mut Bench, token: &str, time: Duration) -> (Duration, PushR
     panic!("no push within {time:?}");
 }
 
-/// What is counted: seconds from each push to the REGISTER after it.
+/// The counts: seconds from each push to the REGISTER after it.
 fn counted(b: &Bench) -> Vec<Option<u64>> {
     let refreshes = b.counts.iter().filter_map(|count| match count {
         Count::Refresh { came, .. } => Some(came.map(|after| after.as_secs())),
@@ -87,7 +87,7 @@ fn phone_is_pushed_quietly_shortly_before_its_registration_ends_and_counted_when
     b.pass(Duration::from_secs(3));
     registers(&mut b, "a", android("a"));
     assert_eq!(counted(&b), [Some(3)]);
-    // The next one is as far away as the first was.
+    // The next push is due after the same time.
     b.pass(Duration::from_secs(3600 - 240 - 1));
     b.expect_nothing_more();
     pushed_within(&mut b, "a", 2 * MINUTE + Duration::from_secs(1));
@@ -121,7 +121,7 @@ fn phones_that_registered_together_are_spread_over_the_time_ahead() {
 }
 
 #[test]
-fn phone_that_registers_by_itself_is_not_pushed() {
+fn phone_that_registers_without_a_push_is_not_pushed() {
     let mut b = bench();
     for _ in 0..20 {
         registers(&mut b, "a", android("a"));
@@ -132,7 +132,7 @@ fn phone_that_registers_by_itself_is_not_pushed() {
 }
 
 #[test]
-fn phone_that_does_not_come_back_is_counted_once_and_not_pushed_again() {
+fn phone_that_does_not_register_again_is_counted_once_and_not_pushed_again() {
     let mut b = bench();
     registers(&mut b, "a", android("a"));
     let (_, push) = pushed_within(&mut b, "a", HOUR);
@@ -152,7 +152,7 @@ fn pushes_to_a_phone_are_never_closer_than_the_gap() {
     });
     let mut times = Vec::new();
     for second in 0..8 * 3600_u64 {
-        // It registers for an hour, each time when that is over.
+        // It registers for an hour again whenever its registration ends.
         if second % 3600 == 0 {
             registers(&mut b, "a", android("a"));
         }
@@ -221,7 +221,7 @@ fn short_registrations_and_apps_without_the_setting_are_left_alone() {
 }
 
 #[test]
-fn registration_that_was_read_again_moves_nothing_and_counts_nothing() {
+fn registration_in_a_resync_changes_nothing_and_counts_nothing() {
     let mut b = bench();
     registers(&mut b, "a", android("a"));
     let (_, push) = pushed_within(&mut b, "a", HOUR);

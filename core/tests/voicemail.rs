@@ -9,7 +9,7 @@ use fswake_core::types::push::About;
 use fswake_core::types::{Aor, NotificationId, Provider, PushParams, PushToken, Tokens};
 use serde_json::{Value, json};
 
-/// 1001 has an iPhone, whose app wants news of voicemail, and an Android phone, whose app does not.
+/// 1001 has two phones: an iPhone, whose app wants voicemail pushes, and an Android phone, whose app does not.
 fn bench() -> Bench {
     let iphones = AppPolicy {
         provider: Some(Provider::Apns),
@@ -38,7 +38,7 @@ fn bench() -> Bench {
     b
 }
 
-fn told(b: &mut Bench, n: u64, new: u32, saved: u32) {
+fn mailbox_event(b: &mut Bench, n: u64, new: u32, saved: u32) {
     tell(b, n, "1001", (new, saved), false);
 }
 
@@ -57,7 +57,7 @@ fn tell(b: &mut Bench, n: u64, user: &str, (new, saved): (u32, u32), is_answer: 
     b.feed(Event::MessagesWaiting(NotificationId(n), told));
 }
 
-/// The payload of the one push.
+/// The payload of the only push.
 #[track_caller]
 fn expect_push(b: &mut Bench) -> Value {
     let push = b.expect_notification("i");
@@ -77,9 +77,9 @@ fn expect_none(b: &mut Bench, n: u64, why: Nobody) {
 }
 
 #[test]
-fn new_message_is_pushed_once_with_the_counts_however_often_it_is_told() {
+fn new_message_is_pushed_once_with_the_counts_however_often_it_is_reported() {
     let mut b = bench();
-    told(&mut b, 1, 1, 2);
+    mailbox_event(&mut b, 1, 1, 2);
     let payload = expect_push(&mut b);
     assert_eq!(
         payload,
@@ -89,19 +89,19 @@ fn new_message_is_pushed_once_with_the_counts_however_often_it_is_told() {
         })
     );
     for n in 2..5 {
-        told(&mut b, n, 1, 2);
+        mailbox_event(&mut b, n, 1, 2);
         expect_none(&mut b, n, Nobody::Unchanged);
     }
-    told(&mut b, 5, 2, 2);
+    mailbox_event(&mut b, 5, 2, 2);
     assert_eq!(expect_push(&mut b)["body"], "New messages: 2");
 }
 
 #[test]
-fn message_that_was_heard_or_deleted_only_changes_the_badge() {
+fn message_that_was_played_or_deleted_only_changes_the_badge() {
     let mut b = bench();
-    told(&mut b, 1, 2, 0);
+    mailbox_event(&mut b, 1, 2, 0);
     expect_push(&mut b);
-    told(&mut b, 2, 0, 2);
+    mailbox_event(&mut b, 2, 0, 2);
     let payload = expect_push(&mut b);
     assert_eq!((&payload["badge"], &payload["custom"]["saved"]), (&json!(0), &json!(2)));
     assert!(
@@ -111,28 +111,28 @@ fn message_that_was_heard_or_deleted_only_changes_the_badge() {
 }
 
 #[test]
-fn what_a_mailbox_held_before_is_not_news_when_a_phone_asks_or_it_is_empty() {
+fn older_messages_are_not_news_when_a_phone_subscribes_or_the_mailbox_is_empty() {
     let mut b = bench();
     tell(&mut b, 1, "1001", (3, 0), true);
     expect_none(&mut b, 1, Nobody::Unchanged);
-    told(&mut b, 2, 3, 0);
+    mailbox_event(&mut b, 2, 3, 0);
     expect_none(&mut b, 2, Nobody::Unchanged);
-    told(&mut b, 3, 4, 0);
+    mailbox_event(&mut b, 3, 4, 0);
     expect_push(&mut b);
     let mut b = bench();
-    told(&mut b, 1, 0, 7);
+    mailbox_event(&mut b, 1, 0, 7);
     expect_none(&mut b, 1, Nobody::Unchanged);
 }
 
 #[test]
-fn user_without_a_device_and_apps_that_do_not_want_it_leave_no_trace() {
+fn nothing_is_noted_for_a_user_without_a_device_or_an_app_that_wants_voicemail() {
     let mut b = bench();
     tell(&mut b, 1, "1002", (1, 0), false);
     expect_none(&mut b, 1, Nobody::NoDevice);
     let mut b = Bench::new(Policy::default());
     b.register(reg("1001", "i", "1001@i:1", Some(apns("i"))));
     b.out.clear();
-    told(&mut b, 1, 1, 0);
+    mailbox_event(&mut b, 1, 1, 0);
     let nobody = b.expect_answer(1).nobody;
     assert!(
         matches!(nobody, Some(Nobody::NotWanted | Nobody::NoToken)),

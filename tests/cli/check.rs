@@ -3,7 +3,7 @@
 use crate::{fswake, text};
 
 #[test]
-fn check_says_that_a_good_configuration_is_good() {
+fn check_accepts_a_valid_configuration() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fswake.example.toml");
     let output = fswake(&["check", "--config", file]);
     assert_eq!(text(&output.stdout), format!("ok: {file}\napp log: log\n"));
@@ -11,7 +11,7 @@ fn check_says_that_a_good_configuration_is_good() {
 }
 
 #[test]
-fn bad_configuration_is_named_and_exits_with_78() {
+fn bad_configuration_is_reported_with_exit_code_78() {
     let output = fswake(&["--config", "/nonexistent/fswake.toml", "check"]);
     assert_eq!(text(&output.stdout), "");
     assert_eq!(
@@ -21,7 +21,7 @@ fn bad_configuration_is_named_and_exits_with_78() {
     assert_eq!(output.status.code(), Some(78));
 }
 
-/// A configuration with an app that has a certificate, in a directory of its own.
+/// A directory with a configuration of an app that has a certificate.
 fn certificate_app((certificate, key): (String, String), app_ids: &str) -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("voip.pem"), certificate + &key).unwrap();
@@ -77,7 +77,7 @@ fn check_finds_certificates_that_wake_no_phone() {
 }
 
 #[test]
-fn check_says_it_in_json_too() {
+fn check_reports_in_json_too() {
     let authority = fswake_test_support::tls::Authority::default();
     let (dir, file) = certificate_app(authority.issue_for_bundle("com.example.wrong"), "'com.example.acme'");
     let report = |file: &str| {
@@ -102,7 +102,7 @@ fn check_says_it_in_json_too() {
 }
 
 #[test]
-fn key_that_is_written_wrong_is_told_with_the_one_that_was_meant() {
+fn misspelt_key_is_reported_with_the_nearest_one() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("fswake.toml");
     let says = |text: &str| {

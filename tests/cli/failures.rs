@@ -1,11 +1,11 @@
-//! What subcommands print when something is missing, unreadable or gone.
+//! Messages of subcommands when something is missing, unreadable or gone.
 
 use std::process::{Command, Output};
 
 use crate::{fswake, text};
 
 #[test]
-fn daemon_that_hangs_is_told_within_five_seconds() {
+fn hanging_daemon_is_reported_within_five_seconds() {
     let hangs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("fswake.toml");
@@ -30,7 +30,7 @@ fn daemon_that_hangs_is_told_within_five_seconds() {
     }
 }
 
-/// A command whose stdout nobody reads, or whose stdout and stderr nobody reads.
+/// A command whose stdout is closed by its reader, or whose stdout and stderr are.
 fn unread(args: &[&str], with_stderr: bool) -> std::process::Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_fswake"))
         .args(args)
@@ -47,7 +47,7 @@ fn unread(args: &[&str], with_stderr: bool) -> std::process::Output {
 }
 
 #[test]
-fn reader_that_has_had_enough_is_no_error() {
+fn closed_stdout_is_not_an_error() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fswake.example.toml");
     for command in [
         &["check"][..],
@@ -64,7 +64,7 @@ fn reader_that_has_had_enough_is_no_error() {
 }
 
 #[test]
-fn reader_of_errors_who_has_gone_makes_no_panic() {
+fn closed_stderr_does_not_cause_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("fswake.toml");
     let app = |name: &str| {
@@ -79,7 +79,7 @@ fn reader_of_errors_who_has_gone_makes_no_panic() {
     assert_eq!(output.status.code(), Some(78), "101 would be a panic");
 }
 
-/// A configuration whose every secret is named and not to be read, with a store that has been made.
+/// A configuration in which every secret is named but unreadable, with an existing store.
 fn without_secrets(dir: &std::path::Path) -> String {
     let store = dir.join("fswake.db");
     let db = rusqlite::Connection::open(&store).unwrap();
@@ -99,7 +99,7 @@ fn without_secrets(dir: &std::path::Path) -> String {
 }
 
 #[test]
-fn subcommands_that_only_ask_need_no_secret_and_say_where_they_looked_for_one() {
+fn read_only_subcommands_need_no_secret_and_report_where_they_looked_for_one() {
     let dir = tempfile::tempdir().unwrap();
     let file = without_secrets(dir.path());
     let folder = dir.path().display().to_string();
@@ -107,10 +107,10 @@ fn subcommands_that_only_ask_need_no_secret_and_say_where_they_looked_for_one() 
         let output = fswake(&[args, &["--config", &file]].concat());
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     };
-    // The daemon needs them.
+    // The daemon needs the secrets.
     let (code, _, err) = run(&["check"]);
     assert_eq!(code, Some(78), "{err}");
-    // The journal does not.
+    // The journal does not need them.
     let (code, _, err) = run(&["trace", "1001@example.org"]);
     assert_eq!(code, Some(1));
     assert!(
@@ -141,7 +141,8 @@ fn subcommands_that_only_ask_need_no_secret_and_say_where_they_looked_for_one() 
         let found = checks.iter().find(|c| c["name"] == name);
         found.unwrap_or_else(|| panic!("{name} in {report:#}")).clone()
     };
-    // What may be a credential of systemd's is not known; what is at no place of its own is wrong.
+    // A secret without a directory may be a systemd credential, which only the service can read. So it is a warning if it
+    // is missing; with a directory it is an error.
     for (name, state, says) in [
         ("login", "warning", "not checked: "),
         ("ios", "warning", "key.p8: cannot be read"),
@@ -156,7 +157,7 @@ fn subcommands_that_only_ask_need_no_secret_and_say_where_they_looked_for_one() 
     assert_eq!(code, Some(1));
 }
 
-/// The command as a user who may read nothing of the daemon's, where this one may become such a user.
+/// The command run as a user who may read none of the daemon's files, if the test's user may switch to that user.
 fn as_nobody(dir: &std::path::Path, args: &[&str]) -> Option<Output> {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
@@ -178,7 +179,7 @@ fn as_nobody(dir: &std::path::Path, args: &[&str]) -> Option<Output> {
 }
 
 #[test]
-fn user_who_may_read_neither_secrets_nor_store_is_told_so_and_nothing_is_called_wrong() {
+fn unprivileged_user_is_told_what_is_unreadable_without_false_errors() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let file = without_secrets(dir.path());
@@ -210,7 +211,7 @@ fn user_who_may_read_neither_secrets_nor_store_is_told_so_and_nothing_is_called_
 }
 
 #[test]
-fn errors_are_in_words_without_the_systems_numbers() {
+fn errors_have_no_raw_system_texts() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("fswake.toml");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,26 +1,26 @@
-//! Help, manual pages and completions, and the width of lines.
+//! Help, manual pages and completions, and their width.
 
 use std::process::Command;
 
 use crate::{fswake, text};
 
 #[test]
-fn completions_and_manual_pages_know_every_subcommand() {
+fn completions_and_manual_pages_have_every_subcommand() {
     let help = text(&fswake(&["--help"]).stdout);
     let commands: Vec<_> = help
         .lines()
         .skip_while(|line| !line.starts_with("Commands:"))
         .skip(1)
         .take_while(|line| !line.is_empty())
-        // A description may go on in the next line.
+        // A description may continue on the next line.
         .filter_map(|line| line.strip_prefix("  ").filter(|l| !l.starts_with(' ')))
         .filter_map(|line| line.split(' ').next())
         .filter(|command| *command != "help")
         .collect();
     assert!(commands.len() >= 6 && commands.contains(&"devices"), "{commands:?}");
-    // It asks for no configuration.
+    // The command needs no configuration.
     let place = tempfile::tempdir().unwrap();
-    // It makes the folder.
+    // It creates the directory.
     let directory = place.path().join("share/man/man1");
     let man = fswake(&["man", directory.to_str().unwrap(), "--config", "/nonexistent"]);
     assert_eq!((text(&man.stderr).as_str(), man.status.code()), ("", Some(0)));
@@ -72,7 +72,7 @@ fn no_line_of_a_help_is_wider_than_a_terminal() {
         let help = text(&fswake(&[command, &["--help"]].concat()).stdout);
         assert!(help.contains("Usage:"), "{command:?}: {help}");
         for line in help.lines().filter(|line| line.chars().count() > 99) {
-            // What is to be copied is not cut.
+            // Commands to copy are not wrapped.
             assert!(line.starts_with("  fswake "), "{command:?}: {line}");
         }
     }

@@ -1,4 +1,4 @@
-//! The command as operators start it: what it prints and how it exits.
+//! The command line: output and exit codes.
 
 mod check;
 mod failures;

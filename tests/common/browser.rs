@@ -1,4 +1,4 @@
-//! A real browser: Chromium without a window, driven by WebDriver (<https://www.w3.org/TR/webdriver2/>).
+//! A real browser: headless Chromium, controlled through WebDriver (<https://www.w3.org/TR/webdriver2/>).
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// How long the browser may take for anything.
+/// Limit for every action of the browser.
 const LONG: Duration = Duration::from_secs(30);
 
 async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
@@ -17,7 +17,7 @@ async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
     in_time.unwrap_or_else(|_| panic!("no {what} within {LONG:?}"))
 }
 
-/// The browser; ends when dropped.
+/// The browser. It closes when dropped.
 pub struct Browser {
     http: reqwest::Client,
     session: String,
@@ -26,7 +26,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one, or prints that there is none.
+    /// Starts a browser, or prints that none is installed.
     pub async fn start() -> Option<Self> {
         match installed() {
             Ok(()) => Some(Self::start_with(&[]).await),
@@ -37,7 +37,7 @@ impl Browser {
         }
     }
 
-    /// Starts one with these arguments of its own.
+    /// Starts a browser with additional arguments.
     pub async fn start_with(more: &[&str]) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
@@ -100,7 +100,7 @@ impl Browser {
         self.post("/url", json!({ "url": url })).await;
     }
 
-    /// What a function body returns in the page.
+    /// Runs a function body in the page, and returns its result.
     pub async fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", json!({ "script": script, "args": [] }))
             .await
@@ -118,7 +118,7 @@ impl Browser {
         assert!(in_time.is_ok(), "never true: {expression}\n{shown}");
     }
 
-    /// Presses keys, one after the other (WebDriver's code points for keys without a character).
+    /// Presses keys, one after another (WebDriver's code points for keys without a character).
     pub async fn press(&self, keys: &str) {
         let actions: Vec<_> = keys
             .chars()
@@ -133,13 +133,13 @@ impl Browser {
         self.post("/actions", keyboard).await;
     }
 
-    /// A command of Chromium's own (<https://chromedevtools.github.io/devtools-protocol/>).
+    /// Sends a command of Chromium's own protocol (<https://chromedevtools.github.io/devtools-protocol/>).
     pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.post("/goog/cdp/execute", json!({ "cmd": command, "params": parameters }))
             .await
     }
 
-    /// The window's width and the scheme of colours, as on a phone or a desk.
+    /// Sets the window's width and the colour scheme.
     pub async fn look(&self, width: u32, scheme: &str) {
         let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
@@ -147,11 +147,10 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
-    /// What axe-core (<https://github.com/dequelabs/axe-core>) finds wrong with the page as it is shown now, one line
-    /// each.
+    /// Faults that axe-core (<https://github.com/dequelabs/axe-core>) finds in the current page, one a line.
     pub async fn axe(&self, source: &str) -> Vec<String> {
         if self.run("return typeof axe").await == "undefined" {
-            // Into the page's own world, not only this function's.
+            // It must be loaded into the page's own context, not only into this function.
             self.devtools("Runtime.evaluate", json!({ "expression": source })).await;
         }
         let script = "return axe.run(document, { resultTypes: ['violations'] }).then(found => found.violations.flatMap(rule => \
@@ -161,7 +160,7 @@ impl Browser {
         lines.map(|line| line.as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// Saves a picture of the whole page in `FSWAKE_SCREENSHOTS`, if that is set.
+    /// Saves a screenshot of the whole page in `FSWAKE_SCREENSHOTS`, if that is set.
     pub async fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("FSWAKE_SCREENSHOTS") else {
             return;
@@ -175,7 +174,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Chromium is the driver's child: both are in the driver's group.
+        // Chromium is the driver's child, so both are in the driver's process group.
         if let Some(group) = self.driver.id() {
             let group = format!("-{group}");
             let _ = std::process::Command::new("kill")
@@ -185,17 +184,17 @@ impl Drop for Browser {
     }
 }
 
-/// Whether there is one to start.
+/// Whether a browser is installed.
 ///
 /// # Errors
-/// There is not: what to print.
+/// If none is installed, with the text to print.
 pub fn installed() -> Result<(), String> {
     let all = ["chromium", "chromedriver"].iter().all(|name| is_installed(name));
     let problem = "no chromium and chromedriver on this machine (Debian: chromium, chromium-driver)";
     all.then_some(()).ok_or_else(|| problem.to_owned())
 }
 
-/// axe-core, where `$AXE` names a file with it: `axe.min.js` of `npm pack axe-core`.
+/// The source of axe-core, if `$AXE` names its file: `axe.min.js` of `npm pack axe-core`.
 pub fn axe_core() -> Option<String> {
     let file = std::env::var_os("AXE");
     let Some(file) = file else {

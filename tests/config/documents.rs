@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The example with the lines in force that begin with `mark` and a key or a table.
+/// The example with its commented-out keys and tables that start with `mark` put into force.
 fn example(mark: &str) -> String {
     let line = |line: &'static str| match line.strip_prefix(mark) {
         Some(l) if l.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') && !l.starts_with("e.g.") => l,
@@ -12,7 +12,7 @@ fn example(mark: &str) -> String {
 }
 
 #[test]
-fn example_is_what_is_built_in_as_it_ships_and_with_its_defaults_put_in_force() {
+fn example_equals_the_defaults_as_shipped_and_with_its_keys_put_in_force() {
     for text in [EXAMPLE.to_owned(), example("#")] {
         let place = Place::with(&text);
         let expected = Config {
@@ -24,7 +24,7 @@ fn example_is_what_is_built_in_as_it_ships_and_with_its_defaults_put_in_force() 
 }
 
 #[test]
-fn examples_in_the_example_are_good() {
+fn examples_in_the_example_are_valid() {
     let place = Place::with(&example("#e.g. "));
     for file in [
         "AuthKey_ABC123DEFG.p8",
@@ -87,7 +87,7 @@ fn example_names_every_key() {
                 format!("#e.g. {key} = "),
                 format!("#[[{}.{key}]]", table.trim_matches(['[', ']'])),
                 format!("#e.g. [{}.{key}]", table.trim_matches(['[', ']'])),
-                // Named next to the key that it replaces.
+                // It is named next to the key that it replaces.
                 format!("(`{key}`)"),
             ];
             assert!(named.iter().any(|n| EXAMPLE.contains(n)), "{table} {key}");
@@ -96,7 +96,7 @@ fn example_names_every_key() {
 }
 
 #[test]
-fn configurations_in_the_documents_are_good() {
+fn configurations_in_the_documents_are_valid() {
     let mut blocks = 0;
     for document in documents() {
         let text = std::fs::read_to_string(&document).unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// An app of provider http with one profile.
+/// An app with provider http and one profile.
 fn gateway(app: &str, profile: &str) -> String {
     format!("[[app]]\nname = 'a'\nprovider = 'http'\n{app}\n[app.voip]\n{profile}")
 }
@@ -38,7 +38,7 @@ fn profiles_of_a_gateway_have_mod_apns_meaning_and_defaults() {
         (im.timeout, im.auth.file()),
         (Duration::from_secs(10), Some(place.path("secret").as_path()))
     );
-    // A gateway gets no push that it cannot distinguish from a call, and every provider that it serves has its policy.
+    // The gateway gets no push that it could not distinguish from a call. Every provider that it serves has its policy.
     let hms = DeviceKey {
         aor: Aor::new("1001", "example.org"),
         provider: Provider::Hms,
@@ -46,11 +46,11 @@ fn profiles_of_a_gateway_have_mod_apns_meaning_and_defaults() {
         token: PushToken::new("t"),
     };
     assert!(!config.policy.app(&hms).unwrap().cancel_push);
-    assert!(!format!("{config:?}").contains("?t="), "a URL may hold a key");
+    assert!(!format!("{config:?}").contains("?t="), "a URL may contain a secret key");
 }
 
 #[test]
-fn every_mistake_in_a_profile_is_shown_with_app_profile_and_key() {
+fn every_mistake_in_a_profile_is_reported_with_app_profile_and_key() {
     let url = "url = 'https://h'";
     let fixed_host = "must have a fixed host: ${..} may stand in its path and in values of its query";
     let cases = [
@@ -263,7 +263,7 @@ fn every_mistake_in_a_profile_is_shown_with_app_profile_and_key() {
         let place = Place::with(&gateway(app, &profile.replace("URL", url)));
         place.write("k", "k");
         let found = place.error();
-        // A value of another type is found before the app's name is known.
+        // A value of the wrong type is found before the app's name is known.
         let found = found.replace("app[1].", "app.a.");
         let at = found.strip_prefix("fswake.toml: app.").unwrap_or(&found);
         let at = at.strip_prefix("a.").unwrap_or(at);

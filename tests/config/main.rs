@@ -1,4 +1,4 @@
-//! The configuration: what ships is what is built in, and every mistake is named.
+//! The configuration: the shipped one equals the defaults, and every mistake is reported.
 
 mod documents;
 mod gateway;
@@ -64,7 +64,7 @@ fn built_in() -> Config {
 }
 
 #[test]
-fn without_any_configuration_it_runs_beside_freeswitch_and_logs_its_pushes() {
+fn without_a_configuration_it_uses_the_local_freeswitch_and_logs_its_pushes() {
     let config = built_in();
     assert_eq!(
         (config.freeswitch.host.as_str(), config.freeswitch.port),
@@ -99,7 +99,7 @@ fn without_any_configuration_it_runs_beside_freeswitch_and_logs_its_pushes() {
 }
 
 #[test]
-fn how_phones_are_reached_and_when_the_caller_hears_it_can_be_set() {
+fn mode_and_alert_can_be_set() {
     let policy = |lines: &str| Place::with(&format!("[wake]\n{lines}")).load().policy;
     assert_eq!(policy("alert = 'phone'").alert, Alert::Phone);
     assert_eq!(policy("alert = 'push'").alert, Alert::Push);
@@ -141,7 +141,7 @@ fn settings_reach_the_policy() {
 }
 
 #[test]
-fn files_are_found_by_argument_then_environment_then_place() {
+fn files_are_found_by_argument_then_environment_then_default_path() {
     let mut place = Place::with("[freeswitch]\nport = 1");
     place.write("env.toml", "[freeswitch]\nport = 2");
     place.write("etc.toml", "[freeswitch]\nport = 3");
@@ -154,7 +154,7 @@ fn files_are_found_by_argument_then_environment_then_place() {
 }
 
 #[test]
-fn secrets_are_found_among_credentials_then_beside_the_file() {
+fn secrets_are_found_in_credentials_then_next_to_the_file() {
     let mut place = Place::with("[freeswitch]\npassword-file = 'esl'");
     place.write("esl", "beside");
     let credentials = tempfile::tempdir().unwrap();
@@ -180,7 +180,7 @@ fn store_is_in_the_state_directory_and_the_environment_sets_the_log() {
 }
 
 #[test]
-fn journal_has_a_most_of_lines_within_limits() {
+fn journal_has_a_maximum_of_lines_within_limits() {
     for lines in [999, 1_000_000_001] {
         assert_eq!(
             Place::with(&format!("[store]\njournal-max-lines = {lines}")).error(),
@@ -215,7 +215,7 @@ fn names_of_parameters_are_mod_apns_unless_a_set_says_otherwise() {
 }
 
 #[test]
-fn preset_gives_an_apps_names_and_keys_beside_it_replace_single_ones() {
+fn preset_sets_an_apps_names_and_further_keys_replace_single_ones() {
     let config = Place::with(
         "[[contact.params]]\npreset = 'kazoo'\nuser-agent = 'acme'\nvoip-token = 'x-tok'\n[[contact.params]]\npreset = 'linphone'\n\
          [[contact.params]]\npreset = 'mod_apn'",
@@ -236,7 +236,7 @@ fn preset_gives_an_apps_names_and_keys_beside_it_replace_single_ones() {
 }
 
 #[test]
-fn app_that_leaves_another_some_phones_may_stand_before_it() {
+fn app_that_leaves_some_phones_to_another_may_come_first() {
     let key = "key-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
     for (first, second) in [
         ("provider = 'log'\napp-ids = ['x']", "provider = 'log'"),

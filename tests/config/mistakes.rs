@@ -1,9 +1,9 @@
-//! Mistakes: each is shown with file, key, value and what is allowed.
+//! Mistakes: each is reported with file, key, value and what is allowed.
 
 use super::*;
 
 #[test]
-fn missing_file_is_named() {
+fn missing_file_is_reported() {
     let error = Config::load(Some(Path::new("/nonexistent/f.toml")), &Environment::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -14,7 +14,7 @@ fn missing_file_is_named() {
 const DURATION: &str = r#"as in "500ms", "30s", "5m", "2h" or "60d""#;
 
 #[test]
-fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
+fn every_mistake_is_reported_with_file_key_value_and_what_is_allowed() {
     let cases = [
         (
             "[freeswitch]\nhots = 'x'",
@@ -188,7 +188,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
 }
 
 #[test]
-fn every_mistake_in_an_app_is_shown_with_the_app() {
+fn every_mistake_in_an_app_is_reported_with_the_app() {
     let providers = r#""apns", "apns.dev", "fcm", "hms", "webpush", "http" or "log""#;
     let key = "key-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
     let origin = r#""https://host:port""#;

@@ -1,5 +1,5 @@
-//! Strangers on the port for held calls, and more calls than there is room for: the daemon lives, stays small, and
-//! holds good calls meanwhile.
+//! Strangers on the port for held calls, and more calls than there are descriptors for. The daemon survives, its memory
+//! stays bounded, and it still holds good calls.
 
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::*;
 
-/// How much more memory strangers may cost, in KiB.
+/// How much memory strangers may cost, in KiB.
 const BOUND: u64 = 96 * 1024;
 
-/// A call that has to wake its phone, within a time.
+/// Makes a call that must wake its phone, within a time limit.
 async fn good_call(stage: &Stage, daemon: &Daemon, within: Duration) {
     let phone = stage.iphone("1001");
     phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO)));
@@ -67,7 +67,7 @@ async fn garbage_is_dropped_and_good_calls_are_held_meanwhile() {
 }
 
 #[tokio::test]
-async fn announced_gigabyte_is_neither_reserved_nor_read() {
+async fn announced_gigabyte_is_neither_allocated_nor_read() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let before = daemon.resident();
@@ -79,7 +79,7 @@ async fn announced_gigabyte_is_neither_reserved_nor_read() {
             .await
             .unwrap();
         let megabyte = vec![b'x'; 1 << 20];
-        // As much as the daemon takes before it closes, or in a second.
+        // Sends until the daemon closes, for at most a second.
         let pour = async { while stranger.write_all(&megabyte).await.is_ok() {} };
         let _ = tokio::time::timeout(Duration::from_millis(200), pour).await;
         strangers.push(stranger);
@@ -96,7 +96,7 @@ async fn announced_gigabyte_is_neither_reserved_nor_read() {
 }
 
 #[tokio::test]
-async fn two_thousand_silent_connections_keep_no_good_call_waiting() {
+async fn two_thousand_silent_connections_do_not_delay_a_call() {
     let _ = rlimit::increase_nofile_limit(16_384);
     let stage = Stage::new().await;
     let daemon = stage.start().await;
@@ -125,12 +125,12 @@ async fn peer_that_is_not_allowed_is_refused() {
     socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
     let mut stranger = socket.connect(daemon.address).await.unwrap();
     let read = soon("refusal", stranger.read(&mut [0; 64])).await;
-    assert!(matches!(read, Ok(0) | Err(_)), "not a byte is said to it: {read:?}");
+    assert!(matches!(read, Ok(0) | Err(_)), "the daemon sent something: {read:?}");
     daemon.log.wait(&[" WARN ", "127.0.0.2", "not in listen.allow"]).await;
     good_call(&stage, &daemon, LONG).await;
 }
 
-/// Each of many that come again and again, and one whose channel always calls nobody.
+/// Strangers that connect again and again, and a caller whose channel never has a callee.
 #[tokio::test]
 async fn strangers_do_not_fill_the_log() {
     let mut stage = Stage::new().await;
@@ -156,21 +156,25 @@ async fn strangers_do_not_fill_the_log() {
             closed(from(host).await.unwrap()).await;
         }
     }
-    // Whatever the log has of them, it has before this.
+    // The log has all lines about the strangers before this one.
     good_call(&stage, &daemon, LONG).await;
     let refused = "outbound connection refused";
     assert_eq!(
         daemon.log.count(&[" WARN ", refused, "peer=127.0.0.1:"]),
         1,
-        "it is named once"
+        "logged more or less than once"
     );
-    assert_eq!(daemon.log.count(&[" WARN ", refused]), 10, "ten of them in a minute");
+    assert_eq!(
+        daemon.log.count(&[" WARN ", refused]),
+        10,
+        "not limited to ten lines a minute"
+    );
     assert_eq!(daemon.log.count(&[refused]), 110);
 }
 
-/// 64 open files, 100 calls: those that there is no room for go on at once, those that are held are pushed.
+/// With 64 open files and 100 calls, the calls that do not fit go on at once, and the held ones are pushed.
 #[tokio::test]
-async fn calls_that_there_are_no_descriptors_for_go_on_at_once() {
+async fn calls_without_a_free_descriptor_go_on_at_once() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "10s");
     stage.set("wake.device-pushes-per-minute", 0);
@@ -195,7 +199,7 @@ async fn calls_that_there_are_no_descriptors_for_go_on_at_once() {
     assert!((50..90).contains(&gone_on), "{gone_on} of 100 go on");
     assert_eq!(daemon.log.count(&["WARN", "LimitNOFILE"]), 1);
     assert!(!stage.apns.pushes_so_far().await.is_empty());
-    // There is room again.
+    // There are free descriptors again.
     let mut kept = 0;
     for held in held.iter().filter(|held| !is_decided(held)) {
         held.caller_hangs_up();

@@ -1,4 +1,4 @@
-//! Registered phones are rung: FreeSWITCH's events when a registration ends, and what fswake asks then.
+//! Ringing registered phones: FreeSWITCH's events at the end of a registration, and what fswake then asks.
 
 use std::time::Duration;
 
@@ -30,8 +30,7 @@ async fn phone_that_reconnected_is_rung_without_a_push_when_its_old_connection_c
     assert_eq!(stage.fs.complaints(), Vec::<String>::new());
 }
 
-/// FreeSWITCH of its own accord holds up all events for half a second, once in its life: when the first call brings a
-/// presence event.
+/// FreeSWITCH holds up all events for half a second, once after its start: when the first call causes a presence event.
 #[tokio::test]
 async fn first_call_after_freeswitchs_start_is_heard_to_ring_at_once() {
     let slow = Config {
@@ -63,8 +62,9 @@ async fn first_call_after_freeswitchs_start_is_heard_to_ring_at_once() {
 }
 
 #[tokio::test]
-async fn long_list_of_registrations_keeps_no_call_waiting() {
+async fn long_list_of_registrations_does_not_delay_a_call() {
     let mut stage = Stage::new().await;
+    stage.set("freeswitch.hold", "socket");
     stage.set("wake.push-retry", "20s");
     stage.set("wake.fresh-for", "30s");
     let daemon = stage.start().await;
@@ -96,10 +96,10 @@ async fn long_list_of_registrations_keeps_no_call_waiting() {
     assert_eq!(
         daemon.log.count(&["event=ResyncEnded "]),
         1,
-        "the list is not there yet"
+        "the list has arrived too early"
     );
     held.caller_hangs_up();
-    // Known by its event although its place was not in the list when that was asked for.
+    // It is known from its event, although the list was made before it registered.
     late.wake();
     daemon.log.wait_from(from, &["event=ResyncEnded "]).await;
     let call = stage.call(&daemon, "1003");
@@ -108,7 +108,7 @@ async fn long_list_of_registrations_keeps_no_call_waiting() {
 }
 
 #[tokio::test]
-async fn profile_that_does_not_run_keeps_its_phones_and_one_that_starts_is_read() {
+async fn stopped_profile_keeps_its_phones_and_a_started_one_is_listed() {
     let mut stage = Stage::new().await;
     stage.set("wake.fresh-for", "30s");
     stage.set("wake.push-delay", "5s");
@@ -129,7 +129,8 @@ async fn profile_that_does_not_run_keeps_its_phones_and_one_that_starts_is_read(
     absent.invite(1).await;
     held.caller_hangs_up();
 
-    // It is missing when FreeSWITCH is connected to again: its phones are neither read nor forgotten.
+    // The profile is stopped when the daemon connects to FreeSWITCH again. Its phones are not listed, but must not be
+    // forgotten.
     let from = daemon.log.len();
     stage.fs.stop_profile("second");
     stage.fs.drop_inbound();
@@ -138,7 +139,7 @@ async fn profile_that_does_not_run_keeps_its_phones_and_one_that_starts_is_read(
     absent.invite(2).await;
     held.caller_hangs_up();
 
-    // It stops between the two questions: FreeSWITCH's answer then is not a list without phones.
+    // It stops between the two questions. FreeSWITCH's answer must then not be taken for an empty list.
     stage.fs.start_profile("second", Duration::ZERO).await;
     stage
         .fs
@@ -152,7 +153,7 @@ async fn profile_that_does_not_run_keeps_its_phones_and_one_that_starts_is_read(
 }
 
 #[tokio::test]
-async fn redial_right_after_a_connection_closed_is_pushed_with_freeswitchs_answer() {
+async fn redial_right_after_a_connection_closed_is_pushed_after_freeswitchs_answer() {
     let mut stage = Stage::new().await;
     stage.set("wake.push-gap", "20s");
     stage.set("wake.push-retry", "20s");
@@ -175,9 +176,9 @@ async fn redial_right_after_a_connection_closed_is_pushed_with_freeswitchs_answe
     redial.caller_hangs_up();
 }
 
-/// One answer of 15 MiB, as FreeSWITCH gives it for 20,000 phones with tokens.
+/// The answer has 15 MiB, as from FreeSWITCH for 20,000 phones with tokens.
 #[tokio::test]
-async fn list_of_twenty_thousand_registrations_is_read_and_capital_letters_are_as_they_are() {
+async fn list_of_twenty_thousand_registrations_is_parsed_and_keeps_capital_letters() {
     let stage = Stage::new().await;
     let mut spec =
         PhoneSpec::new("Long.User-", DOMAIN).params(&format!("pn-prid={};x={}", hex_token(), "y".repeat(300)));
@@ -202,7 +203,7 @@ async fn list_of_twenty_thousand_registrations_is_read_and_capital_letters_are_a
 }
 
 #[tokio::test]
-async fn call_that_comes_while_the_event_socket_is_lost_connects_again_at_once() {
+async fn call_during_a_lost_event_socket_reconnects_at_once() {
     let mut stage = Stage::new().await;
     stage.set("wake.push-retry", "20s");
     let daemon = stage.start().await;
@@ -212,7 +213,7 @@ async fn call_that_comes_while_the_event_socket_is_lost_connects_again_at_once()
     let mut from = daemon.log.len();
     stage.fs.listen(false);
     stage.fs.drop_inbound();
-    // The next pause is one of some seconds.
+    // The next pause takes some seconds.
     for _ in 0..5 {
         daemon.log.wait_from(from, &["still no connection to FreeSWITCH"]).await;
         from = daemon.log.len();
@@ -226,9 +227,9 @@ async fn call_that_comes_while_the_event_socket_is_lost_connects_again_at_once()
     held.caller_hangs_up();
 }
 
-/// fswake was down while it registered.
+/// fswake was down while the phone registered.
 #[tokio::test]
-async fn registration_that_runs_out_teaches_a_phone_that_nobody_knew() {
+async fn expired_registration_adds_a_phone_that_was_unknown() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");

@@ -1,4 +1,4 @@
-//! Caller and phone are connected: when, by whom, and what happens to the caller if it fails.
+//! Connecting caller and phone: when, by which command, and what happens to the caller if it fails.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ fn saw(held: &Held) -> Vec<CallerSaw> {
     held.timeline().into_iter().map(|(_, saw)| saw).collect()
 }
 
-/// FreeSWITCH takes a leg out of a bridge that comes before the originate's end; the stand-in does so every time. It
-/// would be heard as a hang-up of the caller, and no bridge. On a busy machine the originate takes its time.
+/// FreeSWITCH takes a leg out of a bridge made before the originate's end, which looks like a hang-up by the caller.
+/// With the stand-in this happens every time. On a busy machine the originate takes longer.
 #[tokio::test]
-async fn leg_is_bridged_only_when_it_has_left_its_originate() {
+async fn leg_is_bridged_only_after_it_has_left_its_originate() {
     let busy = Config {
         originate_tail: Duration::from_millis(200),
         ..Config::default()
@@ -32,7 +32,7 @@ async fn leg_is_bridged_only_when_it_has_left_its_originate() {
         let Outcome::Connected { caller_is_a_leg, .. } = outcome else {
             panic!("{outcome:?}");
         };
-        assert!(caller_is_a_leg, "the caller is the A leg, as with bridge");
+        assert!(caller_is_a_leg, "the caller is not the A leg, as it is with `bridge`");
         phone.hang_up();
         assert_eq!(held.nth_outcome(1).await, Outcome::HungUp("NORMAL_CLEARING".into()));
         let ended = Outcome::HungUp("DESTINATION_OUT_OF_ORDER".into());
@@ -59,7 +59,7 @@ async fn answers_at_any_moment_of_freeswitchs_clock_are_bridged() {
 }
 
 #[tokio::test]
-async fn bridge_that_freeswitch_does_not_confirm_is_not_called_connected() {
+async fn bridge_that_freeswitch_does_not_confirm_does_not_count_as_connected() {
     let (stage, daemon, phone) = one_sleeper().await;
     stage.fs.lose_bridges(true);
     let call = Call::with_async(daemon.address, "1001", DOMAIN);
@@ -75,9 +75,9 @@ async fn bridge_that_freeswitch_does_not_confirm_is_not_called_connected() {
     assert!(matches!(outcome, Outcome::Resumed { .. }), "{outcome:?}");
 }
 
-/// Behind a loopback nobody is held any more when the caller's own bridge fails: it is not left in dead air.
+/// When the caller's own bridge fails behind a loopback, no held call is left. The caller must not stay in silence.
 #[tokio::test]
-async fn caller_in_a_loopbacks_place_is_not_called_connected_either() {
+async fn unconfirmed_bridge_in_a_loopbacks_place_does_not_count_as_connected() {
     let (stage, daemon, phone) = one_sleeper().await;
     stage.fs.lose_bridges(true);
     let [_, call] = both_ways(&daemon, "1001");
@@ -95,7 +95,7 @@ async fn caller_in_a_loopbacks_place_is_not_called_connected_either() {
 }
 
 #[tokio::test]
-async fn phone_that_hangs_up_between_its_answer_and_the_bridge_costs_the_caller_no_waiting() {
+async fn phone_that_hangs_up_between_its_answer_and_the_bridge_does_not_delay_the_caller() {
     for after in [1, 8, 20, 30] {
         let stage = Stage::new().await;
         let daemon = stage.start().await;
@@ -119,9 +119,9 @@ async fn phone_that_hangs_up_between_its_answer_and_the_bridge_costs_the_caller_
     }
 }
 
-/// The leg is killed only where no bridge was ordered: afterwards it may be a call.
+/// The leg is killed only if no bridge was ordered. After the order, it may be part of a call.
 #[tokio::test]
-async fn connection_that_is_lost_around_the_bridge_neither_cuts_a_call_nor_leaves_a_phone_alone() {
+async fn connection_lost_around_the_bridge_neither_cuts_a_call_nor_leaves_a_lone_leg() {
     for (last, lives) in [("api uuid_answer", false), ("api uuid_setvar", true)] {
         let (stage, daemon, phone) = one_sleeper().await;
         let call = Call::with_async(daemon.address, "1001", DOMAIN);
@@ -137,18 +137,19 @@ async fn connection_that_is_lost_around_the_bridge_neither_cuts_a_call_nor_leave
         if lives {
             held.wait_bridged().await;
             tokio::time::sleep(Duration::from_secs(1)).await;
-            assert_eq!(stage.fs.legs().len(), 1, "the call goes on");
+            assert_eq!(stage.fs.legs().len(), 1, "the call has ended");
         } else {
             phone.got_bye().await;
         }
     }
 }
 
-/// Whether the order to bridge it is on its way then, waits, or is carried out.
+/// At that time the order to bridge is in transit, queued, or being carried out.
 #[tokio::test]
-async fn connection_that_is_lost_in_the_answers_moment_leaves_no_phone_to_its_lease() {
+async fn connection_lost_at_the_answer_does_not_leave_a_leg_to_its_lease() {
     for after in 0..12 {
-        let stage = Stage::new().await;
+        let mut stage = Stage::new().await;
+        stage.set("freeswitch.hold", "socket");
         let daemon = stage.start().await;
         let phone = stage.iphone("1001");
         daemon.asleep(&phone).await;
@@ -176,7 +177,7 @@ async fn call_without_a_caller_is_bridged_with_its_loopback() {
     let held = woken(&stage, &phone, &call).await;
     held.wait_bridged().await;
     let invite = phone.invite(1).await;
-    assert_eq!(invite.variable("origination_aleg_uuid"), None, "there is nobody");
+    assert_eq!(invite.variable("origination_aleg_uuid"), None, "there is no A leg");
     daemon.summary().await;
     phone.hang_up();
     assert_eq!(held.nth_outcome(1).await, Outcome::HungUp("NORMAL_CLEARING".into()));
@@ -195,7 +196,7 @@ async fn loopback_that_must_stay_is_bridged_itself() {
 }
 
 #[tokio::test]
-async fn early_media_of_a_phone_that_rings_alone_reaches_the_caller_and_its_answer_connects_them() {
+async fn early_media_of_the_only_ringing_phone_reaches_the_caller_and_its_answer_connects_them() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -229,8 +230,8 @@ async fn early_media_of_a_phone_that_rings_alone_reaches_the_caller_and_its_answ
     phone.got_bye().await;
 }
 
-/// The loopback has served when the phone answers: the caller is bridged in its place, as after an answer without early
-/// media.
+/// The loopback is no longer needed when the phone answers: the caller is bridged in its place, as after an answer
+/// without early media.
 #[tokio::test]
 async fn caller_takes_the_loopbacks_place_when_a_phone_with_early_media_answers() {
     let stage = Stage::new().await;
@@ -278,7 +279,7 @@ async fn phone_that_declines_after_its_early_media_ends_the_call_with_its_own_ca
 }
 
 #[tokio::test]
-async fn early_media_is_not_for_the_caller_where_two_phones_ring_or_the_call_says_no() {
+async fn early_media_is_not_passed_on_where_two_phones_ring_or_the_call_refuses_it() {
     let stage = Stage::with_android().await;
     let daemon = stage.start().await;
     let (alone, iphone, android) = (stage.iphone("1001"), stage.iphone("1002"), stage.android("1002"));
@@ -304,7 +305,7 @@ async fn early_media_is_not_for_the_caller_where_two_phones_ring_or_the_call_say
 }
 
 #[tokio::test]
-async fn caller_hears_that_it_rings_when_a_push_was_taken_or_a_phone_rings_and_not_before() {
+async fn caller_gets_ringing_once_a_push_is_accepted_or_a_phone_rings() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "2s");
     stage.set("wake.push-retries", 0);
@@ -312,12 +313,12 @@ async fn caller_hears_that_it_rings_when_a_push_was_taken_or_a_phone_rings_and_n
     let (asleep, refused) = (stage.iphone("1001"), stage.iphone("1002"));
     daemon.asleep(&asleep).await;
     daemon.asleep(&refused).await;
-    // Taken by the provider.
+    // The provider accepts the push.
     let held = stage.call(&daemon, "1001");
     stage.push().await;
     assert_eq!(result_of(&held).await, "unreachable");
     assert_eq!(saw(&held), [CallerSaw::Ringing]);
-    // Refused: nothing is going to ring.
+    // The provider refuses the push, so no phone is going to ring.
     stage
         .apns
         .faults
@@ -325,7 +326,7 @@ async fn caller_hears_that_it_rings_when_a_push_was_taken_or_a_phone_rings_and_n
     let held = stage.call(&daemon, "1002");
     assert_eq!(result_of(&held).await, "unreachable");
     assert_eq!(saw(&held), []);
-    // A phone without a token that rings.
+    // A phone without a token rings.
     let desk = stage.fs.phone(PhoneSpec::new("1003", DOMAIN));
     desk.set_behaviour(Behaviour::Manual);
     daemon.registered(&desk).await;
@@ -350,7 +351,7 @@ async fn ringback_of_the_channel_is_played_in_place_of_a_180() {
     phone.set_behaviour(ANSWERS);
     for (ringback, app, argument) in [
         ("local_stream://moh", "endless_playback", "local_stream://moh"),
-        // So that the far end goes on receiving RTP.
+        // Then the far end keeps receiving RTP.
         ("silence", "playback", "silence_stream://-1,400"),
         (
             "%(2000,4000,440,480)",
@@ -367,7 +368,7 @@ async fn ringback_of_the_channel_is_played_in_place_of_a_180() {
         assert!(saw.contains(&played) && !saw.contains(&CallerSaw::Ringing), "{saw:?}");
         held.caller_hangs_up();
     }
-    // At once, if the channel asks for it: before any push.
+    // If the channel asks for it, ringback starts at once, before any push.
     let call = Call::with_async(daemon.address, "1001", DOMAIN);
     let call = call
         .variable("ringback", "local_stream://moh")
@@ -385,7 +386,7 @@ async fn ringback_of_the_channel_is_played_in_place_of_a_180() {
 }
 
 #[tokio::test]
-async fn call_that_is_over_goes_on_in_the_dialplan_where_it_is_not_hung_up_after_the_bridge() {
+async fn call_goes_on_in_the_dialplan_after_its_bridge_without_hangup_after_bridge() {
     let (stage, daemon, phone) = one_sleeper().await;
     let [call, _] = both_ways(&daemon, "1001");
     let held = woken(&stage, &phone, &call.variable("hangup_after_bridge", "false")).await;
@@ -402,16 +403,20 @@ async fn call_that_is_over_goes_on_in_the_dialplan_where_it_is_not_hung_up_after
     assert_eq!(
         variable("fswake_bridge"),
         None,
-        "the bridge that comes next does nothing"
+        "the dialplan's next bridge must do nothing"
     );
-    assert_eq!(variable("absolute_codec_string"), None, "nothing is left behind");
+    assert_eq!(
+        variable("absolute_codec_string"),
+        None,
+        "fswake left its variable behind"
+    );
     assert_eq!(variable("originate_disposition"), Some("SUCCESS"));
     assert_eq!(variable("fswake_result"), Some("connected"));
 }
 
-/// The end of a connection that FreeSWITCH was not asked to forget would end the call.
+/// Closing the connection before FreeSWITCH has been told to ignore that would end the call.
 #[tokio::test]
-async fn connection_stays_until_freeswitch_lets_the_call_go_on_without_it() {
+async fn connection_stays_until_freeswitch_no_longer_needs_it() {
     let (stage, daemon, phone) = one_sleeper().await;
     let mut call = Call::with_async(daemon.address, "1001", DOMAIN);
     call.uuid = uuid::Uuid::new_v4().to_string();

@@ -1,4 +1,4 @@
-//! What a leg has of its call, as a leg of FreeSWITCH's own `bridge` has it: variables, caller, roles.
+//! What a leg takes over from its call, as a leg of FreeSWITCH's own `bridge` does: variables, caller, roles.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::harness::*;
 
 const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(30)));
 
-/// The INVITE that a call makes to a desk phone.
+/// The INVITE to a desk phone for a call.
 async fn invite_of(stage: &Stage, daemon: &Daemon, phone: &Phone, call: &Call) -> (Held, Invite) {
     let (before, from) = (phone.invites().len(), daemon.log.len());
     let held = stage.fs.call(call);
@@ -24,9 +24,9 @@ async fn desk(stage: &Stage, daemon: &Daemon) -> Phone {
     phone
 }
 
-/// FreeSWITCH would run them on the loopback, too: two recordings into one file.
+/// FreeSWITCH would run them on the loopback as well: two recordings into one file.
 #[tokio::test]
-async fn hooks_of_the_legs_are_taken_off_a_loopback_before_it_rings_or_is_answered() {
+async fn leg_hooks_are_removed_from_a_loopback_before_it_rings_or_is_answered() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -59,7 +59,10 @@ async fn hooks_of_the_legs_are_taken_off_a_loopback_before_it_rings_or_is_answer
         if are_taken_off {
             let rings = place(format!("uuid_ring_ready {channel}"));
             assert!(ring < rings, "{commands:?}");
-            assert!(rings < answer, "a plain bridge would need it: {commands:?}");
+            assert!(
+                rings < answer,
+                "removed although a plain bridge would need it: {commands:?}"
+            );
             assert!(answer < place(format!("uuid_answer {channel}")), "{commands:?}");
         }
         held.caller_hangs_up();
@@ -68,7 +71,7 @@ async fn hooks_of_the_legs_are_taken_off_a_loopback_before_it_rings_or_is_answer
 }
 
 #[tokio::test]
-async fn leg_is_a_child_of_the_callers_own_channel_in_both_ways() {
+async fn leg_is_a_child_of_the_callers_own_channel_with_both_routings() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = desk(&stage, &daemon).await;
@@ -87,12 +90,8 @@ async fn leg_is_a_child_of_the_callers_own_channel_in_both_ways() {
             assert_eq!(invite.variable(name), Some(value), "{name}");
         }
         assert_eq!(invite.caller, ("1000".into(), "Alice".into()));
-        assert_eq!(
-            invite.offer,
-            ["PCMU", "PCMA"],
-            "the caller's codecs, not the loopback's"
-        );
-        // The callee's context, and the name that the caller sees.
+        assert_eq!(invite.offer, ["PCMU", "PCMA"], "not the caller's codecs");
+        // The callee's context, and the name for the caller's display.
         let ran = |app: &str, arg: &str| invite_has_run(&phone, &invite, app, arg);
         assert!(ran("set_profile_var", "context=default"));
         assert!(
@@ -104,7 +103,7 @@ async fn leg_is_a_child_of_the_callers_own_channel_in_both_ways() {
                 .iter()
                 .any(|(_, arg)| arg.starts_with("callee_id_number="))
         );
-        // What `bridge` leaves on the A leg.
+        // The variables that `bridge` leaves on the A leg.
         assert_eq!(held.variable("originate_disposition").as_deref(), Some("SUCCESS"));
         let legs = held.variable("originated_legs").unwrap();
         assert!(legs.contains(&invite.leg), "{legs}");
@@ -140,7 +139,7 @@ async fn exported_variables_and_the_callers_headers_reach_the_leg_and_others_do_
     assert_eq!(invite.variable("accountcode"), None);
     let info = invite.variable("alert_info").unwrap_or_default();
     assert!(info.starts_with("<http://example.org/ring>"), "{info}");
-    // A loopback has the exports already; the caller's own headers are on the channel behind it.
+    // A loopback already has the exports. The caller's own headers are on the channel behind it.
     let [_, call] = both_ways(&daemon, "1001");
     let call = call.variable("sip_auto_answer", "true").behind("sip_h_X-Own", "8");
     let (_, invite) = invite_of(&stage, &daemon, &phone, &call).await;
@@ -151,7 +150,7 @@ async fn exported_variables_and_the_callers_headers_reach_the_leg_and_others_do_
 }
 
 #[tokio::test]
-async fn caller_who_wants_privacy_or_asserts_his_identity_is_passed_on_so() {
+async fn privacy_and_asserted_identity_of_the_caller_are_passed_on() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = desk(&stage, &daemon).await;
@@ -165,7 +164,11 @@ async fn caller_who_wants_privacy_or_asserts_his_identity_is_passed_on_so() {
         assert_eq!(invite.variable("sip_cid_type"), Some("pid"));
     }
     let (_, invite) = invite_of(&stage, &daemon, &phone, &call.clone().variable("sip_cid_type", "none")).await;
-    assert_eq!(invite.variable("sip_cid_type"), Some("none"), "the site's own word");
+    assert_eq!(
+        invite.variable("sip_cid_type"),
+        Some("none"),
+        "the site's own value must stay"
+    );
     let (_, invite) = invite_of(&stage, &daemon, &phone, &call.clone()).await;
     assert_eq!(
         (invite.variable("sip_cid_type"), invite.variable("origination_privacy")),
@@ -173,11 +176,14 @@ async fn caller_who_wants_privacy_or_asserts_his_identity_is_passed_on_so() {
     );
     let (_, invite) = invite_of(&stage, &daemon, &phone, &call.hides("number")).await;
     assert_eq!(invite.variable("origination_privacy"), Some("screen:hide_number"));
-    assert_eq!(invite.caller.0, "1000", "it is marked private, as with bridge");
+    assert_eq!(
+        invite.caller.0, "1000",
+        "the number is kept and marked private, as with `bridge`"
+    );
 }
 
 #[tokio::test]
-async fn shown_caller_is_the_one_that_the_dialplan_names() {
+async fn dialplan_sets_the_displayed_caller() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = desk(&stage, &daemon).await;
@@ -190,7 +196,7 @@ async fn shown_caller_is_the_one_that_the_dialplan_names() {
 }
 
 #[tokio::test]
-async fn hostile_values_are_left_out_and_named_once() {
+async fn hostile_values_are_left_out_and_logged_once() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = desk(&stage, &daemon).await;
@@ -213,19 +219,19 @@ async fn hostile_values_are_left_out_and_named_once() {
         daemon.log.count(&["WARN", "sip_h_X-Evil", "cannot be written safely"]),
         1
     );
-    // Quotes and backslashes are not hostile, only hard to write.
+    // Quotes and backslashes are not hostile, but must be escaped.
     let [call, _] = both_ways(&daemon, "1001");
     let (held, invite) = invite_of(&stage, &daemon, &phone, &call.variable("sip_h_X-Odd", r"it's a\b, 'c'")).await;
     assert_eq!(invite.variable("sip_h_X-Odd"), Some(r"it's a\b, 'c'"));
     held.caller_hangs_up();
-    // A name may be hostile as well.
+    // The name of a header may be hostile, too.
     let [call, _] = both_ways(&daemon, "1001");
     let call = call.variable("sip_h_X,origination_uuid", "1");
     let (_, invite) = invite_of(&stage, &daemon, &phone, &call).await;
     assert_ne!(invite.leg, "1");
 }
 
-/// A leg has limits and names of its own: those that its dialplan exports would end it or move it.
+/// A leg has its own limits and names. Those that its dialplan exports would end it or move it.
 #[tokio::test]
 async fn what_a_leg_has_of_its_own_is_not_inherited() {
     let stage = Stage::new().await;
@@ -247,7 +253,7 @@ async fn what_a_leg_has_of_its_own_is_not_inherited() {
 }
 
 #[tokio::test]
-async fn phone_that_is_confirmed_by_a_key_is_named_before_its_user_presses_it() {
+async fn phone_to_be_confirmed_by_a_key_is_reported_before_the_key_is_pressed() {
     let (stage, daemon, phone) = one_sleeper().await;
     phone.set_behaviour(Behaviour::Manual);
     let call = Call::to(daemon.address, "1001", DOMAIN).variable("group_confirm_key", "1");
@@ -259,7 +265,7 @@ async fn phone_that_is_confirmed_by_a_key_is_named_before_its_user_presses_it() 
         executed.any(|(_, argument)| argument.starts_with("callee_id_number="))
     };
     phone.wait_for("name", is_named).await;
-    assert!(held.outcomes().is_empty(), "nobody has pressed the key");
+    assert!(held.outcomes().is_empty(), "bridged before the key was pressed");
     phone.press_key();
     held.wait_bridged().await;
 }
@@ -269,7 +275,7 @@ const USER: &str = r#"<user id="1001"><params><param name="dial-var-sip_h_X-Floo
     <param name="dial-var-origination_uuid" value="evil"/></params><variables><variable name="accountcode" value="a;b='c' \d &amp; e"/>
     <variable name="user_context" value="office"/><variable name="bad name" value="x"/></variables></user>"#;
 
-/// The leg's variable, once it has it.
+/// Waits until the leg has the variable, and returns its value.
 async fn gets(stage: &Stage, leg: &str, name: &str) -> String {
     for _ in 0..400 {
         if let Some(value) = stage.fs.variable(leg, name) {
@@ -281,7 +287,7 @@ async fn gets(stage: &Stage, leg: &str, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn legs_get_the_callees_variables_of_the_directory_as_they_are() {
+async fn legs_get_the_callees_directory_variables_unchanged() {
     let stage = Stage::new().await;
     stage.fs.answer(FIND, USER);
     let daemon = stage.start().await;
@@ -292,7 +298,7 @@ async fn legs_get_the_callees_variables_of_the_directory_as_they_are() {
         phone.expire();
         daemon.log.wait(&["event=Unregistered "]).await;
         let held = stage.fs.call(&call);
-        // The phone takes its time: by then what is known has been prepared.
+        // The phone takes some time to answer. By then the variables from the directory have been prepared.
         while stage.fs.asked(FIND) < n {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -309,9 +315,9 @@ async fn legs_get_the_callees_variables_of_the_directory_as_they_are() {
     assert_eq!(stage.fs.complaints(), Vec::<String>::new());
 }
 
-/// Neither its bridge nor anything else of the call waits for the directory.
+/// Nothing in the call waits for the directory, in particular not its bridge.
 #[tokio::test]
-async fn phone_that_answers_before_the_directory_is_bridged_at_once_and_its_leg_gets_the_variables_later() {
+async fn phone_that_answers_before_the_directory_is_bridged_at_once_and_gets_the_variables_later() {
     let stage = Stage::new().await;
     stage.fs.answer_after(Duration::from_secs(3), FIND, USER);
     let daemon = stage.start().await;
@@ -330,9 +336,9 @@ async fn phone_that_answers_before_the_directory_is_bridged_at_once_and_its_leg_
     }
 }
 
-/// What its profile offers is offered once more; a caller without video has no use for video.
+/// The phone is offered the profile's codecs once more, without video if the caller has none.
 #[tokio::test]
-async fn phone_that_has_none_of_the_callers_codecs_is_offered_its_profiles_and_no_video() {
+async fn phone_without_the_callers_codecs_is_offered_its_profiles_codecs_and_no_video() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = desk(&stage, &daemon).await;

@@ -1,4 +1,4 @@
-//! What happens to calls when fswake is killed or was never there, and when the caller hangs up.
+//! What happens to calls when fswake is killed or was never started, and when the caller hangs up.
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ async fn held_call_goes_on_in_the_dialplan_when_the_daemon_is_killed() {
 #[tokio::test]
 async fn ringing_leg_of_a_killed_daemon_ends_by_its_lease_within_seven_seconds() {
     let (stage, daemon, phone, held) = one_ringing().await;
-    // Past the first lease: it was renewed.
+    // The first lease is over, so it was renewed.
     let renewed = |held: &Held| {
         held.commands()
             .iter()
@@ -66,9 +66,9 @@ async fn ringing_leg_of_a_killed_daemon_ends_by_its_lease_within_seven_seconds()
     assert!(stage.fs.legs().is_empty());
 }
 
-/// More events than the connection is nudged: those of a call that is recorded, moved about and played to.
+/// More events than the connection sends commands for, as in a call that is recorded, moved and played to.
 #[tokio::test]
-async fn leg_rings_on_however_much_is_said_on_its_calls_connection() {
+async fn leg_rings_on_however_many_events_its_calls_connection_gets() {
     let (stage, _daemon, phone, held) = one_ringing().await;
     let leg = stage.fs.legs().remove(0);
     let until = Instant::now() + Duration::from_secs(6);
@@ -76,7 +76,7 @@ async fn leg_rings_on_however_much_is_said_on_its_calls_connection() {
         stage
             .fs
             .fire("CHANNEL_EXECUTE_COMPLETE", &[("Unique-ID", leg.as_str())], "");
-        // Anything that is sent lets FreeSWITCH look at its queue: a busy one sends this without that.
+        // Any command makes the stand-in look at its queue. A busy FreeSWITCH sends these events without that.
         tokio::time::sleep(Duration::from_micros(500)).await;
     }
     assert_eq!(stage.fs.legs(), [leg]);
@@ -85,7 +85,7 @@ async fn leg_rings_on_however_much_is_said_on_its_calls_connection() {
 }
 
 #[tokio::test]
-async fn connected_call_lives_on_when_the_daemon_is_killed() {
+async fn connected_call_survives_a_killed_daemon() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -115,7 +115,7 @@ async fn caller_who_hangs_up_before_the_phone_wakes_leaves_nothing_ringing() {
     held.caller_hangs_up();
     assert_eq!(field(&daemon.summary().await, "outcome"), "abandoned");
     daemon.registered(&phone).await;
-    // The daemon gets the next event after it has handled the REGISTER.
+    // The daemon gets this event after it has handled the REGISTER.
     phone.ping(true);
     daemon.log.wait(&["event=Pinged "]).await;
     assert!(phone.invites().is_empty());
@@ -123,7 +123,7 @@ async fn caller_who_hangs_up_before_the_phone_wakes_leaves_nothing_ringing() {
 }
 
 #[tokio::test]
-async fn caller_who_hangs_up_while_phones_ring_takes_the_legs_along_with_the_cause() {
+async fn hang_up_while_phones_ring_ends_the_legs_with_its_cause() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");

@@ -1,4 +1,4 @@
-//! Stopping, and what systemd is notified of.
+//! Stopping, and notifications to systemd.
 
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::harness::*;
 use crate::outcomes::result_of;
 
 #[tokio::test]
-async fn stopping_daemon_sends_new_calls_on_at_once_and_finishes_those_that_it_holds() {
+async fn stopping_daemon_releases_new_calls_at_once_and_finishes_held_ones() {
     let stage = Stage::new().await;
     let mut daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -33,7 +33,7 @@ async fn stopping_daemon_sends_new_calls_on_at_once_and_finishes_those_that_it_h
 }
 
 #[tokio::test]
-async fn calls_that_are_still_held_go_back_when_the_drain_is_over() {
+async fn calls_still_held_at_the_end_of_the_drain_go_back() {
     let mut stage = Stage::new().await;
     stage.set("run.drain-timeout", "500ms");
     let mut daemon = stage.start().await;
@@ -82,9 +82,9 @@ async fn idle_daemon_stops_at_once() {
     }
 }
 
-/// Whatever a reload waits for, a disk that hangs among it.
+/// A stop must not wait for anything that a reload waits for, such as a disk that hangs.
 #[tokio::test]
-async fn daemon_stops_while_a_reload_is_under_way() {
+async fn daemon_stops_during_a_reload() {
     let mut stage = Stage::with_android().await;
     let path = stage.dir.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
@@ -93,8 +93,8 @@ async fn daemon_stops_while_a_reload_is_under_way() {
             command.env("NOTIFY_SOCKET", &path);
         })
         .await;
-    assert_eq!(heard(&systemd).await, "READY=1");
-    // Each has a service account to be read and its connection to be made ready: that takes a while.
+    assert_eq!(notification(&systemd).await, "READY=1");
+    // For each app a service account is read and a connection made, which takes a while.
     let app = stage.take_app();
     for n in 0..3_000 {
         let mut app = app.clone();
@@ -108,16 +108,20 @@ async fn daemon_stops_while_a_reload_is_under_way() {
     }
     stage.write();
     daemon.signal("HUP");
-    assert!(heard(&systemd).await.starts_with("RELOADING=1"));
+    assert!(notification(&systemd).await.starts_with("RELOADING=1"));
     let asked = Instant::now();
     daemon.signal("TERM");
-    assert_eq!(heard(&systemd).await, "STOPPING=1", "before the reload is over");
+    assert_eq!(
+        notification(&systemd).await,
+        "STOPPING=1",
+        "the stop waited for the reload"
+    );
     assert_eq!(daemon.exit_code().await, Some(0));
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
 }
 
-/// Whoever asks a name server that says nothing waits for ten seconds in the C library, where nobody can stop him.
-/// Needs a port below 1024 and a mount namespace: only root, or a container, has both.
+/// If the name server does not answer, a lookup in the C library blocks for ten seconds and cannot be cancelled. The
+/// test needs a port below 1024 and a mount namespace, which only root or a container has.
 #[tokio::test]
 async fn daemon_stops_while_dns_does_not_answer() {
     let Ok(dns) = UdpSocket::bind("127.0.0.153:53").await else {
@@ -137,7 +141,7 @@ async fn daemon_stops_while_dns_does_not_answer() {
     daemon.asleep(&phone).await;
     let held = stage.call(&daemon, "1001");
     stage.journal("push-sent", 1).await;
-    // A call's push ends with its call; this one is nobody's.
+    // A call's push would end with its call, so this one belongs to no call.
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let asked = client
         .post(url(&daemon, "/v1/push").await)
@@ -145,7 +149,7 @@ async fn daemon_stops_while_dns_does_not_answer() {
         .send();
     let asked = tokio::spawn(asked);
     stage.journal("notification-asked", 1).await;
-    // It is asked, and does not answer.
+    // The name server gets the query and does not answer.
     soon("question to the name server", dns.recv(&mut [0; 512]))
         .await
         .unwrap();
@@ -157,13 +161,13 @@ async fn daemon_stops_while_dns_does_not_answer() {
     assert_eq!(
         daemon.log.count(&["some connections did not end in time"]),
         1,
-        "the name was still looked up"
+        "the lookup had ended"
     );
     asked.abort();
 }
 
 #[tokio::test]
-async fn systemd_hears_ready_the_watchdog_and_stopping() {
+async fn systemd_is_notified_of_ready_watchdog_and_stopping() {
     let stage = Stage::new().await;
     let path = stage.dir.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
@@ -172,10 +176,10 @@ async fn systemd_hears_ready_the_watchdog_and_stopping() {
             command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1500000");
         })
         .await;
-    // The loop may turn before all else is ready.
+    // The loop may start before everything else is ready.
     let (mut ready, mut beats) = (0, 0);
     while ready == 0 || beats < 3 {
-        match heard(&systemd).await.as_str() {
+        match notification(&systemd).await.as_str() {
             "READY=1" => ready += 1,
             "WATCHDOG=1" => beats += 1,
             other => panic!("{other}"),
@@ -183,11 +187,11 @@ async fn systemd_hears_ready_the_watchdog_and_stopping() {
     }
     assert_eq!(ready, 1);
     daemon.signal("TERM");
-    while heard(&systemd).await != "STOPPING=1" {}
+    while notification(&systemd).await != "STOPPING=1" {}
     assert_eq!(daemon.exit_code().await, Some(0));
 }
 
-pub async fn heard(systemd: &UnixDatagram) -> String {
+pub async fn notification(systemd: &UnixDatagram) -> String {
     let mut buffer = [0; 256];
     let len = soon("word to systemd", systemd.recv(&mut buffer)).await.unwrap();
     String::from_utf8_lossy(&buffer[..len]).trim().to_owned()

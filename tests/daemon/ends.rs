@@ -1,4 +1,4 @@
-//! What the dialplan's own `bridge` learns of the phones: `fswake_bridge`, `fswake_cause`, and what the caller gets.
+//! What the dialplan's own `bridge` gets from the phones (`fswake_bridge`, `fswake_cause`), and what the caller gets.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn refuses(status: u16) -> Behaviour {
     }
 }
 
-/// The channel's variables when it went back to the dialplan.
+/// The channel's variables when it returned to the dialplan.
 async fn back(held: &Held) -> impl Fn(&str) -> Option<String> + use<> {
     let outcome = soon("outcome", held.outcome()).await;
     let Outcome::Resumed { variables } = outcome else {
@@ -50,9 +50,9 @@ async fn bridge_fails_as_the_phone_did_and_the_caller_gets_its_status() {
     }
 }
 
-/// The job of the `originate` knows the cause only.
+/// The `originate`'s job has only the cause.
 #[tokio::test]
-async fn caller_gets_the_phones_status_also_when_freeswitch_tells_of_the_job_first() {
+async fn caller_gets_the_phones_status_also_if_freeswitch_reports_the_job_first() {
     let config = Config {
         originate_ahead: Duration::from_millis(4),
         ..Config::default().instant_events()
@@ -72,7 +72,7 @@ async fn caller_gets_the_phones_status_also_when_freeswitch_tells_of_the_job_fir
 }
 
 #[tokio::test]
-async fn dialplan_that_goes_on_after_a_failure_has_its_next_action() {
+async fn dialplan_with_continue_on_fail_runs_its_next_action() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -99,7 +99,7 @@ async fn dialplan_that_goes_on_after_a_failure_has_its_next_action() {
 }
 
 #[tokio::test]
-async fn phone_that_rings_for_the_calls_whole_time_is_not_rung_again() {
+async fn phone_that_rang_until_the_calls_limit_is_not_rung_again() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -116,7 +116,7 @@ async fn phone_that_rings_for_the_calls_whole_time_is_not_rung_again() {
 }
 
 #[tokio::test]
-async fn plain_bridge_rings_where_nobody_has_been_rung_for_the_time_that_is_left() {
+async fn plain_bridge_rings_for_the_remaining_time_where_no_phone_was_rung() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1s");
     stage.set("wake.push-retries", 0);
@@ -133,7 +133,7 @@ async fn plain_bridge_rings_where_nobody_has_been_rung_for_the_time_that_is_left
         assert_eq!(variable("fswake_result").as_deref(), Some("unreachable"));
         assert_eq!(variable("fswake_bridge").as_deref(), Some(plain), "untouched");
         assert_eq!(variable("fswake_cause"), None);
-        assert_eq!(variable("call_timeout").as_deref(), Some("8"), "what is left");
+        assert_eq!(variable("call_timeout").as_deref(), Some("8"), "not the remaining time");
         assert_eq!(held.outcomes().len(), 1);
         held.caller_hangs_up();
     }
@@ -143,7 +143,7 @@ async fn plain_bridge_rings_where_nobody_has_been_rung_for_the_time_that_is_left
 }
 
 #[tokio::test]
-async fn contact_that_cannot_be_reached_says_why_and_is_not_rung_a_second_time() {
+async fn unreachable_contact_gives_its_cause_and_is_not_rung_again() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "2s");
     let daemon = stage.start().await;
@@ -169,9 +169,9 @@ async fn contact_that_cannot_be_reached_says_why_and_is_not_rung_a_second_time()
     }
 }
 
-/// FreeSWITCH's rule: the first leg in order that has a cause.
+/// FreeSWITCH's rule: the cause of the first leg in order that has one.
 #[tokio::test]
-async fn of_several_phones_the_first_says_why() {
+async fn cause_of_several_phones_is_the_first_ones() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phones = [
@@ -192,7 +192,7 @@ async fn of_several_phones_the_first_says_why() {
 }
 
 #[tokio::test]
-async fn call_that_only_wakes_goes_back_to_the_dialplan_as_soon_as_its_phone_is_there() {
+async fn wake_only_call_goes_back_to_the_dialplan_once_its_phone_has_registered() {
     let stage = Stage::with_android().await;
     let daemon = stage.start().await;
     let (iphone, android) = (stage.iphone("1001"), stage.android("1001"));
@@ -207,7 +207,7 @@ async fn call_that_only_wakes_goes_back_to_the_dialplan_as_soon_as_its_phone_is_
         iphone.wake();
         daemon.log.wait_from(from, &["device-registered"]).await;
         if wait == "all" {
-            assert!(held.outcomes().is_empty(), "the other is waited for");
+            assert!(held.outcomes().is_empty(), "the call did not wait for the other phone");
             android.wake();
         }
         let variable = back(&held).await;
@@ -217,7 +217,7 @@ async fn call_that_only_wakes_goes_back_to_the_dialplan_as_soon_as_its_phone_is_
         assert_eq!((iphone.invites().len(), android.invites().len()), (0, 0));
         assert!(
             held.timeline().is_empty(),
-            "the site's own bridge tells the caller: {:?}",
+            "fswake signalled to the caller instead of the site's own bridge: {:?}",
             held.timeline()
         );
         held.caller_hangs_up();

@@ -1,4 +1,4 @@
-//! What breaks around fswake costs no call more than the wake.
+//! Faults around fswake cost a call no more than the wake.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::outcomes::result_of;
 
 const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO));
 
-/// A call that has to wake its phone.
+/// A call that must wake its phone.
 async fn wakes(stage: &Stage, daemon: &Daemon, phone: &Phone) {
     let held = stage.call(daemon, &phone.spec().user);
     stage.push().await;
@@ -20,7 +20,7 @@ async fn wakes(stage: &Stage, daemon: &Daemon, phone: &Phone) {
 }
 
 #[tokio::test]
-async fn freeswitch_may_start_later_and_its_registrations_are_read_then() {
+async fn freeswitch_may_start_later_and_its_registrations_are_listed_then() {
     let stage = Stage::new().await;
     stage.fs.listen(false);
     let daemon = stage.start_alone().await;
@@ -35,12 +35,12 @@ async fn freeswitch_may_start_later_and_its_registrations_are_read_then() {
     assert_eq!(
         daemon.log.count(&["no connection to FreeSWITCH:"]),
         1,
-        "said once, not at every attempt"
+        "logged at every attempt"
     );
 }
 
 #[tokio::test]
-async fn freeswitch_may_restart_and_what_registered_meanwhile_is_known() {
+async fn freeswitch_may_restart_and_phones_registered_meanwhile_are_known() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let (old, new) = (stage.iphone("1001"), stage.iphone("1002"));
@@ -63,7 +63,7 @@ async fn freeswitch_may_restart_and_what_registered_meanwhile_is_known() {
 }
 
 #[tokio::test]
-async fn call_held_while_freeswitch_restarts_is_given_up_and_the_next_one_works() {
+async fn call_held_during_a_freeswitch_restart_is_dropped_and_the_next_one_works() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -82,7 +82,8 @@ async fn call_held_while_freeswitch_restarts_is_given_up_and_the_next_one_works(
 
 #[tokio::test]
 async fn phone_that_registers_while_the_inbound_connection_is_down_still_gets_its_call() {
-    let stage = Stage::new().await;
+    let mut stage = Stage::new().await;
+    stage.set("freeswitch.hold", "socket");
     let daemon = stage.start().await;
     let (gone, dozing) = (stage.iphone("1001"), stage.iphone("1002"));
     daemon.asleep(&gone).await;
@@ -105,7 +106,7 @@ async fn phone_that_registers_while_the_inbound_connection_is_down_still_gets_it
 }
 
 #[tokio::test]
-async fn provider_that_refuses_connections_costs_max_wait_or_nothing_if_the_phone_comes_by_itself() {
+async fn provider_that_refuses_connections_costs_at_most_max_wait() {
     let mut stage = Stage::new().await;
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -115,21 +116,21 @@ async fn provider_that_refuses_connections_costs_max_wait_or_nothing_if_the_phon
     stage.set("wake.max-wait", "1500ms");
     let daemon = stage.start().await;
     daemon.log.wait(&[" WARN ", "cannot reach the push provider"]).await;
-    never_comes_then_comes_by_itself(&stage, &daemon).await;
+    never_registers_then_registers_without_a_push(&stage, &daemon).await;
 }
 
 #[tokio::test]
-async fn provider_that_hangs_costs_max_wait_or_nothing_if_the_phone_comes_by_itself() {
+async fn provider_that_hangs_costs_at_most_max_wait() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1500ms");
     let daemon = stage.start().await;
     for _ in 0..20 {
         stage.apns.faults.next(Fault::Hang);
     }
-    never_comes_then_comes_by_itself(&stage, &daemon).await;
+    never_registers_then_registers_without_a_push(&stage, &daemon).await;
 }
 
-async fn never_comes_then_comes_by_itself(stage: &Stage, daemon: &Daemon) {
+async fn never_registers_then_registers_without_a_push(stage: &Stage, daemon: &Daemon) {
     let phone = stage.iphone("1001");
     phone.set_behaviour(ANSWERS);
     daemon.asleep(&phone).await;
@@ -145,7 +146,7 @@ async fn never_comes_then_comes_by_itself(stage: &Stage, daemon: &Daemon) {
 }
 
 #[tokio::test]
-async fn provider_that_refuses_our_credentials_sends_callers_on_at_once_and_is_named() {
+async fn provider_that_refuses_our_credentials_does_not_delay_callers_and_is_logged() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1m");
     let daemon = stage.start().await;
@@ -192,7 +193,7 @@ async fn store_that_cannot_be_written_delays_no_call_and_loses_no_device() {
 }
 
 #[tokio::test]
-async fn caller_whose_own_connection_breaks_goes_on_and_the_legs_are_killed_by_another_way() {
+async fn caller_goes_on_after_a_broken_connection_and_the_legs_are_killed_over_another_one() {
     let (_stage, daemon, phone, held) = one_ringing().await;
     held.cut_connection();
     assert!(matches!(held.outcome().await, Outcome::Resumed { .. }));
@@ -200,14 +201,14 @@ async fn caller_whose_own_connection_breaks_goes_on_and_the_legs_are_killed_by_a
     phone.cancelled().await;
     assert!(
         lease.elapsed() < Duration::from_secs(2),
-        "killed, not left to its lease: {:?}",
+        "left to its lease instead of killed: {:?}",
         lease.elapsed()
     );
     assert_eq!(field(&daemon.summary().await, "outcome"), "error");
 }
 
 #[tokio::test]
-async fn freeswitch_that_hangs_finds_its_callers_free_when_it_goes_on() {
+async fn callers_are_released_when_a_hanging_freeswitch_recovers() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1s");
     let daemon = stage.start().await;
@@ -223,15 +224,17 @@ async fn freeswitch_that_hangs_finds_its_callers_free_when_it_goes_on() {
         .await;
     stage.fs.freeze(false);
     assert!(matches!(soon("resume", held.outcome()).await, Outcome::Resumed { .. }));
-    // And the daemon gets its phones' events again.
+    // The daemon gets events of its phones again.
     phone.set_behaviour(ANSWERS);
     wakes(&stage, &daemon, &phone).await;
 }
 
-/// FreeSWITCH makes an `originate`'s channel in a thread of its own: a kill may overtake it (7 of 2,400, measured).
+/// FreeSWITCH makes an `originate`'s channel in a separate thread, so a kill may come before the channel exists (7 of
+/// 2,400, measured).
 #[tokio::test]
-async fn leg_that_is_killed_before_freeswitch_has_made_it_ends_all_the_same() {
-    let stage = Stage::new().await;
+async fn leg_killed_before_freeswitch_has_made_it_still_ends() {
+    let mut stage = Stage::new().await;
+    stage.set("freeswitch.hold", "socket");
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));
@@ -265,7 +268,7 @@ async fn leg_that_is_killed_before_freeswitch_has_made_it_ends_all_the_same() {
     }
 }
 
-/// FreeSWITCH makes nothing of the variables of a channel that is gone: what is left of the leg's originate must not
+/// FreeSWITCH expands the variables of a channel that is gone to nothing. What remains of the leg's originate must not
 /// ring.
 #[tokio::test]
 async fn caller_who_goes_as_his_phone_is_dialled_leaves_no_leg_behind() {
@@ -276,7 +279,7 @@ async fn caller_who_goes_as_his_phone_is_dialled_leaves_no_leg_behind() {
         }
     })
     .await;
-    // As though it were gone already, at the one moment that is too late for an event.
+    // This simulates a caller who is already gone, but whose event has not arrived yet.
     held.forget("fswake_leg_0");
     phone.wake();
     daemon.log.wait(&["CHAN_NOT_IMPLEMENTED"]).await;

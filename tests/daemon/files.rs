@@ -1,4 +1,4 @@
-//! Files as operators' editors save them: `check` and `run` read them in the same way.
+//! Files as editors save them. `check` and `run` parse them in the same way.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use fswake_test_support::freeswitch::*;
 
 use crate::harness::*;
 
-/// A change that leaves a text what it is.
+/// A change to a file that does not change its meaning.
 type Change = fn(&str) -> Vec<u8>;
 
 const HARMLESS: [(&str, Change); 6] = [
@@ -19,7 +19,7 @@ const HARMLESS: [(&str, Change); 6] = [
     ("in UTF-16, high byte first", |text| utf_16(text, u16::to_be_bytes)),
     ("with \\n for line ends", |text| {
         if text.starts_with('{') {
-            // A service account that has been in a variable of the environment.
+            // A service account that was stored in an environment variable.
             text.replace("\\n", "\\\\n").into_bytes()
         } else {
             text.replace('\n', "\\n").into_bytes()
@@ -31,7 +31,7 @@ fn utf_16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
     format!("\u{feff}{text}").encode_utf16().flat_map(unit).collect()
 }
 
-/// Writes a changed copy of a file next to the configuration; returns its name.
+/// Writes a changed copy of a file next to the configuration, and returns its name.
 fn changed(stage: &Stage, file: &Path, change: Change) -> String {
     let text = std::fs::read_to_string(file).unwrap();
     let copy = stage.dir.path().join(file.file_name().unwrap());
@@ -46,7 +46,7 @@ fn write(stage: &Stage, name: &str, content: &[u8]) -> PathBuf {
 }
 
 #[tokio::test]
-async fn keys_accounts_and_authorities_that_editors_changed_push_all_the_same() {
+async fn keys_accounts_and_cas_saved_by_editors_still_work() {
     for (how, change) in HARMLESS {
         let mut stage = Stage::with_android().await;
         let account = stage.fcm.as_ref().unwrap().service_account_file();
@@ -74,7 +74,7 @@ async fn keys_accounts_and_authorities_that_editors_changed_push_all_the_same() 
 }
 
 #[tokio::test]
-async fn password_is_what_stands_on_its_line() {
+async fn password_is_exactly_its_line() {
     for (content, code, said) in [
         (&b"ClueCon"[..], 0, ""),
         (b"\xef\xbb\xbfClueCon\r\n", 0, ""),
@@ -108,11 +108,11 @@ async fn password_is_what_stands_on_its_line() {
         );
         match (code, said) {
             (0, "") => drop(stage.start().await),
-            // A blank is part of it: FreeSWITCH's password is another.
+            // The blank is part of the password here, so FreeSWITCH rejects it.
             (0, _) => {
                 let daemon = stage.start_alone().await;
                 daemon.log.wait(&["no connection to FreeSWITCH"]).await;
-                assert_eq!(daemon.log.count(&[said]), 1, "run says what check says");
+                assert_eq!(daemon.log.count(&[said]), 1, "`run` does not print what `check` prints");
             }
             _ => {
                 let ran = soon("exit", stage.command().output()).await.unwrap();
@@ -124,7 +124,7 @@ async fn password_is_what_stands_on_its_line() {
 }
 
 #[tokio::test]
-async fn templates_bodies_tokens_and_the_configuration_itself_are_read_alike() {
+async fn templates_bodies_tokens_and_the_configuration_are_parsed_alike() {
     let mark = |text: &str| format!("\u{feff}{text}").into_bytes();
     let mut stage = Stage::new().await;
     write(
@@ -179,7 +179,7 @@ async fn templates_bodies_tokens_and_the_configuration_itself_are_read_alike() {
 }
 
 #[tokio::test]
-async fn app_whose_topic_nobody_configured_is_named_by_check_and_run() {
+async fn app_without_a_configured_topic_is_reported_by_check_and_run() {
     let mut stage = Stage::new().await;
     let mut app = stage.take_app();
     app.as_table_mut().unwrap().remove("app-ids");

@@ -1,4 +1,4 @@
-//! Phones that are woken through an operator's gateway, and by parameters of the operator's names.
+//! Phones that are woken through an operator's gateway, and through parameters with configured names.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::outcomes::result_of;
 
 const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(50)));
 
-/// A site as mod_apn leaves it: one push server for all phones, nothing else.
+/// A site as after mod_apn: one push server for all phones, nothing else.
 async fn site(over: Over, more: &str) -> (Stage, Gateway) {
     let gateway = Gateway::start(over, Wants::Digest("MD5", true)).await;
     let mut stage = Stage::new().await;
@@ -35,7 +35,7 @@ async fn asked(gateway: &Gateway) -> GatewayRequest {
     }
 }
 
-/// A phone with these Contact parameters, of which `token` is a secret.
+/// A phone with these Contact parameters. `token` in them is a secret.
 fn phone(stage: &Stage, user: &str, params: &str, token: &str) -> Phone {
     stage.secret(token);
     stage.fs.phone(PhoneSpec::new(user, DOMAIN).params(params))
@@ -72,7 +72,7 @@ async fn phones_of_mod_apn_are_pushed_through_their_push_server_woken_and_connec
 }
 
 #[tokio::test]
-async fn token_that_the_push_server_says_is_gone_is_dropped_and_the_call_goes_on() {
+async fn token_that_the_push_server_reports_as_gone_is_dropped_and_the_call_goes_on() {
     let (mut stage, gateway) = site(Over::Http1, "").await;
     stage.set("wake.max-wait", "1m");
     let daemon = stage.start().await;
@@ -91,7 +91,7 @@ async fn token_that_the_push_server_says_is_gone_is_dropped_and_the_call_goes_on
 }
 
 #[tokio::test]
-async fn end_of_a_call_is_told_to_a_gateway_only_if_the_operator_asks_for_it() {
+async fn end_of_a_call_is_pushed_to_a_gateway_only_if_configured() {
     for (setting, told) in [("", false), ("cancel-push = true", true)] {
         let (stage, gateway) = site(Over::Http1, setting).await;
         let daemon = stage.start().await;
@@ -110,7 +110,7 @@ async fn end_of_a_call_is_told_to_a_gateway_only_if_the_operator_asks_for_it() {
                 (&"cancel".into(), &"caller-hung-up".into())
             );
         } else {
-            // A second call's push comes next, and nothing before it.
+            // The next push is a second call's. There was none before it.
             let _held = stage.call(&daemon, "1001");
             assert_eq!(asked(&gateway).await.json()["payload"]["kind"], "call");
         }
@@ -118,7 +118,7 @@ async fn end_of_a_call_is_told_to_a_gateway_only_if_the_operator_asks_for_it() {
 }
 
 #[tokio::test]
-async fn parameters_of_any_names_wake_the_phones_whose_user_agent_has_them() {
+async fn parameters_with_configured_names_wake_phones_by_user_agent() {
     let (mut stage, gateway) = site(Over::Http1, "providers = ['hms', 'apns']").await;
     let sets: toml::Table =
         "[[params]]\nuser-agent-regex = '^Acme(Phone|Tab)/[2-9]'\nvoip-token = 'x-tok'\nim-token = ''\n\
@@ -136,7 +136,7 @@ async fn parameters_of_any_names_wake_the_phones_whose_user_agent_has_them() {
             Some("hms"),
         ),
         ("1002", "An Other phone", "o-tok=TOKEN", Some("iOS")),
-        // Nobody's set: a desk phone.
+        // No set is for this User-Agent: a desk phone.
         ("1003", "AcmeTab/1.0", "x-app=com.acme;x-tok=TOKEN;x-type=huawei", None),
     ] {
         let token = hex_token();
@@ -161,14 +161,14 @@ async fn parameters_of_any_names_wake_the_phones_whose_user_agent_has_them() {
         assert_eq!(
             invite.uri,
             format!("sip:{user}@{}", phone.spec().address),
-            "the parameters are stripped"
+            "the parameters were not stripped"
         );
         assert!(matches!(held.outcome().await, Outcome::Connected { .. }));
     }
 }
 
 #[tokio::test]
-async fn gateway_without_encryption_or_with_any_certificate_is_warned_of_at_start_and_its_url_is_not_shown() {
+async fn unencrypted_or_unverified_gateway_is_logged_at_start_without_its_url() {
     let mut stage = Stage::new().await;
     stage.take_app();
     stage.app(

@@ -1,4 +1,4 @@
-//! The stage of every test: stand-ins, a directory with a configuration, and the daemon as its own process.
+//! The setup of every test: stand-ins, a directory with a configuration, and the daemon in its own process.
 
 use std::ffi::OsStr;
 use std::process::Stdio;
@@ -15,13 +15,13 @@ use tokio::process::Command;
 
 /// The domain that phones register with.
 pub const DOMAIN: &str = "fs.test";
-/// How long anything may take that a test waits for.
+/// Limit for everything that a test waits for.
 pub const LONG: Duration = Duration::from_secs(30);
 
-/// What no person would say.
+/// Words that must not appear in our own log lines.
 const ODD: [&str; 4] = ["os error", "client error (", "error sending request", "IO error"];
 
-/// What has to happen soon.
+/// Waits for something that must happen soon.
 pub async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
     let in_time = tokio::time::timeout(LONG, event).await;
     in_time.unwrap_or_else(|_| panic!("no {what} within {LONG:?}"))
@@ -33,13 +33,13 @@ pub async fn url(daemon: &Daemon, path: &str) -> String {
     format!("http://{}{path}", field(&line, "address"))
 }
 
-/// A call by the dialplan, and one by a loopback.
+/// A call from the dialplan, and one through a loopback.
 pub fn both_ways(daemon: &Daemon, user: &str) -> [Call; 2] {
     let call = Call::to(daemon.address, user, DOMAIN);
     [call.clone(), call.through_loopback()]
 }
 
-/// The stand-ins and all that belongs to one test. Dropped, it checks what holds for every test.
+/// The stand-ins and all files of one test. When dropped, it checks what must hold after every test.
 pub struct Stage {
     pub fs: FakeFreeSwitch,
     pub apns: Apns,
@@ -51,12 +51,12 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// With an app for iPhones; everything happens at once, and nobody is taken to be awake.
+    /// With an app for iPhones, no delays, and every phone counted as asleep.
     pub async fn new() -> Self {
         Self::with_freeswitch(Config::default()).await
     }
 
-    /// The same with a FreeSWITCH of another kind.
+    /// The same with other settings of FreeSWITCH.
     pub async fn with_freeswitch(config: Config) -> Self {
         let (fs, apns) = tokio::join!(FakeFreeSwitch::start(config), Apns::start());
         let mut stage = Self {
@@ -103,7 +103,7 @@ impl Stage {
         section.as_table_mut().unwrap().insert(key.into(), value.into());
     }
 
-    /// Adds an app, before those that are there.
+    /// Adds an app before the existing ones.
     pub fn app(&mut self, text: &str) {
         let app: toml::Table = text.parse().unwrap();
         let apps = self
@@ -113,30 +113,30 @@ impl Stage {
         apps.as_array_mut().unwrap().insert(0, app.into());
     }
 
-    /// Changes a setting of the app that was added last.
+    /// Sets a key of the app that was added last.
     pub fn set_app(&mut self, key: &str, value: impl Into<toml::Value>) {
         let app = self.settings["app"].as_array_mut().unwrap()[0].as_table_mut().unwrap();
         app.insert(key.into(), value.into());
     }
 
-    /// Takes away the app that was added last.
+    /// Removes the app that was added last.
     pub fn take_app(&mut self) -> toml::Value {
         self.settings["app"].as_array_mut().unwrap().remove(0)
     }
 
-    /// Puts back what was taken away.
+    /// Restores the removed app.
     pub fn put_app(&mut self, app: toml::Value) {
         self.settings["app"].as_array_mut().unwrap().insert(0, app);
     }
 
-    /// Writes the configuration; its file.
+    /// Writes the configuration file, and returns its path.
     pub fn write(&self) -> std::path::PathBuf {
         let file = self.dir.path().join("fswake.toml");
         std::fs::write(&file, self.settings.to_string()).unwrap();
         file
     }
 
-    /// Starts the daemon and waits until it takes calls and has read the registrations.
+    /// Starts the daemon, and waits until it takes calls and has listed the registrations.
     pub async fn start(&self) -> Daemon {
         let daemon = self.start_alone().await;
         daemon.log.wait(&["connected to FreeSWITCH"]).await;
@@ -150,7 +150,7 @@ impl Stage {
         daemon
     }
 
-    /// Starts the daemon and waits until it takes calls.
+    /// Starts the daemon, and waits until it takes calls.
     pub async fn start_alone(&self) -> Daemon {
         self.start_with(|_| {}).await
     }
@@ -163,7 +163,8 @@ impl Stage {
         Daemon::start_watched(command, |_| {}, keep).await
     }
 
-    /// The same, started by a shell script that ends in `exec "$@"`; `by` is what runs the script, with its `$0`.
+    /// The same, started by a shell script that ends in `exec "$@"`. `by` is the command that runs the script, with its
+    /// `$0`.
     pub async fn start_by(&self, by: &[&OsStr]) -> Daemon {
         let wrap = |command: &mut Command| {
             let daemon = std::mem::replace(command, Command::new(by[0]));
@@ -174,14 +175,14 @@ impl Stage {
         self.start_with(wrap).await
     }
 
-    /// The daemon's command line, with the configuration written.
+    /// The daemon's command line. Also writes the configuration.
     pub fn command(&self) -> Command {
         let mut command = daemon::command(env!("CARGO_BIN_EXE_fswake"), &self.write());
         command.arg("run");
         command
     }
 
-    /// Runs another subcommand next to the daemon, or without it: exit code, stdout, stderr.
+    /// Runs another subcommand, with or without a running daemon. Returns exit code, stdout and stderr.
     pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let mut command = daemon::command(env!("CARGO_BIN_EXE_fswake"), &self.dir.path().join("fswake.toml"));
         command.args(args).stdout(Stdio::piped());
@@ -203,7 +204,7 @@ impl Stage {
         (output.status.code(), stdout, stderr)
     }
 
-    /// Waits until the journal has so many lines of a step.
+    /// Waits until the journal has this many lines of a step.
     pub async fn journal(&self, step: &str, lines: i64) {
         let store = rusqlite::Connection::open(self.dir.path().join("fswake.db")).unwrap();
         let sql = "SELECT count(*) FROM journal WHERE event = ?1";
@@ -215,12 +216,12 @@ impl Stage {
         .await;
     }
 
-    /// Text that must not show in any log from now on.
+    /// Adds text that must not appear in any log.
     pub fn secret(&self, text: &str) {
         self.secrets.lock().unwrap().push(text.to_owned());
     }
 
-    /// An iPhone with a token of its own; not registered yet.
+    /// An iPhone with its own token. It has not registered yet.
     pub fn iphone(&self, user: &str) -> Phone {
         let token = hex_token();
         self.secret(&token);
@@ -229,7 +230,7 @@ impl Stage {
         self.fs.phone(PhoneSpec::new(user, DOMAIN).params(&params))
     }
 
-    /// An Android phone with a token of its own; not registered yet.
+    /// An Android phone with its own token. It has not registered yet.
     pub fn android(&self, user: &str) -> Phone {
         let token = format!("fcm-{}", hex_token());
         self.secret(&token);
@@ -252,7 +253,7 @@ impl Stage {
         .await;
     }
 
-    /// Waits until the store's file has so many devices.
+    /// Waits until the store's file has this many devices.
     pub async fn stored(&self, devices: i64) {
         let store = rusqlite::Connection::open(self.dir.path().join("fswake.db")).unwrap();
         let count = || store.query_row("SELECT count(*) FROM devices", [], |row| row.get(0));
@@ -269,12 +270,12 @@ impl Stage {
         self.fs.call(&Call::to(daemon.address, user, DOMAIN))
     }
 
-    /// The next push that the stand-in for Apple gets.
+    /// Waits for the next push to the APNs stand-in.
     pub async fn push(&self) -> apns::Push {
         soon("push to Apple", self.apns.next_push()).await
     }
 
-    /// The next push that the stand-in for Google gets.
+    /// Waits for the next push to the FCM stand-in.
     pub async fn android_push(&self) -> FcmRequest {
         soon("push to Google", self.fcm.as_ref().unwrap().next_push()).await
     }
@@ -295,7 +296,7 @@ impl Drop for Stage {
                 assert!(!line.contains(secret), "{secret} in the log: {line}");
             }
             assert!(!line.contains(|c: char| c.is_control() && c != '\t'), "{line:?}");
-            // Our own lines say it as a person would.
+            // Our own lines must be in plain English.
             let is_ours = line.contains(" fswake");
             for odd in ODD {
                 assert!(!(is_ours && line.contains(odd)), "{odd} in the log: {line}");
@@ -304,7 +305,7 @@ impl Drop for Stage {
     }
 }
 
-/// One phone that sleeps, and answers when it has been woken.
+/// Adds one phone that sleeps, and answers once it is woken.
 pub async fn one_sleeper() -> (Stage, Daemon, Phone) {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
@@ -314,7 +315,7 @@ pub async fn one_sleeper() -> (Stage, Daemon, Phone) {
     (stage, daemon, phone)
 }
 
-/// One sleeping phone that has just been pushed: its call.
+/// Holds a call for a sleeping phone that has just been pushed.
 pub async fn one_pushed() -> (Stage, Daemon, Phone, Held) {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
@@ -325,7 +326,7 @@ pub async fn one_pushed() -> (Stage, Daemon, Phone, Held) {
     (stage, daemon, phone, held)
 }
 
-/// One phone that was woken, and rings: its call.
+/// Holds a call for a phone that was woken and rings.
 pub async fn one_ringing() -> (Stage, Daemon, Phone, Held) {
     let (stage, daemon, phone, held) = one_pushed().await;
     phone.wake();
@@ -334,7 +335,7 @@ pub async fn one_ringing() -> (Stage, Daemon, Phone, Held) {
     (stage, daemon, phone, held)
 }
 
-/// Holds a call whose phone wakes when it is pushed.
+/// Holds a call whose phone wakes up when it is pushed.
 pub async fn woken(stage: &Stage, phone: &Phone, call: &Call) -> Held {
     let held = stage.fs.call(call);
     stage.push().await;
@@ -342,12 +343,12 @@ pub async fn woken(stage: &Stage, phone: &Phone, call: &Call) -> Held {
     held
 }
 
-/// 32 random bytes as Apple's tokens are written.
+/// 32 random bytes in the form of Apple's tokens.
 pub fn hex_token() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }
 
-/// A field of a log line: `name=value`.
+/// The value of a field in a log line: `name=value`.
 pub fn field<'a>(line: &'a str, name: &str) -> &'a str {
     let start = format!(" {name}=");
     let value = line

@@ -1,4 +1,4 @@
-//! Text from the network that would like to be a command.
+//! Text from the network that tries to inject commands.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::harness::*;
 
 const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO));
 
-/// Contacts' users and parameters that mean something to FreeSWITCH, a shell or a terminal.
+/// Users and parameters of Contacts with a meaning for FreeSWITCH, a shell or a terminal.
 const HOSTILE: [&str; 12] = [
     "a,sofia/gateway/gw/123",
     "a|sofia/gateway/gw/123",
@@ -24,7 +24,7 @@ const HOSTILE: [&str; 12] = [
     "a b &park()",
 ];
 
-/// Calls a user who has one phone; how many INVITEs went to it. Whatever it is, the call goes on.
+/// Calls a user with one phone, and returns how many INVITEs reached it. The call must go on in any case.
 async fn invites_of(stage: &Stage, daemon: &Daemon, phone: &Phone) -> usize {
     let held = stage.fs.call(&Call::to(daemon.address, &phone.spec().user, DOMAIN));
     match soon("outcome", held.outcome()).await {
@@ -39,7 +39,7 @@ async fn invites_of(stage: &Stage, daemon: &Daemon, phone: &Phone) -> usize {
 }
 
 #[tokio::test]
-async fn hostile_user_parts_reach_their_own_phone_or_nobody() {
+async fn hostile_user_parts_reach_only_their_own_phone() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1s");
     let daemon = stage.start().await;
@@ -53,7 +53,7 @@ async fn hostile_user_parts_reach_their_own_phone_or_nobody() {
         let refused = daemon.log.count(&[" WARN ", "Contact refused"]);
         let invites = invites_of(&stage, &daemon, &phone).await;
         assert!(invites <= 1, "{invites} INVITEs for {user:?}");
-        // The same Contact again is not worth a second line.
+        // The same Contact must not be logged a second time.
         let from = daemon.log.len();
         phone.refresh();
         phone.ping(true);
@@ -64,7 +64,7 @@ async fn hostile_user_parts_reach_their_own_phone_or_nobody() {
 }
 
 #[tokio::test]
-async fn hostile_parameters_reach_their_own_phone_or_nobody() {
+async fn hostile_parameters_reach_only_their_own_phone() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1s");
     let daemon = stage.start().await;
@@ -81,7 +81,7 @@ async fn hostile_parameters_reach_their_own_phone_or_nobody() {
 }
 
 #[tokio::test]
-async fn refused_contact_is_named_once_with_its_aor_and_the_reason() {
+async fn refused_contact_is_logged_once_with_its_aor_and_the_reason() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -136,7 +136,7 @@ async fn hostile_callers_are_connected_under_a_harmless_name() {
 }
 
 #[tokio::test]
-async fn hostile_call_id_of_a_registration_is_only_a_name() {
+async fn hostile_call_id_of_a_registration_does_no_harm() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     for call_id in ["x]y}z", "a b", "'\"", "\u{1b}[31m\r\n\r\n"] {
@@ -155,9 +155,9 @@ async fn hostile_call_id_of_a_registration_is_only_a_name() {
     }
 }
 
-/// The names are the caller's choice: INVITE headers become variables.
+/// The caller chooses the names: INVITE headers become variables.
 #[tokio::test]
-async fn many_variables_that_cannot_be_passed_on_do_not_fill_the_log() {
+async fn many_refused_variables_do_not_fill_the_log() {
     let (stage, daemon, _phone) = one_sleeper().await;
     let mut call = Call::to(daemon.address, "1001", DOMAIN);
     for n in 0..60 {

@@ -1,10 +1,10 @@
-//! A daemon that has nothing to do does next to nothing: what polls keeps a machine's processor awake.
+//! An idle daemon does next to nothing. Polling would keep a machine's processor awake.
 
 use std::time::Duration;
 
 use crate::harness::*;
 
-/// How often the daemon's threads have waited for something so far, each: every time that one wakes up ends in another.
+/// How often the daemon's threads have waited so far. Each wake-up ends in another wait.
 fn waits(daemon: &Daemon) -> Vec<(String, u64)> {
     let tasks = format!("/proc/{}/task", daemon.child.id().unwrap());
     let mut waits: Vec<_> = std::fs::read_dir(tasks)
@@ -27,13 +27,13 @@ async fn daemon_without_calls_hardly_wakes_up() {
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
     stage.stored(1).await;
-    // What follows a start is over.
+    // The work after a start is over.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let before = waits(&daemon);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let after = waits(&daemon);
     let sum = |waits: &[(String, u64)]| waits.iter().map(|(_, n)| n).sum::<u64>();
     let woken = sum(&after).saturating_sub(sum(&before));
-    // One that is asked every 5 ms wakes up a thousand times.
+    // A thread that polls every 5 ms would wake up a thousand times.
     assert!(woken < 300, "{woken} times in 5 s: {before:?} {after:?}");
 }

@@ -1,4 +1,4 @@
-//! What came from mod_apn: its tokens, its push server, its phones.
+//! Data imported from mod_apn: tokens, push server, phones.
 
 use std::process::Command;
 use std::time::Duration;

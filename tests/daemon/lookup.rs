@@ -1,7 +1,6 @@
-//! What only FreeSWITCH's directory knows, which may be slow to say: whose number was dialled, and who rings that
-//! user's phones.
+//! Queries to FreeSWITCH's directory, which may be slow: whose number was dialled, and who rings that user's phones.
 //!
-//! The stand-in complains about any such question on a call's own connection.
+//! The stand-in complains about any such query on a call's own connection.
 
 use std::time::{Duration, Instant};
 
@@ -11,23 +10,23 @@ use crate::harness::*;
 
 const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(50)));
 
-/// Who rings 1001's phones?
+/// The query for who rings 1001's phones.
 fn who_rings() -> String {
     format!("user_data 1001@{DOMAIN} param dial-string")
 }
 
-/// A user's dial-string that rings plain contacts as well as fswake, and one that does not.
+/// A user's dial-string that rings plain contacts as well as fswake, and one that rings only fswake.
 const BESIDE: &str = "${sofia_contact(*/1001@x)}:_:loopback/1001@x/fswake";
 const OURS: &str = "loopback/1001@x/fswake";
 
-/// A call from a part of such a dial-string.
+/// A call from the fswake part of such a dial-string.
 fn from_a_part(daemon: &Daemon) -> Call {
     let call = Call::to(daemon.address, "1001", DOMAIN).through_loopback();
     call.variable("ignore_early_media", "true")
         .variable("loopback_leg", "B")
 }
 
-/// An awake phone, called by such a part, while the directory takes so long to say this of its dial-string.
+/// A phone that is awake, called by such a part, while the directory takes this long to return the dial-string.
 async fn awake_and_called(after: Duration, says: &str) -> (Stage, Daemon, Phone, Held) {
     let mut stage = Stage::new().await;
     stage.set("wake.fresh-for", "30s");
@@ -40,7 +39,7 @@ async fn awake_and_called(after: Duration, says: &str) -> (Stage, Daemon, Phone,
     (stage, daemon, phone, held)
 }
 
-/// Waits until the directory has been asked this.
+/// Waits until the directory got this query.
 async fn asked(stage: &Stage, question: &str) {
     soon("the question", async {
         while stage.fs.asked(question) == 0 {
@@ -50,7 +49,7 @@ async fn asked(stage: &Stage, question: &str) {
     .await;
 }
 
-/// Whose number is it?
+/// The query for whose number was dialled.
 fn whose(number: &str) -> String {
     format!("user_data {number}@{DOMAIN} attr id")
 }
@@ -71,11 +70,11 @@ async fn alias_of_the_users_number_finds_the_phone() {
     held.wait_bridged().await;
     assert_eq!(phone.invite(1).await.variable("dialed_user"), Some("1001"));
     assert_eq!(stage.fs.asked(&whose("2001")), 1);
-    // So that `fswake trace` finds it by the user's name.
+    // Then `fswake trace` finds the call by the user's name.
     let user = format!("aor=1001@{DOMAIN}");
     daemon.log.wait(&["call-held", "dialled", &user]).await;
     daemon.log.wait(&["call over", &user]).await;
-    // Whose number is known need not be asked for.
+    // If the number is known no query is needed.
     stage.fs.answer(&whose("1001"), "1001");
     stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN));
     stage.push().await;
@@ -83,7 +82,7 @@ async fn alias_of_the_users_number_finds_the_phone() {
 }
 
 #[tokio::test]
-async fn caller_who_hangs_up_while_the_directory_is_asked_leaves_nothing_behind() {
+async fn hang_up_during_a_directory_query_leaves_nothing_behind() {
     let (stage, daemon, phone) = one_sleeper().await;
     stage.fs.answer(&whose("2001"), "1001");
     for after in [0, 1, 2, 4, 8] {
@@ -101,18 +100,18 @@ async fn caller_who_hangs_up_while_the_directory_is_asked_leaves_nothing_behind(
     assert!(phone.invites().is_empty());
 }
 
-/// A directory that hangs: behind mod_xml_curl, for one.
+/// A directory that hangs, for example behind mod_xml_curl.
 #[tokio::test]
 async fn directory_that_hangs_neither_delays_the_end_of_a_call_nor_loses_it() {
     let (stage, daemon, phone) = one_sleeper().await;
     stage.fs.answer_after(Duration::from_secs(60), &whose("2001"), "1001");
-    // A caller who gives up meanwhile is in the journal.
+    // A call that the caller gives up meanwhile is in the journal.
     let held = stage.fs.call(&Call::to(daemon.address, "2001", DOMAIN));
     asked(&stage, &whose("2001")).await;
     held.caller_hangs_up();
     assert_eq!(field(&daemon.summary().await, "outcome"), "abandoned");
     daemon.log.wait(&["call-held", "dialled", "asked-ms"]).await;
-    // Others go back to their dialplan after a bounded time.
+    // Other calls return to their dialplan after a bounded time.
     let started = Instant::now();
     let held = stage.fs.call(&Call::to(daemon.address, "2001", DOMAIN));
     let outcome = held.outcome().await;
@@ -127,7 +126,7 @@ async fn directory_that_hangs_neither_delays_the_end_of_a_call_nor_loses_it() {
 }
 
 #[tokio::test]
-async fn phone_that_registers_by_the_number_itself_is_rung_while_the_directory_is_asked() {
+async fn phone_that_registers_as_the_number_itself_is_rung_during_the_directory_query() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     stage.fs.answer_after(Duration::from_secs(60), &whose("2001"), "1001");
@@ -143,11 +142,11 @@ async fn phone_that_registers_by_the_number_itself_is_rung_while_the_directory_i
 }
 
 #[tokio::test]
-async fn slow_directory_costs_the_call_its_own_time_and_no_more() {
+async fn slow_directory_does_not_lengthen_the_calls_own_limit() {
     let (stage, daemon, phone) = one_sleeper().await;
     stage.fs.answer_after(Duration::from_secs(1), &whose("2001"), "1001");
     let aor = format!("2001@{DOMAIN}");
-    // `fswake_aor` may be another name, too.
+    // `fswake_aor` may be an alias, too.
     let call = Call::to(daemon.address, "7", DOMAIN).variable("fswake_aor", &aor);
     let held = woken(&stage, &phone, &call).await;
     held.wait_bridged().await;
@@ -156,7 +155,7 @@ async fn slow_directory_costs_the_call_its_own_time_and_no_more() {
 }
 
 #[tokio::test]
-async fn sleeping_phone_is_pushed_and_connected_while_the_directory_is_asked_who_rings() {
+async fn sleeping_phone_is_pushed_and_connected_during_the_directory_query() {
     for says in [BESIDE, OURS] {
         let (stage, daemon, phone) = one_sleeper().await;
         stage.fs.answer_after(Duration::from_secs(3), &who_rings(), says);
@@ -169,10 +168,10 @@ async fn sleeping_phone_is_pushed_and_connected_while_the_directory_is_asked_who
 }
 
 #[tokio::test]
-async fn slow_directory_delays_neither_a_callers_end_nor_another_call() {
+async fn slow_directory_delays_neither_a_hang_up_nor_another_call() {
     let (stage, daemon, _phone, held) = awake_and_called(Duration::from_secs(3), OURS).await;
     asked(&stage, &who_rings()).await;
-    // Another call, by the dialplan, is rung at once.
+    // Another call, from the dialplan, rings at once.
     let other = stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN));
     other.wait_bridged().await;
     assert!(
@@ -185,7 +184,7 @@ async fn slow_directory_delays_neither_a_callers_end_nor_another_call() {
     daemon.log.wait(&["call over", "abandoned"]).await;
     let took = held.started.elapsed();
     assert!(took < Duration::from_secs(2), "{took:?}");
-    // Its connection is closed as well: FreeSWITCH's channel is gone.
+    // Its connection is closed as well, so FreeSWITCH's channel is gone.
     soon("its connection closed", async {
         while stage.fs.connections().1 != 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -200,13 +199,13 @@ async fn slow_directory_delays_neither_a_callers_end_nor_another_call() {
 }
 
 #[tokio::test]
-async fn registered_phone_waits_for_what_the_directory_says() {
+async fn registered_phone_is_rung_only_after_the_directorys_answer() {
     for (says, legs) in [(BESIDE, 0), (OURS, 1)] {
         let (stage, daemon, phone, held) = awake_and_called(Duration::from_secs(1), says).await;
         daemon.log.wait(&["who-rings"]).await;
         assert!(held.started.elapsed() > Duration::from_secs(1));
         if legs == 0 {
-            // FreeSWITCH has no leg to it either: it may sleep.
+            // FreeSWITCH has no leg to it either, so it may be asleep.
             stage.push().await;
             assert_eq!(held.variable("fswake_ring").as_deref(), Some("woken"));
         } else {

@@ -1,4 +1,4 @@
-//! Pushes that are no call's: asked for by events, answered by events.
+//! Pushes without a call, requested and answered by events.
 
 use fswake_test_support::apns::{self, BUNDLE_ID};
 use fswake_test_support::fcm;
@@ -12,7 +12,7 @@ use crate::harness::*;
 const QUESTION: &str = "mobile::push::notification";
 const ANSWER: &str = "mobile::push::response";
 
-/// A script as mod_apn's users have them: fires the question, and gets all answers.
+/// A script as mod_apn's users have it: it fires a request and receives all answers.
 struct Script(Console);
 
 impl Script {
@@ -26,7 +26,7 @@ impl Script {
         self.0.send_custom(QUESTION, headers, body).await.unwrap();
     }
 
-    /// A question to 1001 for this type of token.
+    /// A request to push 1001 with this type of token.
     async fn ask(&mut self, kind: &str, uuid: &str, body: &str) {
         let headers = [("type", kind), ("user", "1001"), ("realm", DOMAIN), ("uuid", uuid)];
         self.fire(&headers, body).await;
@@ -45,11 +45,11 @@ impl Script {
     }
 }
 
-fn told(uuid: &str, response: &str) -> (String, String) {
+fn result_of(uuid: &str, response: &str) -> (String, String) {
     (uuid.to_owned(), response.to_owned())
 }
 
-/// An iPhone with a token for calls and another for messages.
+/// An iPhone with two tokens: one for calls, one for messages.
 fn iphone(stage: &Stage, user: &str) -> (Phone, String, String) {
     let (call, message) = (hex_token(), hex_token());
     stage.secret(&call);
@@ -107,7 +107,7 @@ async fn message_event_is_pushed_to_every_device_of_the_user_and_answered_once()
     assert_eq!(sent.message["android"]["notification"]["notification_count"], 3);
     assert_eq!(sent.message["android"]["ttl"], "86400s");
 
-    assert_eq!(script.answer().await, told("u-1", "sent"));
+    assert_eq!(script.answer().await, result_of("u-1", "sent"));
     let line = daemon.log.wait(&[" INFO ", "notification sent"]).await;
     assert_eq!(
         (field(&line, "aor"), field(&line, "by"), field(&line, "sent")),
@@ -133,7 +133,7 @@ async fn voip_event_goes_to_the_call_token_as_a_voip_push_and_may_name_the_app()
             ("uuid", "v"),
         ]
     };
-    // What mod_apn's own endpoint fires for a call.
+    // The event that mod_apn's own endpoint fires for a call.
     let body = r#"{"content-available":true,"custom":[{"name":"content-message","value":"incomming call"}]}"#;
     script.fire(&headers(BUNDLE_ID), body).await;
     let push = stage.push().await;
@@ -144,7 +144,7 @@ async fn voip_event_goes_to_the_call_token_as_a_voip_push_and_may_name_the_app()
         push.body,
         json!({ "aps": { "content-available": 1 }, "content-message": "incomming call" })
     );
-    assert_eq!(script.answer().await, told("v", "sent"));
+    assert_eq!(script.answer().await, result_of("v", "sent"));
     script.fire(&headers(fcm::PROJECT), body).await;
     let sent = stage.android_push().await;
     assert_eq!(
@@ -152,7 +152,7 @@ async fn voip_event_goes_to_the_call_token_as_a_voip_push_and_may_name_the_app()
         json!({ "content_available": "true", "content-message": "incomming call" })
     );
     assert!(sent.message["notification"].is_null());
-    assert_eq!(script.answer().await, told("v", "sent"));
+    assert_eq!(script.answer().await, result_of("v", "sent"));
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn what_cannot_be_pushed_is_answered_notsent_with_one_clear_line() {
         let mut headers = headers;
         headers.push(("uuid", &uuid));
         script.fire(&headers, body).await;
-        assert_eq!(script.answer().await, told(&uuid, "notsent"), "{line}");
+        assert_eq!(script.answer().await, result_of(&uuid, "notsent"), "{line}");
         daemon.log.wait_from(from, &[" WARN ", line]).await;
         let complaints = daemon.log.lines()[from..]
             .iter()
@@ -229,13 +229,13 @@ async fn what_cannot_be_pushed_is_answered_notsent_with_one_clear_line() {
 }
 
 #[tokio::test]
-async fn answers_are_no_questions_and_nothing_in_a_question_can_become_a_command() {
+async fn answers_are_not_requests_and_a_request_cannot_inject_a_command() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
     let mut script = Script::start(&stage).await;
-    // Fired inside FreeSWITCH, where a header may hold anything.
+    // Fired inside FreeSWITCH, where a header may have any value.
     for uuid in ["x\nresponse: sent", "x\r\n\r\nbgapi fsctl shutdown", "\u{e9}"] {
         let from = daemon.log.len();
         stage.fs.fire_custom(
@@ -247,7 +247,7 @@ async fn answers_are_no_questions_and_nothing_in_a_question_can_become_a_command
             .wait_from(from, &[" WARN ", "notification refused", "uuid"])
             .await;
     }
-    // An answer, fswake's or a second fswake's, is not taken for a question.
+    // An answer, from this or a second fswake, must not be taken for a request.
     stage.fs.fire_custom(
         ANSWER,
         &[
@@ -258,10 +258,10 @@ async fn answers_are_no_questions_and_nothing_in_a_question_can_become_a_command
             ("realm", DOMAIN),
         ],
     );
-    assert_eq!(script.answer().await, told("other", "sent"));
+    assert_eq!(script.answer().await, result_of("other", "sent"));
     script.ask("voip", "{odd}: a;b${c}", "").await;
     assert_eq!(stage.push().await.reason, "");
-    assert_eq!(script.answer().await, told("{odd}: a;b${c}", "sent"));
+    assert_eq!(script.answer().await, result_of("{odd}: a;b${c}", "sent"));
     assert_eq!(stage.apns.pushes_so_far().await.len(), 0);
 }
 
@@ -278,11 +278,11 @@ async fn question_without_uuid_is_pushed_and_not_answered() {
     assert_eq!(stage.push().await.reason, "");
     daemon.log.wait(&["notification sent"]).await;
     script.ask("voip", "next", "").await;
-    assert_eq!(script.answer().await, told("next", "sent"));
+    assert_eq!(script.answer().await, result_of("next", "sent"));
 }
 
 #[tokio::test]
-async fn token_that_is_gone_is_dropped_and_the_next_question_finds_nobody() {
+async fn token_that_is_gone_is_dropped_and_the_next_request_finds_no_device() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -291,15 +291,15 @@ async fn token_that_is_gone_is_dropped_and_the_next_question_finds_nobody() {
     let mut script = Script::start(&stage).await;
     stage.apns.faults.next(Fault::apns(410, "Unregistered"));
     script.ask("voip", "a", "").await;
-    assert_eq!(script.answer().await, told("a", "notsent"));
+    assert_eq!(script.answer().await, result_of("a", "notsent"));
     stage.stored(0).await;
     script.ask("voip", "b", "").await;
-    assert_eq!(script.answer().await, told("b", "notsent"));
+    assert_eq!(script.answer().await, result_of("b", "notsent"));
     daemon.log.wait(&["reason=\"no-device\""]).await;
 }
 
 #[tokio::test]
-async fn slow_provider_delays_its_answer_and_no_call_or_registration() {
+async fn slow_provider_delays_only_its_answer() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let slow = stage.iphone("1001");
@@ -313,9 +313,9 @@ async fn slow_provider_delays_its_answer_and_no_call_or_registration() {
     let lines = daemon.log.lines();
     assert!(
         !lines[from..].iter().any(|l| l.contains("notification sent")),
-        "it was not slow"
+        "the provider's answer was not slow"
     );
-    assert_eq!(script.answer().await, told("slow", "sent"));
+    assert_eq!(script.answer().await, result_of("slow", "sent"));
 }
 
 #[tokio::test]
@@ -327,12 +327,12 @@ async fn second_fswake_with_events_off_leaves_them_to_the_first() {
     daemon.asleep(&phone).await;
     let mut script = Script::start(&stage).await;
     script.ask("voip", "u", "").await;
-    // What comes after it on the same connection has arrived.
+    // Once the next event on the same connection has arrived, this one has too.
     daemon.registered(&stage.iphone("1002")).await;
     assert_eq!(daemon.log.count(&["event=NotificationAsked "]), 0);
 }
 
-/// A chat message as sofia and mod_sms send it (1.10.12), marked by the chatplan.
+/// A chat message as sent by sofia and mod_sms (1.10.12), marked by the chatplan.
 fn chat(stage: &Stage, to: &str, delivery: (&'static str, &str), text: &str) {
     let headers = [
         ("proto", "sip"),
@@ -354,7 +354,7 @@ fn chat(stage: &Stage, to: &str, delivery: (&'static str, &str), text: &str) {
 }
 
 #[tokio::test]
-async fn chat_message_is_pushed_to_phones_that_are_not_registered_whatever_it_says() {
+async fn chat_message_with_any_text_is_pushed_to_unregistered_phones() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let (absent, _, token) = iphone(&stage, "1001");
@@ -375,7 +375,7 @@ async fn chat_message_is_pushed_to_phones_that_are_not_registered_whatever_it_sa
             "recipient": "sip:1001@fs.test",
         })
     );
-    // FreeSWITCH delivers it, unless it reports that no phone took it.
+    // FreeSWITCH delivers the message unless it reports that no phone took it.
     chat(&stage, "1003", tried, "one");
     chat(&stage, "nobody", tried, "two");
     chat(&stage, "1003", ("Delivery-Failure", "true"), "three");
@@ -386,11 +386,11 @@ async fn chat_message_is_pushed_to_phones_that_are_not_registered_whatever_it_sa
     assert_eq!(
         daemon.log.count(&[" WARN "]),
         0,
-        "a message that needs no push is no news"
+        "logged although the message needs no push"
     );
 }
 
-/// Runs `fswake push` with the daemon's configuration; exit code, stdout, stderr.
+/// Runs `fswake push` with the daemon's configuration. Returns exit code, stdout and stderr.
 async fn push(stage: &Stage, daemon: &Daemon, args: &[&str]) -> (Option<i32>, String, String) {
     let line = daemon.log.wait(&["HTTP", "address="]).await;
     let file = stage.dir.path().join("ask.toml");

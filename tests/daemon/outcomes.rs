@@ -1,4 +1,4 @@
-//! Who declined, who never came, who cannot be woken.
+//! Phones that decline, never register, or cannot be woken.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use fswake_test_support::http2::Fault;
 
 use crate::harness::*;
 
-/// The channel variable `fswake_result` of a call that went back to the dialplan.
+/// The channel variable `fswake_result` of a call that returned to the dialplan.
 pub async fn result_of(held: &Held) -> String {
     let Outcome::Resumed { variables } = soon("outcome", held.outcome()).await else {
         panic!("not resumed: {:?}", held.outcomes());
@@ -45,7 +45,7 @@ async fn decline_of_one_device_lets_the_other_ring_on() {
 }
 
 #[tokio::test]
-async fn decline_by_the_last_device_sends_the_caller_on_before_the_wait_is_over() {
+async fn decline_by_the_last_device_releases_the_caller_before_the_wait_is_over() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1m");
     let daemon = stage.start().await;
@@ -60,7 +60,7 @@ async fn decline_by_the_last_device_sends_the_caller_on_before_the_wait_is_over(
 }
 
 #[tokio::test]
-async fn decline_for_all_ends_the_call_and_the_caller_hears_it() {
+async fn decline_for_all_ends_the_call_with_the_phones_status() {
     let mut stage = Stage::with_android().await;
     stage.set("wake.decline", "all");
     let daemon = stage.start().await;
@@ -76,7 +76,7 @@ async fn decline_for_all_ends_the_call_and_the_caller_hears_it() {
         daemon.log.wait_from(from, &["event=LegRinging "]).await;
         iphone.set_behaviour(refuses(status));
         iphone.wake();
-        // Its record has been written before the dialplan's bridge fails with the phone's cause.
+        // The record is written before the dialplan's bridge fails with the phone's cause.
         let Outcome::Resumed { variables } = soon("outcome", held.outcome()).await else {
             panic!("{:?}", held.outcomes());
         };
@@ -87,7 +87,10 @@ async fn decline_for_all_ends_the_call_and_the_caller_hears_it() {
         assert_eq!(variable("fswake_result"), Some("declined"));
         assert_eq!(variable("fswake_pushes"), Some("2"));
         let woken = variable("fswake_device").unwrap();
-        assert!(woken.starts_with("fcm:"), "who came first, as nobody answered: {woken}");
+        assert!(
+            woken.starts_with("fcm:"),
+            "not the phone that registered first, as none answered: {woken}"
+        );
         assert!(variable("fswake_wake_ms").is_some());
         assert_eq!(held.nth_outcome(1).await, Outcome::HungUp(cause.into()));
         assert_eq!(held.timeline().last().unwrap().1, CallerSaw::Final(heard));
@@ -99,7 +102,7 @@ async fn decline_for_all_ends_the_call_and_the_caller_hears_it() {
 }
 
 #[tokio::test]
-async fn phone_that_never_comes_costs_the_caller_max_wait_and_no_more() {
+async fn phone_that_never_registers_costs_the_caller_max_wait() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1500ms");
     stage.set("wake.push-retry", "500ms");
@@ -119,7 +122,7 @@ async fn phone_that_never_comes_costs_the_caller_max_wait_and_no_more() {
     let calls: Vec<_> = pushes.iter().map(|push| push.body["call-id"].clone()).collect();
     assert!(
         calls.len() == 3 && calls.iter().all(|call| *call == calls[0]),
-        "one call id for all: {calls:?}"
+        "more than one call id: {calls:?}"
     );
 }
 
@@ -137,7 +140,7 @@ async fn callers_own_limit_makes_the_wait_shorter() {
 }
 
 #[tokio::test]
-async fn phone_that_rings_rings_on_until_the_calls_own_time_is_over_and_is_cancelled_as_a_missed_call() {
+async fn ringing_phone_rings_until_the_calls_own_limit_and_is_cancelled_as_a_missed_call() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1s");
     let daemon = stage.start().await;
@@ -150,16 +153,16 @@ async fn phone_that_rings_rings_on_until_the_calls_own_time_is_over_and_is_cance
     phone.wake();
     assert_eq!(result_of(&held).await, "timeout");
     let took = held.started.elapsed();
-    assert!(took >= Duration::from_secs(2), "the wait is not the ringing: {took:?}");
+    assert!(took >= Duration::from_secs(2), "the wait limited the ringing: {took:?}");
     let reason = phone.cancelled().await;
     assert!(!reason.contains("elsewhere"), "{reason}");
     assert_eq!(held.nth_outcome(1).await, Outcome::HungUp("NO_ANSWER".into()));
     assert_eq!(held.timeline().last().unwrap().1, CallerSaw::Final(480));
 }
 
-/// Seconds that no clock can count to.
+/// A number of seconds too large for any clock.
 #[tokio::test]
-async fn call_whose_own_time_never_ends_rings_until_it_is_answered() {
+async fn call_with_an_unlimited_time_rings_until_it_is_answered() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1s");
     let daemon = stage.start().await;
@@ -178,12 +181,12 @@ async fn call_whose_own_time_never_ends_rings_until_it_is_answered() {
 }
 
 #[tokio::test]
-async fn caller_of_nobody_is_not_held() {
+async fn call_to_a_user_without_a_device_is_not_held() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let held = stage.call(&daemon, "9999");
     assert_eq!(result_of(&held).await, "no-device");
-    assert!(held.timeline().is_empty(), "it was not even told to ring");
+    assert!(held.timeline().is_empty(), "the caller got ringing");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Pick-ups that cross the answer of the caller's phone (`src/esl/outbound/pickup_race.rs`): who has the caller keeps
-//! him, and nobody is left answered with nobody.
+//! Pick-ups at the same time as the answer of the caller's phone (`src/esl/outbound/pickup_race.rs`). The one who has
+//! the caller keeps them, and no channel is left answered without a partner.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use fswake_test_support::freeswitch::*;
 use crate::harness::*;
 use crate::taken::ringing;
 
-/// What happens only if it is wrong would have happened by then.
+/// Time enough for the effects of a mistake.
 const AFTER_A_SECOND: Duration = Duration::from_millis(1500);
 
 async fn until(what: &str, is_so: impl Fn() -> bool) {
@@ -20,7 +20,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
     soon(what, met).await;
 }
 
-/// Whether such a command has come on the call's connection.
+/// Whether such a command has arrived on the call's connection.
 fn was_told(held: &Held, parts: &[&str]) -> bool {
     let commands = held.commands();
     commands
@@ -28,13 +28,17 @@ fn was_told(held: &Held, parts: &[&str]) -> bool {
         .any(|(_, command)| parts.iter().all(|part| command.contains(part)))
 }
 
-/// The bridge is ordered, and the daemon waits for it.
+/// The bridge is ordered, and the daemon waits for its result.
 async fn ordered(held: &Held) {
-    let is_ordered = || was_told(held, &["socket_resume false"]) || was_told(held, &["exit"]);
+    // The command that follows the order, by what holds the call.
+    let is_ordered = || {
+        let following: [&[&str]; 3] = [&["socket_resume false"], &["exit"], &["uuid_setvar ", " fswake_held"]];
+        following.iter().any(|words| was_told(held, words))
+    };
     until("order to bridge", is_ordered).await;
 }
 
-/// The pick-up keeps the caller, and nobody hangs up on the caller.
+/// The pick-up keeps the caller, and the caller is not hung up.
 async fn has_him(stage: &Stage, held: &Held, number: &str) {
     let is_his = || {
         let by = number.to_owned();
@@ -53,7 +57,7 @@ async fn has_him(stage: &Stage, held: &Held, number: &str) {
     assert!(stage.fs.legs().is_empty());
 }
 
-/// Somebody with the number 1009 picks the caller up, and the phone answers: with either routing the caller is theirs.
+/// 1009 picks the caller up, and the phone answers. With either routing the caller belongs to 1009.
 async fn is_his_who_picks_up(pick_up: impl Fn(&Held)) {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
@@ -70,16 +74,17 @@ async fn is_his_who_picks_up(pick_up: impl Fn(&Held)) {
     }
 }
 
-/// The pick-up's order came before fswake's, and no event could report it.
+/// The pick-up's order came before fswake's, and no event could have reported it in time.
 #[tokio::test]
-async fn caller_who_is_picked_up_as_his_bridge_is_ordered_keeps_that_call() {
+async fn caller_picked_up_when_the_bridge_is_ordered_stays_with_the_pick_up() {
     is_his_who_picks_up(|held| held.pick_up_before_the_bridge("1009")).await;
 }
 
-/// A FreeSWITCH that may not look anything up while it reads a command (`api-expansion`).
+/// With `api-expansion` off, FreeSWITCH expands nothing in a command.
 #[tokio::test]
-async fn order_with_a_condition_that_freeswitch_may_not_read_becomes_a_plain_one() {
-    let stage = Stage::new().await;
+async fn conditional_order_becomes_a_plain_one_without_api_expansion() {
+    let mut stage = Stage::new().await;
+    stage.set("freeswitch.hold", "socket");
     stage.fs.expand_no_commands();
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -95,10 +100,10 @@ async fn order_with_a_condition_that_freeswitch_may_not_read_becomes_a_plain_one
     }
 }
 
-/// His order came after ours, and before FreeSWITCH's threads followed that: it says nothing of it to us, and would
-/// hang up on a caller whose partner the pick-up ends.
+/// The pick-up was ordered after our bridge, but before FreeSWITCH's threads carried that out. FreeSWITCH reports
+/// nothing of it to us, and hangs up a caller whose partner the pick-up ends.
 #[tokio::test]
-async fn caller_who_is_picked_up_once_his_bridge_is_ordered_keeps_that_call() {
+async fn caller_picked_up_after_the_bridge_is_ordered_stays_with_the_pick_up() {
     for expands in [true, false] {
         let (stage, daemon, phone) = one_sleeper().await;
         stage.fs.lose_bridges(true);
@@ -123,16 +128,16 @@ async fn caller_who_is_picked_up_once_his_bridge_is_ordered_keeps_that_call() {
     }
 }
 
-/// Whoever picks the caller up looks who ends with him, and hangs up on that leg only when he has him. A leg that is
-/// bridged with the caller meanwhile would take him with it.
+/// A pick-up first reads the caller's partner, and hangs that leg up only once it has the caller. If the leg were
+/// bridged with the caller meanwhile, its end would end the caller too.
 #[tokio::test]
-async fn pick_up_that_begins_before_the_order_and_ends_after_it_cuts_nobody() {
+async fn pick_up_that_spans_the_order_ends_no_caller() {
     is_his_who_picks_up(|held| held.pick_up_around_the_order("1009")).await;
 }
 
-/// The cause shows who ended the call: FreeSWITCH hangs up on a caller whom it cannot bridge.
+/// The cause shows who ended the call: FreeSWITCH itself hangs up a caller whom it cannot bridge.
 #[tokio::test]
-async fn caller_who_ends_while_his_bridge_is_waited_for_has_hung_up_only_by_himself() {
+async fn end_during_a_pending_bridge_counts_as_hang_up_only_if_the_caller_hung_up() {
     for (cause, outcome, words) in [
         (
             "DESTINATION_OUT_OF_ORDER",
@@ -160,7 +165,7 @@ async fn caller_who_ends_while_his_bridge_is_waited_for_has_hung_up_only_by_hims
 
 /// FreeSWITCH sends no event, and leaves the phone's leg as it is.
 #[tokio::test]
-async fn caller_who_is_taken_from_a_bridge_that_is_waited_for_is_missed_within_a_tenth_of_a_second() {
+async fn caller_taken_from_a_pending_bridge_is_noticed_within_a_tenth_of_a_second() {
     for call in 0..2 {
         let (stage, daemon, phone) = one_sleeper().await;
         stage.fs.lose_bridges(true);
@@ -179,7 +184,7 @@ async fn caller_who_is_taken_from_a_bridge_that_is_waited_for_is_missed_within_a
                 .collect()
         };
         until("questions", || asked().len() >= 6).await;
-        // The shortest of them: a busy machine makes some longer.
+        // Checks the shortest time, because a busy machine makes some longer.
         let shortest = asked().windows(2).map(|two| two[1] - two[0]).min().unwrap();
         assert!(shortest < Duration::from_millis(100), "{shortest:?}");
         held.transfer_from_bridge("5000");
@@ -191,9 +196,9 @@ async fn caller_who_is_taken_from_a_bridge_that_is_waited_for_is_missed_within_a
     }
 }
 
-/// FreeSWITCH would leave them in silence: answered, and with nobody.
+/// FreeSWITCH would leave their channels answered, without a partner and silent.
 #[tokio::test]
-async fn pick_ups_that_come_too_late_end() {
+async fn late_pick_ups_are_hung_up() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -207,16 +212,16 @@ async fn pick_ups_that_come_too_late_end() {
         assert_eq!(field(&line, "outcome"), "connected", "{line}");
         for late in &late {
             let is_over = || was_told(&held, &[late]) && !held.stranger_is_there(late);
-            until("end of who came too late", is_over).await;
+            until("end of the late pick-up", is_over).await;
         }
         held.caller_hangs_up();
         phone.got_bye().await;
     }
 }
 
-/// The pick-up came after fswake's check; or it is in another call by then.
+/// The pick-up came after fswake's check, or its channel is in another call by then.
 #[tokio::test]
-async fn pick_up_that_seemed_too_late_and_is_a_call_lives_on() {
+async fn pick_up_that_only_seemed_late_goes_on() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let (phone, asleep) = (stage.iphone("1001"), stage.iphone("1002"));
@@ -243,10 +248,11 @@ async fn pick_up_that_seemed_too_late_and_is_a_call_lives_on() {
     }
 }
 
-/// A FreeSWITCH whose bridge stands before the command that takes the caller's partner away.
+/// FreeSWITCH completes the bridge before the command that removes the caller's partner.
 #[tokio::test]
-async fn bridged_caller_has_his_leg_as_his_partner_whatever_came_first() {
-    let stage = Stage::with_freeswitch(Config::default().instant()).await;
+async fn bridged_callers_partner_is_the_leg_whatever_came_first() {
+    let mut stage = Stage::with_freeswitch(Config::default().instant()).await;
+    stage.set("freeswitch.hold", "socket");
     stage.fs.expand_no_commands();
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -256,16 +262,16 @@ async fn bridged_caller_has_his_leg_as_his_partner_whatever_came_first() {
         phone.answer();
         held.wait_bridged().await;
         daemon.log.wait_from(from, &["call over"]).await;
-        // So a pick-up of the caller ends it.
+        // A pick-up of the caller ends its partner, the leg.
         held.pick_up_from_bridge("1009");
         phone.got_bye().await;
     }
 }
 
-/// The held channel ends with PICKED_OFF whether the leg was picked up or the caller behind a loopback, whose leg is
-/// alone then.
+/// The held channel ends with PICKED_OFF in both cases: if the leg was picked up, or if the caller behind a loopback
+/// was, whose leg then has no partner.
 #[tokio::test]
-async fn leg_that_somebody_picks_up_as_it_is_to_be_bridged_is_his() {
+async fn leg_picked_up_when_it_is_about_to_be_bridged_stays_with_the_pick_up() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -283,9 +289,10 @@ async fn leg_that_somebody_picks_up_as_it_is_to_be_bridged_is_his() {
     assert_eq!(stage.fs.legs(), [leg]);
 }
 
-/// FreeSWITCH leaves the leg as it is where its caller is transferred before the bridge, and nobody is left who asks.
+/// If the caller is transferred before the bridge, FreeSWITCH leaves the leg as it is, and the dead daemon cannot ask
+/// about it.
 #[tokio::test]
-async fn leg_whose_caller_goes_elsewhere_as_the_daemon_dies_ends_and_a_bridged_one_does_not() {
+async fn leg_whose_caller_is_transferred_when_the_daemon_dies_ends_and_a_bridged_one_does_not() {
     let one = async |way: usize, goes_elsewhere: bool| {
         let (stage, daemon, phone) = one_sleeper().await;
         let call = &both_ways(&daemon, "1001")[way];

@@ -1,4 +1,4 @@
-//! What changes in a running daemon: credential files, and the configuration.
+//! Changes while the daemon runs: credential files, and the configuration.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use fswake_test_support::freeswitch::*;
 use fswake_test_support::http2::Fault;
 use tokio::net::UnixDatagram;
 
-use crate::drain::heard;
+use crate::drain::notification;
 use crate::harness::*;
 use crate::outcomes::result_of;
 
-/// Puts another file in the place of one, as careful programs do.
+/// Replaces a file atomically, as careful programs do.
 fn replace(file: &Path, content: &str) {
     let new = file.with_extension("new");
     std::fs::write(&new, content).unwrap();
@@ -26,7 +26,7 @@ async fn reload(daemon: &Daemon) -> String {
     daemon.log.wait_from(from, &["configuration", "reloaded"]).await
 }
 
-/// Whether it is ready, and its answer.
+/// Whether it is ready, with the answer's body.
 async fn ready(daemon: &Daemon) -> (u16, String) {
     let url = url(daemon, "/readyz").await;
     let response = soon("answer", reqwest::get(url)).await.unwrap();
@@ -34,7 +34,7 @@ async fn ready(daemon: &Daemon) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn key_replaced_under_load_signs_the_next_push_and_loses_none_that_is_under_way() {
+async fn key_replaced_under_load_signs_the_next_push_and_loses_none() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phones: Vec<_> = (0..10).map(|n| stage.iphone(&format!("10{n:02}"))).collect();
@@ -95,7 +95,7 @@ async fn symlink_that_points_to_another_account_is_followed() {
 }
 
 #[tokio::test]
-async fn broken_new_key_is_one_error_without_its_content_and_named_by_readyz_until_it_is_mended() {
+async fn broken_new_key_is_one_error_without_its_content_and_in_readyz_until_it_is_fixed() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -110,7 +110,7 @@ async fn broken_new_key_is_one_error_without_its_content_and_named_by_readyz_unt
         said.contains("ios") && said.contains(&file.display().to_string()),
         "{said}"
     );
-    // Phones are woken with the old one.
+    // Phones are woken with the old key.
     let (status, why) = ready(&daemon).await;
     assert_eq!(status, 200);
     assert!(
@@ -119,7 +119,7 @@ async fn broken_new_key_is_one_error_without_its_content_and_named_by_readyz_unt
     );
     stage.call(&daemon, "1001");
     assert_eq!(stage.push().await.status, 200);
-    // A file that is missing later is another problem, and logged once too.
+    // A file that goes missing later is another problem, logged once as well.
     std::fs::remove_file(&file).unwrap();
     daemon.log.wait(&["ERROR", "no such file"]).await;
     stage.call(&daemon, "1001");
@@ -134,7 +134,7 @@ async fn broken_new_key_is_one_error_without_its_content_and_named_by_readyz_unt
 }
 
 #[tokio::test]
-async fn refused_credentials_turn_readiness_until_a_push_is_taken() {
+async fn refused_credentials_clear_readiness_until_a_push_is_accepted() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -180,7 +180,7 @@ async fn reload_adds_an_app_and_changes_the_wait_for_the_next_call_and_the_log_f
     assert_eq!(stage.android_push().await.status, 200);
     assert_eq!(result_of(&next).await, "unreachable");
     assert!(daemon.log.lines()[from..].iter().all(|line| !line.contains(" DEBUG ")));
-    // The call that was held before goes on as it began.
+    // The call held before the reload goes on with the old settings.
     assert!(held.outcomes().is_empty());
     iphone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO)));
     iphone.wake();
@@ -188,7 +188,7 @@ async fn reload_adds_an_app_and_changes_the_wait_for_the_next_call_and_the_log_f
 }
 
 #[tokio::test]
-async fn bad_configuration_changes_nothing_and_says_why() {
+async fn bad_configuration_changes_nothing_and_logs_why() {
     let mut stage = Stage::with_android().await;
     let daemon = stage.start().await;
     let phone = stage.android("1002");
@@ -201,7 +201,7 @@ async fn bad_configuration_changes_nothing_and_says_why() {
     for word in ["fswake.toml", "wake.decline", "some", "this-device"] {
         assert!(said.contains(word), "{word} in {said}");
     }
-    // What cannot be read because of an app is as bad as what cannot be read at all.
+    // An error in an app makes the whole configuration unusable.
     stage.set("wake.decline", "all");
     std::fs::write(stage.dir.path().join("bad.json"), "{\"project_id\":\"SECRET\"").unwrap();
     stage.secret("SECRET");
@@ -217,13 +217,13 @@ async fn bad_configuration_changes_nothing_and_says_why() {
     assert_eq!(
         stage.android_push().await.status,
         200,
-        "pushed again after 5 s: the wait is still the old one"
+        "not pushed again after 5 s, as with the old wait"
     );
     assert!(held.outcomes().is_empty());
 }
 
 #[tokio::test]
-async fn what_needs_a_restart_is_named_at_every_reload_until_then() {
+async fn settings_that_need_a_restart_are_logged_at_every_reload() {
     let mut stage = Stage::new().await;
     let daemon = stage.start().await;
     stage.set("listen.addresses", vec!["127.0.0.1:1"]);
@@ -239,7 +239,7 @@ async fn what_needs_a_restart_is_named_at_every_reload_until_then() {
 }
 
 #[tokio::test]
-async fn other_names_of_parameters_and_domains_find_the_phones_that_are_registered() {
+async fn changed_parameter_names_and_aliases_find_registered_phones() {
     let mut stage = Stage::new().await;
     let daemon = stage.start().await;
     let token = hex_token();
@@ -279,7 +279,7 @@ async fn another_freeswitch_is_connected_to_without_a_restart() {
 }
 
 #[tokio::test]
-async fn systemd_hears_of_a_reload_and_of_its_end_whether_it_is_good_or_bad() {
+async fn systemd_is_notified_of_a_reload_and_its_end_with_any_result() {
     let mut stage = Stage::new().await;
     let path = stage.dir.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
@@ -288,14 +288,14 @@ async fn systemd_hears_of_a_reload_and_of_its_end_whether_it_is_good_or_bad() {
             command.env("NOTIFY_SOCKET", &path);
         })
         .await;
-    assert_eq!(heard(&systemd).await, "READY=1");
+    assert_eq!(notification(&systemd).await, "READY=1");
     for wait in ["20s", "for ever"] {
         stage.set("wake.max-wait", wait);
         stage.write();
         daemon.signal("HUP");
-        let told = heard(&systemd).await;
+        let told = notification(&systemd).await;
         let usec = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect(&told);
         assert!(usec.parse::<u64>().unwrap() > 0);
-        assert_eq!(heard(&systemd).await, "READY=1");
+        assert_eq!(notification(&systemd).await, "READY=1");
     }
 }

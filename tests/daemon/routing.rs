@@ -1,5 +1,5 @@
-//! `fswake doctor`, routing: whose dial-string leads where, and what FusionPBX or another script answers in place of
-//! the files.
+//! `fswake doctor`, routing: where each dial-string leads, and sites where FusionPBX or another script answers in place
+//! of the files.
 
 use fswake_test_support::freeswitch::*;
 
@@ -9,7 +9,7 @@ use crate::harness::*;
 const FUSIONPBX_LUA: &str = r#"<configuration name="lua.conf"><settings><param name="xml-handler-script" value="app.lua xml_handler"/>
     <param name="xml-handler-bindings" value="configuration,dialplan,directory,languages"/></settings></configuration>"#;
 
-/// The stage's FreeSWITCH under FusionPBX's script, and one phone of user 1001 that is known.
+/// A FreeSWITCH that uses FusionPBX's script, with one known phone of user 1001.
 async fn under_fusionpbx(stage: &Stage) -> (Daemon, Phone) {
     stage.fs.answer("module_exists mod_lua", "true");
     let lua = "xml_locate configuration configuration name lua.conf";
@@ -45,7 +45,7 @@ fn dial_string(stage: &Stage, user: &str, value: &str) {
 }
 
 #[tokio::test]
-async fn fusionpbx_with_the_recipe_is_well_and_with_the_readmes_lines_every_call_is_lost() {
+async fn fusionpbx_with_the_recipe_is_healthy_and_with_the_readmes_lines_every_call_is_lost() {
     let stage = clinic().await;
     let (_daemon, _phone) = under_fusionpbx(&stage).await;
     let found = doctor(&stage).await;
@@ -72,7 +72,7 @@ async fn fusionpbx_with_the_recipe_is_well_and_with_the_readmes_lines_every_call
 }
 
 #[tokio::test]
-async fn fusionpbx_that_calls_fswake_from_its_dialplan_is_well_once_a_call_has_come() {
+async fn fusionpbx_that_calls_fswake_from_its_dialplan_is_healthy_after_a_call() {
     let stage = clinic().await;
     let (daemon, phone) = under_fusionpbx(&stage).await;
     dial_string(&stage, "1001", "${sofia_contact(*/${dialed_user}@${dialed_domain})}");
@@ -93,7 +93,7 @@ async fn fusionpbx_that_calls_fswake_from_its_dialplan_is_well_once_a_call_has_c
 }
 
 #[tokio::test]
-async fn fusionpbx_is_told_by_its_own_menus_what_to_set() {
+async fn advice_for_fusionpbx_names_its_own_menus() {
     let stage = clinic().await;
     let (_daemon, _phone) = under_fusionpbx(&stage).await;
     let sofia = r#"<configuration><profiles><profile name="internal"><settings><param name="manage-shared-appearance" value="true"/>
@@ -113,7 +113,7 @@ async fn fusionpbx_is_told_by_its_own_menus_what_to_set() {
 }
 
 #[tokio::test]
-async fn other_scripts_that_answer_for_the_dialplan_are_a_warning_where_the_name_has_no_at() {
+async fn other_dialplan_scripts_are_a_warning_where_the_name_has_no_at() {
     let stage = clinic().await;
     stage.fs.answer("module_exists mod_xml_curl", "true");
     let curl = r#"<configuration><bindings><binding><param name="gateway-url" value="http://127.0.0.1/" bindings="dialplan"/></binding></bindings></configuration>"#;
@@ -143,7 +143,7 @@ async fn other_scripts_that_answer_for_the_dialplan_are_a_warning_where_the_name
 }
 
 #[tokio::test]
-async fn context_is_the_one_that_the_dial_string_names_and_a_missing_one_is_an_error_whatever_else_is_there() {
+async fn missing_context_of_the_dial_string_is_an_error_whatever_others_exist() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     daemon.asleep(&stage.iphone("1001")).await;
@@ -181,7 +181,7 @@ async fn context_is_the_one_that_the_dial_string_names_and_a_missing_one_is_an_e
 }
 
 #[tokio::test]
-async fn user_with_a_dial_string_of_its_own_does_not_stand_for_its_domain() {
+async fn user_with_its_own_dial_string_does_not_represent_its_domain() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     daemon.asleep(&stage.iphone("1001")).await;
@@ -200,13 +200,13 @@ async fn user_with_a_dial_string_of_its_own_does_not_stand_for_its_domain() {
     );
     daemon.asleep(&stage.iphone("1002")).await;
     stage.stored(2).await;
-    // Do not disturb: it leads nowhere just now.
+    // Do not disturb: at the moment it leads nowhere.
     dial_string(&stage, "1001", "error/user_busy");
     assert_eq!(doctor(&stage).await.state("calls"), "ok");
 }
 
 #[tokio::test]
-async fn times_in_a_dial_string_that_end_the_call_before_the_wait_are_told_with_whose_it_is() {
+async fn dial_string_timeouts_shorter_than_the_wait_are_reported_with_their_owner() {
     let mut stage = clinic().await;
     stage.set("wake.max-wait", "25s");
     let daemon = stage.start().await;

@@ -1,4 +1,4 @@
-//! Mistakes of configuration, and apps that nobody configured.
+//! Mistakes in the configuration, and apps that are not configured.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use fswake_test_support::freeswitch::*;
 use crate::harness::*;
 use crate::outcomes::result_of;
 
-/// Runs a daemon that must not start: exit code and stderr.
+/// Runs a daemon that must not start. Returns exit code and stderr.
 async fn refused(stage: &Stage) -> (Option<i32>, String) {
     let output = soon("exit", stage.command().output()).await.unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -49,7 +49,7 @@ async fn bad_configuration_is_refused_with_file_key_value_and_what_is_allowed() 
 }
 
 #[tokio::test]
-async fn signing_key_that_is_missing_or_no_key_is_refused_by_name() {
+async fn missing_or_invalid_signing_key_is_refused_by_name() {
     let mut stage = Stage::new().await;
     stage.set_app("key-file", "missing.p8");
     let (code, stderr) = refused(&stage).await;
@@ -86,7 +86,7 @@ async fn address_in_use_and_unusable_store_fail_with_their_names() {
 }
 
 #[tokio::test]
-async fn wrong_password_is_said_without_the_password_and_calls_still_wake_known_devices() {
+async fn wrong_password_is_logged_without_it_and_calls_still_wake_known_devices() {
     let mut stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -105,7 +105,7 @@ async fn wrong_password_is_said_without_the_password_and_calls_still_wake_known_
 }
 
 #[tokio::test]
-async fn app_that_nobody_configured_is_named_at_register_and_its_calls_go_on_early() {
+async fn app_that_is_not_configured_is_logged_at_register_and_its_calls_go_on_early() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1m");
     let daemon = stage.start().await;
@@ -128,7 +128,7 @@ async fn app_that_nobody_configured_is_named_at_register_and_its_calls_go_on_ear
 }
 
 #[tokio::test]
-async fn app_that_a_reload_takes_away_is_named_when_a_known_phone_registers_again_and_only_once() {
+async fn app_removed_by_a_reload_is_logged_once_when_a_known_phone_registers_again() {
     let mut stage = Stage::with_android().await;
     let daemon = stage.start().await;
     let phones = [stage.android("1002"), stage.android("1003")];
@@ -141,7 +141,7 @@ async fn app_that_a_reload_takes_away_is_named_when_a_known_phone_registers_agai
     daemon.signal("HUP");
     let said = daemon.log.wait_from(from, &["configuration reloaded"]).await;
     assert!(said.contains(r#"apps_removed=["android"]"#), "{said}");
-    // A refresh, a second later: `last_seen` counts seconds.
+    // The refresh comes a second later, because `last_seen` counts seconds.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     for phone in phones.iter().chain(&phones) {
         daemon.registered(phone).await;

@@ -1,7 +1,7 @@
-//! Calls that somebody else takes while they are held: picked up, transferred.
+//! Held calls that others take: by pick-up or transfer.
 //!
-//! The stand-in complains of every command to a channel that somebody has had for a while, and of every one that would
-//! take the caller back; the stage's last check finds that.
+//! The stand-in complains about every command to a channel that was taken some time ago, and about every command that
+//! would take the caller back. The harness checks for complaints at the end.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,11 @@ use fswake_test_support::freeswitch::*;
 
 use crate::harness::*;
 
-/// Some 15 ms on a quiet machine.
+/// About 15 ms on a quiet machine.
 const SOON: Duration = Duration::from_millis(800);
 const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
-/// A call whose phone rings, which has no token: nobody else could answer.
+/// A call whose only phone rings and has no token, so no other phone could answer.
 async fn desk_rings(stage: &Stage, daemon: &Daemon, call: &Call) -> (Held, Phone) {
     let phone = stage.fs.phone(PhoneSpec::new("1001", DOMAIN));
     phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));
@@ -43,7 +43,7 @@ pub async fn ringing(stage: &Stage, daemon: &Daemon, phones: &[&Phone], call: &C
     held
 }
 
-/// No more commands go to the channel, now and later.
+/// No further commands are sent to the channel, now and later.
 pub async fn left_alone(stage: &Stage, held: &Held) {
     let closed = async {
         while stage.fs.connections().1 > 0 {
@@ -57,7 +57,7 @@ pub async fn left_alone(stage: &Stage, held: &Held) {
 }
 
 #[tokio::test]
-async fn picked_up_call_is_left_alone_and_its_phones_hear_completed_elsewhere() {
+async fn picked_up_call_is_left_alone_and_its_phones_get_completed_elsewhere() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phones = [stage.iphone("1001"), stage.iphone("1001")];
@@ -78,10 +78,10 @@ async fn picked_up_call_is_left_alone_and_its_phones_hear_completed_elsewhere() 
     }
 }
 
-/// Whoever picks the caller up ends the last leg with PICKED_OFF before the caller leaves his park: a leg that ends so
-/// is no phone that failed, and the caller must not go back to the dialplan.
+/// A pick-up of the caller ends the last leg with PICKED_OFF before the caller leaves the park. This end is not a
+/// failure of the phone, and the caller must not go back to the dialplan.
 #[tokio::test]
-async fn pick_up_of_a_call_with_one_ringing_phone_is_no_failure_of_that_phone() {
+async fn pick_up_does_not_count_as_a_failure_of_the_only_ringing_phone() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let [call, _] = both_ways(&daemon, "1001");
@@ -95,7 +95,7 @@ async fn pick_up_of_a_call_with_one_ringing_phone_is_no_failure_of_that_phone() 
 }
 
 #[tokio::test]
-async fn pick_up_before_any_phone_rings_is_noticed_and_nothing_rings_afterwards() {
+async fn pick_up_before_any_phone_rings_is_noticed_and_no_phone_rings_afterwards() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -105,7 +105,7 @@ async fn pick_up_before_any_phone_rings_is_noticed_and_nothing_rings_afterwards(
     stage.push().await;
     held.pick_up("1002");
     let line = daemon.log.wait(&["call-taken", "picked-up"]).await;
-    assert!(line.contains("1002"), "who has it: {line}");
+    assert!(line.contains("1002"), "the line does not name the new owner: {line}");
     assert_eq!(field(&daemon.summary().await, "outcome"), "taken");
     phone.wake();
     left_alone(&stage, &held).await;
@@ -115,7 +115,7 @@ async fn pick_up_before_any_phone_rings_is_noticed_and_nothing_rings_afterwards(
 }
 
 #[tokio::test]
-async fn pick_up_before_the_daemon_listens_is_noticed() {
+async fn pick_up_before_the_daemon_subscribes_is_noticed() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -123,7 +123,7 @@ async fn pick_up_before_the_daemon_listens_is_noticed() {
     let [call, _] = both_ways(&daemon, "1001");
     let held = stage.fs.call(&call.picked_up_unheard("1002"));
     let line = daemon.log.wait(&["call-taken", "picked-up"]).await;
-    assert!(line.contains("1002"), "who has it: {line}");
+    assert!(line.contains("1002"), "the line does not name the new owner: {line}");
     assert_eq!(field(&daemon.summary().await, "outcome"), "taken");
     phone.wake();
     left_alone(&stage, &held).await;
@@ -142,7 +142,10 @@ async fn transferred_call_is_left_alone() {
         assert_eq!(phone.cancelled().await, ELSEWHERE);
         assert!(taken.elapsed() < SOON, "{:?}", taken.elapsed());
         let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
-        assert!(line.contains("5000"), "where it is: {line}");
+        assert!(
+            line.contains("5000"),
+            "the line does not have the new destination: {line}"
+        );
         let line = daemon.log.wait_from(from, &["call over"]).await;
         assert_eq!(field(&line, "outcome"), "taken");
         left_alone(&stage, &held).await;
@@ -150,10 +153,10 @@ async fn transferred_call_is_left_alone() {
     }
 }
 
-/// Between its answer and the end of its originate the phone is not bridged yet. FreeSWITCH tells of a transfer up to a
-/// tick after it has begun.
+/// Between its answer and the end of its originate the phone is not bridged yet. FreeSWITCH reports a transfer up to a
+/// tick after it began.
 #[tokio::test]
-async fn call_that_is_taken_while_a_phone_answers_belongs_to_who_took_it() {
+async fn call_taken_while_a_phone_answers_is_left_alone() {
     for after in [0, 2, 5, 8, 11] {
         let stage = Stage::new().await;
         let daemon = stage.start().await;
@@ -170,15 +173,15 @@ async fn call_that_is_taken_while_a_phone_answers_belongs_to_who_took_it() {
     }
 }
 
-/// `uuid_park` writes no `transfer_source`: behind a loopback the caller's state distinguishes it from a caller who
-/// gave up.
+/// `uuid_park` writes no `transfer_source`. Behind a loopback, the caller's state distinguishes a parked caller from
+/// one who gave up.
 #[tokio::test]
-async fn parked_caller_is_no_abandoned_call() {
+async fn parked_caller_does_not_count_as_abandoned() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     for call in both_ways(&daemon, "1001") {
-        // The caller was transferred before: that does not show where the caller is now.
+        // The caller was transferred earlier. That does not show where the caller is now.
         let call = call.variable("transfer_source", "0:x:bl_xfer:1001/default/XML");
         let from = daemon.log.len();
         let held = ringing(&stage, &daemon, &[&phone], &call).await;
@@ -191,7 +194,7 @@ async fn parked_caller_is_no_abandoned_call() {
 }
 
 #[tokio::test]
-async fn ringing_leg_that_somebody_takes_ends_the_others_as_completed_elsewhere() {
+async fn ringing_leg_that_is_taken_ends_the_others_as_completed_elsewhere() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phones = [stage.iphone("1001"), stage.iphone("1001")];
@@ -204,7 +207,7 @@ async fn ringing_leg_that_somebody_takes_ends_the_others_as_completed_elsewhere(
 }
 
 #[tokio::test]
-async fn ringing_leg_that_somebody_takes_behind_a_loopback_is_no_abandoned_call() {
+async fn ringing_leg_that_is_taken_behind_a_loopback_does_not_count_as_abandoned() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phones = [stage.iphone("1001"), stage.iphone("1001")];
@@ -216,9 +219,9 @@ async fn ringing_leg_that_somebody_takes_behind_a_loopback_is_no_abandoned_call(
     assert_eq!(phones[0].cancelled().await, ELSEWHERE);
 }
 
-/// FreeSWITCH 1.11.2 does this where the pick-up crosses the loopback's answer.
+/// FreeSWITCH 1.11.2 does this if the pick-up comes at the same time as the loopback's answer.
 #[tokio::test]
-async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
+async fn loopback_that_ends_when_its_caller_is_picked_up_does_not_count_as_abandoned() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -229,7 +232,7 @@ async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
     let line = daemon.summary().await;
     assert_eq!(field(&line, "outcome"), "taken", "{line}");
     daemon.log.wait(&["call-taken", "picked-up", "1002"]).await;
-    // The caller cannot be found: the channel is over before the loopback is.
+    // The caller cannot be queried, because its channel has ended before the loopback.
     for late in [0, 90] {
         let from = daemon.log.len();
         let held = ringing(&stage, &daemon, &[&phone], &call).await;
@@ -237,9 +240,12 @@ async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
         let line = daemon.log.wait_from(from, &["call over"]).await;
         assert_eq!(field(&line, "outcome"), "taken", "{late} ms: {line}");
         let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
-        assert!(line.contains("valet_park:lot 8001"), "where to: {line}");
+        assert!(
+            line.contains("valet_park:lot 8001"),
+            "the line does not have the new destination: {line}"
+        );
     }
-    // The same once the loopback was answered and before the order to bridge, or between the two threads of its bridge.
+    // The same after the loopback was answered: before the order to bridge, or between the two threads of its bridge.
     for cause in ["NORMAL_CLEARING", "DESTINATION_OUT_OF_ORDER"] {
         let from = daemon.log.len();
         let held = ringing(&stage, &daemon, &[&phone], &call).await;
@@ -247,7 +253,7 @@ async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
         let line = daemon.log.wait_from(from, &["call over"]).await;
         assert_eq!(field(&line, "outcome"), "taken", "{cause}: {line}");
     }
-    // The caller's dialplan went on when the dial-string's own timeout ended the call: nobody took the call.
+    // The dial-string's own timeout ended the call, and the caller's dialplan went on. The call was not taken.
     for own_time in ["NO_ANSWER", "ALLOTTED_TIMEOUT"] {
         let held = ringing(&stage, &daemon, &[&phone], &call).await;
         let from = daemon.log.len();
@@ -264,7 +270,7 @@ async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
 }
 
 #[tokio::test]
-async fn dial_strings_own_time_is_not_the_callers_hang_up() {
+async fn dial_strings_own_timeout_does_not_count_as_a_hang_up() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");

@@ -1,11 +1,11 @@
-//! What a token is, and whose app it is: inputs from the field, from REGISTER to push.
+//! What counts as a token, and which app it belongs to: inputs from the field, from REGISTER to push.
 
 use fswake_test_support::apns::{BUNDLE_ID, KEY_ID, TEAM_ID};
 use fswake_test_support::freeswitch::*;
 
 use crate::harness::*;
 
-/// Eight characters, as no team of Apple's has.
+/// Eight characters. Apple's team ids never have that length.
 const ODD_TEAM: &str = "ABCD1234";
 
 /// A sleeping phone with these push parameters.
@@ -19,7 +19,7 @@ fn rfc(param: &str, prid: &str) -> String {
     format!("pn-provider=apns;pn-param={param};pn-prid={prid}")
 }
 
-/// The warnings about one user.
+/// The log's warnings about one user.
 fn warnings(daemon: &Daemon, user: &str) -> Vec<String> {
     let about = format!("{user}@{DOMAIN}");
     let lines = daemon.log.lines();
@@ -36,7 +36,7 @@ async fn token_in_upper_case_is_the_same_device_and_moves_with_it_to_another_use
     let token = hex_token();
     let param = format!("{TEAM_ID}.{BUNDLE_ID}.voip");
     let phone = sleeper(&stage, &daemon, "1001", &rfc(&param, &token)).await;
-    // A later REGISTER of the same phone, with a Call-ID of its own.
+    // A later REGISTER of the same phone, with another Call-ID.
     let again = sleeper(&stage, &daemon, "1001", &rfc(&param, &token.to_ascii_uppercase())).await;
     again.set_behaviour(Behaviour::Rings(
         std::time::Duration::ZERO,
@@ -63,7 +63,7 @@ async fn token_in_upper_case_is_the_same_device_and_moves_with_it_to_another_use
 }
 
 #[tokio::test]
-async fn phone_without_a_voip_token_is_reached_by_its_other_one_and_named_at_its_register() {
+async fn phone_without_a_voip_token_is_reached_by_its_other_one_and_logged_at_its_register() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     for (user, params) in [
@@ -92,7 +92,7 @@ async fn phone_without_a_voip_token_is_reached_by_its_other_one_and_named_at_its
         sleeper(&stage, &daemon, user, &params).await;
         let held = stage.call(&daemon, user);
         let mut push = stage.push().await;
-        // The other call's end is pushed as well.
+        // The other call's end is pushed, too.
         while push.request.header("apns-push-type") == "background" {
             push = stage.push().await;
         }
@@ -107,7 +107,7 @@ async fn phone_without_a_voip_token_is_reached_by_its_other_one_and_named_at_its
 }
 
 #[tokio::test]
-async fn word_for_no_token_holds_nobody_and_is_warned_of_once() {
+async fn placeholder_token_holds_no_call_and_is_logged_once() {
     let mut stage = Stage::with_android().await;
     stage.set("wake.max-wait", "20s");
     let daemon = stage.start().await;
@@ -126,7 +126,7 @@ async fn word_for_no_token_holds_nobody_and_is_warned_of_once() {
     {
         let user = format!("20{n}");
         let phone = sleeper(&stage, &daemon, &user, params).await;
-        // A second REGISTER is no second warning.
+        // A second REGISTER must not cause a second warning.
         daemon.asleep(&phone).await;
         let held = stage.call(&daemon, &user);
         assert!(matches!(held.outcome().await, Outcome::Resumed { .. }), "{params}");
@@ -139,7 +139,7 @@ async fn word_for_no_token_holds_nobody_and_is_warned_of_once() {
 }
 
 #[tokio::test]
-async fn configured_app_id_is_the_topic_whatever_team_the_phone_names() {
+async fn configured_app_id_is_the_topic_with_any_team() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     for (n, param) in [
@@ -172,7 +172,7 @@ async fn configured_app_id_is_the_topic_whatever_team_the_phone_names() {
 }
 
 #[tokio::test]
-async fn team_is_in_no_topic_where_no_app_ids_are_configured() {
+async fn team_id_is_in_no_topic_where_no_app_ids_are_configured() {
     let mut stage = Stage::new().await;
     stage.take_app();
     let (url, ca) = (stage.apns.base_url(), stage.apns.ca_file().display().to_string());
@@ -209,7 +209,7 @@ async fn device_of_an_app_id_that_is_configured_later_stays_one_device() {
     let app = stage.take_app();
     let daemon = stage.start().await;
     let token = hex_token();
-    // Nothing shows that the first label is a team.
+    // Nothing shows that the first label is a team id.
     let param = format!("acme.{BUNDLE_ID}.voip");
     let phone = sleeper(&stage, &daemon, "1001", &rfc(&param, &token)).await;
     stage.stored(1).await;

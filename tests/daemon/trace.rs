@@ -18,7 +18,7 @@ async fn wake_is_traced_while_the_daemon_runs_and_when_it_does_not() {
     daemon.asleep(&phone).await;
     let held = stage.call(&daemon, "1001");
     stage.push().await;
-    // The provider's word before the phone's, as the timeline has them below.
+    // The provider's answer comes before the REGISTER, as in the timeline below.
     daemon.log.wait(&["push-accepted"]).await;
     phone.wake();
     held.wait_bridged().await;
@@ -50,7 +50,7 @@ async fn wake_is_traced_while_the_daemon_runs_and_when_it_does_not() {
 }
 
 #[tokio::test]
-async fn record_of_a_call_is_on_its_channel_whatever_its_end() {
+async fn record_of_a_call_is_on_its_channel_with_every_outcome() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1s");
     stage.set("wake.push-retries", 0);
@@ -58,7 +58,7 @@ async fn record_of_a_call_is_on_its_channel_whatever_its_end() {
     let phone = stage.iphone("1001");
     phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(50))));
     daemon.asleep(&phone).await;
-    // Connected.
+    // The call is connected.
     let held = stage.call(&daemon, "1001");
     stage.push().await;
     phone.wake();
@@ -76,12 +76,12 @@ async fn record_of_a_call_is_on_its_channel_whatever_its_end() {
     );
     phone.hang_up();
     daemon.asleep(&phone).await;
-    // Back to the dialplan.
+    // The call returns to the dialplan.
     let held = stage.call(&daemon, "1001");
     stage.push().await;
     assert_eq!(result_of(&held).await, "unreachable");
     assert_eq!(variable(&held, "fswake_pushes"), "1");
-    // The caller hangs up: what was written before stays.
+    // The caller hangs up. What was written before stays.
     let held = stage.call(&daemon, "1001");
     stage.push().await;
     soon("record", async {

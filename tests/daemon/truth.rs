@@ -1,4 +1,4 @@
-//! `fswake doctor`'s findings are true: one cause, by its name, and a site is left as it was.
+//! The findings of `fswake doctor` are true: it names one cause, and leaves the site unchanged.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::doctor::{Found, all_missed, asleep, clinic, doctor, phones};
 use crate::harness::*;
 
-/// All that was found, as text.
+/// All findings, as text.
 fn text(found: &Found) -> String {
     found.report["checks"].to_string()
 }
@@ -24,7 +24,7 @@ fn advice<'a>(found: &'a Found, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn command_that_the_user_may_not_run_is_named_and_nothing_is_called_missing() {
+async fn forbidden_command_is_reported_and_nothing_is_reported_as_missing() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     daemon.asleep(&stage.iphone("1001")).await;
@@ -48,7 +48,7 @@ async fn command_that_the_user_may_not_run_is_named_and_nothing_is_called_missin
         );
         assert!(advice(&found, name).contains("esl-allowed-api"), "{name}");
     }
-    // These are the doctor's own: the daemon needs none of them.
+    // Only the doctor needs these commands.
     assert_eq!(
         (found.code, found.has("commands")),
         (Some(0), false),
@@ -75,7 +75,7 @@ async fn command_that_the_user_may_not_run_is_named_and_nothing_is_called_missin
 }
 
 #[tokio::test]
-async fn profile_without_phones_is_no_warning_where_another_has_them() {
+async fn profile_without_phones_is_not_a_warning_where_another_has_them() {
     let stage = clinic().await;
     let _config = stage.command();
     let profile = |name: &str| {
@@ -100,7 +100,7 @@ async fn profile_without_phones_is_no_warning_where_another_has_them() {
     for (internal, external, expected) in [
         (2, 0, ["warning", "ok"]),
         (2, 1, ["warning", "warning"]),
-        // Nobody is registered yet: whichever it is going to be.
+        // No phone is registered yet, so either profile may get them.
         (0, 0, ["warning", "warning"]),
     ] {
         phones(internal, external);
@@ -111,7 +111,7 @@ async fn profile_without_phones_is_no_warning_where_another_has_them() {
 }
 
 #[tokio::test]
-async fn module_that_brings_the_commands_is_missing_where_freeswitch_knows_none_of_them() {
+async fn module_is_reported_missing_where_freeswitch_knows_none_of_its_commands() {
     let stage = clinic().await;
     let _daemon = stage.start().await;
     for module in ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"] {
@@ -126,7 +126,7 @@ async fn module_that_brings_the_commands_is_missing_where_freeswitch_knows_none_
 }
 
 #[tokio::test]
-async fn doctor_signs_nothing_with_the_key_of_a_daemon_that_runs() {
+async fn doctor_signs_nothing_with_the_key_of_a_running_daemon() {
     let mut stage = clinic().await;
     let daemon = stage.start().await;
     daemon.log.wait(&["takes this app's credentials", "app=ios"]).await;
@@ -138,7 +138,7 @@ async fn doctor_signs_nothing_with_the_key_of_a_daemon_that_runs() {
         "{}",
         seen(&found, "ios")
     );
-    assert_eq!(stage.apns.tokens_taken(), before, "Apple has seen no other token");
+    assert_eq!(stage.apns.tokens_taken(), before, "Apple got another provider token");
 
     // The daemon runs, but not at the configured address.
     let free = std::net::TcpListener::bind("127.0.0.1:0")
@@ -154,11 +154,11 @@ async fn doctor_signs_nothing_with_the_key_of_a_daemon_that_runs() {
         "{}",
         seen(&found, "ios")
     );
-    assert_eq!(found.state("android"), "ok", "no key of Apple's");
+    assert_eq!(found.state("android"), "ok", "the app has no key of Apple's");
     assert_eq!(stage.apns.tokens_taken(), before);
 
     daemon.kill().await;
-    // With nobody in the way it asks itself, with the token that the daemon has left.
+    // Without a daemon it asks Apple itself, with the token that the daemon has stored.
     let found = doctor(&stage).await;
     assert_eq!((found.code, found.state("ios")), (Some(0), "ok"), "{:#}", found.report);
     assert_eq!(stage.apns.tokens_taken(), before);
@@ -179,12 +179,12 @@ async fn doctor_signs_nothing_with_the_key_of_a_daemon_that_runs() {
     );
 }
 
-/// The stand-in counts new tokens of a key as strictly as Apple documents: one in 20 minutes.
+/// The stand-in limits new tokens of a key as Apple documents it: one in 20 minutes.
 #[tokio::test]
-async fn apple_sees_one_token_of_a_key_whoever_asks_first_and_however_often_the_daemon_is_started() {
+async fn apple_gets_one_token_for_a_key_despite_doctor_and_restarts() {
     let stage = clinic().await;
     let _config = stage.command();
-    // As `fswake setup` does, with nothing running yet.
+    // As in `fswake setup`, when no daemon is running yet.
     let found = doctor(&stage).await;
     assert_eq!(found.state("ios"), "ok", "{:#}", found.report);
     for user in ["1001", "1002"] {
@@ -218,7 +218,7 @@ async fn two_apps_of_one_key_cost_the_doctor_one_token() {
 }
 
 #[tokio::test]
-async fn no_call_comes_to_the_doctor_while_the_daemon_is_down() {
+async fn doctor_gets_no_calls_while_the_daemon_is_down() {
     let stage = clinic().await;
     stage.start().await.kill().await;
     let port = stage.settings["listen"]["addresses"][0].as_str().unwrap().to_owned();
@@ -249,7 +249,7 @@ async fn no_call_comes_to_the_doctor_while_the_daemon_is_down() {
 }
 
 #[tokio::test]
-async fn fault_that_several_checks_meet_is_counted_once_and_the_first_is_named_with_its_family() {
+async fn fault_found_by_several_checks_is_counted_once() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     let token = hex_token();
@@ -276,7 +276,7 @@ async fn fault_that_several_checks_meet_is_counted_once_and_the_first_is_named_w
 }
 
 #[tokio::test]
-async fn provider_that_answers_that_it_is_busy_is_named_without_a_firewall() {
+async fn busy_provider_is_reported_without_advice_on_firewalls() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     daemon.log.wait(&["takes this app's credentials", "app=android"]).await;
@@ -316,7 +316,7 @@ async fn provider_that_answers_that_it_is_busy_is_named_without_a_firewall() {
 }
 
 #[tokio::test]
-async fn push_that_is_only_written_to_the_log_is_not_said_to_be_taken_by_anybody() {
+async fn push_that_was_only_logged_is_not_reported_as_accepted() {
     let mut stage = clinic().await;
     stage.app("name = 'nobody'\nprovider = 'log'\nproviders = ['apns']\napp-ids = ['com.example.later']");
     let daemon = stage.start().await;

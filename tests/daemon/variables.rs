@@ -1,4 +1,4 @@
-//! What a call's channel variables change, with both routings.
+//! Channel variables that change a call, with both routings.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use fswake_test_support::freeswitch::*;
 use crate::harness::*;
 use crate::outcomes::result_of;
 
-/// A call to `user` with these variables, by the dialplan and by a loopback.
+/// A call to `user` with these variables, from the dialplan and through a loopback.
 fn both_ways_with(daemon: &Daemon, user: &str, variables: &[(&str, &str)]) -> [Call; 2] {
     both_ways(daemon, user).map(|call| {
         variables
@@ -17,12 +17,12 @@ fn both_ways_with(daemon: &Daemon, user: &str, variables: &[(&str, &str)]) -> [C
 }
 
 #[tokio::test]
-async fn timeouts_of_the_call_make_the_wait_shorter() {
+async fn timeouts_of_the_call_shorten_the_wait() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     daemon.asleep(&stage.iphone("1001")).await;
     for name in ["originate_timeout", "call_timeout", "leg_timeout"] {
-        // On the caller's own channel a leg's limit counts where it reaches legs: where it is exported.
+        // On the caller's own channel, a leg's limit counts only if it is exported, because then it reaches legs.
         for call in both_ways_with(&daemon, "1001", &[(name, "1"), ("export_vars", name)]) {
             let held = stage.fs.call(&call);
             assert_eq!(result_of(&held).await, "unreachable", "{name}");
@@ -32,7 +32,7 @@ async fn timeouts_of_the_call_make_the_wait_shorter() {
 }
 
 #[tokio::test]
-async fn call_that_is_not_to_be_pushed_waits_for_the_phone_that_comes_by_itself() {
+async fn call_without_pushes_waits_for_the_phone_to_register() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     for (n, call) in both_ways_with(&daemon, "1001", &[("enable_send_apn", "false")])
@@ -75,7 +75,7 @@ async fn call_that_waits_for_any_register_is_held_for_a_user_without_a_device() 
 }
 
 #[tokio::test]
-async fn call_that_somebody_else_takes_care_of_is_handed_back_at_once() {
+async fn call_left_to_others_is_handed_back_at_once() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -83,13 +83,13 @@ async fn call_that_somebody_else_takes_care_of_is_handed_back_at_once() {
     for call in both_ways_with(&daemon, "1001", &[("originate_reg_token", "abc")]) {
         let held = stage.fs.call(&call);
         assert_eq!(result_of(&held).await, "hands-off");
-        assert!(held.timeline().is_empty(), "nothing was done to it");
+        assert!(held.timeline().is_empty(), "the caller was signalled to");
     }
     assert_eq!(daemon.log.count(&["push-sent"]), 0);
 }
 
 #[tokio::test]
-async fn pushes_and_phones_show_the_caller_that_the_variables_name() {
+async fn variables_set_the_caller_in_pushes_and_on_phones() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -98,7 +98,7 @@ async fn pushes_and_phones_show_the_caller_that_the_variables_name() {
         ("origination_caller_id_number", "4711"),
         ("origination_caller_id_name", "Fred"),
     ];
-    // As `bridge`: from the dial-string, or exported.
+    // As with `bridge`: from the dial-string, or exported.
     let [_, call] = both_ways_with(&daemon, "1001", &named);
     stage.fs.call(&call);
     let push = stage.push().await.body.to_string();
@@ -110,7 +110,7 @@ async fn pushes_and_phones_show_the_caller_that_the_variables_name() {
 }
 
 #[tokio::test]
-async fn value_that_means_nothing_is_named_once_and_ignored() {
+async fn invalid_value_is_logged_once_and_ignored() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     for call in both_ways_with(
@@ -128,7 +128,7 @@ async fn value_that_means_nothing_is_named_once_and_ignored() {
     }
 }
 
-/// The question for a user's dial-string, and the one for FreeSWITCH's leg to a contact.
+/// The query for a user's dial-string, and the one for FreeSWITCH's own leg to a contact.
 const DIAL_STRING: &str =
     "${sofia_contact(*/${dialed_user}@${dialed_domain})}:_:loopback/${dialed_user}@${dialed_domain}/fswake";
 
@@ -167,7 +167,7 @@ async fn phone_that_freeswitch_rings_next_to_a_loopback_is_neither_pushed_nor_ru
         assert_eq!(
             held.variable("fswake_ring").as_deref(),
             Some("woken"),
-            "the dialplan is told"
+            "the dialplan does not get the result"
         );
         assert_eq!(daemon.log.count(&["leg-started"]), 0);
         assert_eq!(phone.invites().len(), 0);

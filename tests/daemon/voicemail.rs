@@ -1,10 +1,10 @@
-//! Voicemail: FreeSWITCH says what a mailbox holds, and phones whose app wants it are told.
+//! Voicemail: FreeSWITCH reports a mailbox's state, and fswake pushes it to phones whose app wants that.
 
 use serde_json::json;
 
 use crate::harness::*;
 
-/// What mod_voicemail fires; with the Call-ID of whoever has asked, where somebody has.
+/// The event of mod_voicemail, with the Call-ID of a subscriber if one has asked.
 fn tell(stage: &Stage, account: &str, counts: &str, asked_by: Option<&str>) {
     let mut headers = vec![
         ("MWI-Messages-Waiting", "yes"),
@@ -24,7 +24,7 @@ async fn change_of_a_mailbox_is_pushed_once_to_phones_whose_app_wants_it() {
     daemon.asleep(&android).await;
     daemon.asleep(&iphone).await;
 
-    // FusionPBX tells it once for each profile.
+    // FusionPBX sends the event once for each profile.
     for _ in 0..3 {
         tell(&stage, "sip:1001@fs.test", "2/1 (0/0)", None);
     }
@@ -37,7 +37,7 @@ async fn change_of_a_mailbox_is_pushed_once_to_phones_whose_app_wants_it() {
         push.message["data"],
         json!({"kind": "voicemail", "new": "2", "saved": "1", "new_urgent": "0", "saved_urgent": "0"})
     );
-    // A phone asks, and then the user hears one.
+    // A phone subscribes, and then the user plays a message.
     tell(&stage, "1001@fs.test", "2/1 (0/0)", Some("subscribe@phone"));
     tell(&stage, "1001@fs.test", "1/2 (0/0)", None);
     let push = stage.android_push().await;
@@ -46,7 +46,7 @@ async fn change_of_a_mailbox_is_pushed_once_to_phones_whose_app_wants_it() {
     daemon.log.wait(&["notification sent", "by=\"voicemail\""]).await;
     assert!(
         stage.apns.pushes_so_far().await.is_empty(),
-        "its app did not ask for it"
+        "pushed although its app did not ask for it"
     );
     assert_eq!(daemon.log.count(&["voicemail needs no push"]), 3);
 }

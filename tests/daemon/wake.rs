@@ -163,7 +163,7 @@ async fn device_outlives_a_daemon_that_is_killed() {
 }
 
 #[tokio::test]
-async fn first_to_answer_gets_the_call_and_the_other_hears_completed_elsewhere() {
+async fn first_to_answer_gets_the_call_and_the_other_gets_completed_elsewhere() {
     let stage = Stage::with_android().await;
     let daemon = stage.start().await;
     let (iphone, android) = (stage.iphone("1001"), stage.android("1001"));
@@ -198,7 +198,7 @@ async fn first_to_answer_gets_the_call_and_the_other_hears_completed_elsewhere()
 }
 
 #[tokio::test]
-async fn phone_that_dozes_with_a_live_connection_is_rung_anew_when_it_wakes_elsewhere() {
+async fn phone_that_sleeps_with_a_live_connection_is_rung_again_when_it_wakes_elsewhere() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -253,7 +253,7 @@ async fn alias_of_the_domain_finds_the_phone() {
 }
 
 #[tokio::test]
-async fn journal_tells_the_life_of_a_wake_and_no_token() {
+async fn journal_has_all_steps_of_a_wake_and_no_token() {
     let stage = Stage::new().await;
     let mut daemon = stage.start().await;
     let phone = stage.iphone("1001");

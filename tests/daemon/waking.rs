@@ -1,4 +1,4 @@
-//! Wakes that are under way, shared, over, and wakes that looked as if they were over.
+//! Wakes that are in progress, shared, over, or only seem to be over.
 
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,7 @@ async fn phone_that_registers_and_stays_silent_is_pushed_again_and_rung_at_its_n
 }
 
 #[tokio::test]
-async fn trace_says_whether_a_phone_never_came_or_came_and_did_not_ring() {
+async fn trace_distinguishes_a_phone_that_never_registered_from_one_that_did_not_ring() {
     let mut stage = Stage::new().await;
     stage.set("wake.push-retry", "500ms");
     stage.set("wake.max-wait", "3s");
@@ -108,7 +108,7 @@ async fn trace_says_whether_a_phone_never_came_or_came_and_did_not_ring() {
 }
 
 #[tokio::test]
-async fn phone_that_registers_while_another_is_connected_is_rung_when_that_fails() {
+async fn phone_that_registers_during_a_bridge_is_rung_if_the_bridge_fails() {
     let busy = Config {
         originate_tail: Duration::from_secs(2),
         ..Config::default()

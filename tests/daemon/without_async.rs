@@ -1,7 +1,7 @@
-//! Calls that `socket` without `async` holds. Their channel's own thread serves the connection: nothing begins before
-//! that ends.
+//! Calls held by `socket` without `async`. Their channel's own thread serves the connection, and does nothing else
+//! until that ends.
 //!
-//! `FSWAKE_SOCKET=static` runs all tests of the daemon so. These run in any case.
+//! With `FSWAKE_SOCKET=static` all tests of the daemon run this way. The tests here always do.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO)
 const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 type Take = fn(&Held);
 
-/// Some 30 ms on a quiet machine.
+/// About 30 ms on a quiet machine.
 const SOON: Duration = Duration::from_millis(800);
 
 fn call(daemon: &Daemon) -> Call {
@@ -26,7 +26,7 @@ fn resumed(outcome: &Outcome) -> bool {
 }
 
 #[tokio::test]
-async fn answered_call_is_left_to_be_bridged_and_known_to_be() {
+async fn answered_call_is_bridged_and_reported_as_connected() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phones = [stage.iphone("1001"), stage.iphone("1001")];
@@ -34,7 +34,7 @@ async fn answered_call_is_left_to_be_bridged_and_known_to_be() {
         let from = daemon.log.len();
         let held = ringing(&stage, &daemon, &[&phones[0], &phones[1]], &call(&daemon)).await;
         phones[0].answer();
-        // FreeSWITCH would wait for this leg's originate before it bridges the other.
+        // FreeSWITCH would wait for this leg's originate before it bridges the other one.
         assert_eq!(phones[1].cancelled().await, ELSEWHERE);
         held.wait_bridged().await;
         let line = daemon.log.wait_from(from, &["call over"]).await;
@@ -49,13 +49,13 @@ async fn answered_call_is_left_to_be_bridged_and_known_to_be() {
         .await;
         held.caller_hangs_up();
         phones[0].got_bye().await;
-        // The next call uses the connection that this one has used.
+        // The next call uses the same connection to FreeSWITCH.
         stage.fs.listen(false);
     }
 }
 
 #[tokio::test]
-async fn nobody_answers_and_the_dialplan_goes_on() {
+async fn dialplan_goes_on_if_no_phone_answers() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1s");
     let daemon = stage.start().await;
@@ -69,7 +69,7 @@ async fn nobody_answers_and_the_dialplan_goes_on() {
 }
 
 #[tokio::test]
-async fn call_that_somebody_takes_is_left_at_once() {
+async fn call_that_is_taken_is_left_alone_at_once() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -91,7 +91,7 @@ async fn call_that_somebody_takes_is_left_at_once() {
         let held = ringing(&stage, &daemon, &[&phone], &call(&daemon)).await;
         let taken = Instant::now();
         take(&held);
-        assert_eq!(soon("its new place", held.outcome()).await, outcome);
+        assert_eq!(soon("the transfer", held.outcome()).await, outcome);
         assert!(taken.elapsed() < SOON, "{how}: {:?}", taken.elapsed());
         assert_eq!(phone.cancelled().await, ELSEWHERE);
         let line = daemon.log.wait_from(from, &["call over"]).await;
@@ -101,9 +101,9 @@ async fn call_that_somebody_takes_is_left_at_once() {
     }
 }
 
-/// A snippet with `socket_resume=true` and without `async` would leave the caller in CS_RESET for ever.
+/// A snippet with `socket_resume=true` and without `async` would leave the caller in CS_RESET forever.
 #[tokio::test]
-async fn killed_daemon_leaves_the_call_to_the_dialplan_whatever_the_snippet_says() {
+async fn killed_daemon_leaves_the_call_to_the_dialplan_with_every_snippet() {
     for resumes in ["true", "false"] {
         for rings in [false, true] {
             let stage = Stage::new().await;
@@ -134,9 +134,9 @@ async fn killed_daemon_leaves_the_call_to_the_dialplan_whatever_the_snippet_says
     }
 }
 
-/// The bridge is worth more than to know of it.
+/// It is more important to make the bridge than to learn of its result.
 #[tokio::test]
-async fn call_is_connected_where_no_further_connection_can_be_had() {
+async fn call_is_connected_where_no_further_connection_can_be_made() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -151,9 +151,9 @@ async fn call_is_connected_where_no_further_connection_can_be_had() {
     phone.got_bye().await;
 }
 
-/// Early media is for the caller, who is bridged before the phone answers.
+/// Early media reaches the caller, who is bridged before the phone answers.
 #[tokio::test]
-async fn early_media_reaches_the_caller_and_the_answer_is_heard() {
+async fn early_media_reaches_the_caller_and_the_answer_is_noticed() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -174,7 +174,7 @@ async fn early_media_reaches_the_caller_and_the_answer_is_heard() {
 }
 
 #[tokio::test]
-async fn phone_that_hangs_up_around_its_bridge_takes_the_caller_along() {
+async fn phone_that_hangs_up_around_its_bridge_ends_the_call() {
     for after in [1, 8, 20, 30] {
         let stage = Stage::new().await;
         let daemon = stage.start().await;

@@ -1,4 +1,4 @@
-//! Commands, flags and cargo targets that the documents name.
+//! Commands, flags and cargo targets in the documents.
 
 use clap::CommandFactory;
 use fswake::cli::Cli;
@@ -6,7 +6,7 @@ use fswake::import::ImportModApn;
 
 use crate::page::{pages, root};
 
-/// What follows the program's name on a line, up to the end of the command.
+/// The text after the program's name on a line, up to the end of the command.
 fn arguments(line: &str, program: &str) -> Vec<Vec<String>> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let is_end = |word: &&str| matches!(*word, "|" | "||" | "&&" | ";" | "&") || word.starts_with(['#', '>', '<', '2']);
@@ -73,7 +73,7 @@ fn every_command_and_flag_exists() {
     );
 }
 
-/// Tests, benches and examples by which the documents say what was tried.
+/// Tests, benches and examples that the documents name.
 #[test]
 fn every_cargo_target_exists() {
     let mut targets = 0;

@@ -1,5 +1,4 @@
-//! What the documents promise of this repository: links, commands, keys and files that README.md and docs/ name are
-//! there.
+//! Checks the documents against this repository: links, commands, keys and files in README.md and docs/ must exist.
 
 mod commands;
 mod migrating;

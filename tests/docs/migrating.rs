@@ -1,4 +1,4 @@
-//! Tests, files and keys that docs/MIGRATING.md names.
+//! Tests, files and keys in docs/MIGRATING.md.
 
 use crate::page::root;
 
@@ -18,7 +18,7 @@ fn every_test_that_migrating_names_exists() {
                 .rev()
                 .take(3)
                 .any(|l| l.starts_with("#[test]") || l.starts_with("#[tokio::test"));
-            // The live tests have a runner of their own, which lists them by name.
+            // The live tests have their own runner, which lists them by name.
             let live = file.starts_with("tests/live/");
             function.starts_with(&format!("fn {test}(")) && (marked || live)
         });
@@ -53,6 +53,6 @@ fn files_and_keys_that_migrating_names_exist() {
         "token-ttl",
     ] {
         assert!(text.contains(key), "{key} is not explained");
-        assert!(example.contains(&format!("#{key} =")), "{key} is no key");
+        assert!(example.contains(&format!("#{key} =")), "there is no key {key}");
     }
 }

@@ -1,4 +1,4 @@
-//! Links, files and configuration keys that the documents name.
+//! Links, files and configuration keys in the documents.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use fswake::config::{Config, Environment};
 use crate::page::{pages, root};
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let pages = pages();
     let mut links = 0;
     for page in &pages {
@@ -34,22 +34,22 @@ fn every_link_leads_somewhere() {
             };
             let path = path
                 .canonicalize()
-                .unwrap_or_else(|_| panic!("{name}: {target}: there is no such file"));
+                .unwrap_or_else(|_| panic!("{name}: {target}: no such file"));
             if anchor.is_empty() {
                 continue;
             }
             let to = pages.iter().find(|page| page.path == path);
             let anchors = to
-                .unwrap_or_else(|| panic!("{name}: {target}: no page has anchors there"))
+                .unwrap_or_else(|| panic!("{name}: {target}: anchors are only checked in documents"))
                 .anchors();
-            assert!(anchors.contains(anchor), "{name}: {target}: there is no such heading");
+            assert!(anchors.contains(anchor), "{name}: {target}: no such heading");
         }
     }
     assert!(links > 100, "only {links} links were found");
 }
 
 #[test]
-fn every_file_of_the_repository_that_is_named_exists() {
+fn every_named_file_of_the_repository_exists() {
     let folders = [
         "core/",
         "fs-conf/",
@@ -80,7 +80,7 @@ fn every_file_of_the_repository_that_is_named_exists() {
     assert!(files > 60, "only {files} files were found");
 }
 
-/// Whether the configuration's reader knows a key.
+/// Whether the configuration has a key.
 fn is_key(dir: &Path, section: &str, key: &str) -> bool {
     let file = dir.join("fswake.toml");
     let text = match section {
@@ -90,13 +90,13 @@ fn is_key(dir: &Path, section: &str, key: &str) -> bool {
         section => format!("[{section}]\n{key} = -1.5"),
     };
     std::fs::write(&file, text).unwrap();
-    // No key takes this value: the error is about the value, or about an unknown key.
+    // No key accepts this value, so the error is about the value or about an unknown key.
     let error = Config::load(Some(&file), &Environment::default()).expect_err("no key takes -1.5");
     !error.to_string().contains("unknown key")
 }
 
 #[test]
-fn every_key_is_one_that_the_configuration_has() {
+fn every_named_configuration_key_exists() {
     let dir = tempfile::tempdir().unwrap();
     let sections = [
         "freeswitch",

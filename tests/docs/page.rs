@@ -42,18 +42,18 @@ impl Page {
             .collect()
     }
 
-    /// The text without what is between fences.
+    /// The text outside fences.
     pub fn prose(&self) -> String {
         self.text.split("```").step_by(2).collect()
     }
 
-    /// What stands in backticks.
+    /// Text in backticks.
     pub fn spans(&self) -> Vec<String> {
         let prose = self.prose();
         prose.split('`').skip(1).step_by(2).map(str::to_owned).collect()
     }
 
-    /// Lines that somebody may type: those of shell blocks, those after a prompt, and spans.
+    /// Lines that readers may type: in shell blocks, after a prompt, and in spans.
     pub fn typed(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (language, block) in self.blocks() {
@@ -72,7 +72,7 @@ impl Page {
         lines
     }
 
-    /// Its headings' anchors, as GitHub makes them.
+    /// The anchors of its headings, as on GitHub.
     pub fn anchors(&self) -> BTreeSet<String> {
         let prose = self.prose();
         let headings = prose.lines().filter(|line| line.starts_with('#'));

@@ -1,4 +1,4 @@
-//! Texts of the code and of fs-conf that the documents repeat, and the length of sentences.
+//! Texts of the code and of fs-conf that the documents quote, and the length of sentences.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use fswake::store::StoreError;
 use crate::departures;
 use crate::page::{page, pages, root};
 
-/// Words in a sentence, by the average: what is between full stops, outside code and tables.
+/// Average number of words in a sentence: text between full stops, outside code and tables.
 #[test]
 fn readme_has_short_sentences_and_its_first_command_on_the_first_screen() {
     let page = pages().into_iter().find(|page| page.name() == "README.md").unwrap();
@@ -26,7 +26,7 @@ fn readme_has_short_sentences_and_its_first_command_on_the_first_screen() {
     let mut lengths = vec![0];
     for (sentence, next) in counts {
         *lengths.last_mut().unwrap() += sentence.split_whitespace().count();
-        // A full stop inside a name ends nothing.
+        // A full stop inside a name does not end a sentence.
         if next.starts_with([' ', '*']) || next.is_empty() {
             lengths.push(0);
         }
@@ -40,13 +40,13 @@ fn readme_has_short_sentences_and_its_first_command_on_the_first_screen() {
     );
 }
 
-/// The names of contexts that FusionPBX leaves to FreeSWITCH have an `@`.
+/// FusionPBX leaves contexts whose name has an `@` to FreeSWITCH.
 #[test]
-fn contexts_for_fusionpbx_come_out_of_the_command_that_its_page_gives() {
+fn command_in_the_fusionpbx_page_makes_its_contexts() {
     let text = std::fs::read_to_string(root().join("docs/FUSIONPBX.md")).unwrap();
     let start = text.find("sed -e 's/context").unwrap();
     let command = text[start..].split("> /etc").next().unwrap().replace("\\\n", " ");
-    // Where a package has them; here they are in the sources.
+    // The path in the package is replaced by the one in the sources.
     let command = command.replace("/usr/share/fswake/", "");
     let output = std::process::Command::new("sh")
         .arg("-c")
@@ -61,7 +61,7 @@ fn contexts_for_fusionpbx_come_out_of_the_command_that_its_page_gives() {
         .collect();
     assert_eq!(contexts, ["fswake@static", "fswake-after@static"]);
     assert!(made.contains("XML fswake-after@static\""), "{made}");
-    // Its dial-string has the shipped one's way and readiness.
+    // Its dial-string has the same route and `fswake_ready` as the shipped one.
     let shipped = std::fs::read_to_string(root().join("fs-conf/directory/fswake.xml")).unwrap();
     let value = shipped.split("value=\"").nth(1).unwrap().split('"').next().unwrap();
     let (vars, way) = value.rsplit_once("loopback/").unwrap();
@@ -70,14 +70,14 @@ fn contexts_for_fusionpbx_come_out_of_the_command_that_its_page_gives() {
     assert!(text.contains(ready), "{ready}");
 }
 
-/// The live tests say so too, but need a FreeSWITCH.
+/// The live tests check this too, but need a FreeSWITCH.
 #[test]
 fn every_difference_from_a_bridge_has_its_reason_in_architecture() {
     departures::are_documented().unwrap();
 }
 
 #[test]
-fn getting_started_shows_what_ships() {
+fn getting_started_quotes_the_shipped_files() {
     let shown = page("docs/GETTING-STARTED.md");
     let demo = page("examples/demo.rs");
     let introduction = demo
@@ -89,7 +89,7 @@ fn getting_started_shows_what_ships() {
         .unwrap();
     assert!(
         shown.contains(introduction),
-        "the demo begins with other words:\n{introduction}"
+        "the demo starts with another text:\n{introduction}"
     );
     let lines = page("fs-conf/dialplan/fswake.xml").lines().count();
     assert!(
@@ -105,7 +105,7 @@ fn getting_started_shows_what_ships() {
 }
 
 #[test]
-fn messages_that_the_documents_quote_are_those_of_the_code() {
+fn quoted_messages_exist_in_the_code() {
     let path = PathBuf::from("/var/lib/fswake/fswake.db");
     let reason = "file is not a database".to_owned();
     let operating = page("docs/OPERATING.md");
@@ -139,12 +139,15 @@ fn messages_that_the_documents_quote_are_those_of_the_code() {
         let text = page(name);
         for quote in quotes {
             assert!(text.contains(quote), "{name} does not quote: {quote}");
-            assert!(code.contains(quote), "{name}: nothing says: {quote}");
+            assert!(
+                code.contains(quote),
+                "{name} quotes a text that the code does not have: {quote}"
+            );
         }
     }
 }
 
-/// All that is written in a folder, with texts that go on in the next line in one.
+/// All text in a directory. Texts that continue on the next line are joined.
 fn code(folder: &Path) -> String {
     let mut all = String::new();
     for entry in std::fs::read_dir(folder).unwrap() {

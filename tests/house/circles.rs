@@ -1,33 +1,33 @@
-//! No circles: no file depends on one that depends on it.
+//! No circles: no two files depend on each other, directly or through others.
 //!
-//! A file depends on another when it names something that is defined there: a type, a function, a constant, a trait, a
-//! macro. The names are read from `use` lines and from paths in the code (`crate::`, `super::`, `self::`, a module's
-//! own name), and each is followed through re-exports to the file that defines it. So these are no dependencies:
+//! A file depends on another if it names something that is defined there: a type, function, constant, trait or macro.
+//! Names are taken from `use` lines and from paths in the code (`crate::`, `super::`, `self::`, a module's own name).
+//! Each is followed through re-exports to the file that defines it. So these are not dependencies:
 //!
-//! - `mod child;`, and `pub use child::Item;` of a parent that does not use `Item` itself: a table of contents;
-//! - a child that takes `super::Item` where the parent only hands on what another child defines;
-//! - a method that is called on a value: it names nothing. So the `impl` of one type may be spread over files.
+//! - `mod child;`, and `pub use child::Item;` in a parent that does not use `Item` itself: these only list contents;
+//! - `super::Item` in a child, if the parent only re-exports what another child defines;
+//! - a method call on a value, which names nothing. So the `impl` of one type may be spread over several files.
 //!
-//! Unit tests do not count. [`Tree::circles`] finds every group of files that depend on each other in a loop.
+//! Unit tests do not count. [`Tree::circles`] finds every group of files that depend on each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::names::Source;
 
-/// A file by its path from the repository's root.
+/// A file, as its path from the repository's root.
 type File = String;
 
-/// All files by module: `crate` is followed by the names of its modules.
+/// All files by module. A key is `crate` followed by module names.
 pub struct Tree {
     files: BTreeMap<Vec<String>, (File, Source)>,
 }
 
-/// The names of our crates as paths have them, and where their modules are.
+/// The names of our crates as used in paths, and the directories of their modules.
 const CRATES: [(&str, &str); 2] = [("fswake", "src"), ("fswake_core", "core/src")];
 
 impl Tree {
-    /// From the files' paths and texts.
+    /// Builds the tree from the files' paths and texts.
     pub fn new(texts: impl IntoIterator<Item = (File, String)>) -> Self {
         let files = texts
             .into_iter()
@@ -35,7 +35,7 @@ impl Tree {
         Self { files: files.collect() }
     }
 
-    /// Every group of files that depend on each other in a loop, with the names that tie them.
+    /// Every group of files that depend on each other in a circle, with the names that connect them.
     pub fn circles(&self) -> Vec<Vec<String>> {
         let ties = self.ties();
         let reach: BTreeMap<&File, BTreeSet<&File>> = ties.keys().map(|file| (file, reachable(&ties, file))).collect();
@@ -56,7 +56,7 @@ impl Tree {
         circles.into_values().collect()
     }
 
-    /// Which file depends on which, by which names.
+    /// Which file depends on which, and through which names.
     fn ties(&self) -> BTreeMap<File, BTreeMap<File, BTreeSet<String>>> {
         let mut ties: BTreeMap<File, BTreeMap<File, BTreeSet<String>>> = BTreeMap::new();
         for (module, (file, source)) in &self.files {
@@ -86,10 +86,10 @@ impl Tree {
         ties
     }
 
-    /// The file that defines what a path in `module` leads to, and its name; `None` for a whole module and for other
-    /// crates' items.
+    /// The file that defines the target of a path in `module`, and the target's name. `None` for a whole module and for
+    /// items of other crates.
     fn defines(&self, module: &[String], path: &[String], depth: usize) -> Option<(File, String)> {
-        // A name that two modules take from each other leads nowhere.
+        // If two modules re-export a name from each other, it has no definition.
         if depth > 16 {
             return None;
         }
@@ -114,7 +114,7 @@ impl Tree {
         None
     }
 
-    /// The module from which a path leads on, and what is left of the path.
+    /// The module where a path starts, and the rest of the path.
     fn start<'a>(&self, module: &[String], path: &'a [String], depth: usize) -> Option<(Vec<String>, &'a [String])> {
         let (first, rest) = path.split_first()?;
         if let Some((krate, _)) = CRATES.iter().find(|(name, _)| name == first) {
@@ -128,7 +128,7 @@ impl Tree {
                 let left = module.len().checked_sub(above).filter(|left| *left > 0)?;
                 Some((module[..left].to_vec(), &path[above..]))
             }
-            // A name of this file: a module below it, or one that a `use` brings.
+            // The name belongs to this file: a module below it, or something that a `use` imports.
             name => {
                 let child = [module, &[name.to_owned()]].concat();
                 if self.files.contains_key(&child) {
@@ -141,7 +141,7 @@ impl Tree {
         }
     }
 
-    /// The module that a path leads to, where it is one.
+    /// The module that a path leads to, if it leads to a module.
     fn module(&self, module: &[String], path: &[String], depth: usize) -> Option<Vec<String>> {
         if depth > 16 {
             return None;
@@ -177,7 +177,7 @@ fn join(names: &BTreeSet<String>) -> String {
     names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// `src/push/apns/mod.rs` is `fswake::push::apns`; `main.rs` is a crate of its own that nobody can name.
+/// `src/push/apns/mod.rs` is `fswake::push::apns`. `main.rs` is a separate crate that no other file can name.
 fn module_of(file: &str) -> Option<Vec<String>> {
     let (krate, rest) = CRATES.iter().find_map(|(krate, folder)| {
         let rest = file.strip_prefix(folder)?.strip_prefix('/')?;
@@ -193,7 +193,7 @@ fn module_of(file: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn no_file_needs_one_that_needs_it() {
+fn no_two_files_depend_on_each_other() {
     let root = super::root();
     let files = [super::rust_files("src"), super::rust_files("core/src")].concat();
     let texts = files.iter().map(|file| {
@@ -203,7 +203,7 @@ fn no_file_needs_one_that_needs_it() {
     let tree = Tree::new(texts);
     assert!(
         tree.ties().values().map(BTreeMap::len).sum::<usize>() > 500,
-        "imports are not read"
+        "imports were not parsed"
     );
     let circles = tree.circles();
     let shown: Vec<_> = circles.iter().map(|circle| circle.join("\n  ")).collect();
@@ -218,7 +218,7 @@ fn circles_of(texts: &[(&str, &str)]) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn circle_is_found_however_its_names_are_written() {
+fn circle_is_found_with_every_spelling_of_names() {
     let a = ("src/a.rs", "pub struct A; fn f() { crate::b::g(); }");
     for b in [
         "use crate::a::A; pub fn g() {}",
@@ -239,7 +239,7 @@ fn circle_is_found_however_its_names_are_written() {
 }
 
 #[test]
-fn parent_and_child_are_a_circle_only_where_both_use_what_the_other_defines() {
+fn parent_and_child_are_a_circle_only_if_both_use_what_the_other_defines() {
     let child = ("src/room/child.rs", "use super::Shared; pub struct Child;");
     let both = "mod child; use child::Child; pub struct Shared; fn f(_: Child) {}";
     assert_eq!(circles_of(&[("src/room/mod.rs", both), child]).len(), 1);

@@ -12,7 +12,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
 }
 
-/// The manifests of all crates here, by their paths.
+/// The manifests of all crates here, with their paths.
 fn manifests() -> BTreeMap<String, String> {
     let workspace: Table = read("Cargo.toml").parse().unwrap();
     let members = workspace["workspace"]["members"].as_array().unwrap();
@@ -23,7 +23,7 @@ fn manifests() -> BTreeMap<String, String> {
     files.map(|file| (file.clone(), read(&file))).collect()
 }
 
-/// What each list of dependencies of a manifest names, in its order.
+/// The dependencies in each section of a manifest, in order.
 fn dependencies(manifest: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut lists: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let mut section = "";
@@ -39,7 +39,7 @@ fn dependencies(manifest: &str) -> BTreeMap<&str, Vec<&str>> {
     lists
 }
 
-/// The crates that the architecture's table gives a reason for.
+/// The crates in the architecture's table of reasons.
 fn explained() -> BTreeSet<String> {
     let text = read("docs/ARCHITECTURE.md");
     let (_, table) = text.split_once("\n## Dependencies, and why\n").unwrap();
@@ -76,10 +76,10 @@ fn version(text: &str) -> (u32, u32) {
     (parts.next().unwrap(), parts.next().unwrap_or(0))
 }
 
-/// `.ci/oldest-rust` compiles with that version. This finds a crate that asks for a newer one before it is compiled, and
-/// documents that promise another version.
+/// `.ci/oldest-rust` compiles with that version. This test finds crates that require a newer one without compiling
+/// them, and documents that promise another version.
 #[test]
-fn nothing_needs_a_newer_rust_than_is_promised() {
+fn no_dependency_needs_a_newer_rust_than_promised() {
     let cargo = Command::new(env!("CARGO"))
         .args(["metadata", "--locked", "--format-version", "1"])
         .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
@@ -110,7 +110,8 @@ fn nothing_needs_a_newer_rust_than_is_promised() {
     }
 }
 
-/// What somebody types or a script runs. `cargo metadata` and the like are as good as a build: they resolve, too.
+/// Commands that people type or scripts run. `cargo metadata` and similar commands count as well, because they resolve
+/// versions.
 fn commands() -> Vec<(String, String)> {
     let mut all = Vec::new();
     let scripts = [".ci", "packaging"].into_iter().flat_map(|folder| {
@@ -138,7 +139,7 @@ fn commands() -> Vec<(String, String)> {
 }
 
 #[test]
-fn cargo_never_chooses_other_versions_than_the_locked_ones() {
+fn cargo_always_uses_the_locked_versions() {
     let resolving = [
         "bench", "build", "check", "clippy", "deb", "deny", "doc", "install", "metadata", "run", "test", "tree",
     ];
@@ -155,7 +156,7 @@ fn cargo_never_chooses_other_versions_than_the_locked_ones() {
     assert!(found > 20, "only {found} were found");
 }
 
-/// The recipes of the justfile with their lines.
+/// The recipes of the justfile, with their lines.
 fn recipes(justfile: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut recipes: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let mut current = "";
@@ -190,7 +191,7 @@ fn every_recipe_is_explained_and_checks_are_what_ci_runs() {
 }
 
 #[test]
-fn changes_begin_with_the_version_that_is_built() {
+fn changelog_starts_with_the_current_version() {
     let workspace: Table = read("Cargo.toml").parse().unwrap();
     let version = workspace["package"]["version"].as_str().unwrap();
     let changes = read("CHANGELOG.md");

@@ -1,4 +1,4 @@
-//! The rules of the house that no compiler checks.
+//! Rules of this repository that the compiler does not check.
 
 mod circles;
 mod habits;
@@ -29,7 +29,7 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
     all
 }
 
-/// The code of a file without its comments and its unit tests.
+/// The code of a file, without comments and unit tests.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let code = text.split("#[cfg(test)]").next().unwrap();
@@ -43,7 +43,7 @@ fn code(path: &Path) -> String {
     )
 }
 
-/// What a crate is built and tested with, by Cargo.lock: its dependencies and theirs.
+/// All crates that a crate is built and tested with, according to Cargo.lock: direct and indirect dependencies.
 fn tree_of(name: &str) -> BTreeSet<String> {
     let lock: toml::Table = fs::read_to_string(root().join("Cargo.lock")).unwrap().parse().unwrap();
     let packages = lock["package"].as_array().unwrap();
@@ -62,9 +62,9 @@ fn tree_of(name: &str) -> BTreeSet<String> {
     tree
 }
 
-/// Clocks, files and threads of the standard library are clippy's to find (core/clippy.toml).
+/// The standard library's clocks, files and threads are left to clippy (core/clippy.toml).
 #[test]
-fn core_is_built_without_a_runtime_a_database_tls_or_a_log() {
+fn core_does_not_depend_on_a_runtime_a_database_tls_or_a_log() {
     let tree = tree_of("fswake-core");
     assert!(tree.contains("nom") && tree.contains("memchr"), "{tree:?}");
     for crate_ in [
@@ -79,21 +79,21 @@ fn core_is_built_without_a_runtime_a_database_tls_or_a_log() {
     ] {
         assert!(
             tree_of("fswake").contains(crate_) || crate_ == "fswake",
-            "{crate_} has another name now"
+            "there is no crate {crate_}: was it renamed?"
         );
-        assert!(!tree.contains(crate_), "fswake-core is built with {crate_}");
+        assert!(!tree.contains(crate_), "fswake-core depends on {crate_}");
     }
 }
 
 #[test]
-fn files_are_split_by_idea_before_they_grow_past_400_lines() {
+fn files_have_at_most_400_lines_of_code() {
     for file in [rust_files("src"), rust_files("core/src")].concat() {
         let lines = code(&file).lines().count();
         assert!(lines <= 400, "{}: {lines} lines of code", file.display());
     }
 }
 
-/// A test that passes prints nothing, so a skip that is only printed is never seen.
+/// Cargo shows no output of a test that passes, so a skip that is only printed goes unnoticed.
 #[test]
 fn tests_that_skip_themselves_leave_a_note() {
     let words = ["skipp", "left out", "not installed", "only root"];
@@ -104,7 +104,7 @@ fn tests_that_skip_themselves_leave_a_note() {
             let is_note = file.ends_with("tests/support/src/skipped.rs");
             assert!(!says_so || is_note, "{}: {line}", file.display());
         }
-        // Becoming somebody else fails for all but root: what is skipped then is noted in the next lines.
+        // Only root can switch to another user. The tests note that skip in the following lines.
         for (n, _) in text.match_indices(".uid(65_534)") {
             let next: String = text[n..].chars().take(250).collect();
             assert!(next.contains("skipped::note("), "{}", file.display());
@@ -113,7 +113,7 @@ fn tests_that_skip_themselves_leave_a_note() {
 }
 
 #[test]
-fn every_part_of_the_tree_is_drawn_in_the_architecture() {
+fn every_part_of_the_tree_is_in_the_architecture() {
     let drawn = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
     for folder in ["src", "core/src"] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
@@ -150,7 +150,7 @@ fn every_known_pattern_has_its_section_in_troubleshooting() {
 }
 
 #[test]
-fn every_reason_of_a_call_is_known_wherever_reasons_are_shown() {
+fn every_reason_is_handled_wherever_reasons_are_shown() {
     for (file, before, after) in [
         ("src/http/openapi.json", "       \"", "\","),
         ("src/http/page.html", "\"", "\": \""),
@@ -165,7 +165,7 @@ fn every_reason_of_a_call_is_known_wherever_reasons_are_shown() {
 }
 
 #[test]
-fn every_result_of_a_call_is_known_wherever_results_are_shown() {
+fn every_result_is_handled_wherever_results_are_shown() {
     for (file, before, after) in [
         ("docs/OPERATING.md", "| `", "` |"),
         ("src/http/openapi.json", "       \"", "\","),

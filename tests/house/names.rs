@@ -1,29 +1,30 @@
-//! The names that a file of Rust defines and uses, read from its text: as much of the language as `circles` needs.
+//! The names that a Rust file defines and uses, parsed from its text. It covers only as much of the language as
+//! `circles` needs.
 
 use std::collections::BTreeSet;
 
 /// The names in one file.
 #[derive(Default)]
 pub struct Source {
-    /// What is defined in it.
+    /// The names that it defines.
     pub items: BTreeSet<String>,
     pub uses: Vec<Use>,
-    /// Paths in its code, of two words at least.
+    /// Paths in its code, with at least two segments.
     pub paths: Vec<Vec<String>>,
-    /// Every word of its code outside `use`.
+    /// Every identifier in its code outside `use`.
     pub words: BTreeSet<String>,
 }
 
-/// One name that a `use` brings into a file.
+/// A name that a `use` imports.
 pub struct Use {
     pub path: Vec<String>,
-    /// What it is called here; `*` for everything.
+    /// Its name in this file; `*` for a glob.
     pub name: String,
     pub is_public: bool,
 }
 
 impl Source {
-    /// From a file's text.
+    /// Parses a file's text.
     pub fn read(text: &str) -> Self {
         let tokens = tokens(text);
         let mut source = Self::default();
@@ -70,7 +71,7 @@ impl Source {
     }
 }
 
-/// The words that `::` joins from here on.
+/// The segments of the path that starts here.
 fn path_at(tokens: &[String], at: usize) -> Vec<String> {
     let mut path = vec![tokens[at].clone()];
     let mut next = at + 1;
@@ -81,7 +82,7 @@ fn path_at(tokens: &[String], at: usize) -> Vec<String> {
     path
 }
 
-/// Past the item that begins here: its block, or its semicolon.
+/// Skips the item that starts here: to the end of its block, or its semicolon.
 fn item_end(tokens: &[String], from: usize) -> usize {
     let mut depth = 0;
     for (n, token) in tokens.iter().enumerate().skip(from) {
@@ -96,7 +97,7 @@ fn item_end(tokens: &[String], from: usize) -> usize {
     tokens.len()
 }
 
-/// A tree of `use` as its single names.
+/// Expands a `use` tree into single names.
 fn flatten(tokens: &[String], at: &mut usize, before: &[String], names: &mut Vec<(Vec<String>, String)>) {
     let mut path = before.to_vec();
     while let Some(token) = tokens.get(*at).map(String::as_str) {
@@ -123,7 +124,7 @@ fn flatten(tokens: &[String], at: &mut usize, before: &[String], names: &mut Vec
                 *at -= 1;
                 break;
             }
-            // `use a::{self}` names `a`.
+            // `use a::{self}` imports `a`.
             "self" if !path.is_empty() => {}
             word => path.push(word.to_owned()),
         }
@@ -136,7 +137,7 @@ fn is_word(token: &str) -> bool {
     token.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
 }
 
-/// The words and signs of a text, without comments, texts, characters and lifetimes.
+/// The identifiers and punctuation of a text, without comments, string and character literals, and lifetimes.
 fn tokens(text: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut rest = text;
@@ -154,7 +155,7 @@ fn tokens(text: &str) -> Vec<String> {
             let start = rest.find('"').unwrap_or(0) + 1;
             start + quoted(&rest[start..], '"')
         } else if c == '\'' {
-            // A character, or a lifetime.
+            // A character literal or a lifetime.
             let mut letters = rest[1..].chars();
             match (letters.next(), letters.next()) {
                 (Some('\\'), _) => 1 + quoted(&rest[1..], '\''),
@@ -178,7 +179,7 @@ fn tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// How long a raw text is that begins here.
+/// The length of the raw string literal that starts here.
 fn raw_text(text: &str) -> Option<usize> {
     let prefix = if text.starts_with("br") {
         2
@@ -194,7 +195,7 @@ fn raw_text(text: &str) -> Option<usize> {
     text[start..].find(&end).map(|n| start + n + end.len())
 }
 
-/// How long a text is until its closing quote, which is counted.
+/// The length of a string literal up to and including its closing quote.
 fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (n, c) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! Answers, and that they match the OpenAPI document.
+//! Answers of the HTTP interface, checked against the OpenAPI document.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::schema;
 use crate::site::Site;
 
 const RINGS: Behaviour = Behaviour::Rings(Duration::ZERO, None);
-/// A caller who would like to be markup.
+/// A caller's name that contains markup.
 const SCRIPT: &str = "<script>alert(1)</script>";
 
 fn document() -> Value {
     serde_json::from_str(DOCUMENT).unwrap()
 }
 
-/// The schema of an answer, and the content type that it has.
+/// The schema and content type of an answer.
 fn answer<'a>(document: &'a Value, method: &str, path: &str, status: u16) -> (&'a str, &'a Value) {
     let operation = &document["paths"][path][method];
     let content = operation["responses"][status.to_string()]["content"].as_object();
@@ -30,7 +30,7 @@ fn answer<'a>(document: &'a Value, method: &str, path: &str, status: u16) -> (&'
     (kind, &body["schema"])
 }
 
-/// Asks, and checks the answer against the document.
+/// Sends a request, and checks the answer against the document.
 pub async fn checked(site: &Site, method: Method, route: &str, path: &str, body: Option<Value>) -> (u16, Value) {
     let mut request = site.request(method.clone(), path);
     if let Some(body) = body {
@@ -74,14 +74,14 @@ fn document_and_routes_are_the_same() {
             methods.map(move |method| (method.clone(), path.clone()))
         })
         .collect();
-    // The page is for people.
+    // The page is not part of the API.
     let routes = ROUTES.iter().filter(|(_, path)| *path != "/");
     let routes: BTreeSet<_> = routes.map(|(m, p)| ((*m).to_owned(), (*p).to_owned())).collect();
     assert_eq!(documented, routes);
 }
 
 #[tokio::test]
-async fn every_answer_is_as_the_document_says_with_calls_devices_and_wakes() {
+async fn every_answer_matches_the_document_with_calls_devices_and_wakes() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "60s");
     let daemon = stage.start().await;
@@ -196,7 +196,7 @@ async fn checked_get(site: &Site, route: &str, path: String) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn wrong_requests_get_a_problem_that_says_what_is_wrong() {
+async fn invalid_requests_get_a_problem_that_says_what_is_wrong() {
     let stage = Stage::new().await;
     let daemon = stage.start_alone().await;
     let site = Site::of(&daemon).await;
@@ -270,7 +270,7 @@ async fn wrong_requests_get_a_problem_that_says_what_is_wrong() {
 #[tokio::test]
 async fn readyz_names_what_is_not_ready() {
     let mut stage = Stage::new().await;
-    // Nobody listens there.
+    // No server listens there.
     stage.set("freeswitch.port", 1);
     let daemon = stage.start_alone().await;
     let site = Site::of(&daemon).await;
@@ -287,9 +287,9 @@ async fn readyz_names_what_is_not_ready() {
 }
 
 #[tokio::test]
-async fn attention_says_what_to_do_and_for_how_many_phones() {
+async fn attention_has_advice_and_the_number_of_phones() {
     let mut stage = Stage::new().await;
-    // Nobody listens there.
+    // No server listens there.
     stage.set("freeswitch.port", 1);
     let daemon = stage.start_alone().await;
     let site = Site::of(&daemon).await;
@@ -304,7 +304,7 @@ async fn attention_says_what_to_do_and_for_how_many_phones() {
     assert_eq!(items[0]["phones"], 0);
     let advice = items[0]["advice"].as_str().unwrap();
     assert!(advice.contains("event_socket.conf.xml"), "{advice}");
-    // A device that no app serves, an app that has no phone, and the other way round.
+    // A device without an app, and an app without a phone; then an app that serves the device.
     let store = rusqlite::Connection::open(stage.dir.path().join("fswake.db")).unwrap();
     for (n, app) in ["com.example.phone", "com.example.phone", "com.example.other"]
         .iter()
@@ -331,7 +331,7 @@ async fn attention_says_what_to_do_and_for_how_many_phones() {
 }
 
 #[tokio::test]
-async fn readyz_is_no_only_when_no_app_would_wake_anybody() {
+async fn readyz_fails_only_if_no_app_can_wake_a_phone() {
     let probe = fswake_test_support::apns::PROBE;
     for (fault, word) in [
         (
@@ -347,7 +347,7 @@ async fn readyz_is_no_only_when_no_app_would_wake_anybody() {
         let site = Site::of(&daemon).await;
         let body = site.until("/readyz", |body| body["ready"] == false).await;
         assert!(body.to_string().contains(word), "{body}");
-        // It comes back without a call.
+        // It becomes ready again without a call.
         stage.apns.faults.mend(probe);
         site.until("/readyz", |body| body["ready"] == true).await;
         assert_eq!(stage.apns.pushes_so_far().await.len(), 0);
@@ -355,12 +355,16 @@ async fn readyz_is_no_only_when_no_app_would_wake_anybody() {
 }
 
 #[tokio::test]
-async fn readyz_is_no_where_no_app_has_a_provider_and_phones_wait_to_be_woken() {
+async fn readyz_fails_if_no_app_has_a_provider_and_there_are_devices() {
     let mut stage = Stage::new().await;
     stage.take_app();
     let daemon = stage.start().await;
     let site = Site::of(&daemon).await;
-    assert_eq!(site.get("/readyz").await.0, 200, "nobody is known yet");
+    assert_eq!(
+        site.get("/readyz").await.0,
+        200,
+        "not ready although no device is known yet"
+    );
     daemon.asleep(&stage.iphone("1001")).await;
     let body = site.until("/readyz", |body| body["ready"] == false).await;
     assert!(
@@ -372,7 +376,7 @@ async fn readyz_is_no_where_no_app_has_a_provider_and_phones_wait_to_be_woken() 
 }
 
 #[tokio::test]
-async fn pages_follow_each_other_without_gap_or_repetition() {
+async fn pages_have_no_gap_and_no_repetition() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1s");
     let daemon = stage.start().await;

@@ -1,22 +1,21 @@
-//! docs/grafana.json is a dashboard as Grafana's schema for it wants one (schema version 39), and its queries are
-//! PromQL.
+//! docs/grafana.json conforms to Grafana's dashboard schema (schema version 39), and its queries are PromQL.
 //!
-//! The tables here are what Grafana's published JSON schemas ask of the parts that the dashboard has. Grafana drops
-//! what it does not know without a word, so an unknown key is a fault.
+//! These tables contain what Grafana's published JSON schemas require for the parts that the dashboard uses. Grafana
+//! silently drops unknown keys, so an unknown key is a fault.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// What a value has to be.
+/// The required type of a value.
 enum Is {
     Text,
     Number,
     Yes,
     One(&'static [&'static str]),
     List(&'static Is),
-    /// Keys that have to be there, and keys that may.
+    /// Required and optional keys.
     Table(&'static [(&'static str, Is)], &'static [(&'static str, Is)]),
     Any,
 }
@@ -164,7 +163,7 @@ const ROW: Is = Table(
     &[],
 );
 
-/// A panel with options of its kind.
+/// A panel, with the options of its type.
 fn panel(kind: &str, panel: &Value, faults: &mut Vec<String>) {
     const PANEL: Is = Table(
         &[
@@ -249,7 +248,7 @@ fn faults(board: &Value) -> Vec<String> {
         if names.iter().collect::<BTreeSet<_>>().len() != names.len() {
             faults.push(format!("{title}: a refId twice"));
         }
-        // The first step is for all that is below the second, and they go upwards.
+        // The first step covers everything below the second. Steps must ascend.
         let steps = one["fieldConfig"]["defaults"]["thresholds"]["steps"].as_array();
         let values: Vec<_> = steps.into_iter().flatten().map(|step| step["value"].as_f64()).collect();
         if !values.is_empty() && (values[0].is_some() || !values[1..].iter().is_sorted()) {
@@ -265,12 +264,12 @@ fn board() -> Value {
 }
 
 #[test]
-fn dashboard_is_one_that_grafana_knows() {
+fn dashboard_conforms_to_grafanas_schema() {
     assert_eq!(faults(&board()), Vec::<String>::new());
 }
 
 #[test]
-fn what_grafana_does_not_know_is_found() {
+fn unknown_keys_are_found() {
     type Change = fn(&mut Value);
     let changes: [(Change, &str); 6] = [
         (|b| b["pannels"] = json!([]), "board: pannels is unknown"),
@@ -300,7 +299,7 @@ fn what_grafana_does_not_know_is_found() {
 }
 
 #[test]
-fn every_query_is_one_that_prometheus_can_read() {
+fn every_query_is_valid_promql() {
     let Some(promtool) = crate::metrics::promtool() else {
         return;
     };
@@ -320,7 +319,7 @@ fn every_query_is_one_that_prometheus_can_read() {
         .collect();
     assert!(rules.len() > 25, "{}", rules.len());
     let dir = tempfile::tempdir().unwrap();
-    // JSON is YAML.
+    // JSON is also YAML.
     let file = dir.path().join("queries.yml");
     std::fs::write(
         &file,

@@ -1,4 +1,4 @@
-//! `fswake devices`, `calls`, `apps`: they ask the running daemon.
+//! `fswake devices`, `calls` and `apps`, which ask the running daemon.
 
 use std::process::Output;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::harness::*;
 use crate::site::Site;
 
-/// Runs a subcommand with the address that the daemon has chosen.
+/// Runs a subcommand with the daemon's address.
 pub async fn fswake(stage: &Stage, site: &Site, args: &[&str]) -> Output {
     let file = stage.dir.path().join("client.toml");
     let token = stage.dir.path().join("token");
@@ -113,7 +113,7 @@ async fn following_prints_each_change_and_the_end() {
 }
 
 #[tokio::test]
-async fn daemon_that_does_not_run_is_said_with_a_hint() {
+async fn stopped_daemon_is_reported_with_a_hint() {
     let stage = Stage::new().await;
     let address = {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -142,7 +142,7 @@ fn curls(document: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn commands_with_curl_in_the_documents_do_what_they_are_shown_for() {
+async fn curl_commands_in_the_documents_work() {
     if std::process::Command::new("curl").arg("--version").output().is_err() {
         fswake_test_support::skipped::note("curl is not installed (Debian: curl)");
         return;
@@ -168,7 +168,7 @@ async fn commands_with_curl_in_the_documents_do_what_they_are_shown_for() {
         .await;
     let mut pushed = 0;
     for command in &commands {
-        // Since 7.82 only; Debian 11 and RHEL 9 have older ones.
+        // curl has this option since 7.82 only; Debian 11 and RHEL 9 have older versions.
         assert!(!command.contains("--json"), "{command}");
         let here = command
             .replace("127.0.0.1:8085", &site.address.to_string())
@@ -180,7 +180,7 @@ async fn commands_with_curl_in_the_documents_do_what_they_are_shown_for() {
         let output = soon("end of curl", curl.output()).await.unwrap();
         let answer: Value =
             serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{here}: {e}: {output:?}"));
-        // This phone sleeps on, and this daemon has a FreeSWITCH.
+        // This phone does not wake up, and this daemon has a FreeSWITCH.
         let (is_wake, is_registration) = (command.contains("/v1/wake "), command.contains("/v1/registrations "));
         if is_wake || is_registration {
             let status = if is_wake { 504 } else { 409 };
@@ -195,7 +195,7 @@ async fn commands_with_curl_in_the_documents_do_what_they_are_shown_for() {
             assert_eq!(answer["sent"], 1, "{here}: {answer}");
             let push = stage.push().await;
             let alert = &push.body["aps"]["alert"];
-            assert!(alert["body"].is_string(), "nothing to see on the phone: {}", push.body);
+            assert!(alert["body"].is_string(), "the phone would show nothing: {}", push.body);
             pushed += 1;
         }
     }

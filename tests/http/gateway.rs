@@ -1,4 +1,4 @@
-//! Wakes that somebody asks for, and registrations that another SIP server tells.
+//! Wakes on request, and registrations reported by another SIP server.
 
 use fswake_test_support::http2::Fault;
 use fswake_test_support::skipped;
@@ -12,7 +12,7 @@ use crate::cli::fswake;
 use crate::harness::*;
 use crate::site::Site;
 
-/// More than an address has places for.
+/// More requests than one address may have.
 const MANY: usize = 150;
 
 async fn wake(site: &Site, body: Value) -> (u16, Value) {
@@ -54,7 +54,7 @@ fn registration(user: &str, port: u16, token: &str, expires: u32) -> Value {
 }
 
 #[tokio::test]
-async fn wake_is_answered_when_the_phone_has_registered_and_is_seen_by_operators() {
+async fn wake_is_answered_when_the_phone_has_registered_and_is_visible_to_operators() {
     let (stage, daemon, phone) = one_sleeper().await;
     let site = Site::of(&daemon).await;
     let id = uuid::Uuid::new_v4().to_string();
@@ -118,7 +118,7 @@ async fn wake_is_answered_when_the_phone_has_registered_and_is_seen_by_operators
 }
 
 #[tokio::test]
-async fn every_other_end_has_an_answer_of_its_own() {
+async fn every_other_outcome_has_its_own_answer() {
     let mut stage = Stage::new().await;
     stage.set("wake.device-pushes-per-minute", 1);
     stage.set("wake.fresh-for", "30s");
@@ -165,7 +165,7 @@ async fn every_other_end_has_an_answer_of_its_own() {
 }
 
 #[tokio::test]
-async fn wrong_wakes_and_registrations_are_refused_with_what_is_wrong() {
+async fn invalid_wakes_and_registrations_are_refused_with_the_reason() {
     let (_stage, _daemon, site) = gateway(|_| {}).await;
     for (body, status, words) in [
         (json!({}), 422, "aor"),
@@ -210,7 +210,7 @@ async fn wrong_wakes_and_registrations_are_refused_with_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn asker_who_closes_the_connection_gives_the_wake_up() {
+async fn closing_the_connection_cancels_the_wake() {
     let (stage, daemon, _phone) = one_sleeper().await;
     let site = Site::of(&daemon).await;
     let mut stream = TcpStream::connect(site.address).await.unwrap();
@@ -228,7 +228,7 @@ async fn asker_who_closes_the_connection_gives_the_wake_up() {
 }
 
 #[tokio::test]
-async fn second_request_of_the_same_id_gets_the_same_answer_and_another_users_is_refused() {
+async fn second_request_with_the_same_id_gets_the_same_answer_and_another_users_is_refused() {
     let (stage, daemon, phone) = one_sleeper().await;
     let site = Site::of(&daemon).await;
     let id = uuid::Uuid::new_v4().to_string();
@@ -248,11 +248,14 @@ async fn second_request_of_the_same_id_gets_the_same_answer_and_another_users_is
     assert_eq!(first.0, 200);
     assert_eq!(second.0, 200);
     assert_eq!(first.1["contact"], second.1["contact"]);
-    assert!(stage.apns.pushes_so_far().await.is_empty(), "one push for both");
+    assert!(
+        stage.apns.pushes_so_far().await.is_empty(),
+        "more than one push for both requests"
+    );
 }
 
 #[tokio::test]
-async fn hundreds_wait_at_once_and_keep_nobody_else_out() {
+async fn hundreds_of_waiting_requests_do_not_block_others() {
     let (stage, daemon, site) = gateway(|stage| stage.set("wake.push-retries", 0)).await;
     let site = std::sync::Arc::new(site);
     let tokens: Vec<_> = (0..MANY).map(|_| hex_token()).collect();
@@ -268,7 +271,7 @@ async fn hundreds_wait_at_once_and_keep_nobody_else_out() {
     for _ in 0..MANY {
         stage.push().await;
     }
-    // A new connection is served, although there are more of them than places.
+    // A new connection is served, although more requests wait than there are places.
     let fresh = reqwest::Client::builder().no_proxy().build().unwrap();
     let health = fresh.get(format!("http://{}/v1/calls", site.address)).send();
     let calls: Value = soon("an answer", health).await.unwrap().json().await.unwrap();
@@ -284,7 +287,7 @@ async fn hundreds_wait_at_once_and_keep_nobody_else_out() {
 }
 
 #[tokio::test]
-async fn without_freeswitch_registrations_are_told_and_nothing_is_missing() {
+async fn without_freeswitch_reported_registrations_are_enough() {
     let (stage, daemon, site) = gateway(|_| {}).await;
     let token = hex_token();
     stage.secret(&token);
@@ -310,7 +313,7 @@ async fn without_freeswitch_registrations_are_told_and_nothing_is_missing() {
     assert_eq!((status, &answer["node"]), (200, &json!("proxy-1")));
     assert_eq!(answer["contact"], "sip:1001@192.0.2.7:49152;transport=tcp");
 
-    // The registration runs out: the token stays.
+    // The registration expires. The token is kept.
     let mut end = registration("1001", 49_152, &token, 0);
     end["reason"] = json!("expired");
     let (_, answer) = tell(&site, end).await;
@@ -323,7 +326,7 @@ async fn without_freeswitch_registrations_are_told_and_nothing_is_missing() {
     };
     let left = site.json("/v1/devices?aor=1001@fs.test").await;
     assert_eq!(of_user(&left), (1, 0));
-    // The phone logs out, and its server tells no Contact: the token goes.
+    // The phone logs out and its server reports no Contact. The token is dropped.
     tell(&site, registration("1001", 49_152, &token, 600)).await;
     let (status, _) = tell(
         &site,
@@ -340,7 +343,7 @@ async fn without_freeswitch_registrations_are_told_and_nothing_is_missing() {
 }
 
 #[tokio::test]
-async fn phones_whose_server_tells_no_call_id_are_kept_apart() {
+async fn phones_whose_server_reports_no_call_id_stay_distinct() {
     let (stage, _daemon, site) = gateway(|_| {}).await;
     for port in [5060, 5061] {
         let mut body = registration("1001", port, &hex_token(), 600);
@@ -353,7 +356,7 @@ async fn phones_whose_server_tells_no_call_id_are_kept_apart() {
 }
 
 #[tokio::test]
-async fn where_freeswitch_tells_registrations_nobody_else_does() {
+async fn reported_registrations_are_refused_where_freeswitch_is_used() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let site = Site::of(&daemon).await;
@@ -362,7 +365,7 @@ async fn where_freeswitch_tells_registrations_nobody_else_does() {
 }
 
 #[tokio::test]
-async fn stopping_daemon_answers_those_who_wait() {
+async fn stopping_daemon_answers_waiting_requests() {
     let (stage, mut daemon, _phone) = one_sleeper().await;
     let site = Site::of(&daemon).await;
     let asked = wake(&site, json!({"aor": "1001@fs.test"}));
@@ -402,7 +405,7 @@ async fn operator_wakes_a_phone_from_the_command_line() {
     );
 }
 
-/// Runs a script of gateway/ with fswake's address; `None` where the machine lacks something.
+/// Runs a script of gateway/ with fswake's address. Returns `None` if this machine lacks a program.
 async fn script(site: &Site, command: &[&str], needs: &[&str]) -> Option<std::process::Output> {
     for program in needs {
         let found = std::process::Command::new("sh")
@@ -420,7 +423,7 @@ async fn script(site: &Site, command: &[&str], needs: &[&str]) -> Option<std::pr
     Some(soon("end of the script", all.output()).await.unwrap())
 }
 
-/// A script prints where to ring a phone that its wake has brought, and says why there is none.
+/// A script prints where to ring a phone after its wake, or why it cannot be rung.
 async fn script_wakes(command: &[&str], needs: &[&str]) {
     let (stage, daemon, phone) = one_sleeper().await;
     let site = Site::of(&daemon).await;

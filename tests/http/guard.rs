@@ -1,4 +1,4 @@
-//! Who may ask.
+//! Access to the HTTP interface.
 
 use fswake_test_support::freeswitch::*;
 use reqwest::{Method, StatusCode};
@@ -18,7 +18,7 @@ async fn status(site: &Site, method: Method, path: &str, headers: &[(&str, &str)
 }
 
 #[tokio::test]
-async fn address_that_others_can_reach_is_refused_at_start_without_a_token() {
+async fn public_address_is_refused_at_start_without_a_token() {
     let mut stage = Stage::new().await;
     stage.set("http.addresses", vec!["0.0.0.0:0"]);
     let output = soon("exit", stage.command().output()).await.unwrap();
@@ -31,7 +31,7 @@ async fn address_that_others_can_reach_is_refused_at_start_without_a_token() {
 }
 
 #[tokio::test]
-async fn with_a_token_nothing_is_told_without_it_and_it_is_in_no_log() {
+async fn with_a_token_requests_without_it_are_refused_and_it_is_never_logged() {
     let mut stage = Stage::new().await;
     std::fs::write(stage.dir.path().join("token"), format!("{TOKEN}\n")).unwrap();
     stage.secret(TOKEN);
@@ -69,11 +69,11 @@ async fn with_a_token_nothing_is_told_without_it_and_it_is_in_no_log() {
     }
     let right = format!("Bearer {TOKEN}");
     for authorization in [right.as_str(), &format!("bearer {TOKEN}")] {
-        // Behind a proxy the name is the proxy's.
+        // Behind a proxy, the host name is the proxy's.
         let headers = [("authorization", authorization), ("host", "fswake.example.org")];
         assert_eq!(status(&site, Method::GET, "/v1/calls", &headers).await, StatusCode::OK);
     }
-    // For everybody: yes or no, and nothing else.
+    // Anyone may ask this, and gets only yes or no.
     assert_eq!(site.get("/healthz").await.0, 200);
     assert_eq!(site.get("/readyz").await, (200, r#"{"ready":true}"#.to_owned()));
     let full = site
@@ -86,14 +86,14 @@ async fn with_a_token_nothing_is_told_without_it_and_it_is_in_no_log() {
 }
 
 #[tokio::test]
-async fn web_pages_of_other_sites_get_nothing_and_fire_nothing() {
+async fn web_pages_of_other_sites_get_nothing_and_cause_nothing() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let site = Site::of(&daemon).await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
     let own = site.address.to_string();
-    // A name that was made to mean 127.0.0.1.
+    // A name that an attacker made resolve to 127.0.0.1.
     for host in [
         "attacker.example",
         "attacker.example:8085",
@@ -125,7 +125,7 @@ async fn web_pages_of_other_sites_get_nothing_and_fire_nothing() {
             );
         }
     }
-    // A form's request without a preflight causes no push, even from a browser that sends no origin.
+    // A form's request without a preflight must not cause a push, even from a browser that sends no `Origin`.
     let body = json!({"aor": "1001@fs.test", "type": "voip"}).to_string();
     for kind in [
         "text/plain",
@@ -139,7 +139,7 @@ async fn web_pages_of_other_sites_get_nothing_and_fire_nothing() {
             assert_eq!(got, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path} {kind}");
         }
     }
-    // And the browser's question whether it may send JSON is not answered with yes.
+    // A browser's preflight for JSON is refused.
     let asked = site
         .request(Method::OPTIONS, "/v1/push")
         .header("access-control-request-method", "POST")
@@ -154,7 +154,7 @@ async fn web_pages_of_other_sites_get_nothing_and_fire_nothing() {
             .all(|name| !name.as_str().starts_with("access-control"))
     );
     assert!(stage.apns.pushes_so_far().await.is_empty());
-    // The daemon's own page, and programs.
+    // The daemon's own page and other programs are allowed.
     let same = format!("http://{own}");
     let headers = [
         ("host", own.as_str()),
@@ -173,7 +173,7 @@ async fn web_pages_of_other_sites_get_nothing_and_fire_nothing() {
 }
 
 #[tokio::test]
-async fn no_answer_holds_a_token_or_is_kept_by_a_browser() {
+async fn no_answer_contains_a_token_or_is_cached_by_a_browser() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let site = Site::of(&daemon).await;

@@ -1,4 +1,4 @@
-//! Slow, huge and broken requests: calls go on, and so does the interface.
+//! Slow, huge and broken requests do not affect calls or the interface.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::net::TcpStream;
 use crate::harness::*;
 use crate::site::Site;
 
-/// Sends bytes and reads what comes until the daemon closes.
+/// Sends bytes and reads until the daemon closes the connection.
 async fn raw(site: &Site, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(site.address).await.unwrap();
-    // It may close before it has read all.
+    // The daemon may close it before it has read everything.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let _ = soon("end of connection", stream.read_to_end(&mut answer)).await;
@@ -20,7 +20,7 @@ async fn raw(site: &Site, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn garbage_and_what_is_too_long_is_refused_and_the_daemon_goes_on() {
+async fn garbage_and_oversized_requests_are_refused_and_the_daemon_goes_on() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let site = Site::of(&daemon).await;
@@ -50,7 +50,7 @@ async fn garbage_and_what_is_too_long_is_refused_and_the_daemon_goes_on() {
         .request(Method::POST, "/v1/push")
         .header("content-type", "application/json");
     let huge = huge.body(vec![b' '; 10 << 20]).send().await;
-    // Refused while it is still being sent: the answer may not be read.
+    // It is refused while it is still being sent, so the answer may be lost.
     assert!(huge.map_or(true, |r| r.status() == 413));
     let deep = format!(
         r#"{{"aor":"a@b","payload":{}1{}}}"#,
@@ -67,7 +67,7 @@ async fn garbage_and_what_is_too_long_is_refused_and_the_daemon_goes_on() {
 }
 
 #[tokio::test]
-async fn many_silent_connections_cost_calls_nothing() {
+async fn many_silent_connections_do_not_affect_calls() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let site = Site::of(&daemon).await;
@@ -93,7 +93,7 @@ async fn many_silent_connections_cost_calls_nothing() {
 }
 
 #[tokio::test]
-async fn address_that_is_full_of_silent_connections_leaves_the_other_to_operators() {
+async fn address_full_of_silent_connections_leaves_the_other_to_operators() {
     let mut stage = Stage::new().await;
     stage.set("http.addresses", vec!["127.0.0.1:0", "127.0.0.2:0"]);
     let daemon = stage.start_alone().await;
@@ -111,13 +111,13 @@ async fn address_that_is_full_of_silent_connections_leaves_the_other_to_operator
         let get = reqwest::get(format!("http://{address}/metrics"));
         tokio::time::timeout(Duration::from_secs(3), get).await
     };
-    assert!(ask(open).await.is_err(), "it is full");
+    assert!(ask(open).await.is_err(), "served although all places are taken");
     assert_eq!(ask(own).await.unwrap().unwrap().status(), 200);
     drop(silent);
 }
 
 #[tokio::test]
-async fn head_that_comes_too_slowly_ends_the_connection() {
+async fn slow_request_head_ends_the_connection() {
     let stage = Stage::new().await;
     let daemon = stage.start_alone().await;
     let site = Site::of(&daemon).await;

@@ -53,7 +53,7 @@ async fn calls_through_kamailio_wait_for_the_phone_that_its_push_wakes() {
     let known = site.json(&format!("/v1/devices?aor=1001@{DOMAIN}")).await;
     assert_eq!(known["bindings"].as_array().unwrap().len(), 1, "{known}");
 
-    // It sleeps where it is registered, and comes back elsewhere.
+    // It sleeps while registered, and wakes up at another address.
     iphone.sleep();
     let call = caller.call("1001");
     let push = stage.push().await;
@@ -66,13 +66,13 @@ async fn calls_through_kamailio_wait_for_the_phone_that_its_push_wakes() {
     let wakes = site.until("/v1/wakes", |v| v["wakes"][0]["result"] == "woken").await;
     assert_eq!(wakes["wakes"][0]["caller"], json!("1002"));
 
-    // A user whom nobody knows: the call does not wait.
+    // An unknown user: the call does not wait.
     assert_eq!(caller.call("1003").outcome().await, 480);
 
     assert_eq!(iphone.unregister().await, 200);
     stage.stored(0).await;
 
-    // Without fswake the call goes where the phone is registered.
+    // Without fswake the call goes to the registered address.
     assert_eq!(iphone.register_anew().await, 200);
     daemon.kill().await;
     let call = caller.call("1001");

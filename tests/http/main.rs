@@ -1,17 +1,17 @@
-//! The HTTP interface and the subcommands that use it: the real daemon between stand-ins, and hostile askers.
+//! The HTTP interface and the subcommands that use it: the real daemon between stand-ins, and hostile clients.
 //!
-//! | module | what |
+//! | module | tests |
 //! |---|---|
-//! | `answers` | answers, and that they match the OpenAPI document |
-//! | `metrics` | what is counted, and that docs, dashboard and alerts speak of nothing else |
+//! | `answers` | answers, against the OpenAPI document |
+//! | `metrics` | metrics, and that docs, dashboard and alerts name the same ones |
 //! | `board` | docs/grafana.json against Grafana's schema |
-//! | `guard` | who may ask |
+//! | `guard` | access |
 //! | `hostile` | slow, huge and broken requests |
-//! | `gateway` | wakes that are asked for, and registrations that are told |
+//! | `gateway` | wakes on request, and registrations reported by other servers |
 //! | `kamailio` | gateway/kamailio.cfg on a real Kamailio |
 //! | `cli` | `fswake devices`, `calls`, `apps` |
-//! | `site` | the interface as a test asks it |
-//! | `schema` | a value against a schema of the document |
+//! | `site` | a client for the tests |
+//! | `schema` | checks a value against a schema of the document |
 
 mod answers;
 mod board;

@@ -1,4 +1,4 @@
-//! What is counted, and that docs, dashboard and alerts speak of nothing else.
+//! Metrics, and that docs, dashboard and alerts name the same ones.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
 }
 
-/// Every word that begins as our metrics do.
+/// Every word that starts like our metrics.
 fn names_in(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let ours = words.filter(|w| w.starts_with("fswake_"));
@@ -39,12 +39,12 @@ fn all() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_metric_is_documented_and_no_other() {
+fn exactly_the_existing_metrics_are_documented() {
     assert_eq!(names_in(&read("docs/METRICS.md")), all());
 }
 
 #[test]
-fn dashboard_and_alerts_ask_for_metrics_that_exist() {
+fn dashboard_and_alerts_use_existing_metrics() {
     let alerts = names_in(&read("docs/alerts.yml"));
     let board: Value = serde_json::from_str(&read("docs/grafana.json")).unwrap();
     let panels = board["panels"].as_array().unwrap();
@@ -78,7 +78,7 @@ pub fn promtool() -> Option<&'static str> {
 }
 
 #[test]
-fn promtool_accepts_the_alerts_and_each_is_given_when_and_as_it_should_be() {
+fn promtool_accepts_the_alerts_and_each_fires_when_it_should() {
     let Some(promtool) = promtool() else { return };
     for args in [
         ["check", "rules", "docs/alerts.yml"],
@@ -98,7 +98,7 @@ fn promtool_accepts_the_alerts_and_each_is_given_when_and_as_it_should_be() {
     }
 }
 
-/// What `promtool check metrics` has to say of a scrape: nothing.
+/// Asserts that `promtool check metrics` finds no fault in a scrape.
 async fn lint(text: &str) {
     let Some(promtool) = promtool() else { return };
     let mut check = tokio::process::Command::new(promtool)
@@ -152,7 +152,7 @@ async fn every_series_exists_from_the_start_and_promtool_finds_no_fault() {
 }
 
 #[tokio::test]
-async fn wake_that_is_answered_is_counted_from_call_to_invite() {
+async fn answered_wake_is_counted_from_call_to_invite() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let site = Site::of(&daemon).await;
@@ -183,7 +183,7 @@ async fn wake_that_is_answered_is_counted_from_call_to_invite() {
 }
 
 #[tokio::test]
-async fn phone_that_never_comes_is_a_bounce_and_one_that_comes_late_is_measured() {
+async fn phone_that_never_registers_is_a_bounce_and_a_late_one_is_measured() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1s");
     let daemon = stage.start().await;
@@ -222,7 +222,7 @@ async fn refused_token_is_counted_by_its_class_and_the_wake_as_refused() {
 }
 
 #[tokio::test]
-async fn certificate_that_ends_is_told_as_a_time_in_seconds() {
+async fn expiry_of_a_certificate_is_exported_in_seconds() {
     let mut stage = Stage::new().await;
     let end = SystemTime::now() + Duration::from_secs(20 * 86_400 + 3_600);
     let (certificate, key) = stage.apns.new_client(end);
@@ -242,7 +242,7 @@ async fn certificate_that_ends_is_told_as_a_time_in_seconds() {
 }
 
 #[tokio::test]
-async fn probes_are_no_pushes_and_what_they_find_is_a_problem_until_it_is_mended() {
+async fn probes_do_not_count_as_pushes_and_their_findings_are_problems_until_fixed() {
     let stage = Stage::with_android().await;
     let fcm = stage.fcm.as_ref().unwrap();
     fcm.faults.token(
@@ -265,7 +265,7 @@ async fn probes_are_no_pushes_and_what_they_find_is_a_problem_until_it_is_mended
     let android = &apps["apps"][0];
     assert_eq!((&android["state"], &android["ok"]), (&"busy".into(), &false.into()));
     assert_eq!(android["problems"][0]["reason"], "503 UNAVAILABLE");
-    // One of two: who is called on the other is woken.
+    // One of two apps: users of the other one can still be woken.
     let (status, ready) = site.get("/readyz").await;
     assert!(
         status == 200 && ready.contains("busy: 503 UNAVAILABLE"),

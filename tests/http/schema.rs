@@ -1,4 +1,5 @@
-//! A value against a schema of the OpenAPI document: as much of JSON Schema as the document uses, and no more.
+//! Checks a value against a schema of the OpenAPI document. It supports only the parts of JSON Schema that the document
+//! uses.
 
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ pub fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
         let target = document.pointer(name.trim_start_matches('#'));
         return check(
             document,
-            target.unwrap_or_else(|| panic!("{name} is nowhere")),
+            target.unwrap_or_else(|| panic!("there is no {name}")),
             value,
             at,
         );
@@ -39,7 +40,7 @@ pub fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
         ];
         assert!(
             known.contains(&keyword.as_str()),
-            "{keyword} at {at}: this check does not know it"
+            "{keyword} at {at}: not supported by this check"
         );
     }
     let types: Vec<&str> = match &schema["type"] {

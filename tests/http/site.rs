@@ -1,4 +1,4 @@
-//! The interface as a test asks it.
+//! A client of the HTTP interface for the tests.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::harness::{self, Daemon};
 
-/// Where the daemon's HTTP interface is.
+/// The address of the daemon's HTTP interface.
 pub struct Site {
     pub address: SocketAddr,
     pub http: reqwest::Client,
@@ -25,13 +25,13 @@ impl Site {
         self.http.request(method, format!("http://{}{path}", self.address))
     }
 
-    /// The status and the body.
+    /// The status and the body of an answer.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let response = self.request(Method::GET, path).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    /// A body that is JSON, with status 200.
+    /// The JSON body of an answer, which must have status 200.
     pub async fn json(&self, path: &str) -> Value {
         let (status, body) = self.get(path).await;
         assert_eq!(status, 200, "{path}: {body}");
@@ -57,7 +57,7 @@ impl Site {
         .await;
     }
 
-    /// Waits until an answer is as it has to be.
+    /// Waits until an answer meets a condition.
     pub async fn until(&self, path: &str, good: impl Fn(&Value) -> bool) -> Value {
         harness::soon(path, async {
             loop {

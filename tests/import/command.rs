@@ -13,7 +13,7 @@ pub struct Ran {
     pub code: Option<i32>,
 }
 
-/// Runs the command; its store is in `state`, unless the arguments name another.
+/// Runs the command. Its store is in `state`, unless the arguments name another.
 pub fn import(state: &Path, args: &[&str]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_fswake-import-mod-apn"))
         .args(args)
@@ -117,7 +117,7 @@ fn one_run_brings_configuration_and_tokens() {
 }
 
 #[test]
-fn second_run_changes_nothing_and_says_so() {
+fn second_run_changes_nothing_and_reports_that() {
     let place = place(ROWS);
     place.import(&[]);
     let before = (
@@ -164,7 +164,7 @@ fn dry_run_prints_the_configuration_and_changes_nothing() {
 }
 
 #[test]
-fn tokens_alone_go_into_the_store_of_the_configuration() {
+fn tokens_alone_are_written_into_the_configured_store() {
     let place = place(ROWS);
     let config = place.dir.path().join("own.toml");
     std::fs::write(&config, "[store]\npath = 'own.db'\n").unwrap();
@@ -211,7 +211,7 @@ fn store_belongs_to_the_owner_of_its_directory() {
 }
 
 #[test]
-fn words_of_the_phones_for_their_platforms_are_kept() {
+fn platform_names_of_the_phones_are_kept() {
     let place = place(
         "(1, 'a1', '1', 'd', 'a', 'voip', 'ios', 0), (2, 'a2', '2', 'd', 'a', 'voip', 'ios', 0),
          (3, 't3', '3', 'd', 'a', 'voip', 'android', 0), (4, 't4', '4', 'd', 'a', 'voip', 'Harmony', 0)",
@@ -233,7 +233,7 @@ fn words_of_the_phones_for_their_platforms_are_kept() {
     );
 }
 
-/// As an editor of Windows saves it.
+/// As an editor on Windows saves it.
 fn utf_16(text: &str) -> Vec<u8> {
     format!("\u{feff}{text}")
         .encode_utf16()
@@ -242,7 +242,7 @@ fn utf_16(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn configuration_in_any_encoding_that_is_harmless_is_the_same() {
+fn configuration_in_any_harmless_encoding_is_accepted() {
     let plain =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/fixtures/minimal.xml"))
             .unwrap();
@@ -288,7 +288,7 @@ fn help_fits_a_terminal_and_manual_and_completions_are_printed() {
     let help = import(dir.path(), &["--help"]).stdout;
     assert!(help.contains("Usage:") && !help.contains("--generate"), "{help}");
     for line in help.lines().filter(|line| line.chars().count() > 99) {
-        // What is to be copied is not cut.
+        // Commands to copy are not wrapped.
         assert!(line.starts_with("  fswake-import-mod-apn "), "{line}");
     }
     for (what, says) in [
@@ -299,7 +299,7 @@ fn help_fits_a_terminal_and_manual_and_completions_are_printed() {
     ] {
         let ran = import(dir.path(), &["--generate", what]);
         assert_eq!(ran.code, Some(0), "{what}: {}", ran.stderr);
-        // A manual's hyphens are escaped.
+        // Hyphens are escaped in a manual page.
         let text = ran.stdout.replace('\\', "");
         assert!(text.contains(says) && text.contains("dry-run"), "{what}: {text}");
     }

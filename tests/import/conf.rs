@@ -1,4 +1,4 @@
-//! What is read of apn.conf.xml.
+//! Parsing apn.conf.xml.
 
 use fswake::import::apn_conf::{ApnConf, ApnConfError, read, variables};
 use fswake::xml::variables::Variables;
@@ -12,7 +12,7 @@ fn setting<'a>(conf: &'a ApnConf, name: &str) -> &'a str {
 }
 
 #[test]
-fn settings_and_profiles_are_read_as_mod_apn_reads_them() {
+fn settings_and_profiles_are_parsed_as_by_mod_apn() {
     let conf = conf(include_str!("fixtures/original.xml"));
     assert_eq!(setting(&conf, "contact_voip_token_param"), "pn-voip-tok");
     assert_eq!(setting(&conf, "contact_platform_param"), "pn-platform");
@@ -34,7 +34,7 @@ fn settings_and_profiles_are_read_as_mod_apn_reads_them() {
 }
 
 #[test]
-fn names_are_read_in_any_case_and_the_last_of_two_counts() {
+fn names_are_matched_in_any_case_and_the_last_of_two_counts() {
     let conf = conf(
         r#"<configuration name="apn.conf">
              <settings><param name="Contact_App_ID_Param" value="first"/>
@@ -94,9 +94,9 @@ fn broken_files_are_refused_with_the_line() {
     }
 }
 
-/// The reader of XML leaves one out, and does not count it.
+/// The XML parser drops a byte order mark and does not count it.
 #[test]
-fn byte_order_marks_move_no_line_and_cut_no_character() {
+fn byte_order_marks_shift_no_line_number_and_cut_no_character() {
     let text = "\u{feff}\u{feff}<configuration><settings><param name=\"a\u{20ac}\" value=\"1\"/>\n</settings>é</configuration>";
     let conf = conf(text);
     assert_eq!(conf.settings.unknown, [(1, "a\u{20ac}".to_owned())]);
@@ -107,7 +107,7 @@ fn byte_order_marks_move_no_line_and_cut_no_character() {
 }
 
 #[test]
-fn what_stands_elsewhere_is_not_read() {
+fn other_elements_are_ignored() {
     let conf = conf(
         "<configuration><param name='odbc_dsn' value='x'/><settings/><other><param name='odbc_dsn' value='y'/></other>
          <profiles><param name='url' value='z'/><group><profile name='voip'/></group></profiles></configuration>",
@@ -116,7 +116,7 @@ fn what_stands_elsewhere_is_not_read() {
 }
 
 #[test]
-fn comments_of_the_preprocessor_set_variables() {
+fn preprocessor_comments_set_variables() {
     let conf = conf(
         r#"<configuration name="apn.conf">
              <!--#set "push_host=push.example.org"-->
@@ -148,7 +148,7 @@ fn value_that_doubles_with_each_line_is_refused_with_its_line() {
     );
     let refused = read(&lines, Variables::default()).unwrap_err();
     assert!(matches!(refused, ApnConfError::Xml { line: 20, .. }), "{refused:?}");
-    // Nor by many values that each take it in.
+    // The limit also applies to many values that each use the variable.
     let long = "x".repeat(1 << 20);
     let mut vars = Variables::default();
     vars.command("set", &format!("long={long}"));

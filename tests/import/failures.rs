@@ -1,4 +1,4 @@
-//! Runs that fail, are killed, or would overwrite something: nothing is left half done.
+//! Runs that fail, are killed, or would overwrite something leave nothing half done.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::command::{ROWS, import, place};
 
 #[test]
-fn file_that_is_there_is_never_overwritten_without_force() {
+fn existing_file_is_never_overwritten_without_force() {
     let place = place(ROWS);
     let output = place.dir.path().join("fswake.toml");
     std::fs::write(&output, "# mine\n").unwrap();
@@ -21,7 +21,7 @@ fn file_that_is_there_is_never_overwritten_without_force() {
             ran.stderr
         );
         assert_eq!(std::fs::read_to_string(&output).unwrap(), "# mine\n");
-        assert!(!place.store().exists(), "nothing is half done");
+        assert!(!place.store().exists(), "a store was left behind");
     }
     let ran = place.import(&["--force"]);
     assert_eq!(
@@ -63,7 +63,7 @@ fn files_that_were_to_be_replaced_are_put_back_when_the_rest_fails() {
     let place = place(ROWS);
     let (output, state) = (place.dir.path().join("fswake.toml"), place.dir.path().join("fswake.db"));
     std::fs::write(&output, "# mine\n").unwrap();
-    // A deferred constraint lets the devices in and the commit fail.
+    // A deferred constraint accepts the devices and makes the commit fail.
     place.import(&["--output", "first.toml"]);
     let db = Connection::open(&state).unwrap();
     db.execute_batch(
@@ -96,7 +96,7 @@ fn error_in_the_middle_of_the_devices_leaves_nothing() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_nothing_is_done() {
+fn unreadable_input_is_reported_and_nothing_is_changed() {
     let place = place(ROWS);
     let broken = place.dir.path().join("broken.xml");
     std::fs::write(&broken, "<configuration>\n<settings>\n</configuration>").unwrap();
@@ -138,7 +138,7 @@ fn what_cannot_be_read_is_named_and_nothing_is_done() {
 }
 
 #[test]
-fn killed_in_the_middle_it_leaves_no_device_and_no_file() {
+fn killed_run_leaves_no_device_and_no_file() {
     use std::os::unix::process::ExitStatusExt;
     let place = place(ROWS);
     Connection::open(&place.db)
@@ -159,13 +159,13 @@ fn killed_in_the_middle_it_leaves_no_device_and_no_file() {
         .env("STATE_DIRECTORY", place.dir.path())
         .spawn()
         .unwrap();
-    // A transaction that outgrows SQLite's memory begins to fill the log before it is committed.
+    // A transaction that outgrows SQLite's memory writes to the log before it is committed.
     let log = place.dir.path().join("fswake.db-wal");
     let in_the_middle = || std::fs::metadata(&log).is_ok_and(|log| log.len() > 1 << 20);
     while !in_the_middle() {
         assert!(
             running.try_wait().unwrap().is_none(),
-            "it ended before it could be killed"
+            "it finished before it could be killed"
         );
         std::thread::yield_now();
     }
@@ -179,7 +179,7 @@ fn killed_in_the_middle_it_leaves_no_device_and_no_file() {
 }
 
 #[test]
-fn a_failure_is_told_in_plain_words() {
+fn failures_are_reported_in_plain_words() {
     let dir = tempfile::tempdir().unwrap();
     for (args, says) in [
         (["--conf", "/nonexistent/apn.conf.xml"], "no such file or directory\n"),

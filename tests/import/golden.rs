@@ -1,7 +1,7 @@
-//! Each configuration in `fixtures` becomes the text next to it (`.toml`, and `.said` on stderr), and fswake accepts
-//! that text.
+//! Every configuration in `fixtures` is converted to the text next to it (`.toml`, with stderr in `.said`), and fswake
+//! accepts that text.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test import golden` writes both again: read the difference before you believe it.
+//! `UPDATE_GOLDEN=1 cargo test --test import golden` rewrites both. Check the difference.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/fixtures")
 }
 
-/// Converts a fixture; the configuration as fswake reads it, and the directory that it is in.
+/// Converts a fixture. Returns the parsed configuration, and its directory.
 fn converted(name: &str, more: &[&str]) -> (Config, tempfile::TempDir, Ran) {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("fswake.toml");
@@ -101,7 +101,7 @@ fn profile_without_a_body_gets_mod_apns_own_and_it_is_json() {
 }
 
 #[test]
-fn odd_values_are_named_and_none_of_them_breaks_the_file() {
+fn odd_values_are_reported_and_none_breaks_the_file() {
     let (config, dir, _) = converted("odd", &[]);
     assert_eq!(config.apps.len(), 1);
     let secret = std::fs::read_to_string(dir.path().join("mod-apn-voip-auth")).unwrap();

@@ -1,6 +1,6 @@
-//! mod_apn's tokens in a real PostgreSQL: a private server, made for this test and gone after it.
+//! mod_apn's tokens in a real PostgreSQL: a private server that exists only during this test.
 //!
-//! Without the server's programs (Debian: `postgresql`) these tests say so and check nothing.
+//! Without the server's programs (Debian: `postgresql`) these tests are skipped, and noted as such.
 
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
@@ -25,7 +25,7 @@ struct Server {
     port: u16,
 }
 
-/// Where the server's programs are.
+/// The directory of the server's programs.
 fn programs() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let find = || {
@@ -40,7 +40,7 @@ fn programs() -> Option<PathBuf> {
 }
 
 impl Server {
-    /// `None`: not installed.
+    /// `None` if PostgreSQL is not installed.
     fn start() -> Option<Self> {
         let Some(programs) = programs() else {
             fswake_test_support::skipped::note("no PostgreSQL server is installed (Debian: postgresql)");
@@ -92,7 +92,7 @@ impl Server {
         self.dir.path().join(name)
     }
 
-    /// Gives it to the server's user, if that is another one.
+    /// Makes the server's user the owner, if that is another user.
     fn give(path: &Path) {
         if is_root() {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -127,7 +127,7 @@ impl Server {
         });
     }
 
-    /// As FreeSWITCH's configuration has it.
+    /// A connection string as in FreeSWITCH's configuration.
     fn dsn(&self, host: &str) -> String {
         let password = PASSWORD.replace('\\', "\\\\").replace('\'', "\\'");
         let port = self.port;
@@ -153,7 +153,7 @@ fn is_root() -> bool {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0
 }
 
-/// The table as mod_apn makes it, with rows as mod_apn writes them; the server's clock says UTC+6.
+/// The table as mod_apn creates it, with rows as mod_apn writes them. The server's time zone is UTC+6.
 const TABLE: &str = "CREATE TABLE push_tokens (id serial NOT NULL, token VARCHAR(255) NOT NULL, extension VARCHAR(255) NOT NULL,
     realm VARCHAR(255) NOT NULL, app_id VARCHAR(255) NOT NULL, type VARCHAR(255) NOT NULL, platform VARCHAR(255) NOT NULL,
     last_update timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP, CONSTRAINT push_tokens_pkey PRIMARY KEY (id));
@@ -178,7 +178,7 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
     let Some(server) = Server::start() else { return };
     server.sql(TABLE);
     let state = tempfile::tempdir().unwrap();
-    // Midnight there: the server's time zone counts.
+    // Midnight in the server's time zone, which must be taken into account.
     let expected = [
         ("1001".to_owned(), "ca111001".to_owned(), 1_795_132_800),
         ("1002".to_owned(), "droid-1002".to_owned(), 1_795_219_200),
@@ -224,9 +224,9 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
 }
 
 #[test]
-fn tables_made_by_hand_are_read_whatever_their_types() {
+fn tables_made_by_hand_are_accepted_with_any_types() {
     let Some(server) = Server::start() else { return };
-    // The same moment in each; mod_apn's own table is in the tests above.
+    // Each has the same time. The tests above use mod_apn's own table.
     for (types, last_update) in [
         (
             "bigserial text bigint text text text text timestamptz",
@@ -280,12 +280,12 @@ fn tables_made_by_hand_are_read_whatever_their_types() {
 }
 
 #[test]
-fn postgresql_is_who_it_should_be_where_tls_is_asked_for() {
+fn postgresql_certificate_is_verified_where_tls_is_required() {
     let Some(server) = Server::start() else { return };
     server.sql(TABLE);
     let state = tempfile::tempdir().unwrap();
     let ca = server.file("ca.pem");
-    // Only what the server's user and we may read.
+    // Readable only for the server's user and the test's user.
     let trusted = format!(
         "{} sslmode=verify-full sslrootcert={}",
         server.dsn("host=localhost"),
@@ -303,7 +303,7 @@ fn postgresql_is_who_it_should_be_where_tls_is_asked_for() {
 }
 
 #[test]
-fn postgresql_that_does_not_let_us_read_is_named() {
+fn missing_permission_in_postgresql_is_reported() {
     let Some(server) = Server::start() else { return };
     let state = tempfile::tempdir().unwrap();
     let wrong = server.dsn("host=127.0.0.1").replace("p\\'a", "x");

@@ -1,4 +1,4 @@
-//! What the store takes of imported devices, and what it keeps.
+//! Which imported devices the store accepts, and which of its own it keeps.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ fn place() -> Place {
     Place { _dir: dir, path }
 }
 
-/// As an import makes them: known since 1000, last sign of life at `last_seen`.
+/// Devices as an import makes them: first seen at 1000, last seen at `last_seen`.
 fn device(user: &str, call: Option<&str>, message: Option<&str>, last_seen: i64) -> Device {
     Device {
         aor: Aor::new(user, "pbx.example"),
@@ -36,7 +36,7 @@ fn device(user: &str, call: Option<&str>, message: Option<&str>, last_seen: i64)
     }
 }
 
-/// As a REGISTER makes them.
+/// Devices as a REGISTER makes them.
 fn registered(user: &str, call: &str, last_seen: i64) -> Device {
     Device {
         user_agent: "Phone/1".into(),
@@ -64,12 +64,12 @@ fn stored(path: &Path) -> Vec<Device> {
 fn import(path: &Path, devices: &[Device]) -> Vec<Fate> {
     let foreseen = Import::foresee(path, devices).unwrap();
     let fates = Import::begin(path, devices).unwrap().commit().unwrap();
-    assert_eq!(fates, foreseen, "what was said beforehand");
+    assert_eq!(fates, foreseen, "not the result of the dry run");
     fates
 }
 
 #[test]
-fn imported_devices_are_those_that_a_start_reads() {
+fn imported_devices_are_loaded_at_start() {
     let place = place();
     let devices = [
         device("101", Some("a"), Some("b"), 900),
@@ -94,7 +94,7 @@ fn second_import_changes_nothing() {
 }
 
 #[test]
-fn what_a_newer_register_said_is_kept() {
+fn data_of_a_newer_register_is_kept() {
     let place = place();
     let known = registered("101", "a", 950);
     put(&place.path, std::slice::from_ref(&known));
@@ -109,7 +109,7 @@ fn what_a_newer_register_said_is_kept() {
 }
 
 #[test]
-fn older_knowledge_is_renewed_and_what_the_phone_said_of_itself_stays() {
+fn older_data_is_renewed_and_the_phones_own_data_stays() {
     let place = place();
     put(&place.path, &[registered("101", "a", 800)]);
     let newer = device("101", Some("a"), Some("b"), 900);
@@ -123,7 +123,7 @@ fn older_knowledge_is_renewed_and_what_the_phone_said_of_itself_stays() {
 }
 
 #[test]
-fn token_goes_over_from_a_user_who_was_heard_of_earlier() {
+fn token_moves_from_a_user_who_was_seen_earlier() {
     let place = place();
     put(&place.path, &[registered("101", "a", 800)]);
     let newer = device("102", Some("a"), None, 900);
@@ -135,7 +135,7 @@ fn token_goes_over_from_a_user_who_was_heard_of_earlier() {
 }
 
 #[test]
-fn message_token_of_a_phone_that_is_known_whole_is_no_second_device() {
+fn message_token_of_a_known_phone_does_not_make_a_second_device() {
     let place = place();
     let mut whole = registered("101", "a", 800);
     whole.push.tokens = Tokens::Both {
@@ -151,7 +151,7 @@ fn message_token_of_a_phone_that_is_known_whole_is_no_second_device() {
 }
 
 #[test]
-fn nothing_is_there_before_the_commit() {
+fn nothing_is_visible_before_the_commit() {
     let place = place();
     put(&place.path, &[registered("101", "a", 800)]);
     let begun = Import::begin(&place.path, &[device("102", Some("c"), None, 900)]).unwrap();
@@ -183,7 +183,7 @@ fn error_in_the_middle_leaves_nothing() {
 }
 
 #[test]
-fn looking_ahead_makes_no_file() {
+fn dry_run_creates_no_file() {
     let place = place();
     assert_eq!(
         Import::foresee(&place.path, &[device("101", Some("a"), None, 1)]).unwrap(),

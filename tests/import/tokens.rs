@@ -6,7 +6,7 @@ use fswake::types::{Aor, Device, Provider, PushToken};
 const NOW: i64 = 1_790_000_000;
 const IPHONE: &str = "6f1d0c5e8a7b4932b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d1e0f9a8";
 
-/// What makes a good row unfit.
+/// Makes a good row unusable.
 type Spoil<'a> = &'a dyn Fn(&mut Row);
 
 fn row(id: i64, user: &str, kind: &str, token: &str) -> Row {
@@ -22,7 +22,7 @@ fn row(id: i64, user: &str, kind: &str, token: &str) -> Row {
     }
 }
 
-/// Call and message token of each device, by user.
+/// The call and message token of each device, by user.
 fn tokens(devices: &[Device]) -> Vec<(String, Option<&str>, Option<&str>)> {
     let exposed = |token: Option<&PushToken>| token.map(|t| t.expose().to_owned());
     let mut all: Vec<_> = devices
@@ -35,7 +35,7 @@ fn tokens(devices: &[Device]) -> Vec<(String, Option<&str>, Option<&str>)> {
         .collect()
 }
 
-/// Row ids and reasons of what was refused.
+/// Ids of the refused rows, with the reasons.
 fn refused(plan: &TokenPlan) -> Vec<(i64, String)> {
     plan.refused.iter().map(|r| (r.id, r.why.to_string())).collect()
 }
@@ -57,7 +57,7 @@ fn call_and_message_token_of_one_user_and_app_are_one_device() {
     assert_eq!(
         tokens(&plan.devices),
         [("101".into(), Some(IPHONE), Some("c0ffee"))],
-        "as a REGISTER's token: in the form that Apple's have"
+        "not in the form of Apple's tokens, as from a REGISTER"
     );
     assert_eq!((device.first_seen, device.last_seen), (NOW, 1_700_000_008));
     assert_eq!(
@@ -67,7 +67,7 @@ fn call_and_message_token_of_one_user_and_app_are_one_device() {
 }
 
 #[test]
-fn platforms_are_read_as_registers_are() {
+fn platforms_are_interpreted_as_in_a_register() {
     for (platform, token, provider) in [
         ("iOS", "aa", "apns"),
         ("apple", "aa", "apns"),
@@ -85,7 +85,7 @@ fn platforms_are_read_as_registers_are() {
 }
 
 #[test]
-fn several_phones_of_one_user_stay_apart_until_they_register() {
+fn several_phones_of_one_user_stay_distinct_until_they_register() {
     let rows = vec![
         row(1, "101", "voip", "call-a"),
         row(3, "101", "voip", "call-b"),
@@ -116,9 +116,9 @@ fn rows_of_one_register_are_one_phone() {
         row(2, "101", "im", "message-a"),
         row(3, "101", "voip", "call-b"),
         row(4, "101", "im", "message-b"),
-        // Came alone, later.
+        // It was written alone, later.
         row(9, "101", "im", "message-c"),
-        // A duplicate does not show when the token came.
+        // A duplicate row does not show when the token was first used.
         row(10, "101", "voip", "call-a"),
     ];
     let plan = plan(rows, NOW);
@@ -135,7 +135,7 @@ fn rows_of_one_register_are_one_phone() {
 }
 
 #[test]
-fn word_that_most_phones_have_for_their_platform_is_told() {
+fn most_common_platform_name_is_reported() {
     let mut rows: Vec<_> = (1..=5).map(|n| row(n, "101", "voip", &format!("a{n}"))).collect();
     for (row, platform) in rows.iter_mut().zip(["ios", "iOS", "ios", "Android", ""]) {
         row.platform = platform.into();
@@ -152,7 +152,7 @@ fn word_that_most_phones_have_for_their_platform_is_told() {
 
 #[test]
 fn token_that_serves_both_purposes_is_one_device_among_others() {
-    // Google knows one token per app: apps send it as both.
+    // Google has one token per app, which apps send as both.
     let rows = vec![
         row(1, "101", "voip", "a"),
         row(2, "101", "im", "a"),
@@ -181,21 +181,21 @@ fn duplicates_are_merged_and_the_newest_counts() {
 }
 
 #[test]
-fn token_that_moved_to_another_user_belongs_to_the_newest_row_alone() {
+fn token_that_moved_to_another_user_belongs_only_to_the_newest_row() {
     let rows = vec![
         row(1, "101", "voip", "t"),
         row(2, "102", "voip", "t"),
         row(3, "101", "im", "t"),
     ];
     let plan = plan(rows, NOW);
-    // The message row of 101 is the newest of this token.
+    // The message row of 101 is the newest one of this token.
     assert_eq!(tokens(&plan.devices), [("101".into(), Some("t"), Some("t"))]);
     let moved = "the token now belongs to 101@pbx.example, whose row is newer";
     assert_eq!(refused(&plan), [(2, moved.into())]);
 }
 
 #[test]
-fn apples_token_in_either_case_is_one_and_a_word_for_none_leaves_the_other() {
+fn apples_tokens_are_compared_without_case_and_a_placeholder_does_not_affect_the_other() {
     let upper = IPHONE.to_ascii_uppercase();
     let mut rows = vec![
         row(1, "101", "voip", IPHONE),
@@ -229,7 +229,7 @@ fn same_token_of_another_app_is_another_device() {
 }
 
 #[test]
-fn unfit_rows_are_refused_by_name_and_never_by_token() {
+fn unusable_rows_are_reported_by_user_without_the_token() {
     let long = "x".repeat(255);
     let unfit = "the token cannot be used: it has a space, a control character or a non-ASCII byte";
     let cut = "is 255 characters long, as much as mod_apn's column holds: it may have been cut";
@@ -280,7 +280,7 @@ fn unfit_rows_are_refused_by_name_and_never_by_token() {
 }
 
 #[test]
-fn bracket_that_mod_apn_left_on_the_last_parameter_is_taken_off() {
+fn bracket_that_mod_apn_left_on_the_last_parameter_is_removed() {
     let mut rows = vec![row(1, "101", "voip", "token>"), row(2, "101", "im", "message")];
     rows[1].platform = "Android>".into();
     rows[1].app_id = "com.example.phone>,<sip:other".into();
@@ -296,7 +296,7 @@ fn escapes_are_decoded_as_in_a_register() {
 }
 
 #[test]
-fn time_of_the_future_is_now() {
+fn time_in_the_future_becomes_now() {
     let mut row = row(1, "101", "voip", "t");
     row.last_update = NOW + 86_400;
     assert_eq!(plan(vec![row], NOW).devices[0].last_seen, NOW);

@@ -24,7 +24,7 @@ fn trace(book: &Book, args: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn timeline_is_printed_and_ends_with_what_it_says() {
+fn timeline_is_printed_and_ends_with_its_diagnosis() {
     let book = Book::new();
     let at = 1_795_536_071_042;
     book.line(
@@ -58,7 +58,7 @@ fn timeline_is_printed_and_ends_with_what_it_says() {
 }
 
 #[test]
-fn json_has_the_same_for_programs() {
+fn json_has_the_same_content() {
     let book = Book::new();
     book.connected(1, "1001", now_ms() - 60_000);
     let (code, out, _) = trace(&book, &["1001@fs.test", "--json", "--since", "2h"]);
@@ -73,7 +73,7 @@ fn json_has_the_same_for_programs() {
 }
 
 #[test]
-fn nothing_found_is_said_and_exits_with_1() {
+fn no_match_is_reported_with_exit_code_1() {
     let book = Book::new();
     book.connected(1, "1001", now_ms() - 7_200_001);
     for args in [
@@ -90,7 +90,7 @@ fn nothing_found_is_said_and_exits_with_1() {
 }
 
 #[test]
-fn store_of_another_user_is_said_with_a_hint() {
+fn store_of_another_user_is_reported_with_a_hint() {
     let book = Book::new();
     book.connected(1, "1001", now_ms());
     let mode = |path: &Path, mode| {
@@ -100,7 +100,7 @@ fn store_of_another_user_is_said_with_a_hint() {
     mode(book.dir.path(), 0o755);
     mode(&book.path, 0o600);
     let mut command = command(&book, &["1001"]);
-    // Only root can become nobody; anybody else cannot make a file that is not theirs.
+    // Only root can become `nobody`. Other users cannot make a file that belongs to another user.
     let Ok(output) = command.uid(65_534).gid(65_534).output() else {
         fswake_test_support::skipped::note("only root can become another user");
         return;
@@ -114,7 +114,7 @@ fn store_of_another_user_is_said_with_a_hint() {
 }
 
 #[test]
-fn store_that_is_newer_damaged_or_none_is_said_in_words_and_is_no_panic() {
+fn newer_damaged_or_missing_store_is_reported_without_a_panic() {
     let newer = Book::new();
     newer.connected(1, "1001", now_ms() - 10_000);
     newer

@@ -1,4 +1,4 @@
-//! The journal read back: timelines, what they say, and that a long journal is read fast.
+//! Reading the journal: timelines, their text, and speed with a long journal.
 
 mod cli;
 mod diagnosis;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// A store's file with lines of a test's own.
+/// The file of a store with a test's own lines.
 struct Book {
     dir: TempDir,
     path: PathBuf,
@@ -121,7 +121,7 @@ fn wake_is_a_timeline_in_words() {
 }
 
 #[test]
-fn who_took_a_call_and_what_the_dialplan_was_told_is_said_in_words() {
+fn timeline_says_who_took_a_call_and_what_the_dialplan_got() {
     let book = Book::new();
     let taken = |how: &str, by: &str| ("call-taken", json!({"how": how, "by": by}));
     let over = |result: &str| ("call-over", json!({"result": result, "caller": "x", "cause": ""}));
@@ -155,9 +155,9 @@ fn who_took_a_call_and_what_the_dialplan_was_told_is_said_in_words() {
     assert_eq!(words, cases.each_ref().map(|(_, words)| *words));
 }
 
-/// No step goes without words: it would be shown as its details.
+/// A step without text would be shown as its raw details.
 #[test]
-fn every_step_of_the_engine_has_words() {
+fn every_step_of_the_engine_has_a_text() {
     let book = Book::new();
     let calls = fswake::engine::StepKind::ALL
         .map(fswake::engine::StepKind::as_str)
@@ -192,7 +192,7 @@ fn text_from_the_network_cannot_move_the_cursor() {
 }
 
 #[test]
-fn wakes_of_a_user_are_found_under_every_name_of_the_domain_and_of_nobody_else() {
+fn wakes_of_a_user_are_found_under_every_alias_of_the_domain() {
     let book = Book::new();
     book.connected(1, "1001", 1_000);
     book.connected(2, "1002", 2_000);
@@ -219,7 +219,7 @@ fn wakes_of_a_user_are_found_under_every_name_of_the_domain_and_of_nobody_else()
 }
 
 #[test]
-fn recent_wakes_come_in_pages_newest_first_and_none_twice() {
+fn recent_wakes_are_paged_newest_first_without_repetition() {
     let book = Book::new();
     for n in 1..=5 {
         book.connected(n, "1001", i64::try_from(n).unwrap() * 10_000);
@@ -240,7 +240,7 @@ fn recent_wakes_come_in_pages_newest_first_and_none_twice() {
 }
 
 #[test]
-fn store_that_is_missing_or_another_users_is_said_with_a_hint() {
+fn missing_store_or_one_of_another_user_is_reported_with_a_hint() {
     let dir = tempfile::tempdir().unwrap();
     let error = |path: &Path| match Journal::open(path) {
         Ok(_) => panic!("opened"),
@@ -260,13 +260,13 @@ fn store_that_is_missing_or_another_users_is_said_with_a_hint() {
 }
 
 #[test]
-fn copy_in_a_directory_that_cannot_be_written_is_read() {
+fn copy_in_a_read_only_directory_is_readable() {
     let book = Book::new();
     book.connected(1, "1001", 1_000);
     let Book { dir, path, db } = book;
     db.close().unwrap();
     assert!(!dir.path().join("fswake.db-wal").exists());
-    // As root every directory can be written: a read-only name for the -shm stands for one that cannot.
+    // Root can write to every directory. A directory of the -shm file's name stands for one that cannot be written.
     std::fs::create_dir(dir.path().join("fswake.db-shm")).unwrap();
     assert!(Journal::open(&path).unwrap().wake(CallId(id(1))).unwrap().is_some());
 }
@@ -290,7 +290,7 @@ fn million() -> Book {
 }
 
 #[test]
-fn every_question_finds_its_lines_by_an_index() {
+fn every_query_uses_an_index() {
     let book = Book::new();
     let plan = |sql: &str| {
         let mut query = book.db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();

@@ -1,4 +1,4 @@
-//! What reaches APNs, and what each of its answers becomes.
+//! Requests to APNs, and the outcome for each of its answers.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,7 +32,7 @@ async fn call_reaches_the_phone_as_a_voip_push_that_ends_with_the_wait() {
 }
 
 #[tokio::test]
-async fn every_kind_of_push_in_every_style_is_taken_by_apns() {
+async fn every_kind_of_push_in_every_style_is_accepted_by_apns() {
     let template = PayloadStyle::Template(r#"{"who":"${caller-name}"}"#.into());
     for payload in [
         PayloadStyle::Default,
@@ -71,7 +71,7 @@ async fn cancel_without_a_remote_token_is_never_sent() {
 }
 
 #[tokio::test]
-async fn gone_token_comes_with_the_second_since_when() {
+async fn gone_token_is_reported_with_its_time() {
     let apns = Apns::start().await;
     apns.faults.next(Fault::gone("Unregistered", 1_700_000_000_999));
     apns.faults.next(Fault::gone("ExpiredToken", 1_700_000_001_000));
@@ -86,7 +86,7 @@ async fn gone_token_comes_with_the_second_since_when() {
 }
 
 #[tokio::test]
-async fn refusals_for_good_are_sent_once_and_named_by_what_to_do_next() {
+async fn final_refusals_are_not_retried_and_are_classified() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     let cases = [
@@ -107,7 +107,7 @@ async fn refusals_for_good_are_sent_once_and_named_by_what_to_do_next() {
 }
 
 #[tokio::test]
-async fn token_that_is_none_never_leaves_the_machine() {
+async fn invalid_token_never_leaves_the_machine() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     let mut request = apns_call();
@@ -141,7 +141,11 @@ async fn warm_connection_is_open_before_the_first_call() {
     assert_eq!(apns.server().connections(), 1);
     pushers.push(&apns_call()).await.unwrap();
     assert_eq!(apns.server().connections(), 1);
-    assert_eq!(apns.pushes_so_far().await.len(), 1, "warming pushes nobody");
+    assert_eq!(
+        apns.pushes_so_far().await.len(),
+        1,
+        "warming the connection sent a push"
+    );
 }
 
 #[tokio::test]

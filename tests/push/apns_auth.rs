@@ -1,4 +1,4 @@
-//! Who we are to APNs: provider tokens and client certificates.
+//! Authentication with APNs: provider tokens and client certificates.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn parallel_pushes_share_one_jwt() {
 }
 
 #[tokio::test]
-async fn jwt_outlives_connections_and_is_renewed_only_when_old() {
+async fn jwt_is_kept_across_connections_and_renewed_only_when_old() {
     let (apns, moved) = (Apns::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
     for (minutes, tokens) in [(0, 1), (15, 1), (30, 1), (10, 2), (49, 2), (2, 3)] {
@@ -53,7 +53,7 @@ async fn refused_jwt_is_renewed_once_for_all() {
     let (apns, moved) = (Apns::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
     pushers.push(&apns_call()).await.unwrap();
-    // Apple's clock is 40 minutes ahead: to it, the token has expired.
+    // Apple's clock is 40 minutes ahead, so for Apple the token has expired.
     moved.minutes(30);
     apns.advance(minute(70));
     let outcomes = parallel(&pushers, (0..50).map(|_| apns_call())).await;
@@ -62,7 +62,7 @@ async fn refused_jwt_is_renewed_once_for_all() {
 }
 
 #[tokio::test]
-async fn jwt_refused_within_twenty_minutes_is_kept_and_the_clock_is_named() {
+async fn jwt_refused_within_twenty_minutes_is_kept_and_the_clock_is_suspected() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     pushers.push(&apns_call()).await.unwrap();
@@ -77,7 +77,7 @@ async fn jwt_refused_within_twenty_minutes_is_kept_and_the_clock_is_named() {
 }
 
 #[tokio::test]
-async fn too_many_token_updates_are_waited_out_with_the_same_jwt() {
+async fn too_many_token_updates_are_retried_with_the_same_jwt() {
     let apns = Apns::start().await;
     apns.faults.next(Fault::apns(429, "TooManyProviderTokenUpdates"));
     assert_eq!(attempts(pushers(apns_app(&apns)).push(&apns_call()).await), Ok(2));

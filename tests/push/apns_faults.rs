@@ -1,4 +1,4 @@
-//! Passing failures: tried again inside the wait, and not beyond.
+//! Temporary failures are retried during the wait, and not after it.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use fswake_test_support::http2::Fault;
 use super::support::{apns_app, apns_call, attempts, parallel, pushers};
 
 #[tokio::test]
-async fn passing_failures_are_tried_again_with_the_same_apns_id() {
+async fn temporary_failures_are_retried_with_the_same_apns_id() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     let faults = [
@@ -56,7 +56,7 @@ async fn retry_after_beyond_the_wait_ends_it_at_once() {
 }
 
 #[tokio::test]
-async fn no_try_comes_after_the_wait() {
+async fn no_retry_after_the_wait() {
     let apns = Apns::start().await;
     apns.faults
         .token(super::support::TOKEN, Fault::apns(500, "InternalServerError"));
@@ -93,7 +93,7 @@ async fn push_without_time_left_is_not_sent() {
 }
 
 #[tokio::test]
-async fn hanging_provider_costs_one_try_and_the_next_has_a_new_connection() {
+async fn hanging_provider_costs_one_try_and_the_next_uses_a_new_connection() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     pushers.warm().await;
@@ -121,14 +121,14 @@ async fn pushes_that_hang_together_replace_the_connection_once() {
 }
 
 #[tokio::test]
-async fn slow_answer_within_a_try_is_waited_for() {
+async fn slow_answer_within_the_timeout_is_accepted() {
     let apns = Apns::start().await;
     apns.faults.next(Fault::Delay(Duration::from_millis(1_500)));
     assert_eq!(attempts(pushers(apns_app(&apns)).push(&apns_call()).await), Ok(1));
 }
 
 #[tokio::test]
-async fn graceful_goaway_moves_pushes_to_a_new_connection_without_a_loss() {
+async fn graceful_goaway_moves_pushes_to_a_new_connection_without_loss() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     pushers.push(&apns_call()).await.unwrap();
@@ -146,7 +146,7 @@ async fn graceful_goaway_moves_pushes_to_a_new_connection_without_a_loss() {
 }
 
 #[tokio::test]
-async fn lost_connection_is_opened_anew() {
+async fn lost_connection_is_reopened() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     for expected in 1..=3 {
@@ -157,7 +157,7 @@ async fn lost_connection_is_opened_anew() {
 }
 
 #[tokio::test]
-async fn provider_that_is_down_is_tried_until_the_wait_ends_and_does_not_stop_the_start() {
+async fn provider_that_is_down_is_tried_until_the_wait_ends_and_does_not_block_the_start() {
     let apns = Apns::start().await;
     let pushers = pushers(App {
         base_url: Some("https://localhost:1".into()),

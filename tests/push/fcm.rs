@@ -1,4 +1,4 @@
-//! What reaches FCM, what each of its answers becomes, and the access token.
+//! Requests to FCM, the outcome for each of its answers, and the access token.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn call_reaches_the_phone_as_a_data_message_of_high_priority() {
 }
 
 #[tokio::test]
-async fn every_kind_of_push_in_every_style_is_taken_by_fcm() {
+async fn every_kind_of_push_in_every_style_is_accepted_by_fcm() {
     let fcm = Fcm::start().await;
     let template = PayloadStyle::Template(r#"{"who":"${caller-name}","n":1,"deep":{"k":"${kind}"}}"#.into());
     for payload in [
@@ -51,7 +51,7 @@ async fn every_kind_of_push_in_every_style_is_taken_by_fcm() {
 }
 
 #[tokio::test]
-async fn ttl_is_what_is_left_at_each_try() {
+async fn ttl_is_the_remaining_time_at_each_try() {
     let fcm = Fcm::start().await;
     fcm.faults
         .next(Fault::fcm(503, "UNAVAILABLE", "UNAVAILABLE").retry_after("2"));
@@ -86,7 +86,7 @@ async fn refusals_are_told_apart_by_the_code_in_their_details() {
         ),
         (
             Fault::fcm(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH"),
-            "token refused (SENDER_ID_MISMATCH)",
+            "token refused (SENDER_ID_MISMATCH: the phone names project com.example.phone, the service account is example-phone's)",
         ),
         (Fault::google(403, "PERMISSION_DENIED", "x", &[]), "PERMISSION_DENIED"),
         (
@@ -111,7 +111,7 @@ async fn refusals_are_told_apart_by_the_code_in_their_details() {
 }
 
 #[tokio::test]
-async fn passing_failures_are_tried_again() {
+async fn temporary_failures_are_retried() {
     let fcm = Fcm::start().await;
     let pushers = pushers(fcm_app(&fcm));
     let faults = [
@@ -168,12 +168,12 @@ async fn access_token_is_renewed_ahead_of_time() {
     pushers.push(&fcm_call()).await.unwrap();
     moved.minutes(57);
     fcm.advance(minute(57));
-    // The token server is out of order; the old token still works and nobody waits.
+    // The token server fails. The old token still works, and no push waits.
     fcm.token_faults.next(Fault::Hang);
     let pushed = tokio::time::timeout(Duration::from_secs(1), pushers.push(&fcm_call())).await;
     assert_eq!(attempts(pushed.unwrap()), Ok(1));
     let given = fcm.tokens_given();
-    // After that failure a push asks again; the new one is in use before the old one ends.
+    // After that failure the next push asks again. The new token is in use before the old one expires.
     tokio::time::timeout(Duration::from_secs(20), async {
         loop {
             pushers.push(&fcm_call()).await.unwrap();
@@ -190,7 +190,7 @@ async fn access_token_is_renewed_ahead_of_time() {
 }
 
 #[tokio::test]
-async fn access_token_that_ended_is_renewed_before_the_push() {
+async fn expired_access_token_is_renewed_before_the_push() {
     let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     pushers.push(&fcm_call()).await.unwrap();
@@ -222,7 +222,7 @@ async fn revoked_access_token_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn renewal_of_a_revoked_access_token_that_fails_is_tried_again_inside_the_wait() {
+async fn failed_renewal_of_a_revoked_access_token_is_retried_inside_the_wait() {
     for fault in [Fault::json(503, &json!({})), Fault::json(429, &json!({})), Fault::Hang] {
         let fcm = Fcm::start().await;
         let pushers = pushers(fcm_app(&fcm));
@@ -231,15 +231,15 @@ async fn renewal_of_a_revoked_access_token_that_fails_is_tried_again_inside_the_
         fcm.token_faults.next(fault);
         let outcome = pushers.push(&fcm_call()).await;
         assert!(outcome.is_ok(), "{outcome:?}");
-        assert_eq!(fcm.token_requests(), 3, "once for each failure");
-        // The first, the one that was refused, and the one with the new token: none with the one that is known to be
-        // revoked.
+        assert_eq!(fcm.token_requests(), 3, "not one request for each failure");
+        // The first push, the refused one, and the one with the new token. No push goes out with the revoked token once
+        // that is known.
         assert_eq!(fcm.pushes_so_far().await.len(), 3);
     }
 }
 
 #[tokio::test]
-async fn refused_service_account_says_what_google_says_of_it() {
+async fn refused_service_account_is_reported_with_googles_text() {
     let fcm = Fcm::start().await;
     let refusal =
         json!({ "error": "invalid_grant", "error_description": "Invalid grant: account not found", "x": null });
@@ -252,7 +252,7 @@ async fn refused_service_account_says_what_google_says_of_it() {
 }
 
 #[tokio::test]
-async fn refused_service_account_is_misconfigured_and_a_failing_token_server_is_waited_for() {
+async fn refused_service_account_is_misconfigured_and_a_failing_token_server_is_retried() {
     let fcm = Fcm::start().await;
     fcm.token_faults
         .next(Fault::json(400, &json!({ "error": "invalid_grant" })));
@@ -291,7 +291,7 @@ async fn hanging_token_server_ends_with_the_wait() {
 }
 
 #[tokio::test]
-async fn token_and_pushes_go_through_the_proxy_and_trust_the_apps_ca_only() {
+async fn token_and_push_requests_use_the_proxy_and_trust_only_the_apps_ca() {
     let (fcm, proxy) = (Fcm::start().await, Proxy::start().await);
     let app = App {
         proxy: Some(proxy.url().into()),

@@ -59,7 +59,7 @@ async fn each_answer_of_the_gateway_becomes_what_it_asks_for() {
             let text = outcome.map_or_else(|e| e.to_string(), |_| "sent".into());
             assert_eq!(text, expected, "{over:?}");
         }
-        assert_eq!(gateway.so_far().await.len(), 11, "each asked once");
+        assert_eq!(gateway.so_far().await.len(), 11, "not one request for each push");
         for passing in [reply(500, &[]), reply(503, &[]), reply(429, &[]), Fault::Close] {
             gateway.faults.next(passing);
             assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(2));
@@ -118,7 +118,7 @@ async fn connection_that_was_opened_at_start_carries_every_push() {
     pushers.warm().await;
     let outcomes = parallel(&pushers, std::iter::repeat_n(apns_call(), 200)).await;
     assert!(outcomes.iter().all(Result::is_ok));
-    assert_eq!(gateway.connections(), 1, "HTTP/2 carries pushes side by side");
+    assert_eq!(gateway.connections(), 1, "more than one HTTP/2 connection");
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn certificate_is_verified_unless_the_profile_says_insecure() {
         matches!(&outcome, Err(PushError::Misconfigured { reason, .. }) if reason.contains("certificate") && !reason.contains("push?")),
         "{outcome:?}"
     );
-    assert!(began.elapsed() < Duration::from_secs(2), "it is not tried again");
+    assert!(began.elapsed() < Duration::from_secs(2), "it was retried");
     assert_eq!(gateway.so_far().await.len(), 0);
     with(true).push(&apns_call()).await.unwrap();
 }
@@ -178,7 +178,7 @@ async fn proxy_of_the_app_is_used() {
 }
 
 #[tokio::test]
-async fn call_finds_its_way_however_many_messages_hang() {
+async fn hanging_messages_do_not_block_calls() {
     let gateway = Gateway::start(Over::Plain, Wants::Nothing).await;
     let spec = HttpProfile {
         timeout: Duration::from_secs(30),
@@ -193,7 +193,7 @@ async fn call_finds_its_way_however_many_messages_hang() {
         }),
         ..apns_call()
     };
-    // Seven of ten slots.
+    // Seven of the ten slots.
     for _ in 0..70 {
         gateway.faults.next(Fault::Hang);
     }

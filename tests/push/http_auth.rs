@@ -1,4 +1,4 @@
-//! How fswake authenticates with a gateway, and the files of secrets.
+//! Authentication with a gateway, and the files with secrets.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use fswake_test_support::gateway::{Gateway, Over, Wants};
 
 use super::support::{apns_call, attempts, gateway_app, http_profile, parallel, pushers};
 
-/// How an app authenticates.
+/// An app's settings for authentication.
 type Authentication = fn(&Gateway) -> HttpAuth;
 
-/// The same with a file of one's own.
+/// The same with another file.
 type InFile = fn(PathBuf) -> HttpAuth;
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn each_kind_of_authentication_is_one_that_the_server_takes() {
             let statuses: Vec<_> = gateway.so_far().await.iter().map(|asked| asked.status).collect();
             let expected = [vec![401; challenges], vec![200; 3]].concat();
             assert_eq!(statuses, expected, "{over:?} {wants:?}");
-            // Another, or none: an operator has to act, and the push ends at once.
+            // With a wrong secret or none the operator must act, so the push ends at once.
             let spec = http_profile(&gateway, "/push");
             let outcome = super::support::pushers(gateway_app(&gateway, spec))
                 .push(&apns_call())
@@ -55,7 +55,7 @@ async fn each_kind_of_authentication_is_one_that_the_server_takes() {
 }
 
 #[tokio::test]
-async fn nonce_that_the_server_forgot_costs_one_more_request_and_a_wrong_password_two() {
+async fn forgotten_nonce_costs_one_more_request_and_a_wrong_password_two() {
     let gateway = Gateway::start(Over::Http2, Wants::Digest("SHA-256", true)).await;
     let spec = |file: &str| HttpProfile {
         auth: HttpAuth::Digest(gateway.file(file)),
@@ -65,7 +65,7 @@ async fn nonce_that_the_server_forgot_costs_one_more_request_and_a_wrong_passwor
     right.push(&apns_call()).await.unwrap();
     gateway.forget_nonces();
     assert_eq!(attempts(right.push(&apns_call()).await), Ok(2));
-    // Many at once share what one of them learned, and none fails.
+    // Concurrent pushes share the nonce that one of them got, and none fails.
     gateway.forget_nonces();
     let outcomes = parallel(&right, std::iter::repeat_n(apns_call(), 20)).await;
     let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.is_err()).collect();
@@ -78,7 +78,7 @@ async fn nonce_that_the_server_forgot_costs_one_more_request_and_a_wrong_passwor
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_used_are_named_and_never_quoted() {
+async fn unusable_files_are_named_and_never_quoted() {
     let gateway = Gateway::start(Over::Http1, Wants::Nothing).await;
     let file = gateway.file("bad");
     let cases: [(InFile, &str, &str); 9] = [

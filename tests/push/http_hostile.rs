@@ -1,4 +1,4 @@
-//! Whatever a phone, a caller or a call sends, it stays one value in the operator's template.
+//! Values from phones, callers or calls stay single values in the operator's template.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use super::support::{call, gateway_app, http_profile, pushers};
 
 const PATH: &str = "/a/${user}/b/${token}-x/c${realm}?u=${cid_name}&t=${app_id}&fixed=1&p=${payload}&c=${x_call_id}";
 
-/// Pieces that mean something in a URL, JSON, a form, XML, a header or a template.
+/// Fragments with a meaning in a URL, JSON, a form, XML, a header or a template.
 fn hostile() -> impl Strategy<Value = String> {
     let pieces = [
         "/",
@@ -149,7 +149,7 @@ impl SentRequest<'_> {
     }
 }
 
-/// Pushes hostile values through one profile and checks what the gateway got.
+/// Pushes hostile values through one profile, and checks what the gateway received.
 fn property(content_type: &str, body: Option<&str>, check: impl Fn(&SentRequest<'_>)) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -192,7 +192,7 @@ fn property(content_type: &str, body: Option<&str>, check: impl Fn(&SentRequest<
             Ok(())
         })
         .unwrap();
-    // A connection of HTTP/1.1 may come back to the pool a moment after the next push left.
+    // An HTTP/1.1 connection may return to the pool shortly after the next push was sent.
     assert!(gateway.connections() < 20, "{}", gateway.connections());
 }
 

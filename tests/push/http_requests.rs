@@ -1,4 +1,4 @@
-//! What reaches a gateway: URLs, bodies and tokens, and which phones it serves.
+//! Requests to a gateway: URLs, bodies and tokens, and which phones it serves.
 
 use std::sync::Arc;
 
@@ -184,7 +184,7 @@ async fn bodies_are_filled_in_as_their_content_type_wants_it() {
 }
 
 #[tokio::test]
-async fn gateway_serves_phones_of_any_provider_or_of_those_it_names() {
+async fn gateway_serves_phones_of_any_provider_or_of_the_configured_ones() {
     let gateway = Gateway::start(Over::Http1, Wants::Nothing).await;
     let all = pushers(simple(&gateway));
     let some = pushers(App {
@@ -205,7 +205,7 @@ async fn gateway_serves_phones_of_any_provider_or_of_those_it_names() {
 }
 
 #[tokio::test]
-async fn cancel_never_goes_to_a_pushkit_token_and_a_call_takes_what_token_there_is() {
+async fn cancel_never_goes_to_a_pushkit_token_and_a_call_uses_any_token() {
     let gateway = Gateway::start(Over::Http1, Wants::Nothing).await;
     let spec = HttpProfile {
         body: None,

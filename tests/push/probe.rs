@@ -1,4 +1,4 @@
-//! What a daemon knows of its providers before anybody is called.
+//! What the daemon learns about its providers before any call.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +15,7 @@ use super::support::{
     MovedClock, apns_app, apns_call, app, fcm_app, fcm_call, gateway_app, http_profile, minute, pushers,
 };
 
-/// Looks after the apps as the daemon does, until it is dropped.
+/// Runs the app's watcher and prober as the daemon does, until it is dropped.
 struct Kept(tokio::task::JoinHandle<()>);
 
 impl Drop for Kept {
@@ -33,7 +33,7 @@ fn state(pushers: &Pushers) -> AppState {
     pushers.states().remove(0)
 }
 
-/// Waits until this is what is known of the only app.
+/// Waits until the only app has this state.
 async fn becomes(pushers: &Pushers, word: &str) -> AppState {
     let wait = async {
         while state(pushers).status.as_str() != word {
@@ -45,7 +45,7 @@ async fn becomes(pushers: &Pushers, word: &str) -> AppState {
     in_time.unwrap_or_else(|_| panic!("not {word}: {:?}", state(pushers)))
 }
 
-/// Lets time pass, a minute now and then, until something has happened.
+/// Advances the clock minute by minute until something has happened.
 async fn passes<T>(moved: &MovedClock, event: impl Future<Output = T>) -> T {
     tokio::pin!(event);
     loop {
@@ -64,7 +64,7 @@ fn ios(apns: &Apns) -> App {
 }
 
 #[tokio::test]
-async fn app_is_known_to_be_well_before_the_first_call_and_no_push_was_sent_for_it() {
+async fn app_is_known_to_work_before_the_first_call_without_a_push() {
     let (apns, fcm) = (Apns::start().await, Fcm::start().await);
     for (pushers, is_new) in [(pushers(ios(&apns)), true), (pushers(fcm_app(&fcm)), true)] {
         assert_eq!(state(&pushers).status.as_str(), "untried");
@@ -88,7 +88,7 @@ async fn app_is_known_to_be_well_before_the_first_call_and_no_push_was_sent_for_
 }
 
 #[tokio::test]
-async fn key_that_apple_refuses_is_known_before_the_first_call_and_found_mended_without_one() {
+async fn refused_key_is_known_before_the_first_call_and_its_fix_is_noticed_without_one() {
     let (apns, moved) = (Apns::start().await, MovedClock::default());
     apns.faults.token(apns::PROBE, Fault::apns(403, "InvalidProviderToken"));
     let pushers = Pushers::with_clock(vec![ios(&apns)], &moved.clock()).unwrap();
@@ -98,14 +98,14 @@ async fn key_that_apple_refuses_is_known_before_the_first_call_and_found_mended_
     assert!(!refused.is_ok() && !refused.would_wake());
     apns.next_probe().await;
     apns.faults.mend(apns::PROBE);
-    // Asked again after a pause, not at once.
+    // The next attempt comes after a pause.
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     assert_eq!(state(&pushers).status.as_str(), "refused");
     assert!(passes(&moved, becomes(&pushers, "ok")).await.would_wake());
 }
 
 #[tokio::test]
-async fn changed_key_is_tried_at_once_and_what_the_old_one_came_to_says_nothing_of_it() {
+async fn changed_key_is_probed_at_once_and_the_old_ones_result_does_not_count() {
     let apns = Apns::start().await;
     let pushers = pushers(ios(&apns));
     let _kept = keep(&pushers);
@@ -123,7 +123,7 @@ async fn changed_key_is_tried_at_once_and_what_the_old_one_came_to_says_nothing_
 }
 
 #[tokio::test]
-async fn topic_that_is_not_the_keys_is_named_and_one_that_nobody_has_set_is_not_called_wrong() {
+async fn wrong_topic_is_reported_and_an_unset_one_is_not_a_fault() {
     let apns = Apns::start().await;
     let wrong = App {
         app_ids: vec![BUNDLE_ID.into(), "com.example.other".into()],
@@ -156,7 +156,7 @@ async fn topic_that_is_not_the_keys_is_named_and_one_that_nobody_has_set_is_not_
 }
 
 #[tokio::test]
-async fn provider_that_is_out_of_order_is_asked_again_and_its_return_is_noticed_without_a_call() {
+async fn failing_provider_is_probed_again_and_its_recovery_is_noticed_without_a_call() {
     let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     fcm.faults
         .token(fcm::PROBE, Fault::fcm(503, "UNAVAILABLE", "UNAVAILABLE"));
@@ -170,13 +170,17 @@ async fn provider_that_is_out_of_order_is_asked_again_and_its_return_is_noticed_
     for _ in 0..3 {
         passes(&moved, fcm.next_probe()).await;
     }
-    assert_eq!(state(&pushers).problems[0].since, since, "since it was first met");
+    assert_eq!(
+        state(&pushers).problems[0].since,
+        since,
+        "not the time when it first failed"
+    );
     fcm.faults.mend(fcm::PROBE);
     passes(&moved, becomes(&pushers, "ok")).await;
 }
 
 #[tokio::test]
-async fn provider_that_answers_is_busy_and_one_that_is_silent_does_not_answer() {
+async fn answering_provider_is_busy_and_silent_one_does_not_answer() {
     let apns = Apns::start().await;
     let pushers = pushers(ios(&apns));
     let call = PushRequest {
@@ -200,7 +204,7 @@ async fn provider_that_answers_is_busy_and_one_that_is_silent_does_not_answer() 
 }
 
 #[tokio::test]
-async fn limit_of_one_phone_is_no_state_of_its_app() {
+async fn limit_of_one_phone_does_not_change_its_apps_state() {
     let (apns, fcm) = (Apns::start().await, Fcm::start().await);
     let of_apple = || Fault::apns(429, "TooManyRequests").retry_after("60");
     let of_google = || Fault::fcm(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED").retry_after("60");
@@ -218,18 +222,22 @@ async fn limit_of_one_phone_is_no_state_of_its_app() {
         for user in ["a", "b", "a", "b"] {
             let known = limited(user).await;
             assert_eq!(known.status.as_str(), "ok", "{known:?}");
-            assert!(known.last_failure.is_some(), "it is shown all the same");
+            assert!(known.last_failure.is_some(), "the failure is not shown");
         }
-        // For one after another it is the project's.
+        // If it affects one phone after another, it is the project's limit.
         assert_eq!(limited("c").await.status.as_str(), "busy");
         pushers.push(&call).await.unwrap();
         assert_eq!(state(&pushers).status.as_str(), "ok");
-        assert_eq!(limited("c").await.status.as_str(), "ok", "counted from the beginning");
+        assert_eq!(
+            limited("c").await.status.as_str(),
+            "ok",
+            "earlier failures were not reset"
+        );
     }
 }
 
 #[tokio::test]
-async fn key_that_another_process_signs_with_keeps_its_app_busy_until_apple_takes_it() {
+async fn key_used_by_another_process_keeps_its_app_busy_until_apple_accepts_it() {
     let (apns, moved) = (Apns::start().await, MovedClock::default());
     apns.faults
         .token(apns::PROBE, Fault::apns(429, "TooManyProviderTokenUpdates"));
@@ -239,7 +247,7 @@ async fn key_that_another_process_signs_with_keeps_its_app_busy_until_apple_take
     assert_eq!(busy.problems[0].reason, "429 TooManyProviderTokenUpdates");
     assert!(
         !busy.is_ok() && !busy.would_wake(),
-        "Apple refuses its pushes for the same reason"
+        "not busy although Apple refuses its pushes for the same reason"
     );
     apns.next_probe().await;
     passes(&moved, apns.next_probe()).await;
@@ -257,7 +265,11 @@ async fn probe_that_hangs_delays_no_push() {
     let began = std::time::Instant::now();
     pushers.push(&apns_call()).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
-    assert_eq!(state(&pushers).status.as_str(), "ok", "the push has told");
+    assert_eq!(
+        state(&pushers).status.as_str(),
+        "ok",
+        "the push has not cleared the state"
+    );
 }
 
 #[tokio::test]
@@ -271,7 +283,7 @@ async fn probe_without_an_answer_ends() {
 }
 
 #[tokio::test]
-async fn key_that_is_revoked_while_nobody_is_called_is_found_within_the_hour() {
+async fn key_revoked_between_calls_is_noticed_within_the_hour() {
     let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     let _kept = keep(&pushers);
@@ -284,7 +296,7 @@ async fn key_that_is_revoked_while_nobody_is_called_is_found_within_the_hour() {
 }
 
 #[tokio::test]
-async fn access_token_that_google_has_revoked_is_replaced_by_the_probe_too() {
+async fn probe_replaces_an_access_token_that_google_revoked() {
     let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     pushers.push(&fcm_call()).await.unwrap();
@@ -295,7 +307,7 @@ async fn access_token_that_google_has_revoked_is_replaced_by_the_probe_too() {
 }
 
 #[tokio::test]
-async fn provider_token_that_is_an_hour_old_is_replaced_by_the_probe_too() {
+async fn probe_replaces_a_provider_token_that_is_an_hour_old() {
     let (apns, moved) = (Apns::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![ios(&apns)], &moved.clock()).unwrap();
     pushers.push(&apns_call()).await.unwrap();
@@ -308,7 +320,7 @@ async fn provider_token_that_is_an_hour_old_is_replaced_by_the_probe_too() {
 }
 
 #[tokio::test]
-async fn gateway_is_only_connected_to_and_nothing_is_said_of_its_pushes() {
+async fn probe_of_a_gateway_only_connects() {
     let gateway = Gateway::start(Over::Http1, Wants::Nothing).await;
     let reached = pushers(gateway_app(&gateway, http_profile(&gateway, "/push")));
     let _kept = keep(&reached);
@@ -320,7 +332,7 @@ async fn gateway_is_only_connected_to_and_nothing_is_said_of_its_pushes() {
     tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
     assert_eq!(state(&reached).status.as_str(), "untried");
     assert!(state(&reached).why.unwrap().contains("whether it takes pushes"));
-    assert_eq!(gateway.so_far().await.len(), 0, "not one push");
+    assert_eq!(gateway.so_far().await.len(), 0, "a push was sent");
     let mut spec = http_profile(&gateway, "/push");
     spec.url = fswake::push::template::UrlTemplate::parse("https://127.0.0.1:1/push").unwrap();
     let away = pushers(gateway_app(&gateway, spec));
@@ -329,7 +341,7 @@ async fn gateway_is_only_connected_to_and_nothing_is_said_of_its_pushes() {
 }
 
 #[tokio::test]
-async fn somebody_else_in_the_providers_place_is_no_fault_of_the_credentials() {
+async fn untrusted_server_is_not_a_fault_of_the_credentials() {
     let (apns, other) = (Apns::start().await, Apns::start().await);
     let pushers = pushers(App {
         ca_file: Some(other.ca_file()),
@@ -358,7 +370,7 @@ async fn somebody_else_in_the_providers_place_is_no_fault_of_the_credentials() {
 }
 
 #[tokio::test]
-async fn app_that_only_logs_wakes_nobody() {
+async fn app_that_only_logs_wakes_no_phone() {
     let pushers = pushers(app("later", Provider::Other("log".into()), Credentials::Log));
     let _kept = keep(&pushers);
     pushers.push(&apns_call()).await.unwrap();
@@ -368,7 +380,7 @@ async fn app_that_only_logs_wakes_nobody() {
 }
 
 #[tokio::test]
-async fn message_that_is_refused_says_nothing_of_calls() {
+async fn refused_message_does_not_affect_the_state_for_calls() {
     let apns = Apns::start().await;
     let pushers = pushers(ios(&apns));
     pushers.push(&apns_call()).await.unwrap();
@@ -390,8 +402,8 @@ async fn message_that_is_refused_says_nothing_of_calls() {
     pushers.push(&message).await.unwrap_err();
     let after = state(&pushers);
     assert_eq!(after.status.as_str(), "ok");
-    assert!(after.last_failure.is_some(), "it is shown all the same");
-    // Calls to one callee that are refused may be that callee's fault.
+    assert!(after.last_failure.is_some(), "the failure is not shown");
+    // Refused calls to one callee may have that callee as their cause.
     let refused = async |user: &str| {
         apns.faults.next(Fault::apns(413, "PayloadTooLarge"));
         let callee = Aor::new(user, "pbx.example");
@@ -401,18 +413,18 @@ async fn message_that_is_refused_says_nothing_of_calls() {
         refused(user).await;
     }
     assert_eq!(state(&pushers).status.as_str(), "ok");
-    // Those to one after another are the app's, and a message that is taken mends nothing.
+    // Refused calls to one callee after another have the app as their cause. An accepted message does not clear that.
     refused("c").await;
     pushers.push(&message).await.unwrap();
     let rejected = state(&pushers);
     assert_eq!(rejected.status.as_str(), "rejected");
-    assert!(rejected.would_wake(), "no probe could ever find it mended");
+    assert!(rejected.would_wake(), "no probe could ever clear this state");
     pushers.push(&apns_call()).await.unwrap();
     assert_eq!(state(&pushers).status.as_str(), "ok");
 }
 
 #[tokio::test]
-async fn googles_own_key_at_apple_is_not_found_mended_by_a_probe_that_does_not_need_it() {
+async fn probe_does_not_clear_a_fault_of_a_credential_that_it_does_not_use() {
     let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     let _kept = keep(&pushers);
@@ -428,14 +440,14 @@ async fn googles_own_key_at_apple_is_not_found_mended_by_a_probe_that_does_not_n
     assert_eq!(refused.status.as_str(), "refused");
     assert!(
         refused.would_wake(),
-        "a daemon without calls would never be ready again"
+        "without calls the daemon would never be ready again"
     );
     pushers.push(&fcm_call()).await.unwrap();
     assert_eq!(state(&pushers).status.as_str(), "ok");
 }
 
 #[tokio::test]
-async fn certificate_that_has_ended_is_not_probed_with() {
+async fn expired_certificate_is_not_used_for_probes() {
     let apns = Apns::start_with_certificates().await;
     let (cert_file, key_file) = apns.client_files();
     let (cert, key) = apns.new_client(SystemTime::now() - Duration::from_secs(3_600));
@@ -455,7 +467,7 @@ async fn certificate_that_has_ended_is_not_probed_with() {
 }
 
 #[tokio::test]
-async fn apps_of_a_large_site_take_turns_in_asking_their_provider() {
+async fn apps_of_a_large_site_do_not_probe_all_at_once() {
     let apns = Apns::start().await;
     let answer = Duration::from_millis(1_500);
     apns.faults.token(apns::PROBE, Fault::Delay(answer));

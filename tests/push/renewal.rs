@@ -1,4 +1,4 @@
-//! Credentials that change while pushes go on, and an app's status.
+//! Credentials that change while pushes go on, and the state of an app.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ use super::support::{MovedClock, TOKEN, apns_app, apns_call, app, attempts, fcm_
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Puts another file in the place of one, as careful programs do.
+/// Replaces a file atomically, as careful programs do.
 fn replace(file: &Path, content: &str) {
     let new = file.with_extension("new");
     std::fs::write(&new, content).unwrap();
@@ -44,7 +44,7 @@ fn certificate_app(apns: &Apns) -> App {
 }
 
 #[tokio::test]
-async fn new_key_signs_the_next_push_and_the_one_under_way_ends_with_the_old() {
+async fn new_key_signs_the_next_push_and_one_in_progress_ends_with_the_old() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     apns.faults.next(Fault::Delay(Duration::from_millis(300)));
@@ -80,18 +80,22 @@ async fn push_refused_with_the_old_key_goes_out_with_the_new_one() {
     assert_eq!(apns.next_push().await.key, Some(1));
     assert!(
         state(&pushers).is_ok(),
-        "the old key's refusal says nothing about the new one"
+        "the refusal of the old key counts against the new one"
     );
 }
 
 #[tokio::test]
-async fn broken_new_key_keeps_the_old_in_use_and_is_said_until_it_is_mended() {
+async fn broken_new_key_keeps_the_old_in_use_and_is_reported_until_it_is_fixed() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     let good = std::fs::read_to_string(apns.key_file()).unwrap();
     replace(&apns.key_file(), "-----BEGIN PRIVATE KEY-----\nsesame\n");
     pushers.look();
-    assert_eq!(problem(&pushers), None, "it may be half written");
+    assert_eq!(
+        problem(&pushers),
+        None,
+        "reported at once although the file may be half written"
+    );
     pushers.look();
     assert_eq!(problem(&pushers), Some(ProblemKind::BrokenFile));
     let said = state(&pushers).problems.remove(0).reason;
@@ -101,7 +105,7 @@ async fn broken_new_key_keeps_the_old_in_use_and_is_said_until_it_is_mended() {
     assert_eq!(
         problem(&pushers),
         Some(ProblemKind::BrokenFile),
-        "a push with the old key does not mend the file"
+        "a push with the old key cleared the problem of the file"
     );
     std::fs::remove_file(apns.key_file()).unwrap();
     for _ in 0..2 {
@@ -115,10 +119,10 @@ async fn broken_new_key_keeps_the_old_in_use_and_is_said_until_it_is_mended() {
     assert_eq!(apns.tokens_taken(), 1);
 }
 
-/// Puts something else in a file's place.
+/// Replaces a file by something else.
 type Become = fn(&Path);
 
-/// Looks as the daemon does, which must not take long whatever the file has become.
+/// Checks the file as the daemon does. This must not take long, whatever the file has become.
 fn look_twice(pushers: &Pushers) {
     let (pushers, runtime) = (pushers.clone(), tokio::runtime::Handle::current());
     let (done, is_done) = std::sync::mpsc::channel();
@@ -130,11 +134,11 @@ fn look_twice(pushers: &Pushers) {
     });
     is_done
         .recv_timeout(Duration::from_secs(10))
-        .expect("the file is waited for");
+        .expect("the check waits for the file");
 }
 
 #[tokio::test]
-async fn key_that_became_a_fifo_a_directory_a_device_or_endless_keeps_the_old_in_use_and_is_not_waited_for() {
+async fn key_replaced_by_a_fifo_directory_device_or_endless_file_does_not_block() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     let file = apns.key_file();
@@ -171,7 +175,7 @@ async fn key_that_became_a_fifo_a_directory_a_device_or_endless_keeps_the_old_in
 }
 
 #[tokio::test]
-async fn certificate_and_key_that_are_replaced_one_after_the_other_are_used_when_both_are_there() {
+async fn certificate_and_key_replaced_one_after_the_other_are_used_once_both_match() {
     let apns = Apns::start_with_certificates().await;
     let pushers = pushers(certificate_app(&apns));
     pushers.push(&apns_call()).await.unwrap();
@@ -182,7 +186,7 @@ async fn certificate_and_key_that_are_replaced_one_after_the_other_are_used_when
     assert_eq!(
         state(&pushers).days_left.map(|days| days > 10_000),
         Some(true),
-        "the old one"
+        "not the old certificate"
     );
     replace(&key_file, &key);
     pushers.look();
@@ -194,7 +198,7 @@ async fn certificate_and_key_that_are_replaced_one_after_the_other_are_used_when
 }
 
 #[tokio::test]
-async fn app_is_well_only_once_its_provider_has_said_so() {
+async fn app_is_ok_only_once_its_provider_has_answered() {
     let apns = Apns::start().await;
     let status = |pushers: &Pushers| state(pushers).status.as_str();
     let ready = pushers(apns_app(&apns));
@@ -210,7 +214,7 @@ async fn app_is_well_only_once_its_provider_has_said_so() {
     assert!(!state(&ready).is_ok());
     ready.push(&apns_call()).await.unwrap();
     assert_eq!((status(&ready), state(&ready).why), ("ok", None));
-    // A token that is gone is not about the app.
+    // A token that is gone does not concern the app.
     apns.faults.next(Fault::gone("Unregistered", 4_000_000_000_000));
     ready.push(&apns_call()).await.unwrap_err();
     assert_eq!(status(&ready), "ok");
@@ -224,7 +228,7 @@ async fn app_is_well_only_once_its_provider_has_said_so() {
 }
 
 #[tokio::test]
-async fn days_that_are_left_are_counted_and_an_expired_certificate_is_a_problem() {
+async fn remaining_days_are_counted_and_an_expired_certificate_is_a_problem() {
     let (apns, moved) = (Apns::start_with_certificates().await, MovedClock::default());
     let (cert_file, key_file) = apns.client_files();
     let (cert, key) = apns.new_client(SystemTime::now() + 2 * DAY + HOUR);
@@ -267,7 +271,7 @@ async fn new_service_account_key_gets_the_next_access_token() {
 }
 
 #[tokio::test]
-async fn refused_credentials_are_a_problem_until_a_push_is_taken() {
+async fn refused_credentials_are_a_problem_until_a_push_is_accepted() {
     let fcm = Fcm::start().await;
     for fault in [
         Fault::apns(403, "InvalidProviderToken"),
@@ -294,7 +298,7 @@ async fn refused_credentials_are_a_problem_until_a_push_is_taken() {
         assert!(pushers.push(&fcm_call()).await.is_err());
         assert_eq!(problem(&pushers), Some(ProblemKind::Refused));
     }
-    // A problem of one token is not about the app.
+    // A problem of one token does not concern the app.
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     apns.faults.next(Fault::apns(400, "BadDeviceToken"));
@@ -304,7 +308,7 @@ async fn refused_credentials_are_a_problem_until_a_push_is_taken() {
 }
 
 #[tokio::test]
-async fn account_that_google_does_not_know_is_found_before_the_first_call() {
+async fn unknown_service_account_is_noticed_before_the_first_call() {
     let fcm = Fcm::start().await;
     fcm.new_key("fedcba9876543210");
     fcm.revoke_old_keys();
@@ -316,7 +320,7 @@ async fn account_that_google_does_not_know_is_found_before_the_first_call() {
 }
 
 #[tokio::test]
-async fn reloaded_apps_that_did_not_change_keep_connection_and_token_and_a_bad_one_changes_nothing() {
+async fn unchanged_apps_keep_connection_and_token_at_a_reload_and_a_bad_one_changes_nothing() {
     let apns = Apns::start().await;
     let named = |name: &str, domain: &str| App {
         name: name.into(),
@@ -361,17 +365,17 @@ async fn reloaded_apps_that_did_not_change_keep_connection_and_token_and_a_bad_o
         .iter()
         .map(|p| p.request.connection)
         .collect();
-    assert_eq!(used[0], used[1], "app a kept its connection");
-    assert_eq!(apns.tokens_taken(), 1, "one key, one token, whatever is reloaded");
+    assert_eq!(used[0], used[1], "app a did not keep its connection");
+    assert_eq!(apns.tokens_taken(), 1, "more than one token for one key");
 }
 
-/// Race: a reload begins, and a key that changes meanwhile is in use before the reload has read all of its files. The
-/// apps as they were when it began would bring the old key back.
+/// Race: a reload begins, and a key that changes meanwhile is in use before the reload has read all of its files. If
+/// the reload used the old state of the apps, it would restore the old key.
 #[tokio::test(flavor = "multi_thread")]
-async fn key_that_changes_while_a_reload_reads_its_files_is_not_undone_by_it() {
+async fn key_that_changes_during_a_reload_is_not_undone_by_it() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
-    // Reading it takes longer than a look does.
+    // Parsing the configuration takes longer than a check of the files.
     let authorities = apns.file("many-authorities.pem");
     let one = std::fs::read_to_string(apns.ca_file()).unwrap();
     std::fs::write(&authorities, one.repeat((3 << 20) / one.len())).unwrap();
@@ -382,7 +386,7 @@ async fn key_that_changes_while_a_reload_reads_its_files_is_not_undone_by_it() {
     };
     let (reading, apps) = (pushers.clone(), vec![apns_app(&apns), slow]);
     let reload = tokio::task::spawn_blocking(move || reading.reload(apps));
-    // It takes some 300 ms.
+    // The reload takes about 300 ms.
     tokio::time::sleep(Duration::from_millis(20)).await;
     replace(&apns.key_file(), &apns.new_key(KEY_ID));
     let looking = pushers.clone();
@@ -392,9 +396,9 @@ async fn key_that_changes_while_a_reload_reads_its_files_is_not_undone_by_it() {
     assert_eq!(apns.next_push().await.key, Some(1));
 }
 
-/// Relative, without a wall clock: all of one tenant's pushes end before any of the other's.
+/// A relative check without a clock: all of one tenant's pushes end before any of the other's.
 #[tokio::test]
-async fn provider_that_hangs_and_credentials_that_are_refused_delay_no_other_tenant() {
+async fn hanging_provider_and_refused_credentials_do_not_delay_other_tenants() {
     let (hanging, refusing, good) = (Apns::start().await, Apns::start().await, Apns::start().await);
     let tenant = |name: &str, apns: &Apns| App {
         name: name.into(),
@@ -413,7 +417,7 @@ async fn provider_that_hangs_and_credentials_that_are_refused_delay_no_other_ten
         domain: format!("{name}.example").into(),
         ..apns_call()
     };
-    // More than may be under way at once, with all the time in the world.
+    // More pushes than may be in progress at once, and with plenty of time.
     let waiting = 1_100;
     let patient = PushRequest {
         ttl: Duration::from_secs(3_600),

@@ -1,4 +1,4 @@
-//! What is refused at start, and who serves whom.
+//! Settings refused at start, and which app serves which phone.
 
 use std::path::PathBuf;
 
@@ -147,7 +147,7 @@ async fn settings_that_cannot_work_are_refused_at_start() {
 }
 
 #[tokio::test]
-async fn without_apps_everything_is_logged_and_taken() {
+async fn without_apps_every_push_is_logged_and_accepted() {
     let pushers = Pushers::new(Vec::new()).unwrap();
     pushers.warm().await;
     for request in [apns_call(), fcm_call()] {
@@ -157,7 +157,7 @@ async fn without_apps_everything_is_logged_and_taken() {
 }
 
 #[tokio::test]
-async fn first_app_that_fits_provider_app_id_and_domain_serves() {
+async fn first_app_that_matches_provider_app_id_and_domain_serves() {
     let of = |name: &str, app_id: &str, domain: &str| App {
         app_ids: vec![app_id.into()],
         domains: vec![domain.into()],

@@ -18,7 +18,7 @@ pub const TOKEN: &str = "00c0ffee00c0ffee00c0ffee00c0ffee";
 pub const FCM_TOKEN: &str = "dGVzdA:APA91bFakeRegistrationToken";
 pub const HMS_TOKEN: &str = "IQAAAACy0kYwAADOl4ceP8Gf7M3WdtMvTvv+fV==";
 
-/// An app without credentials of its own.
+/// An app with the stand-in's credentials.
 pub fn app(name: &str, provider: Provider, credentials: Credentials) -> App {
     App {
         name: name.into(),
@@ -49,7 +49,7 @@ pub fn apns_app(apns: &Apns) -> App {
     }
 }
 
-/// A signing key that nobody knows.
+/// A signing key that Apple does not know.
 pub fn other_key() -> String {
     fswake_test_support::tls::signing_key().pem
 }
@@ -160,7 +160,7 @@ pub fn call(provider: Provider, token: &str) -> PushRequest {
     }
 }
 
-/// The same request about another turn of its call.
+/// The same request for another try of its call.
 pub fn turned(mut request: PushRequest, kind: PushKind) -> PushRequest {
     if let About::Call(call) = &mut request.about {
         call.kind = kind;
@@ -214,7 +214,7 @@ pub fn minute(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
 }
 
-/// Runs many pushes at once and gives their outcomes.
+/// Runs many pushes at once, and returns their outcomes.
 pub async fn parallel(pushers: &Pushers, requests: impl IntoIterator<Item = PushRequest>) -> Vec<PushOutcome> {
     let mut tasks = tokio::task::JoinSet::new();
     for request in requests {

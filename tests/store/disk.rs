@@ -1,4 +1,4 @@
-//! Files that cannot be written for a while: devices wait in memory and are written afterwards.
+//! Files that cannot be written for a while: devices are kept in memory and written later.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::{LONG, count, device, line, now_ms, place, stored, until};
 
-/// A file system of 1 MiB; `None` where we may not mount one.
+/// A file system of 1 MiB; `None` if the user may not mount one.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -81,7 +81,7 @@ fn read_only_file_system_is_refused_at_start_with_what_is_needed() {
 }
 
 #[test]
-fn full_disk_keeps_devices_in_memory_and_writes_them_when_there_is_room_again() {
+fn full_disk_keeps_devices_in_memory_until_there_is_space_again() {
     let place = place();
     drop(Sqlite::open(&place.path, &Options::default()).unwrap());
     let other = Connection::open(&place.path).unwrap();
@@ -114,7 +114,7 @@ fn full_disk_keeps_devices_in_memory_and_writes_them_when_there_is_room_again() 
 }
 
 #[test]
-fn file_locked_by_another_process_is_written_when_it_lets_go() {
+fn file_locked_by_another_process_is_written_after_the_lock() {
     let place = place();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     let other = Connection::open(&place.path).unwrap();
@@ -131,7 +131,7 @@ fn file_locked_by_another_process_is_written_when_it_lets_go() {
 }
 
 #[test]
-fn stop_while_the_file_is_locked_ends_and_says_so() {
+fn stop_while_the_file_is_locked_ends_and_is_reported() {
     let place = place();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     let other = Connection::open(&place.path).unwrap();

@@ -1,4 +1,4 @@
-//! The SQLite store on real files: what comes back, what survives, what is refused.
+//! The SQLite store on real files: what it returns, what survives, what it refuses.
 
 mod disk;
 
@@ -90,7 +90,7 @@ fn until(writer: &StoreWriter, what: &str, holds: impl Fn(&Health) -> bool) -> H
 }
 
 #[test]
-fn every_field_comes_back_as_it_was_put_whatever_the_text() {
+fn every_field_is_stored_unchanged_with_any_text() {
     let place = place();
     let odd = "\u{0} ' \" ; -- \r\n \\ %00 \u{202e} \u{1f4f1} ${x} ]]> 007";
     let mut strange = device(1);
@@ -140,7 +140,7 @@ fn put_replaces_and_delete_removes() {
 }
 
 #[test]
-fn token_has_one_owner_and_a_late_delete_for_the_former_takes_nothing() {
+fn token_has_one_owner_and_a_late_delete_for_the_former_one_is_ignored() {
     let place = place();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     let former = device(1);
@@ -192,7 +192,7 @@ fn burst_of_100_000_devices_loses_none() {
     assert_eq!((writer.health().dropped_devices, writer.health().queued), (0, 0));
 }
 
-/// Not a test of its own: the process that the next one kills.
+/// Not a test: this is the process that the next test kills.
 #[test]
 #[ignore = "run by the next test"]
 fn child_that_writes_until_it_is_killed() {
@@ -209,7 +209,7 @@ fn child_that_writes_until_it_is_killed() {
 }
 
 #[test]
-fn killed_in_the_middle_of_a_write_loses_nothing_that_was_written() {
+fn kill_during_a_write_loses_nothing_that_was_committed() {
     let place = place();
     for batches in [1, 3, 9] {
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -236,9 +236,9 @@ fn killed_in_the_middle_of_a_write_loses_nothing_that_was_written() {
 }
 
 #[test]
-fn old_journal_lines_go_in_small_steps_and_young_ones_stay() {
+fn old_journal_lines_are_pruned_in_small_steps_and_new_ones_stay() {
     let place = place();
-    // The first writer is not to prune what the second has to.
+    // Both writers use one file. The first one must not prune what the second one has to.
     let keeps_long = Options {
         journal_keep: Duration::from_secs(10 * 365 * 86_400),
         ..Options::default()
@@ -287,11 +287,11 @@ fn journal_keeps_its_newest_lines_when_there_are_too_many() {
     assert_eq!(oldest().unwrap(), (1_200, start + 3_800));
 }
 
-/// schema.sql as version 1 had it.
+/// schema.sql of version 1.
 const VERSION_1: &str = include_str!("version_1.sql");
 
 #[test]
-fn store_of_version_1_is_upgraded_with_all_that_is_in_it() {
+fn store_of_version_1_is_upgraded_with_its_data() {
     let place = place();
     let db = Connection::open(&place.path).unwrap();
     db.execute_batch(VERSION_1).unwrap();
@@ -311,7 +311,7 @@ fn store_of_version_1_is_upgraded_with_all_that_is_in_it() {
     fresh.execute_batch(SCHEMA).unwrap();
     assert_ne!(indexes(&db), indexes(&fresh));
     drop(db);
-    // Lines of that age would be pruned.
+    // Lines of that age would otherwise be pruned.
     let keeps_long = Options {
         journal_keep: Duration::from_secs(100 * 365 * 86_400),
         ..Options::default()
@@ -349,7 +349,7 @@ fn errors_in_the_journal_of_an_older_store_get_their_codes() {
             r#"{"device":"x","class":"token-gone","code":"clock","reason":"x"}"#,
         ),
         ("push-refused", r#"{"class":7}"#),
-        // Not written by fswake: they stay.
+        // These lines were not written by fswake and stay unchanged.
         ("push-refused", "{"),
         ("push-refused", r#"["class"]"#),
         ("push-sent", r#"{"class":"token-gone"}"#),
@@ -386,7 +386,7 @@ fn errors_in_the_journal_of_an_older_store_get_their_codes() {
 }
 
 #[test]
-fn tokens_of_an_older_store_get_their_one_form_and_what_is_one_device_becomes_one() {
+fn tokens_of_an_older_store_are_normalised_and_duplicate_devices_merged() {
     let place = place();
     let db = Connection::open(&place.path).unwrap();
     db.execute_batch(VERSION_1).unwrap();
@@ -395,14 +395,14 @@ fn tokens_of_an_older_store_get_their_one_form_and_what_is_one_device_becomes_on
         let row = params![id, user, provider, call.or(remote), call, remote, seen];
         db.execute(sql, row).unwrap();
     };
-    // One phone, under two users: the one seen last has it, whichever form that was in.
+    // One phone with two users. The user seen last gets it, whatever form the token had.
     insert(1, "early", "apns", Some("AABB01"), None, 10);
     insert(2, "late", "apns", Some("aabb01"), None, 20);
     insert(3, "late", "apns", Some("AABB02"), Some("CC"), 20);
     insert(4, "early", "apns", Some("aabb02"), Some("CC"), 10);
     insert(5, "late", "apns.dev", Some("AABB03"), None, 20);
     insert(6, "early", "apns.dev", Some("AAbb03"), None, 10);
-    // Without a real call token the other one is the device.
+    // Without a valid call token, the other token identifies the device.
     insert(7, "half", "apns", Some("(null)"), Some("DD"), 5);
     insert(8, "none", "fcm", Some("null"), None, 5);
     insert(9, "none", "apns", Some("../../x"), None, 5);
@@ -439,13 +439,13 @@ fn tokens_of_an_older_store_get_their_one_form_and_what_is_one_device_becomes_on
         assert_eq!(
             found.as_ref(),
             Some(device),
-            "its name for programs is that of its token now"
+            "its public id is not that of its new token"
         );
     }
 }
 
 #[test]
-fn owners_of_devices_that_were_not_seen_are_found_page_by_page() {
+fn owners_of_unseen_devices_are_listed_page_by_page() {
     let place = place();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     for n in 0..2_500_u32 {
@@ -454,7 +454,7 @@ fn owners_of_devices_that_were_not_seen_are_found_page_by_page() {
         (one.first_seen, one.last_seen) = (1, if n % 2 == 0 { 100 } else { 1_000 });
         writer.submit(StoreOp::Put(one.into()));
     }
-    // An import that is younger than the last thing that mod_apn knew.
+    // An import that is newer than mod_apn's last row.
     let mut imported = device(9_999);
     (imported.first_seen, imported.last_seen) = (1_000, 5);
     writer.submit(StoreOp::Put(imported.into()));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_is_heard_between_a_question_and_its_answer_is_newer_than_the_answer() {
+fn events_between_a_question_and_its_answer_are_newer_than_the_answer() {
     let mut b = bench();
     let number = asked(&mut b);
     b.engine
@@ -25,7 +25,7 @@ fn what_is_heard_between_a_question_and_its_answer_is_newer_than_the_answer() {
 }
 
 #[test]
-fn answer_that_is_older_than_the_end_of_the_last_registration_brings_nobody_back() {
+fn answer_older_than_the_end_of_the_last_registration_restores_no_phone() {
     let mut b = bench();
     b.register(reg("1001", "id", "1001@a:1", None));
     b.register(reg("1001", "other", "1001@b:1", None));
@@ -36,10 +36,10 @@ fn answer_that_is_older_than_the_end_of_the_last_registration_brings_nobody_back
     }
     b.tell(over);
     assert_eq!(b.engine.known(), (0, 0));
-    // FreeSWITCH takes a moment to delete what has ended.
+    // FreeSWITCH takes a moment to delete an ended registration.
     b.answer(question, vec![reg("1001", "other", "1001@b:1", None)]);
     assert_eq!(b.engine.known(), (0, 0));
-    // A later answer counts.
+    // A later answer is used.
     b.register(reg("1001", "id", "1001@a:2", None));
     let question = b.asks(unreg("1001", "id", UnregisterWhy::ConnectionClosed));
     b.answer(question, vec![reg("1001", "other", "1001@b:1", None)]);
@@ -66,7 +66,7 @@ fn only_the_profiles_and_the_domain_that_were_asked_for_are_compared() {
 }
 
 #[test]
-fn row_of_a_list_that_was_read_before_a_question_is_older_than_its_answer() {
+fn row_of_a_list_made_before_a_question_is_older_than_the_answer() {
     // `multiple-registrations=false`: a new registration replaces the others, without an event.
     for is_known in [true, false] {
         let mut b = bench();
@@ -74,7 +74,7 @@ fn row_of_a_list_that_was_read_before_a_question_is_older_than_its_answer() {
             b.register(reg("1001", "x", "1001@x:1", None));
         }
         b.tell(Event::ResyncBegan(1));
-        // Its list is read here, and reported below.
+        // FreeSWITCH makes this list now; its rows are reported below.
         let y = reg("1001", "y", "1001@y:1", None);
         b.freeswitch_has = vec![y.clone()];
         if is_known {
@@ -92,7 +92,7 @@ fn row_of_a_list_that_was_read_before_a_question_is_older_than_its_answer() {
 }
 
 #[test]
-fn phone_that_an_answer_has_named_ends_with_a_later_answer() {
+fn phone_that_an_answer_named_is_removed_by_a_later_answer() {
     let mut b = bench();
     let (x, y) = (reg("1001", "x", "1001@x:1", None), reg("1001", "y", "1001@y:1", None));
     b.register(reg("1001", "id", "1001@a:1", None));
@@ -103,8 +103,8 @@ fn phone_that_an_answer_has_named_ends_with_a_later_answer() {
     rings(&mut b, &["1001@y:1"], 0);
 }
 
-/// One of two phones ends its registration during a reading; the other has moved before it. The place of the question
-/// about that.
+/// One of two phones ends its registration during a resync; the other moved before the resync. Returns the index of the
+/// question that this raises.
 fn one_ends_and_one_has_moved(b: &mut Bench) -> usize {
     b.register(reg("1001", "id", "1001@a:1", None));
     b.tell(Event::ResyncBegan(1));
@@ -115,8 +115,8 @@ fn one_ends_and_one_has_moved(b: &mut Bench) -> usize {
 }
 
 #[test]
-fn phone_is_known_by_a_list_that_may_be_too_old_until_freeswitch_says_otherwise() {
-    // Perhaps it never does: nobody asks for a name like o'brien.
+fn phone_from_a_possibly_outdated_list_is_known_until_freeswitch_denies_it() {
+    // The question may never be answered: fswake does not ask about a name like o'brien.
     let mut b = bench();
     one_ends_and_one_has_moved(&mut b);
     rings(&mut b, &["1001@desk:2"], 0);
@@ -130,7 +130,7 @@ fn phone_is_known_by_a_list_that_may_be_too_old_until_freeswitch_says_otherwise(
 }
 
 #[test]
-fn call_that_waits_takes_no_row_that_may_be_too_old_for_a_register_before_freeswitch_says_so() {
+fn waiting_call_takes_a_possibly_outdated_row_as_a_register_only_once_freeswitch_confirms_it() {
     for is_there in [true, false] {
         let mut b = bench();
         b.sleeping("1001", "tok");

@@ -1,9 +1,9 @@
-//! Desks: two users with one Call-ID.
+//! Shared desks: two users register with one Call-ID.
 
 use super::*;
 
 #[test]
-fn desk_that_another_user_logs_in_on_by_the_same_call_id_is_the_first_users_only_if_freeswitch_says_so() {
+fn desk_that_another_user_logs_in_on_stays_with_the_first_user_only_if_freeswitch_says_so() {
     for by_call_id in [true, false] {
         let mut b = bench();
         b.register(reg("1001", "desk", "1001@desk:1", None));
@@ -16,7 +16,7 @@ fn desk_that_another_user_logs_in_on_by_the_same_call_id_is_the_first_users_only
         assert_eq!(b.questions.len(), 1, "a refresh asks nothing");
         assert_eq!(b.engine.known(), (0, if by_call_id { 1 } else { 2 }));
     }
-    // A desk that is known by a reading, and has refreshed since.
+    // The desk is known from a resync; in one case it has refreshed since.
     for refreshes in [false, true] {
         let mut b = bench();
         let mut row = reg("1001", "desk", "1001@desk:1", None);
@@ -32,7 +32,7 @@ fn desk_that_another_user_logs_in_on_by_the_same_call_id_is_the_first_users_only
         assert_eq!(b.questions, [Aor::new("1001", "fs.test")]);
         assert_eq!(b.engine.known(), (0, 1));
     }
-    // After leaving, it asks for nobody.
+    // A user who has left the desk is not asked about.
     let mut b = bench();
     b.register(reg("1001", "desk", "1001@desk:1", None));
     b.feed(end("1001", "1001@desk:1", UnregisterWhy::Expired, None));
@@ -40,7 +40,7 @@ fn desk_that_another_user_logs_in_on_by_the_same_call_id_is_the_first_users_only
     assert_eq!(b.questions.len(), 0);
 }
 
-/// From now on `192.0.2.7` and `fs.test` are one domain, as they were not before, or the other way round.
+/// Reloads the settings, so that `192.0.2.7` and `fs.test` become one domain (`one`) or two.
 fn are_one(b: &mut Bench, one: bool) {
     b.tell(Event::PolicyChanged(Box::new(Policy {
         ignore_domain: one,
@@ -65,7 +65,7 @@ fn desk_that_another_user_logs_in_on_is_still_asked_for_after_a_reload() {
 #[test]
 fn end_that_is_newer_than_a_list_or_an_answer_is_still_newer_after_a_reload() {
     for one in [true, false] {
-        // A reading is under way.
+        // During a resync.
         let mut b = bench();
         are_one(&mut b, !one);
         b.tell(Event::ResyncBegan(1));
@@ -75,7 +75,7 @@ fn end_that_is_newer_than_a_list_or_an_answer_is_still_newer_after_a_reload() {
         b.tell(row(1, "id", "1001@a:1", None));
         b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
         assert_eq!(b.engine.known(), (0, 0));
-        // A question is.
+        // During a question.
         let mut b = bench();
         are_one(&mut b, !one);
         b.register(reg("1001", "id", "1001@a:1", None));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn old_place_of_a_phone_that_is_still_listed_does_not_take_its_live_one_away() {
+fn old_contact_that_is_still_listed_does_not_replace_the_current_one() {
     let (old, new) = ("1001@old:1;transport=tcp", "1001@new:1;transport=tcp");
     for push in [None, Some(apns("tok"))] {
         let mut b = bench();
@@ -16,7 +16,7 @@ fn old_place_of_a_phone_that_is_still_listed_does_not_take_its_live_one_away() {
 }
 
 #[test]
-fn waiting_call_does_not_take_the_list_of_an_old_place_for_a_register() {
+fn waiting_call_does_not_take_an_old_contact_in_a_list_for_a_register() {
     let mut b = bench();
     let push = Some(apns("tok"));
     b.register(reg("1001", "id", "1001@old:1", push.clone()));
@@ -33,9 +33,9 @@ fn waiting_call_does_not_take_the_list_of_an_old_place_for_a_register() {
 }
 
 #[test]
-fn phone_that_moved_while_nobody_listened_is_where_it_lasts_longer() {
-    // Moved in the same second as the first REGISTER: whole seconds do not show the later one, but the list's order
-    // does.
+fn phone_that_moved_while_disconnected_is_at_the_contact_that_expires_last() {
+    // It moved in the same second as its first REGISTER. Expiry in whole seconds does not show which is later, but the
+    // order of the list does.
     for listed in [
         [("1001@new:1", 3590), ("1001@old:1", 3540)],
         [("1001@old:1", 3600), ("1001@new:1", 3600)],
@@ -51,7 +51,7 @@ fn phone_that_moved_while_nobody_listened_is_where_it_lasts_longer() {
 }
 
 #[test]
-fn list_does_not_bring_back_a_phone_that_is_another_users() {
+fn list_does_not_bring_back_a_phone_that_now_belongs_to_another_user() {
     let mut b = bench();
     let push = Some(apns("tok"));
     b.register(reg("1001", "id", "1001@desk:1;transport=tcp", push.clone()));
@@ -78,7 +78,7 @@ fn list_does_not_bring_back_a_phone_that_logged_out() {
 }
 
 #[test]
-fn list_that_ends_later_by_freeswitchs_own_margin_is_no_register() {
+fn later_expiry_within_freeswitchs_own_margin_is_not_a_register() {
     let mut b = bench();
     let push = Some(apns("tok"));
     b.register(reg("1001", "id", "1001@a:1", push.clone()));
@@ -87,13 +87,13 @@ fn list_that_ends_later_by_freeswitchs_own_margin_is_no_register() {
     b.out.clear();
     read(&mut b, 2, &[("1001@a:1", 3060)], push.as_ref());
     b.expect_nothing_more();
-    // It registered 10 s ago: then it is one.
+    // Now the list shows that it registered 10 s ago, which counts as a REGISTER.
     read(&mut b, 3, &[("1001@a:1", 3650)], push.as_ref());
     b.expect_ring(leg(1, 0), "1001@a:1");
 }
 
 #[test]
-fn register_that_is_heard_during_a_reading_is_newer_than_its_list() {
+fn register_during_a_resync_is_newer_than_its_list() {
     let (old, new) = ("1001@old:1;transport=tcp", "1001@new:1;transport=tcp");
     for push in [None, Some(apns("tok"))] {
         let mut b = bench();
@@ -106,7 +106,7 @@ fn register_that_is_heard_during_a_reading_is_newer_than_its_list() {
         b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
         assert_eq!(b.engine.known().1, 1);
         rings(&mut b, &[new], 0);
-        // Nor is its time the list's.
+        // The list does not change when it expires.
         b.gone(1, "ORIGINATOR_CANCEL");
         b.pass(Duration::from_secs(61));
         rings(&mut b, &[], usize::from(push.is_some()));
@@ -114,14 +114,14 @@ fn register_that_is_heard_during_a_reading_is_newer_than_its_list() {
 }
 
 #[test]
-fn phone_that_ends_its_registration_during_a_reading_is_not_brought_back_by_its_list() {
+fn phone_that_unregisters_during_a_resync_is_not_brought_back_by_its_list() {
     for why in [
         UnregisterWhy::Explicit,
         UnregisterWhy::Expired,
         UnregisterWhy::ConnectionClosed,
     ] {
         let mut b = bench();
-        // Known before, or not.
+        // Whether or not fswake knew the phone before.
         for is_known in [true, false] {
             b.tell(Event::ResyncBegan(1));
             if is_known {
@@ -131,7 +131,7 @@ fn phone_that_ends_its_registration_during_a_reading_is_not_brought_back_by_its_
                 UnregisterWhy::ConnectionClosed => unreg("1001", "id", why),
                 _ => end("1001", "1001@a:1", why, None),
             });
-            // Its other phone has been there for long, and is in the list as well.
+            // Its other phone has been registered for a long time, and is in the list too.
             b.freeswitch_has = vec![reg("1001", "desk", "1001@desk:1", None)];
             b.tell(row(1, "id", "1001@a:1", None));
             b.tell(row(1, "desk", "1001@desk:1", None));
@@ -144,7 +144,7 @@ fn phone_that_ends_its_registration_during_a_reading_is_not_brought_back_by_its_
 }
 
 #[test]
-fn reading_of_one_profile_says_nothing_about_the_phones_of_another() {
+fn resync_of_one_profile_does_not_affect_phones_of_another() {
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));
     let mut elsewhere = reg("1001", "b", "", None);

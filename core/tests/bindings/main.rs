@@ -19,7 +19,7 @@ fn bench() -> Bench {
     Bench::new(Policy::default())
 }
 
-/// The end of the registration of `user` at `at`, with the phone's one Call-ID.
+/// The end of the registration of `user` at `at`. All have Call-ID "id".
 fn end(user: &str, at: &str, why: UnregisterWhy, push: Option<PushParams>) -> Event {
     Event::Unregistered(Unregistration {
         aor: Aor::new(user, "fs.test"),
@@ -32,7 +32,7 @@ fn end(user: &str, at: &str, why: UnregisterWhy, push: Option<PushParams>) -> Ev
     })
 }
 
-/// The next call rings these places, and this many phones are pushed at once.
+/// Expects that the next call rings at these contacts, and pushes this many phones at once.
 fn rings(b: &mut Bench, places: &[&str], pushes: usize) {
     b.out.clear();
     b.hold(1, "1001");
@@ -65,7 +65,7 @@ fn end_of_an_old_registration_leaves_the_one_of_the_same_call_id_alone() {
 }
 
 #[test]
-fn closed_connection_ends_what_freeswitch_does_not_have_any_more() {
+fn closed_connection_ends_bindings_that_freeswitch_no_longer_has() {
     for (left, known) in [(vec!["1001@new:1"], 1), (vec![], 0)] {
         let mut b = bench();
         b.register(reg("1001", "id", "1001@old:1", Some(apns("tok"))));
@@ -81,19 +81,19 @@ fn closed_connection_ends_what_freeswitch_does_not_have_any_more() {
 }
 
 #[test]
-fn closed_connection_brings_back_the_place_that_freeswitch_still_has() {
+fn closed_connection_restores_the_contact_that_freeswitch_still_has() {
     let mut b = bench();
     b.register(reg("1001", "id", "1001@lan:1;transport=tcp", Some(apns("tok"))));
     b.register(reg("1001", "id", "1001@mobile:1;transport=tcp", Some(apns("tok"))));
     b.freeswitch_has = vec![reg("1001", "id", "1001@lan:1;transport=tcp", Some(apns("tok")))];
     b.tell(unreg("1001", "id", UnregisterWhy::ConnectionClosed));
     assert_eq!(b.engine.known(), (1, 1));
-    // It has shown no sign of life.
+    // It is only known from FreeSWITCH's answer, which does not prove that the phone is awake.
     rings(&mut b, &["1001@lan:1;transport=tcp"], 1);
 }
 
 #[test]
-fn log_out_over_another_way_ends_the_contact_and_drops_its_token() {
+fn log_out_over_another_path_ends_the_binding_and_drops_its_token() {
     let mut b = bench();
     let at = |way: u32| format!("1001@10.0.0.2:5060;transport=tcp;fs_nat=yes;fs_path=sip%3A192.0.2.1%3A{way}");
     b.register(reg("1001", "id", &at(1), Some(apns("tok"))));
@@ -105,7 +105,7 @@ fn log_out_over_another_way_ends_the_contact_and_drops_its_token() {
 }
 
 #[test]
-fn log_out_of_one_phone_asks_for_the_others_of_its_user() {
+fn log_out_of_one_phone_asks_freeswitch_about_the_users_others() {
     for multiple in [true, false] {
         let mut b = bench();
         b.register(reg("1001", "id", "1001@desk:1", None));
@@ -128,13 +128,13 @@ fn phone_that_freeswitch_has_replaced_without_an_event_is_not_rung() {
     assert_eq!(b.questions.len(), 1);
     assert_eq!(b.engine.known(), (0, 1));
     rings(&mut b, &["1001@home:1"], 0);
-    // A refresh asks nothing.
+    // A refresh raises no question.
     b.register(reg("1001", "b", "1001@home:1", None));
     assert_eq!(b.questions.len(), 1);
 }
 
 #[test]
-fn desk_phone_that_moved_beside_a_sleeping_mobile_stays_known_when_its_old_place_expires() {
+fn desk_phone_that_moved_stays_known_when_its_old_contact_expires() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.register(reg("1001", "id", "1001@desk:1", None));
@@ -144,7 +144,7 @@ fn desk_phone_that_moved_beside_a_sleeping_mobile_stays_known_when_its_old_place
 }
 
 #[test]
-fn phone_that_another_user_logs_in_on_is_not_rung_for_the_first() {
+fn phone_that_another_user_logs_in_on_no_longer_rings_for_the_first() {
     let mut b = bench();
     b.register(reg("1001", "id", "1001@desk:1", Some(apns("tok"))));
     b.register(reg("1002", "id", "1002@desk:1", Some(apns("tok"))));
@@ -164,7 +164,7 @@ fn listing(number: u64, registrations: Vec<Registration>) -> Event {
     })
 }
 
-/// A user with a question under way: its number.
+/// Raises a question about a user, and returns its number.
 fn asked(b: &mut Bench) -> u64 {
     b.engine
         .handle(b.now, Event::Registered(reg("1001", "id", "1001@a:1", None)));
@@ -180,7 +180,7 @@ fn asked(b: &mut Bench) -> u64 {
 }
 
 #[test]
-fn ping_of_an_old_contact_says_nothing_about_the_new_one() {
+fn failed_ping_of_an_old_contact_does_not_affect_the_new_one() {
     let mut b = bench();
     b.register(reg("1001", "id", "1001@old:1", Some(apns("tok"))));
     b.register(reg("1001", "id", "1001@new:1", Some(apns("tok"))));
@@ -194,7 +194,7 @@ fn ping_of_an_old_contact_says_nothing_about_the_new_one() {
 }
 
 #[test]
-fn registration_that_runs_out_teaches_the_device_that_nobody_knew() {
+fn expired_registration_adds_a_device_that_was_unknown() {
     let mut b = bench();
     b.feed(end("1001", "1001@a:1", UnregisterWhy::Expired, Some(apns("tok"))));
     b.expect_stored("tok");
@@ -203,7 +203,7 @@ fn registration_that_runs_out_teaches_the_device_that_nobody_knew() {
 }
 
 #[test]
-fn registration_that_runs_out_takes_a_token_from_nobody_and_brings_no_dropped_one_back() {
+fn expired_registration_takes_over_no_token_and_restores_no_dropped_one() {
     let mut b = bench();
     b.sleeping("1002", "tok");
     b.feed(end("1001", "1001@a:1", UnregisterWhy::Expired, Some(apns("tok"))));
@@ -216,7 +216,7 @@ fn registration_that_runs_out_takes_a_token_from_nobody_and_brings_no_dropped_on
 }
 
 #[test]
-fn device_that_was_forgotten_comes_back_with_its_next_register_not_with_a_reading() {
+fn forgotten_device_comes_back_with_its_next_register_not_with_a_resync() {
     let mut b = bench();
     b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
     b.feed(Event::ForgetAsked(common::key("1001", "tok")));
@@ -227,15 +227,16 @@ fn device_that_was_forgotten_comes_back_with_its_next_register_not_with_a_readin
     b.register(read.clone());
     b.feed(Event::ResyncEnded(2, vec!["internal".into()]));
     b.expect_nothing_more();
-    // Still registered, so it is rung; and never pushed.
+    // It is still registered, so calls ring it, but do not push it.
     assert_eq!(b.engine.known(), (0, 1));
     b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
     b.expect_stored("tok");
 }
 
-/// Its token was refused, or it has been pushed too often: nobody wakes it, and it may come by itself.
+/// The phone cannot be woken, because its token was refused or it was pushed too often. But it may register without a
+/// push.
 #[test]
-fn first_register_is_waited_for_where_no_phone_can_be_woken() {
+fn call_waits_for_a_first_register_where_no_phone_can_be_woken() {
     for limited in [false, true] {
         let mut b = Bench::new(Policy {
             device_pushes_per_minute: u32::from(limited),
@@ -265,7 +266,7 @@ fn first_register_is_waited_for_where_no_phone_can_be_woken() {
 }
 
 #[test]
-fn first_register_is_waited_for_where_only_a_list_names_a_phone() {
+fn call_waits_for_a_first_register_where_a_phone_is_known_only_from_a_list() {
     let mut b = bench();
     let mut ghost = reg("1001", "g", "1001@ghost:1", None);
     ghost.source = Source::Resync(1);
@@ -278,8 +279,7 @@ fn first_register_is_waited_for_where_only_a_list_names_a_phone() {
     b.expect_ring(leg(1, 1), "1001@here:1");
 }
 
-/// The list of a reading, each registration with the seconds that it still lasts, the longest first, in the order of
-/// the list.
+/// A resync with these registrations. Each has the seconds until it expires; they are in the order of the list.
 fn read(b: &mut Bench, number: u64, listed: &[(&str, u64)], push: Option<&PushParams>) {
     b.tell(Event::ResyncBegan(number));
     for (at, seconds) in listed {
@@ -291,7 +291,7 @@ fn read(b: &mut Bench, number: u64, listed: &[(&str, u64)], push: Option<&PushPa
     b.tell(Event::ResyncEnded(number, vec!["internal".into()]));
 }
 
-/// A row of the list of reading `number`.
+/// One row from resync `number`.
 fn row(number: u64, id: &str, at: &str, push: Option<&PushParams>) -> Event {
     let mut row = reg("1001", id, at, push.cloned());
     row.source = Source::Resync(number);

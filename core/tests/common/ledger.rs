@@ -1,7 +1,7 @@
-//! What must hold whatever happens, in whatever order: one place for each invariant of the engine.
+//! Every invariant of the engine, defined once.
 //!
-//! A ledger is told every event before the engine hears it and every command after, and says which invariant broke.
-//! Random histories (`tests/invariants.rs`) and the exhaustive check (`tests/exhaustive`) keep one each.
+//! The ledger receives every event before the engine does, and every command after. It reports which invariant broke.
+//! The random tests (`tests/invariants.rs`) and the exhaustive check (`tests/exhaustive`) both use it.
 #![allow(dead_code, missing_docs, reason = "each test uses its part")]
 #![allow(clippy::struct_excessive_bools, reason = "independent facts about one call")]
 
@@ -16,52 +16,53 @@ use fswake_core::engine::{CallOrder, Command, Connect, Event, HeldCall, LegEnd, 
 use fswake_core::types::push::PushKind;
 use fswake_core::types::{CallId, LegId, Moment, Target};
 
-/// What must hold.
+/// The invariants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Invariant {
-    /// The caller is decided by the deadline: released, connected or gone.
+    /// By its deadline, every held call is released, connected or hung up.
     DecidedInTime,
-    /// A hold ends once, and from then on nothing is done for it: no leg, no push.
+    /// A hold ends once. After that the engine orders no leg and no push for it.
     EndsOnce,
-    /// At most one leg is, or is being, bridged with the caller.
+    /// At most one leg is bridged, or being bridged, with the caller.
     OneBridge,
-    /// When a call is over each of its legs is bridged, killed or over; only legs that were rung are killed.
+    /// When a call is over, each of its legs is bridged, killed or ended. Only legs that were dialled are killed.
     EveryLegEnds,
-    /// Nobody has two legs of one call at one address.
+    /// A call has at most one leg to each address.
     OneLegAnAddress,
-    /// No phone has two legs of one call.
+    /// A call has at most one leg to each phone.
     OneLegAPhone,
-    /// Nobody is pushed for a call that rings there, or that was answered there.
+    /// A phone is not pushed for a call that it rings for or has answered.
     NoPushWhileRinging,
-    /// A phone that has refused or declined is neither pushed nor rung again in this call.
+    /// A phone that has refused or declined a call is neither pushed nor rung for it again.
     RefusedIsLeftAlone,
-    /// Nobody rides on a wake that is over: its phone has rung, answered, declined or refused since that push.
+    /// A call does not share a wake that is over, that is, whose phone has rung, answered, declined or refused since
+    /// the push.
     OverIsNotShared,
-    /// A leg that is bridged is not killed.
+    /// A bridged leg is not killed.
     BridgedIsLeftAlone,
-    /// A call that somebody else took is not touched.
+    /// A call that another phone has taken is left alone.
     TakenIsLeftAlone,
-    /// The caller gets ringing once.
+    /// The caller gets ringing at most once.
     AlertedOnce,
-    /// A held caller gets ringing when a phone rings.
+    /// When a phone rings, the held caller gets ringing.
     RingingIsHeard,
-    /// Nothing rings, and no push is kept, for more than a minute.
+    /// No phone rings, and no push is valid, for more than a minute.
     AMinuteAtMost,
-    /// One summary a call, when it is over.
+    /// A call has one summary, at its end.
     OneSummary,
-    /// A wake that was asked for orders nothing, and ends in one answer.
+    /// A requested wake orders nothing for a channel, and ends with one answer.
     OneAnswer,
-    /// When nothing is held, no timer is left.
+    /// When no call is held, no timer is running.
     NoTimerLeft,
     /// Late and duplicate events change nothing.
     LateChangesNothing,
-    /// The same events give the same commands and the same state; states with one digest behave alike.
+    /// The same events give the same commands and the same state. States with the same digest behave alike.
     Deterministic,
     /// The engine does not panic.
     NoPanic,
 }
 
-/// An invariant that does not hold, and where it broke.
+/// A broken invariant, with details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
     pub invariant: Invariant,
@@ -77,7 +78,7 @@ impl fmt::Display for Broken {
 /// Nothing, or the invariant that broke.
 pub type Holds = Result<(), Broken>;
 
-/// `invariant` holds if `is`.
+/// Fails with `invariant` unless `is`.
 pub fn holds(invariant: Invariant, is: bool, what: impl FnOnce() -> String) -> Holds {
     if is {
         Ok(())
@@ -89,42 +90,42 @@ pub fn holds(invariant: Invariant, is: bool, what: impl FnOnce() -> String) -> H
     }
 }
 
-/// The events of a leg so far.
+/// What is known of a leg so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LegSound {
     Nothing,
-    /// 183 with media: it is reached, but not reported as ringing.
+    /// 183 with media: the phone was reached, but has not reported that it rings.
     Media,
     Ringing,
     Answered,
 }
 
-/// How a leg stands to the caller, as FreeSWITCH has it.
+/// The bridge between a leg and the caller, as FreeSWITCH has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bridge {
     /// Not bridged.
     No,
-    /// FreeSWITCH was ordered to bridge it; `true`: its early media is for the caller.
+    /// FreeSWITCH was ordered to bridge it. `true`: to pass on its early media.
     Connecting(bool),
     /// The caller hears its early media.
     Early,
-    /// Caller and leg talk.
-    Stands,
+    /// The caller and the leg are connected.
+    Connected,
 }
 
-/// A leg that was rung, and that is neither killed nor over.
+/// A leg that was dialled, and is neither killed nor ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leg {
     pub n: u32,
     /// Its address.
     pub target: Target,
-    /// The Call-ID of its INVITE: one for each phone, and what the phone's pushes carry.
+    /// The Call-ID of its INVITE. Each phone has one, and its pushes carry the same.
     pub phone: Arc<str>,
-    /// Whose it is, as the journal names the phone.
+    /// Its phone, by the name in the journal.
     pub device: Arc<str>,
-    /// It rings alone: its early media is for the caller.
+    /// It is the only leg, so its early media is passed on to the caller.
     pub alone: bool,
-    /// It went where its phone may not be any more: another phone may refuse there.
+    /// The phone may have left this address, so a refusal from here may come from another phone.
     pub may_be_old: bool,
     pub heard: LegSound,
     pub bridge: Bridge,
@@ -134,29 +135,29 @@ pub struct Leg {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallAccount {
     pub id: CallId,
-    /// When the wait for a phone to ring is over.
+    /// When a phone must ring at the latest.
     wait: Moment,
-    /// When it is decided at the latest.
+    /// When the hold must end at the latest.
     limit: Moment,
     pub over: bool,
-    /// A wake that was asked for.
+    /// It is a requested wake.
     is_request: bool,
     taken: bool,
     alerted: bool,
     summed_up: bool,
-    /// FreeSWITCH's own leg rings.
-    rings_beside: bool,
-    /// A phone rang when the wait was over.
+    /// A leg of FreeSWITCH's own rings.
+    freeswitch_rings: bool,
+    /// A phone was ringing when the wait ended.
     rings_on: bool,
-    /// How many legs were rung.
+    /// How many legs were dialled.
     pub rung: u32,
-    /// By address.
+    /// Sorted by address.
     pub legs: Vec<Leg>,
-    /// The phones that have refused or declined.
+    /// Phones that have refused or declined.
     refused: BTreeSet<Arc<str>>,
 }
 
-/// Without its number, which is a name.
+/// Leaves out the number and the journal's name: they do not affect behaviour.
 impl Hash for Leg {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self {
@@ -173,7 +174,7 @@ impl Hash for Leg {
     }
 }
 
-/// Of a call that is over nothing matters any more; how many legs were rung gives the next its name.
+/// Once a call is over, its state no longer matters. `rung` only numbers the next leg.
 impl Hash for CallAccount {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self {
@@ -185,7 +186,7 @@ impl Hash for CallAccount {
             taken,
             alerted,
             summed_up,
-            rings_beside,
+            freeswitch_rings,
             rings_on,
             rung: _,
             legs,
@@ -194,16 +195,16 @@ impl Hash for CallAccount {
         (id, over).hash(state);
         if !over {
             is_request.hash(state);
-            (wait, limit, taken, alerted, summed_up, rings_beside, rings_on, legs).hash(state);
+            (wait, limit, taken, alerted, summed_up, freeswitch_rings, rings_on, legs).hash(state);
             refused.hash(state);
         }
     }
 }
 
-/// What events and commands so far add up to.
+/// The state of all calls, from the events and commands so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ledger {
-    /// In the order in which they came.
+    /// In order of arrival.
     pub calls: Vec<CallAccount>,
     /// Phones whose last wake is over, by their names in the journal.
     woken: BTreeSet<Arc<str>>,
@@ -218,7 +219,7 @@ impl CallAccount {
         self.legs.iter_mut().find(|leg| leg.n == n)
     }
 
-    /// A leg ends by itself. The phone that has refused the call, if it has.
+    /// A leg ends without an order from us. Returns the journal's name of the phone if it refused the call.
     fn ends(&mut self, n: u32, end: &LegEnd) -> Option<Arc<str>> {
         let leg = self.legs.iter().position(|leg| leg.n == n)?;
         let leg = self.legs.remove(leg);
@@ -233,14 +234,14 @@ impl CallAccount {
         refuses.then_some(leg.device)
     }
 
-    /// FreeSWITCH keeps the leg that it connects, or whose early media the caller hears.
-    fn stands(&mut self, is: impl Fn(Bridge) -> bool) {
+    /// FreeSWITCH keeps a leg that it is connecting, or whose early media the caller hears.
+    fn keeps(&mut self, is: impl Fn(Bridge) -> bool) {
         for leg in self.legs.iter_mut().filter(|leg| is(leg.bridge)) {
-            leg.bridge = Bridge::Stands;
+            leg.bridge = Bridge::Connected;
         }
     }
 
-    /// What an order does.
+    /// Applies an order.
     fn book(&mut self, order: &CallOrder) -> Holds {
         use Invariant as I;
         let said = || format!("{order:?}");
@@ -248,13 +249,13 @@ impl CallAccount {
             CallOrder::Release { .. } | CallOrder::Close => {
                 self.over = true;
                 if *order == CallOrder::Close {
-                    // FreeSWITCH ends or connects the leg that the caller hears.
-                    self.stands(|bridge| bridge == Bridge::Early);
+                    // FreeSWITCH itself ends or connects the leg that the caller hears.
+                    self.keeps(|bridge| bridge == Bridge::Early);
                 } else {
                     holds(I::TakenIsLeftAlone, !self.taken, said)?;
                 }
                 holds(I::OneSummary, self.summed_up, said)?;
-                let left = self.legs.iter().find(|leg| leg.bridge != Bridge::Stands);
+                let left = self.legs.iter().find(|leg| leg.bridge != Bridge::Connected);
                 holds(I::EveryLegEnds, left.is_none(), || format!("{order:?} leaves {left:?}"))?;
                 self.legs.clear();
             }
@@ -294,7 +295,7 @@ impl CallAccount {
                 holds(I::TakenIsLeftAlone, !self.taken, said)?;
                 let another = self.legs.iter().find(|l| l.bridge != Bridge::No);
                 holds(I::OneBridge, another.is_none(), || {
-                    format!("{order:?} beside {another:?}")
+                    format!("{order:?} in addition to {another:?}")
                 })?;
                 if let Some(leg) = self.leg_mut(leg.n) {
                     leg.bridge = Bridge::Connecting(*early);
@@ -302,7 +303,7 @@ impl CallAccount {
             }
             CallOrder::Kill { leg, .. } => {
                 holds(I::EveryLegEnds, leg.n < self.rung, || format!("never rung: {order:?}"))?;
-                let bridged = self.leg(leg.n).is_some_and(|leg| leg.bridge == Bridge::Stands);
+                let bridged = self.leg(leg.n).is_some_and(|leg| leg.bridge == Bridge::Connected);
                 holds(I::BridgedIsLeftAlone, !bridged, said)?;
                 self.legs.retain(|other| other.n != leg.n);
             }
@@ -313,7 +314,7 @@ impl CallAccount {
 }
 
 impl Ledger {
-    /// A call comes.
+    /// Adds a call.
     pub fn hold(&mut self, now: Moment, held: &HeldCall, max_wait: Duration) {
         let minute = Duration::from_secs(60);
         let wait = held.max_wait.map_or(max_wait, |own| own.min(max_wait));
@@ -326,7 +327,7 @@ impl Ledger {
             taken: false,
             alerted: false,
             summed_up: false,
-            rings_beside: false,
+            freeswitch_rings: false,
             rings_on: false,
             rung: 0,
             legs: Vec::new(),
@@ -346,12 +347,12 @@ impl Ledger {
         self.call(leg.call)?.leg(leg.n)
     }
 
-    /// Whether FreeSWITCH could report this: it bridges only what it was ordered to.
+    /// Whether FreeSWITCH could send this event: it bridges only legs that it was ordered to bridge.
     pub fn is_possible(&self, event: &Event) -> bool {
-        let stands = |leg, as_told| self.leg(leg).is_some_and(|leg| leg.bridge == as_told);
+        let is_at = |leg, bridge| self.leg(leg).is_some_and(|leg| leg.bridge == bridge);
         match event {
-            Event::Bridged(leg) => stands(*leg, Bridge::Connecting(false)),
-            Event::EarlyBridged(leg) => stands(*leg, Bridge::Connecting(true)),
+            Event::Bridged(leg) => is_at(*leg, Bridge::Connecting(false)),
+            Event::EarlyBridged(leg) => is_at(*leg, Bridge::Connecting(true)),
             _ => true,
         }
     }
@@ -381,7 +382,7 @@ impl Ledger {
                 }
             }
             Event::LegEnded { leg, end } => woken = call.ends(leg.n, end),
-            // Only a bridge that was ordered fails.
+            // Only an ordered bridge can fail.
             Event::BridgeFailed { leg, end: Some(end) } => {
                 let connects = call.leg(leg.n).map(|leg| leg.bridge);
                 if matches!(connects, Some(Bridge::Connecting(_))) {
@@ -390,7 +391,7 @@ impl Ledger {
             }
             Event::Bridged(leg) => {
                 if let Some(leg) = call.leg_mut(leg.n) {
-                    leg.bridge = Bridge::Stands;
+                    leg.bridge = Bridge::Connected;
                 }
             }
             Event::EarlyBridged(leg) => {
@@ -398,23 +399,23 @@ impl Ledger {
                     leg.bridge = Bridge::Early;
                 }
             }
-            // Who intercepts a leg has it.
+            // The leg now belongs to the phone that intercepted it.
             Event::CallerGone { cause, .. } if &**cause == "PICKED_OFF" => {
-                call.stands(|bridge| matches!(bridge, Bridge::Connecting(_) | Bridge::Early));
+                call.keeps(|bridge| matches!(bridge, Bridge::Connecting(_) | Bridge::Early));
             }
             Event::CallTaken { .. } if !call.over => call.taken = true,
-            // FreeSWITCH keeps the leg that the caller hears, and may have made an ordered bridge.
-            Event::ConnectionLost(_) => call.stands(|bridge| bridge != Bridge::No),
+            // FreeSWITCH keeps the leg that the caller hears, and may have carried out an ordered bridge.
+            Event::ConnectionLost(_) => call.keeps(|bridge| bridge != Bridge::No),
             Event::OtherLegSeen {
                 leg: OtherLegState::Rings,
                 ..
-            } => call.rings_beside = true,
+            } => call.freeswitch_rings = true,
             _ => {}
         }
         self.woken.extend(woken);
     }
 
-    /// What a command does.
+    /// Applies a command.
     pub fn book(&mut self, command: &Command) -> Holds {
         use Invariant as I;
         let Some(id) = command.call() else { return Ok(()) };
@@ -468,14 +469,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// What has to be so when an event's commands are drained and every timer that is due has fired.
+    /// Checks what must hold once an event's commands are drained and every due timer has fired.
     pub fn settled(&mut self, now: Moment) -> Holds {
         use Invariant as I;
         for call in self.calls.iter_mut().filter(|call| !call.over) {
             let past = now >= call.wait;
             let connects = call.legs.iter().any(|leg| leg.bridge != Bridge::No);
-            let rings = call.rings_beside || call.legs.iter().any(|leg| leg.heard > LegSound::Nothing);
-            // Once a phone rings on, others that ring at the same time may ring as long.
+            let rings = call.freeswitch_rings || call.legs.iter().any(|leg| leg.heard > LegSound::Nothing);
+            // While one phone rings after the wait, others that ring at the same time may ring as long.
             call.rings_on |= past && rings;
             let rings_on = call.rings_on && (rings || !call.legs.is_empty());
             let may_wait = !past || connects || (rings_on && now < call.limit);
@@ -497,7 +498,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether every call is over.
+    /// Whether all calls are over.
     pub fn is_over(&self) -> bool {
         self.calls.iter().all(|call| call.over)
     }

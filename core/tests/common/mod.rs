@@ -1,4 +1,4 @@
-//! Help for engine tests: virtual time, short ways to say what happens, and every command accounted for.
+//! Helpers for engine tests: virtual time, short functions for events, and a check that every command is expected.
 #![allow(dead_code, missing_docs, reason = "each test file uses its part")]
 
 use std::time::{Duration, SystemTime};
@@ -19,17 +19,17 @@ pub struct Bench {
     pub now: Moment,
     /// Every command, in order.
     pub all: Vec<Command>,
-    /// Those that have to be expected.
+    /// Commands that a test has yet to expect.
     pub out: Vec<Command>,
     pub summaries: Vec<Summary>,
     pub records: Vec<(Record, bool)>,
     pub notes: Vec<Note>,
     pub counts: Vec<fswake_core::engine::Count>,
-    /// What FreeSWITCH has, as it would with `multiple-registrations=contact`.
+    /// FreeSWITCH's registrations, as with `multiple-registrations=contact`.
     pub freeswitch_has: Vec<Registration>,
-    /// The questions that it was asked.
+    /// The AORs that the engine asked about.
     pub questions: Vec<Aor>,
-    /// It has not answered them yet.
+    /// Questions that are not answered yet.
     pub thinks: bool,
     unanswered: Vec<(Aor, u64, Vec<std::sync::Arc<str>>)>,
 }
@@ -90,7 +90,7 @@ pub fn end(cause: &str, sip: u16) -> LegEnd {
     }
 }
 
-/// The dialplan's bridge fails so.
+/// The dialplan's bridge fails with this cause.
 pub fn fails(cause: &str, sip: u16) -> Next {
     Next::fails(&end(cause, sip))
 }
@@ -107,7 +107,7 @@ pub fn unreg(user: &str, id: &str, why: UnregisterWhy) -> Event {
     })
 }
 
-/// The leg that a command rings, if it does.
+/// The leg that a command rings, if any.
 pub fn ring_of(command: &Command) -> Option<&Ring> {
     match command {
         Command::Call(_, CallOrder::Ring(ring)) => Some(ring),
@@ -134,7 +134,7 @@ impl Bench {
         }
     }
 
-    /// Feeds one event; its commands wait to be expected.
+    /// Feeds one event. The test must then expect its commands.
     pub fn feed(&mut self, event: Event) {
         match &event {
             Event::Registered(reg) if reg.source == Source::Event => {
@@ -154,13 +154,13 @@ impl Bench {
         self.tell(event);
     }
 
-    /// Feeds an event and leaves what FreeSWITCH has as it is.
+    /// Feeds an event without changing FreeSWITCH's registrations.
     pub fn tell(&mut self, event: Event) {
         self.engine.handle(self.now, event);
         self.drain();
     }
 
-    /// Feeds an event that brings a question, which is not answered yet: its place among those.
+    /// Feeds an event that raises a question, and leaves the question open. Returns its index.
     pub fn asks(&mut self, event: Event) -> usize {
         self.thinks = true;
         self.tell(event);
@@ -207,7 +207,7 @@ impl Bench {
         }
     }
 
-    /// Lets time pass, firing every timer at its moment.
+    /// Advances the clock, and fires every timer when it is due.
     pub fn pass(&mut self, time: Duration) {
         let end = self.now.plus(time);
         while let Some(at) = self.engine.next_timer().filter(|at| *at <= end) {
@@ -222,7 +222,7 @@ impl Bench {
         self.feed(Event::Registered(registration));
     }
 
-    /// A device that registered an hour ago, without signs of life since, and whose registration is over.
+    /// A device whose registration is over: it registered an hour ago, with no sign of life since.
     pub fn sleeping(&mut self, user: &str, token: &str) {
         self.register(reg(user, token, &format!("{user}@old:1"), Some(apns(token))));
         self.feed(unreg(user, token, UnregisterWhy::ConnectionClosed));
@@ -238,7 +238,7 @@ impl Bench {
         self.hold_call(n, user, caller, CallOptions::default(), None);
     }
 
-    /// A call that may ring so long by its own limit.
+    /// A call that may ring for this long by its own limit.
     pub fn hold_for(&mut self, n: u128, user: &str, own: Duration) {
         self.hold_call(n, user, "caller", CallOptions::default(), Some(own));
     }
@@ -296,7 +296,7 @@ impl Bench {
         self.feed(Event::CallTaken { call: call(n), how });
     }
 
-    /// The last step of this name in the journal.
+    /// The last journal step of this name.
     pub fn noted(&self, name: &str) -> Option<&Step> {
         self.notes
             .iter()
@@ -333,12 +333,12 @@ impl Bench {
         });
     }
 
-    /// The next command, which has to be this one.
+    /// Takes the next command, which must be of this kind.
     #[track_caller]
     fn take(&mut self, what: &str, is: impl Fn(&Command) -> bool) -> Command {
         assert!(
             self.out.first().is_some_and(is),
-            "the next is no {what}: {:#?}",
+            "expected {what} next, got {:#?}",
             self.out
         );
         self.out.remove(0)
@@ -362,7 +362,7 @@ impl Bench {
         }
     }
 
-    /// A push that is no call's, to this device.
+    /// The next command is a push to this device that does not belong to a call.
     #[track_caller]
     pub fn expect_notification(&mut self, token: &str) -> PushRequest {
         let is =
@@ -409,7 +409,7 @@ impl Bench {
         self.expect_connect_with(l, false);
     }
 
-    /// The caller will hear the phone's early media.
+    /// The next command makes the caller hear the phone's early media.
     #[track_caller]
     pub fn expect_early_connect(&mut self, l: LegId) {
         self.expect_connect_with(l, true);
@@ -427,7 +427,7 @@ impl Bench {
         self.take("connect", |c| *c == expected);
     }
 
-    /// The channel is handed back with this result; returns what the dialplan's bridge does next.
+    /// The channel is handed back with this result. Returns what the dialplan's bridge does next.
     #[track_caller]
     pub fn expect_release(&mut self, n: u128, result: HoldResult) -> Next {
         let is = |c: &Command| matches!(c, Command::Call(of, CallOrder::Release { result: r, .. }) if *of == call(n) && *r == result);
@@ -437,7 +437,7 @@ impl Bench {
         }
     }
 
-    /// Nobody is known, and no first REGISTER came in the moment in which it could have been on its way.
+    /// No device is known, and no first REGISTER arrived while one could have been in transit.
     #[track_caller]
     pub fn expect_no_device(&mut self, n: u128) {
         self.pass(ms(30));
@@ -466,19 +466,19 @@ impl Bench {
         );
     }
 
-    /// What else was commanded is another test's matter.
+    /// Ignores the remaining commands: other tests cover them.
     pub fn set_rest_aside(&mut self) {
         self.out.clear();
     }
 
-    /// Nothing was commanded that the test did not expect.
+    /// Fails if a command is left that the test did not expect.
     #[track_caller]
     pub fn expect_nothing_more(&mut self) {
-        assert!(self.out.is_empty(), "left over: {:#?}", self.out);
+        assert!(self.out.is_empty(), "unexpected commands: {:#?}", self.out);
     }
 }
 
-/// Fails on a command that the test has neither expected nor set aside.
+/// Fails if a command was neither expected nor ignored.
 impl Drop for Bench {
     fn drop(&mut self) {
         if !std::thread::panicking() {

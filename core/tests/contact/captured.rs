@@ -1,6 +1,6 @@
-//! `captured.txt`: every accepted REGISTER of two recorded sessions, one a line: network-ip, network-port, status, and
-//! the contact in FreeSWITCH's own bytes. `sofia_contact.txt`: the dial-string that FreeSWITCH itself makes of one of
-//! them.
+//! `captured.txt` has every accepted REGISTER of two recorded sessions, one a line: network-ip, network-port, status,
+//! and the contact in FreeSWITCH's own bytes. `sofia_contact.txt` has the dial-string that FreeSWITCH itself makes of
+//! one of them.
 
 use fswake_core::contact::{Contact, NetworkHint, ParamNames, parse};
 use percent_encoding::percent_decode_str;
@@ -18,7 +18,7 @@ fn captured() -> Vec<Contact> {
     include_str!("captured.txt").lines().map(read).collect()
 }
 
-/// A token's kind: the recorded ones are three.
+/// The kind of a token. Three kinds were recorded.
 fn kind(token: Option<&str>) -> &'static str {
     let google = format!("dGhpc2lzYXRlc3Q:APA91b{}", "Ab-_".repeat(36));
     match token {

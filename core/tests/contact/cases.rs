@@ -1,4 +1,4 @@
-//! Contacts from the field that were read wrongly once. Each stands for a kind.
+//! Contacts from the field that were once parsed wrongly. Each stands for a kind of mistake.
 
 use fswake_core::contact::{AppIds, Contact, ContactWarning as W, ParamNames, ParamSet, WebPushNames, parse};
 use fswake_core::types::{Provider, TokenFault};
@@ -8,7 +8,7 @@ use crate::{FCM, HEX, HEX2, tokens};
 
 const PHONE: &str = "com.example.phone";
 
-/// Reads a Contact where these apps are configured.
+/// Parses a Contact with these apps configured.
 fn configured(contact: &str, apps: &[(Provider, &str)]) -> Contact {
     let names = ParamNames {
         web_push: WebPushNames::default(),
@@ -51,7 +51,7 @@ fn apples_tokens_in_either_case_are_one() {
             &[],
         );
     }
-    // Google's are another's in another case.
+    // Google's tokens are case-sensitive.
     let token = |token: &str| {
         let contact = crate::read(&format!("<sip:a@h;pn-provider=fcm;pn-prid={token}>")).unwrap();
         tokens(&contact).0.map(str::to_owned)
@@ -60,7 +60,7 @@ fn apples_tokens_in_either_case_are_one() {
 }
 
 #[test]
-fn word_for_no_token_leaves_the_other_token() {
+fn placeholder_token_does_not_affect_the_other_token() {
     let fault = TokenFault::Placeholder;
     for word in [
         "(null)",
@@ -70,7 +70,7 @@ fn word_for_no_token_leaves_the_other_token() {
         "none",
         "empty",
         "%3Cnull%3E",
-        // FreeSWITCH's event has undone the phone's escapes.
+        // FreeSWITCH's event has the phone's escapes decoded.
         "<null>",
         "Optional(%22x%22)",
         "Optional(\"x\")",
@@ -88,7 +88,7 @@ fn word_for_no_token_leaves_the_other_token() {
             Some((Provider::Apns, PHONE, Some(HEX), None)),
             &[W::NoMessageToken { name, fault }],
         );
-        // Google's token serves for both: nothing is missing.
+        // A Google token serves both purposes, so nothing is missing.
         expect(
             &mod_apn(word, FCM, ";pn-platform=Android"),
             Some((Provider::Fcm, PHONE, None, Some(FCM))),
@@ -110,7 +110,7 @@ fn word_for_no_token_leaves_the_other_token() {
 }
 
 #[test]
-fn odd_entry_of_a_list_does_not_cost_the_other() {
+fn odd_list_entry_does_not_affect_the_other() {
     let (name, param) = ("pn-prid", "TEAMID1234.com.example.phone.remote&voip");
     for (odd, fault) in [
         (
@@ -136,7 +136,7 @@ fn odd_entry_of_a_list_does_not_cost_the_other() {
 }
 
 #[test]
-fn brackets_that_a_phone_escaped_end_no_contact() {
+fn brackets_that_a_phone_escaped_do_not_end_the_contact() {
     for (contact, call) in [
         (mod_apn("<null>", "<null>", ";pn-platform=iOS;ob"), None),
         (mod_apn(HEX, "<null>", ";pn-platform=iOS;ob"), Some(HEX)),
@@ -156,13 +156,13 @@ fn brackets_that_a_phone_escaped_end_no_contact() {
         let dialled = crate::dial(&read);
         assert!(dialled.starts_with("sofia/internal/sip:a@h;ob"), "{dialled}");
     }
-    // Such a `>` looks like the end.
+    // A `>` in a value that is not a placeholder is taken for the end.
     let half = crate::read("<sip:a@h;x=a<b>;expires=60").unwrap();
     assert_eq!(crate::dial(&half), "sofia/internal/sip:a@h;x=a%3Cb");
 }
 
 #[test]
-fn contact_with_a_word_for_no_token_alone_has_none_and_one_warning() {
+fn contact_with_only_placeholder_tokens_has_no_token_and_one_warning() {
     let (name, fault) = ("pn-prid", TokenFault::Placeholder);
     for provider in ["fcm", "acme", "apns"] {
         expect(
@@ -182,7 +182,7 @@ fn contact_with_a_word_for_no_token_alone_has_none_and_one_warning() {
 }
 
 #[test]
-fn what_the_provider_cannot_have_given_out_is_refused_with_one_warning() {
+fn token_that_the_provider_cannot_have_issued_is_refused_with_one_warning() {
     let name = "pn-prid";
     for (text, fault) in [
         ("{length=32,bytes=0x5e6f..}", TokenFault::Placeholder),
@@ -208,7 +208,7 @@ fn what_the_provider_cannot_have_given_out_is_refused_with_one_warning() {
 }
 
 #[test]
-fn apple_token_is_known_by_its_digits_whatever_their_number() {
+fn apple_token_is_recognised_by_its_digits_at_any_length() {
     for length in [64, 160, 200] {
         let token = "5e".repeat(length / 2);
         expect(
@@ -233,7 +233,7 @@ fn configured_app_ids_tell_team_and_bundle_apart() {
         let contact = configured(&apns(&format!("{HEX}:voip"), param), &ids);
         assert_eq!(app(&contact), ("apns", PHONE), "{param}");
     }
-    // Nothing is configured: what cannot be a bundle id is not taken for one.
+    // With no app configured, a prefix that cannot start a bundle id is taken for a team id.
     let contact = crate::read(&apns(HEX, "ABCD1234.com.example.phone.voip")).unwrap();
     assert_eq!(app(&contact), ("apns", PHONE));
     let named = |id: &str| format!("<sip:a@h;app-id={id};pn-voip-tok={HEX};pn-platform=iOS>");
@@ -243,7 +243,7 @@ fn configured_app_ids_tell_team_and_bundle_apart() {
 }
 
 #[test]
-fn configured_app_ids_decide_between_two_readings_of_an_old_app_id() {
+fn configured_app_ids_resolve_an_ambiguous_old_app_id() {
     let text = format!("<sip:a@h;app-id=org.example.dev;pn-type=apple;pn-tok={HEX}>");
     assert_eq!(app(&configured(&text, &[])), ("apns.dev", "org.example"));
     let whole = configured(&text, &[(Provider::Apns, "org.example.dev")]);
@@ -251,7 +251,7 @@ fn configured_app_ids_decide_between_two_readings_of_an_old_app_id() {
     assert_eq!(
         tokens(&whole),
         (Some(HEX), None),
-        "nothing says that it is not for calls"
+        "nothing shows that the token is not for calls"
     );
     let both = [
         (Provider::Apns, "org.example.dev"),
@@ -261,7 +261,7 @@ fn configured_app_ids_decide_between_two_readings_of_an_old_app_id() {
 }
 
 #[test]
-fn configured_app_ids_say_the_provider_where_no_platform_does() {
+fn configured_app_ids_give_the_provider_where_no_platform_does() {
     let text = mod_apn(FCM, FCM, "");
     let android = configured(&text, &[(Provider::Fcm, PHONE)]);
     assert_eq!((app(&android), android.warnings.len()), (("fcm", PHONE), 0));

@@ -1,11 +1,11 @@
-//! What a phone, or nobody, might send; and what holds for every string.
+//! Hostile and accidental input, and properties that hold for every string.
 
 use fswake_core::contact::{ContactError, MAX_CONTACT, ParamNames, Uri, WriteError, parse};
 use proptest::prelude::*;
 
 use crate::{dial, hint, read, tokens};
 
-/// All that may ever be in a dial-string.
+/// All characters that a dial-string may contain.
 fn is_allowed(dial: &str) -> bool {
     let target = dial.strip_prefix("sofia/internal/").unwrap();
     let plain = |s: &str| {
@@ -24,13 +24,13 @@ fn is_allowed(dial: &str) -> bool {
 }
 
 #[test]
-fn brackets_and_equals_signs_of_values_stay_where_they_mean_nothing() {
+fn harmless_brackets_and_equals_signs_in_values_stay() {
     for (given, written) in [
         ("alias=[::1]~5060~1", "alias=[::1]%7E5060%7E1"),
         ("alias=[2001:db8::1]", "alias=[2001:db8::1]"),
         ("x=a=b", "x=a=b"),
         ("x=[a]=[b]", "x=[a]=[b]"),
-        // Nothing that FreeSWITCH could take for a variable, a list, or the end of something.
+        // Brackets that FreeSWITCH could take for a variable, a list or the end of something are escaped.
         ("x=[leg_timeout=1]", "x=%5Bleg_timeout=1%5D"),
         ("x=[a,b]", "x=%5Ba%2Cb%5D"),
         ("x=[[::1]]", "x=%5B[::1]%5D"),
@@ -54,7 +54,7 @@ fn brackets_and_equals_signs_of_values_stay_where_they_mean_nothing() {
 
 #[test]
 fn token_that_an_escaped_bracket_cut_short_is_an_error() {
-    // `pn-prid=abc%3Edef` reaches us with a bare `>`.
+    // FreeSWITCH delivers `pn-prid=abc%3Edef` with a bare `>`.
     for text in [
         "<sip:a@h;pn-provider=fcm;pn-prid=abc>def>",
         "<sip:a@h;pn-provider=fcm;pn-prid=abc>def;x=1>",
@@ -67,7 +67,7 @@ fn token_that_an_escaped_bracket_cut_short_is_an_error() {
 }
 
 #[test]
-fn controls_reach_no_dial_string() {
+fn control_characters_never_reach_a_dial_string() {
     for text in [
         "<sip:a\r\nb@h>",
         "<sip:a%0D%0Ab@h>",
@@ -101,7 +101,7 @@ fn route_must_be_sip_uris() {
 }
 
 #[test]
-fn route_within_a_route_and_a_second_route_are_left_out() {
+fn nested_and_second_routes_are_left_out() {
     let contact = read("<sip:a@h;fs_path=sip:b@192.0.2.1;x;fs_path=sip:c@192.0.2.2;fs_path=sip:d@192.0.2.3>").unwrap();
     assert_eq!(dial(&contact), "sofia/internal/sip:a@h;fs_path=sip%3Ab%40192.0.2.1%3Bx");
     let contact = read("<sip:a@h;fs_path=sip%3Ab%40192.0.2.1;fs_path=sip%3Ac%40192.0.2.2>").unwrap();
@@ -118,7 +118,7 @@ fn escapes_are_upper_case_and_names_are_not_decoded() {
 }
 
 #[test]
-fn separator_of_enterprise_originate_never_appears() {
+fn enterprise_originate_separator_never_appears() {
     for text in [
         "<sip:a@h;x=a:_:b>",
         "<sip:a@h;x=:%5F:>",
@@ -134,7 +134,7 @@ fn separator_of_enterprise_originate_never_appears() {
 }
 
 #[test]
-fn profile_name_that_is_none_is_refused() {
+fn invalid_profile_name_is_refused() {
     let uri = Uri::parse("sip:a@h").unwrap();
     assert!(uri.dial_target("my_profile-1.x", None).is_ok());
     for profile in ["", "gateway", "Gateway", "a/b", "a b", "a,b", "{a}", "a\n"] {
@@ -143,7 +143,7 @@ fn profile_name_that_is_none_is_refused() {
 }
 
 #[test]
-fn text_beyond_the_limit_is_not_read() {
+fn text_over_the_limit_is_refused() {
     let text = format!("<sip:a@h;x={}>", "y".repeat(MAX_CONTACT));
     assert_eq!(read(&text).unwrap_err(), ContactError::TooLong(text.len()));
 }
@@ -162,7 +162,7 @@ fn debug_and_warnings_show_no_token() {
     }
 }
 
-/// Strings that are nearly Contacts: the parser's own marks, in any order.
+/// Strings that are nearly Contacts: the parser's delimiters, in any order.
 fn near_contact() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("<sip:".to_owned()),
@@ -194,7 +194,7 @@ fn near_contact() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
-/// A Contact with anything in its user part and parameters.
+/// A Contact with arbitrary text in its user part and parameters.
 fn with_odd_parts() -> impl Strategy<Value = String> {
     let host = prop_oneof![
         Just("192.0.2.1:5060"),
@@ -236,22 +236,22 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn any_string_is_read_without_panic_and_written_in_the_allowed_alphabet(text in ".{0,200}") {
+    fn any_string_is_parsed_without_panic_and_written_in_the_allowed_alphabet(text in ".{0,200}") {
         check_any(&text)?;
     }
 
     #[test]
-    fn nearly_contacts_are_written_in_the_allowed_alphabet_and_read_back(text in near_contact()) {
+    fn near_contacts_are_written_in_the_allowed_alphabet_and_parsed_back(text in near_contact()) {
         check_any(&text)?;
     }
 
     #[test]
-    fn odd_parts_are_written_in_the_allowed_alphabet_and_read_back(text in with_odd_parts()) {
+    fn odd_parts_are_written_in_the_allowed_alphabet_and_parsed_back(text in with_odd_parts()) {
         check_any(&text)?;
     }
 
     #[test]
-    fn no_cut_contact_gives_part_of_a_token(
+    fn truncated_contact_never_gives_part_of_a_token(
         token in "[A-Za-z0-9_:-]{1,80}", more in "(;[a-z]{1,4}(=[a-z]{1,9})?){0,3}", nat in prop::bool::ANY,
         order in 0_usize..3, keep in 0.0_f64..1.0,
     ) {

@@ -1,6 +1,6 @@
-//! Contacts as FreeSWITCH 1.10.12 printed them, as phones send them, and as nobody should.
+//! Contacts as FreeSWITCH 1.10.12 printed them, as phones send them, and hostile ones.
 //!
-//! Strings of FreeSWITCH are its own bytes after one percent-decoding. Tokens are made up.
+//! FreeSWITCH's strings are its own bytes after one percent-decoding. Tokens are made up.
 
 mod captured;
 mod cases;
@@ -15,13 +15,13 @@ use fswake_core::types::{Provider, PushToken};
 
 /// Sixty-four hexadecimal digits, as an APNs token has.
 pub(crate) const HEX: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
-/// Another one.
+/// Another APNs token.
 pub(crate) const HEX2: &str = "39f1b1ad00785122b4ad28809a3420982341241421348097878e577c991de8f0";
-/// Shaped like an FCM token: it holds a `:`.
+/// Has the shape of an FCM token, with its `:`.
 pub(crate) const FCM: &str =
     "dGhpc2lzYXRlc3Q:APA91bAb-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_";
 
-/// Reads a Contact with the default names, from nowhere.
+/// Parses a Contact with the default names, without a network address.
 pub(crate) fn read(contact: &str) -> Result<Contact, ContactError> {
     parse(contact, &ParamNames::default(), "", None)
 }
@@ -72,7 +72,7 @@ fn captured_registration_behind_nat_is_routed_by_its_encoded_path_without_push_p
 }
 
 #[test]
-fn captured_linphone_registration_gives_both_tokens_and_keeps_the_transport_behind_them() {
+fn captured_linphone_registration_gives_both_tokens_and_keeps_the_transport_after_them() {
     let inner = format!(
         "pn-provider=apns;pn-prid={HEX2}:remote&{HEX}:voip;pn-param=ABCD123456.org.example.phone.remote&voip;\
          pn-msg-str=IM_MSG;pn-call-str=IC_MSG;pn-groupchat-str=GC_MSG;pn-call-snd=notes_of_the_optimistic.caf;\
@@ -91,7 +91,7 @@ fn captured_linphone_registration_gives_both_tokens_and_keeps_the_transport_behi
 }
 
 #[test]
-fn url_of_show_registrations_is_the_same_phone_as_the_event() {
+fn url_of_show_registrations_identifies_the_same_phone_as_the_event() {
     let event = read(&behind_nat(FCM)).unwrap();
     let (outer, inner) = behind_nat(FCM)
         .split_once(";fs_path=")
@@ -110,7 +110,7 @@ fn url_of_show_registrations_is_the_same_phone_as_the_event() {
 }
 
 #[test]
-fn without_stripping_every_parameter_stays_and_is_escaped() {
+fn without_stripping_every_parameter_is_kept_and_escaped() {
     let contact = read(&format!(
         "<sip:1@h;pn-provider=apns;pn-param=a.b&c;pn-prid={HEX}:voip;ob>"
     ))
@@ -122,7 +122,7 @@ fn without_stripping_every_parameter_stays_and_is_escaped() {
 }
 
 #[test]
-fn everything_but_push_parameters_stays_in_order() {
+fn all_but_push_parameters_are_kept_in_order() {
     let text = "\"\" <sip:u@h:1;ob;transport=tcp;pn-purr=x;received=192.0.2.1:5060;app-id=a;fs-conn-id=7;x;y=;\
                 fs_nat=yes;fs_path=sip%3Au%40192.0.2.1%3A5060%3Bapp-id%3Da%3Btransport%3Dtcp>";
     assert_eq!(
@@ -166,7 +166,7 @@ fn sips_gets_an_explicit_transport_because_freeswitch_drops_the_scheme() {
 }
 
 #[test]
-fn same_target_ignores_tokens_and_display_but_no_place() {
+fn same_target_ignores_tokens_and_display_name_but_not_the_address() {
     let uri = |text: &str| Uri::parse(text).unwrap();
     let here = uri("sip:u@Host.Example:5060;transport=UDP;pn-prid=a");
     assert!(here.same_target(&uri("SIP:u@host.example:5060;pn-prid=b;ob;transport=udp")));
@@ -184,7 +184,7 @@ fn same_target_ignores_tokens_and_display_but_no_place() {
 }
 
 #[test]
-fn operators_names_are_used_for_their_user_agent_and_stripped_for_all() {
+fn configured_names_are_used_for_their_user_agent_and_stripped_for_all() {
     let mut names = ParamNames::default();
     names.sets.insert(
         0,
@@ -204,7 +204,7 @@ fn operators_names_are_used_for_their_user_agent_and_stripped_for_all() {
     assert_eq!((&push.provider, &*push.app), (&Provider::Fcm, "com.acme"));
     assert_eq!(parse(text, &names, "Other/1", None).unwrap().push, None);
     assert_eq!(acme.uri.dial_target("p", Some(&names)).unwrap(), "sofia/p/sip:1@h");
-    // The next set is tried when the first has nothing.
+    // If the first set finds no token, the next is tried.
     let text = format!("<sip:1@h;pn-voip-tok={HEX};pn-platform=iOS>");
     assert_eq!(tokens(&parse(&text, &names, "ACME", None).unwrap()).0, Some(HEX));
 }
@@ -235,7 +235,7 @@ fn status_gives_transport_and_nat() {
     );
 }
 
-/// What FreeSWITCH prints, then what its buffer of 1024 bytes leaves, then one percent-decoding.
+/// The text that FreeSWITCH prints, cut at its buffer of 1024 bytes, then percent-decoded once.
 fn cut_by_freeswitch(outer: &str, inner: &str) -> String {
     let encoded: String = inner
         .chars()
@@ -256,7 +256,7 @@ fn cut_by_freeswitch(outer: &str, inner: &str) -> String {
 }
 
 #[test]
-fn token_that_was_cut_is_no_token() {
+fn truncated_token_is_not_used() {
     let text = format!(
         "\"\" <sip:1006@127.0.0.1:48061;pn-provider=fcm;pn-param=p;pn-prid={}",
         "z".repeat(959)
@@ -270,7 +270,7 @@ fn token_that_was_cut_is_no_token() {
 }
 
 #[test]
-fn captured_cut_path_is_written_anew_and_the_whole_token_counts() {
+fn captured_truncated_path_is_rewritten_and_the_complete_token_is_used() {
     let token = format!("{FCM}{}", "Xy_-".repeat(60));
     let uri = |host: &str| format!("sip:1003@{host}:42007;transport=udp;pn-provider=fcm;pn-param=p;pn-prid={token}");
     let text = cut_by_freeswitch(
@@ -288,13 +288,13 @@ fn captured_cut_path_is_written_anew_and_the_whole_token_counts() {
     let want = "sofia/internal/sip:1003@192.168.1.77:42007;transport=udp;fs_nat=yes;\
                 fs_path=sip%3A1003%40198.51.100.7%3A42007%3Btransport%3Dudp";
     assert_eq!(dial(&contact), want);
-    // Without a network address the route's own start is enough, as long as its host is whole.
+    // Without a network address, the start of the route is used if its host is complete.
     let alone = read(&text).unwrap();
     assert_eq!(dial(&alone), want.replace("198.51.100.7", "127.0.0.1"));
 }
 
 #[test]
-fn route_that_the_cut_swallowed_is_written_anew_only_where_it_is_needed() {
+fn truncated_route_is_rewritten_only_where_it_is_needed() {
     let text = |host: &str| format!("\"\" <sip:7@{host}:5060;ob;pn-provider=fcm;pn-prid={}", "z".repeat(960));
     let dial_from =
         |host: &str, hint: NetworkHint| dial(&parse(&text(host), &ParamNames::default(), "", Some(&hint)).unwrap());
@@ -308,7 +308,7 @@ fn route_that_the_cut_swallowed_is_written_anew_only_where_it_is_needed() {
         dial_from("203.0.113.9", direct),
         "sofia/internal/sip:7@203.0.113.9:5060;ob"
     );
-    // Not its own address, though no NAT was seen: a proxy between them, say.
+    // The source address differs although FreeSWITCH saw no NAT, for example because of a proxy in between.
     assert!(dial_from("10.0.0.1", direct).ends_with(";ob;fs_path=sip%3A7%40203.0.113.9%3A40000%3Btransport%3Dudp"));
     let six = NetworkHint::from_event("2001:db8::9", "40000", "Registered(UDP-NAT)").unwrap();
     assert!(
@@ -317,7 +317,7 @@ fn route_that_the_cut_swallowed_is_written_anew_only_where_it_is_needed() {
 }
 
 #[test]
-fn contact_cut_before_its_host_is_an_error() {
+fn contact_truncated_before_its_host_is_an_error() {
     for text in [
         "\"\" <sip:".to_owned() + &"u".repeat(1015),
         "\"\" <sip:aa;bb".to_owned() + &"u".repeat(1000),
@@ -327,7 +327,7 @@ fn contact_cut_before_its_host_is_an_error() {
 }
 
 #[test]
-fn long_bare_uri_may_have_been_cut_and_loses_its_last_parameter_only() {
+fn long_bare_uri_may_be_truncated_and_loses_only_its_last_parameter() {
     let text = format!("sip:1@h:5060;x={};pn-provider=fcm;pn-prid={}", "y".repeat(700), FCM);
     let contact = read(&text).unwrap();
     assert!(contact.cut);

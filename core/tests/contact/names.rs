@@ -1,11 +1,11 @@
-//! Parameters by names of the operator's: mod_apn's four, and Kazoo's three by User-Agent.
+//! Parameters with names that the operator chooses: mod_apn's four, and Kazoo's three, selected by User-Agent.
 
 use fswake_core::contact::{Contact, ContactWarning, ParamNames, ParamSet, Pattern, parse};
 use fswake_core::types::Provider;
 
 use super::{FCM, HEX, HEX2, tokens};
 
-/// As Kazoo's pusher describes an app: one token with its type, by a regular expression of User-Agents.
+/// An app as Kazoo's pusher describes it: one token and its type, selected by a regular expression of User-Agents.
 fn kazoo(user_agents: &str) -> ParamSet {
     ParamSet {
         user_agent_regex: Some(Pattern::parse(user_agents).unwrap()),
@@ -44,7 +44,7 @@ fn any_four_names_are_read_without_case_and_decoded() {
     assert_eq!(&*contact.push.as_ref().unwrap().app, "com.acme.phone");
     assert_eq!(provider(&contact), Some("apns"));
     assert!(contact.warnings.is_empty());
-    // Longer names that end in one of them are others (mod_apn took them for the same).
+    // Longer names that end in a configured name do not match. mod_apn matched them.
     let text = format!("<sip:1@h;not-x_call={HEX};x_call2={HEX}>");
     assert_eq!(read(&text, &sets, "any").push, None);
 }
@@ -56,7 +56,7 @@ fn regular_expression_chooses_the_set_by_user_agent() {
     for (user_agent, expected) in [
         ("AcmePhone/2.1 (iOS)", Some("apns.dev")),
         ("AcmeTab/9", Some("apns.dev")),
-        // No set is for these: Linphone's old parameters have the same names, but not these words.
+        // No set applies, so these are Linphone's old parameters: the same names, but other values.
         ("AcmePhone/1.9", Some("apple-dev")),
         ("x AcmePhone/2.1", Some("apple-dev")),
         ("acmephone/2.1", Some("apple-dev")),
@@ -75,7 +75,7 @@ fn regular_expression_chooses_the_set_by_user_agent() {
 }
 
 #[test]
-fn word_of_the_type_parameter_means_the_provider_that_the_operator_says() {
+fn value_of_the_type_parameter_means_the_configured_provider() {
     let sets = [kazoo("")];
     for (word, expected, known) in [
         ("apple", "apns", true),
@@ -95,7 +95,7 @@ fn word_of_the_type_parameter_means_the_provider_that_the_operator_says() {
 }
 
 #[test]
-fn phone_that_names_no_platform_has_the_provider_of_its_set() {
+fn phone_without_a_platform_gets_the_provider_of_its_set() {
     let set = ParamSet {
         provider: Some(Provider::Fcm),
         ..ParamSet::mod_apn()
@@ -109,7 +109,7 @@ fn phone_that_names_no_platform_has_the_provider_of_its_set() {
 }
 
 #[test]
-fn set_without_a_parameter_does_not_look_for_it() {
+fn parameter_that_a_set_omits_is_not_looked_for() {
     let set = ParamSet {
         im_token: None,
         app_id: None,
@@ -120,11 +120,11 @@ fn set_without_a_parameter_does_not_look_for_it() {
     let contact = read(&text, &[set], "");
     assert_eq!(tokens(&contact), (Some(HEX), None));
     assert_eq!(&*contact.push.as_ref().unwrap().app, "");
-    assert_eq!(provider(&contact), Some("apns"), "by the token's shape");
+    assert_eq!(provider(&contact), Some("apns"), "from the token's shape");
 }
 
 #[test]
-fn first_set_that_finds_a_token_counts_and_all_sets_names_are_stripped() {
+fn first_set_that_finds_a_token_is_used_and_the_names_of_all_sets_are_stripped() {
     let sets = [
         kazoo("^Acme"),
         ParamSet {
@@ -147,8 +147,8 @@ fn first_set_that_finds_a_token_counts_and_all_sets_names_are_stripped() {
 }
 
 #[test]
-fn value_in_asterisks_is_taken_as_it_is() {
-    // Kazoo's documents print its examples so; its phones do not send them.
+fn value_in_asterisks_is_taken_literally() {
+    // Kazoo's documents print values this way; its phones do not send the asterisks.
     let contact = read("<sip:1@h;app-id=*a*;pn-tok=*t*;pn-type=*apple*>", &[kazoo("")], "");
     assert_eq!(tokens(&contact).0, Some("*t*"));
     assert_eq!(provider(&contact), Some("*apple*"));

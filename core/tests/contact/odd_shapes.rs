@@ -1,4 +1,4 @@
-//! Shapes of Contact on the edge of what a Contact is: broken values, FreeSWITCH's own forms, injection.
+//! Borderline Contacts: broken values, FreeSWITCH's own forms, injection.
 
 use fswake_core::contact::{ContactError, ContactWarning as W, Refusal};
 use fswake_core::types::{Provider, TokenFault};
@@ -37,7 +37,7 @@ fn s30_odd_token_lists() {
         None,
         &[W::UnknownLabel],
     );
-    // Labels in any case.
+    // Labels are compared without case.
     expect(&apns("aa:VoIP&bb:Remote", both), want(Some("aa"), Some("bb")), &[]);
 }
 
@@ -176,7 +176,7 @@ fn s39_hostile_user_part_is_escaped() {
         dial(&read("<sip:[a={b}]|c^d$e\\f'g`h?i&j:_:k@h>").unwrap()),
         "sofia/internal/sip:%5Ba%3D%7Bb%7D%5D%7Cc%5Ed%24e%5Cf%27g%60h%3Fi%26j%3A_%3Ak@h"
     );
-    // An `@` that the phone had escaped.
+    // With an `@` that the phone had escaped.
     assert_eq!(
         dial(&read("<sip:alice@example.com@192.0.2.1:5060>").unwrap()),
         "sofia/internal/sip:alice%40example.com@192.0.2.1:5060"

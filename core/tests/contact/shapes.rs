@@ -1,4 +1,4 @@
-//! Every shape of Contact that RFC 8599, documentation and public issue threads show, numbered; `odd_shapes` has the
+//! Every shape of Contact in RFC 8599, vendors' documentation and public issue threads, numbered. `odd_shapes` has the
 //! rest.
 
 use fswake_core::contact::{ContactError, ContactWarning as W};
@@ -8,7 +8,7 @@ use crate::{FCM, HEX, HEX2, dial, read, tokens};
 
 const PUSHKIT: &str = "D4BFC088D4BFC088D4BFC088D4BFC088D4BFC088D4BFC088D4BFC088D4BFB122";
 
-/// Expects provider, app, call token, remote token, and warnings.
+/// Expects provider, app, call token, remote token and warnings.
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "literals read better")]
 pub(crate) fn expect(contact: &str, want: Option<(Provider, &str, Option<&str>, Option<&str>)>, warnings: &[W]) {
@@ -62,7 +62,7 @@ fn s04_escaped_token_and_harmless_header_parameters() {
             fault: TokenFault::NotApples,
         }],
     );
-    // The same of a provider that fswake knows nothing of.
+    // The same token from a provider that fswake does not know.
     expect(
         "<sip:alice@h;pn-provider=acme;pn-prid=ZTY4ZDJlMzODE1NmUgKi0K%3D>;+sip.instance=\"<urn:uuid:0;pn-x>\";+sip.pnsreg",
         Some((other("acme"), "", Some("ZTY4ZDJlMzODE1NmUgKi0K="), None)),
@@ -77,7 +77,7 @@ fn s05_webpush_url() {
         Some((Provider::WebPush, "", Some("https://push.example.org/s/1"), None)),
         &[],
     );
-    // As the event has it: decoded once already.
+    // As in the event, where it is decoded already.
     expect(
         "<sip:a@h;pn-provider=webpush;pn-prid=https://push.example.org/w/?token=a=b>",
         Some((
@@ -237,7 +237,7 @@ fn s15_service_list_with_one_labelled_token_over_sips() {
 }
 
 #[test]
-fn s16_both_generations_the_rfc_wins() {
+fn s16_rfc_parameters_win_over_older_ones() {
     let text = format!(
         "<sip:1@h;pn-call-remote-push-interval=0;pn-param=ABCDE12345.com.example.dialer.voip;pn-prid={HEX};\
          pn-provider=apns;pn-tok={HEX2};fs-conn-id=abc>"

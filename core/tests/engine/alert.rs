@@ -8,7 +8,7 @@ use crate::common::{apns, end, leg, reg};
 use crate::{bench, held, two_rung, with};
 
 #[test]
-fn caller_hears_it_when_a_provider_has_taken_the_push_and_not_before() {
+fn caller_gets_ringing_once_a_provider_has_accepted_the_push() {
     let mut b = bench();
     let push = held(&mut b);
     b.accepts(&push);
@@ -17,7 +17,7 @@ fn caller_hears_it_when_a_provider_has_taken_the_push_and_not_before() {
 }
 
 #[test]
-fn push_that_is_refused_rings_nobody() {
+fn refused_push_gives_no_ringing() {
     let mut b = bench();
     let push = held(&mut b);
     b.refuses(
@@ -31,7 +31,7 @@ fn push_that_is_refused_rings_nobody() {
 }
 
 #[test]
-fn with_alert_phone_the_caller_hears_it_only_when_a_phone_rings() {
+fn with_alert_phone_the_caller_gets_ringing_only_when_a_phone_rings() {
     let mut b = with(|p| p.alert = Alert::Phone);
     let push = held(&mut b);
     b.accepts(&push);
@@ -44,7 +44,7 @@ fn with_alert_phone_the_caller_hears_it_only_when_a_phone_rings() {
 }
 
 #[test]
-fn caller_hears_it_once_however_many_phones_ring() {
+fn caller_gets_ringing_once_however_many_phones_ring() {
     let mut b = two_rung();
     for n in [0, 1, 0] {
         b.rings(leg(1, n));
@@ -54,7 +54,7 @@ fn caller_hears_it_once_however_many_phones_ring() {
 }
 
 #[test]
-fn leg_without_18x_and_early_media_of_one_of_several_phones_ring_nobody() {
+fn leg_without_18x_and_early_media_of_one_of_several_phones_give_no_ringing() {
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));
     b.register(reg("1001", "b", "1001@b:1", None));
@@ -69,7 +69,7 @@ fn leg_without_18x_and_early_media_of_one_of_several_phones_ring_nobody() {
 }
 
 #[test]
-fn push_that_is_taken_while_a_phone_is_connected_says_nothing_more() {
+fn push_accepted_while_a_phone_is_connected_gives_no_ringing() {
     let mut b = bench();
     let push = held(&mut b);
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
@@ -109,7 +109,7 @@ fn record_goes_out_at_the_hold_although_nothing_rings_yet() {
 }
 
 #[test]
-fn phone_that_began_to_ring_while_another_was_connected_is_heard_when_that_fails() {
+fn phone_that_began_to_ring_during_a_bridge_gives_ringing_if_the_bridge_fails() {
     let mut b = two_rung();
     b.answers(leg(1, 0));
     b.rings(leg(1, 1));

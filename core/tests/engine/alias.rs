@@ -1,4 +1,4 @@
-//! Calls to a number that may be another name of a user's.
+//! Calls to a number that may be a user's alias.
 
 use fswake_core::engine::policy::Policy;
 use fswake_core::engine::{
@@ -33,7 +33,7 @@ fn found(b: &mut Bench, user: Option<&str>) {
     });
 }
 
-/// The beginnings of calls in the journal: whose, and what was dialled.
+/// For each call in the journal: whose call it is, and the number dialled.
 fn noted(b: &Bench) -> Vec<(String, Option<String>)> {
     let held = b.notes.iter().filter_map(|note| match &note.step {
         Step::CallHeld { dialled, .. } => Some((note.aor.user.to_string(), dialled.as_deref().map(str::to_owned))),
@@ -43,18 +43,18 @@ fn noted(b: &Bench) -> Vec<(String, Option<String>)> {
 }
 
 #[test]
-fn phones_of_the_user_who_is_meant_are_woken_and_rung() {
+fn phones_of_the_aliased_user_are_woken_and_rung() {
     let mut b = asked();
     b.pass(ms(1500));
     found(&mut b, Some("alice"));
     let aor = Aor::new("alice", "fs.test");
     assert_eq!(b.out.remove(0), Command::Call(call(1), CallOrder::CallUser(aor)));
     b.expect_push("tok");
-    // Should the caller hang up now, the call's own record has it.
+    // The record must have the push even if the caller hangs up now.
     assert!(matches!(b.records.last(), Some((record, true)) if record.pushes == 1));
     assert_eq!(noted(&b), [("alice".into(), Some("2001".into()))]);
     b.out.clear();
-    // It waits for the user's phone, and no more for one of the number's.
+    // The call now waits for the user's phone, and no longer for a phone of the number itself.
     b.register(reg("2001", "other", "2001@b:1", None));
     b.expect_nothing_more();
     b.register(reg("alice", "new", "alice@a:2", Some(apns("tok"))));
@@ -63,7 +63,7 @@ fn phones_of_the_user_who_is_meant_are_woken_and_rung() {
 }
 
 #[test]
-fn directory_that_says_nothing_is_waited_for_so_long_and_no_longer() {
+fn call_waits_for_a_silent_directory_until_its_time_limit() {
     let mut b = asked();
     b.pass(DIRECTORY.saturating_sub(ms(1)));
     b.expect_nothing_more();
@@ -71,13 +71,13 @@ fn directory_that_says_nothing_is_waited_for_so_long_and_no_longer() {
     b.pass(ms(1));
     b.expect_release(1, HoldResult::NoDevice);
     assert_eq!(noted(&b), [("2001".into(), Some("2001".into()))]);
-    // Too late.
+    // This answer is too late.
     found(&mut b, Some("alice"));
     b.expect_nothing_more();
 }
 
 #[test]
-fn number_that_is_nobodys_goes_back_at_once() {
+fn call_to_a_number_without_a_user_goes_back_at_once() {
     for user in [None, Some("2001")] {
         let mut b = asked();
         b.pass(ms(100));
@@ -88,7 +88,7 @@ fn number_that_is_nobodys_goes_back_at_once() {
 }
 
 #[test]
-fn caller_who_is_gone_before_the_answer_is_in_the_journal() {
+fn call_that_ends_before_the_answer_is_in_the_journal() {
     let mut b = asked();
     b.gone(1, "ORIGINATOR_CANCEL");
     b.expect_close(1);
@@ -98,7 +98,7 @@ fn caller_who_is_gone_before_the_answer_is_in_the_journal() {
 }
 
 #[test]
-fn phone_of_the_number_itself_is_rung_meanwhile_and_the_users_joins_it() {
+fn phone_of_the_number_itself_is_rung_meanwhile_and_the_users_phone_joins() {
     let mut b = asked();
     b.register(reg("2001", "desk", "2001@b:1", None));
     b.expect_ring(leg(1, 0), "2001@b:1");
@@ -108,7 +108,7 @@ fn phone_of_the_number_itself_is_rung_meanwhile_and_the_users_joins_it() {
     assert_eq!(noted(&b).len(), 1);
 }
 
-/// The number's own phone, which has a token, has registered and is rung: leg 0.
+/// The number's own phone has a token. It has registered and is being rung on leg 0.
 fn phone_of_the_number() -> Bench {
     let mut b = asked();
     b.register(reg("2001", "own", "2001@b:1;transport=tcp", Some(apns("own"))));
@@ -119,8 +119,8 @@ fn phone_of_the_number() -> Bench {
 }
 
 #[test]
-fn phone_of_the_number_itself_stays_in_the_call_as_any_other_when_the_user_is_found() {
-    // It does not ring: it is pushed, and its next REGISTER counts.
+fn phone_of_the_number_itself_stays_in_the_call_when_the_user_is_found() {
+    // It does not ring, so it is pushed, and its next REGISTER counts.
     let mut b = phone_of_the_number();
     found(&mut b, Some("alice"));
     assert!(matches!(b.out.remove(0), Command::Call(_, CallOrder::CallUser(_))));
@@ -136,18 +136,18 @@ fn phone_of_the_number_itself_stays_in_the_call_as_any_other_when_the_user_is_fo
     b.expect_ring(leg(1, 1), "2001@c:1;transport=tcp");
     b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_nothing_more();
-    // It rings: its next call finds no wake under way, and a phone that is awake.
+    // It rings. The next call finds no wake in progress and a phone that is awake.
     b.rings(leg(1, 1));
     b.pass(ms(200));
     b.out.clear();
     b.hold(2, "2001");
     b.expect_ring(leg(2, 0), "2001@c:1;transport=tcp");
     b.expect_nothing_more();
-    // Its provider's answer about its token counts.
+    // A refusal of its token by the provider is applied.
     let (since, reason) = (None, "Unregistered".into());
     b.refuses(&push, PushError::TokenGone { since, reason });
     b.expect_forgotten("2001", "own");
-    // When the call is over, nobody waits.
+    // After the call no timer is left.
     b.gone(1, "ORIGINATOR_CANCEL");
     b.gone(2, "ORIGINATOR_CANCEL");
     b.out.clear();
@@ -174,12 +174,12 @@ fn phone_of_the_number_itself_stays_in_the_call_over_a_reload() {
 }
 
 #[test]
-fn user_who_is_found_while_a_phone_of_the_number_is_connected_is_woken_if_that_fails() {
+fn user_found_while_a_phone_of_the_number_is_connected_is_woken_if_that_fails() {
     for connects in [true, false] {
         let mut b = phone_of_the_number();
         b.answers(leg(1, 0));
         b.expect_connect(leg(1, 0));
-        // Once, whatever else comes.
+        // This happens once, even if the answer is repeated.
         for user in ["alice", "bob", "alice"] {
             found(&mut b, Some(user));
         }

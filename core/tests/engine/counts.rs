@@ -1,4 +1,4 @@
-//! What is counted of a wake: for every device that was pushed, the furthest that it got.
+//! Counters of wakes: each pushed device counts once, by the last stage that it reached.
 
 use fswake_core::engine::count::WakeOutcome;
 use fswake_core::engine::{Count, Event, LegEnd};
@@ -24,7 +24,7 @@ fn wakes(b: &mut Bench) {
 }
 
 #[test]
-fn phone_that_takes_the_call_answered_and_its_way_there_is_measured_once() {
+fn phone_that_answers_counts_as_answered_and_its_times_are_measured_once() {
     let mut b = with(|_| {});
     let push = held(&mut b);
     b.accepts(&push);
@@ -41,7 +41,7 @@ fn phone_that_takes_the_call_answered_and_its_way_there_is_measured_once() {
 }
 
 #[test]
-fn phone_that_rings_until_the_end_rang() {
+fn phone_that_rings_until_the_end_counts_as_rang() {
     let mut b = with(|p| p.push_retries = 0);
     let push = held(&mut b);
     b.accepts(&push);
@@ -53,7 +53,7 @@ fn phone_that_rings_until_the_end_rang() {
 }
 
 #[test]
-fn phone_that_registers_and_cannot_be_rung_registered() {
+fn phone_that_registers_and_cannot_be_rung_counts_as_registered() {
     let mut b = with(|p| p.push_retries = 0);
     let push = held(&mut b);
     b.accepts(&push);
@@ -72,7 +72,7 @@ fn phone_that_registers_and_cannot_be_rung_registered() {
 }
 
 #[test]
-fn phone_that_never_comes_bounced_and_is_late_when_it_comes_after_the_end() {
+fn phone_that_never_registers_counts_as_bounced_and_as_late_if_it_registers_after_the_end() {
     let mut b = with(|p| p.push_retries = 0);
     let push = held(&mut b);
     b.accepts(&push);
@@ -90,7 +90,7 @@ fn phone_that_never_comes_bounced_and_is_late_when_it_comes_after_the_end() {
 }
 
 #[test]
-fn push_that_no_provider_takes_is_refused() {
+fn push_that_no_provider_accepts_counts_as_refused() {
     let mut b = with(|p| p.push_retries = 0);
     let push = held(&mut b);
     b.refuses(
@@ -106,7 +106,7 @@ fn push_that_no_provider_takes_is_refused() {
 }
 
 #[test]
-fn caller_who_hangs_up_early_makes_no_bounce() {
+fn early_hang_up_counts_no_bounce() {
     let mut b = with(|_| {});
     let push = held(&mut b);
     b.accepts(&push);

@@ -1,4 +1,4 @@
-//! One ringing dialog per phone, whatever it slept through (docs/ARCHITECTURE.md, "One dialog").
+//! Each phone has at most one ringing dialog, however long it slept (docs/ARCHITECTURE.md, "One dialog").
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ const CONNECTIONS: [&str; 5] = [
     "1001@old:1;transport=tcp",
     "1001@old:1;transport=tls",
     "1001@x.invalid;transport=ws",
-    // Behind a proxy that has put itself into the Path.
+    // Behind a proxy that added itself to the Path.
     "1001@old:1;transport=tcp;fs_path=%3Csip%3A192.0.2.9%3Blr%3E",
     "1001@old:1;fs_path=%3Csip%3A192.0.2.9%3Blr%3Breceived%3D192.0.2.7~5060~3%3E",
 ];
-/// The same over UDP.
+/// The same two, over UDP.
 const PROXY: &str = "1001@old:1;fs_path=%3Csip%3A192.0.2.9%3Blr%3E";
 
-/// A phone with a token that registered so long ago.
+/// A phone with a token that registered this long ago.
 fn registered(b: &mut Bench, at: &str, ago: Duration) {
     b.register(reg("1001", "tok", at, Some(apns("tok"))));
     b.pass(ago);
@@ -41,7 +41,8 @@ fn stale(at: &str) -> Bench {
     b
 }
 
-/// A call for a phone whose last sign of life was a moment ago, pushed because it does not ring, `after` its INVITE.
+/// A call for a phone whose last sign of life was a moment ago. It does not ring, so it is pushed. Ends `after` its
+/// INVITE.
 fn awake(at: &str, after: u64) -> Bench {
     let mut b = bench();
     registered(&mut b, at, Duration::from_secs(5));
@@ -54,7 +55,7 @@ fn awake(at: &str, after: u64) -> Bench {
     b
 }
 
-/// The first leg gives way to a second one to the same place, its CANCEL first.
+/// The first leg is replaced by a second one to the same address. The CANCEL goes out first.
 fn gives_way(b: &mut Bench, at: &str) {
     b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_nothing_more();
@@ -63,7 +64,7 @@ fn gives_way(b: &mut Bench, at: &str) {
     b.expect_nothing_more();
 }
 
-/// The phone rings with its first leg, and nothing else happens to it.
+/// The phone rings on its first leg, and no further command follows.
 fn rings_on(b: &mut Bench) {
     b.rings(leg(1, 0));
     b.expect_alert(1);
@@ -72,7 +73,7 @@ fn rings_on(b: &mut Bench) {
 }
 
 #[test]
-fn phone_that_may_sleep_is_not_rung_over_udp_and_rung_at_its_register_at_once() {
+fn phone_that_may_sleep_is_not_rung_over_udp_until_its_register() {
     for at in [UDP, PROXY] {
         for wake in [300, 800, 1500, 2200, 4000, 4999] {
             let mut b = stale(at);
@@ -88,7 +89,7 @@ fn phone_that_may_sleep_is_not_rung_over_udp_and_rung_at_its_register_at_once() 
 }
 
 #[test]
-fn phone_on_a_connection_is_rung_beside_its_push() {
+fn phone_on_a_connection_is_rung_and_pushed_at_once() {
     for at in CONNECTIONS {
         let mut b = stale(at);
         b.expect_ring(leg(1, 0), at);
@@ -97,7 +98,7 @@ fn phone_on_a_connection_is_rung_beside_its_push() {
 }
 
 #[test]
-fn phone_that_no_push_can_wake_is_rung_over_udp() {
+fn phone_that_cannot_be_woken_is_rung_over_udp() {
     // Without a token.
     let mut b = bench();
     b.register(reg("1001", "desk", UDP, None));
@@ -105,7 +106,7 @@ fn phone_that_no_push_can_wake_is_rung_over_udp() {
     b.hold(1, "1001");
     b.expect_ring(leg(1, 0), UDP);
     b.expect_nothing_more();
-    // The call wants no pushes.
+    // The call asks for no pushes.
     let mut b = bench();
     registered(&mut b, UDP, Duration::from_secs(3000));
     let no_push = CallOptions {
@@ -115,7 +116,7 @@ fn phone_that_no_push_can_wake_is_rung_over_udp() {
     b.hold_with(1, "1001", no_push);
     b.expect_ring(leg(1, 0), UDP);
     b.expect_nothing_more();
-    // The caller has used up what it may.
+    // The caller's limit of pushes is used up.
     let mut b = with(|p| p.caller_pushes_per_minute = 1);
     b.sleeping("1002", "other");
     registered(&mut b, UDP, Duration::from_secs(1));
@@ -129,7 +130,7 @@ fn phone_that_no_push_can_wake_is_rung_over_udp() {
 }
 
 #[test]
-fn phone_whose_push_is_refused_is_rung_where_it_was() {
+fn phone_whose_push_is_refused_is_rung_at_its_registered_address() {
     let mut b = bench();
     registered(&mut b, UDP, Duration::from_secs(3000));
     b.hold(1, "1001");
@@ -143,7 +144,7 @@ fn phone_whose_push_is_refused_is_rung_where_it_was() {
 }
 
 #[test]
-fn phone_that_is_not_registered_any_more_is_not_rung_where_it_was() {
+fn phone_that_is_no_longer_registered_is_not_rung_at_its_old_address() {
     for ends in [true, false] {
         let mut b = bench();
         registered(&mut b, UDP, Duration::from_secs(if ends { 3000 } else { 3599 }));
@@ -168,7 +169,7 @@ fn phone_that_is_not_registered_any_more_is_not_rung_where_it_was() {
 }
 
 #[test]
-fn phone_whose_token_another_call_has_found_gone_is_rung_where_it_was() {
+fn phone_whose_token_another_call_found_gone_is_rung_at_its_registered_address() {
     let mut b = bench();
     registered(&mut b, UDP, Duration::from_secs(3000));
     b.hold(1, "1001");
@@ -186,7 +187,7 @@ fn phone_whose_token_another_call_has_found_gone_is_rung_where_it_was() {
 }
 
 #[test]
-fn phone_whose_provider_is_out_of_reach_is_rung_where_it_was_and_pushed_on() {
+fn phone_whose_provider_is_unreachable_is_rung_at_its_registered_address_and_pushed_again() {
     let mut b = bench();
     registered(&mut b, UDP, Duration::from_secs(3000));
     b.hold(1, "1001");
@@ -206,7 +207,7 @@ fn phone_whose_provider_is_out_of_reach_is_rung_where_it_was_and_pushed_on() {
         b.pass(ms(5000));
     }
     b.expect_push("tok");
-    // One push was taken: the phone may be on its way.
+    // One push was accepted, so the phone may be on its way.
     let mut b = stale(UDP);
     b.pass(ms(5000));
     let taken = b.expect_push("tok");
@@ -225,7 +226,7 @@ fn phone_whose_provider_is_out_of_reach_is_rung_where_it_was_and_pushed_on() {
 }
 
 #[test]
-fn invite_that_waits_on_the_phones_own_connection_is_left_to_it() {
+fn invite_buffered_on_the_phones_own_connection_is_left_alone() {
     for at in CONNECTIONS {
         for wake in [300, 2200, 4500] {
             let mut b = stale(at);
@@ -240,7 +241,7 @@ fn invite_that_waits_on_the_phones_own_connection_is_left_to_it() {
 }
 
 #[test]
-fn invite_that_the_connection_has_lost_gives_way_its_cancel_first() {
+fn invite_lost_with_its_connection_is_cancelled_and_replaced() {
     let mut b = stale(CONNECTIONS[0]);
     b.expect_ring(leg(1, 0), CONNECTIONS[0]);
     b.pass(ms(2200));
@@ -252,13 +253,13 @@ fn invite_that_the_connection_has_lost_gives_way_its_cancel_first() {
 }
 
 #[test]
-fn leg_into_a_dead_connection_gives_way_at_once_and_its_end_is_nothing() {
+fn leg_to_a_dead_connection_is_replaced_at_once_and_its_end_is_ignored() {
     let new = "1001@new:2;transport=tls";
     for at in CONNECTIONS {
         for mut b in [stale(at), awake(at, 800)] {
             b.out.retain(|c| ring_of(c).is_none());
             registers(&mut b, new);
-            // The new leg first: nothing waits for the old one.
+            // The new leg is made at once, without waiting for the old one to end.
             assert!(ring_of(&b.out[0]).is_some_and(|ring| ring.leg == leg(1, 1)));
             b.expect_ring(leg(1, 1), new);
             b.expect_kill(leg(1, 0), "LOSE_RACE");
@@ -299,7 +300,7 @@ fn repeated_invite_that_is_due_soon_rings_the_phone_that_was_awake() {
 }
 
 #[test]
-fn repeated_invite_that_stays_without_answer_gives_way() {
+fn repeated_invite_without_an_answer_is_replaced() {
     let mut b = awake(UDP, 700);
     registers(&mut b, UDP);
     b.pass(ms(500));
@@ -307,11 +308,11 @@ fn repeated_invite_that_stays_without_answer_gives_way() {
 }
 
 #[test]
-fn repeated_invite_that_is_far_away_is_not_waited_for() {
+fn repeated_invite_that_is_due_late_is_not_waited_for() {
     for (at, wake) in [(UDP, 1500), (PROXY, 2200)] {
         let mut b = awake(at, wake);
         registers(&mut b, at);
-        // The one before may be in the phone's socket.
+        // The previous one may still be buffered in the phone's socket.
         b.pass(ms(199));
         b.expect_nothing_more();
         b.pass(ms(1));
@@ -320,7 +321,7 @@ fn repeated_invite_that_is_far_away_is_not_waited_for() {
 }
 
 #[test]
-fn phone_that_registers_while_another_is_connected_is_rung_when_that_fails() {
+fn phone_that_registers_during_a_bridge_is_rung_if_the_bridge_fails() {
     for ends in [false, true] {
         let mut b = bench();
         b.sleeping("1001", "tok");

@@ -1,4 +1,4 @@
-//! Early media of a phone that rings alone.
+//! Early media of a phone that is the only one ringing.
 
 use fswake_core::engine::policy::Decline;
 use fswake_core::engine::{CallOptions, EarlyMedia, Event, HoldResult, Mode, Ringing, Step};
@@ -16,7 +16,7 @@ fn desk(options: CallOptions) -> (Bench, bool) {
 }
 
 /// The caller hears the phone's early media.
-fn heard() -> Bench {
+fn early_bridged() -> Bench {
     let (mut b, early_media) = desk(CallOptions::default());
     assert!(early_media);
     b.plays(leg(1, 0));
@@ -27,10 +27,10 @@ fn heard() -> Bench {
 }
 
 #[test]
-fn caller_hears_the_phone_and_is_connected_when_it_is_answered() {
-    let mut b = heard();
+fn early_media_reaches_the_caller_and_the_answer_connects_them() {
+    let mut b = early_bridged();
     assert!(matches!(b.noted("early-media"), Some(Step::EarlyMedia { device }) if &**device == "binding"));
-    // Neither the deadline nor anybody's timer ends what FreeSWITCH now has.
+    // Neither the deadline nor another timer ends the leg, because FreeSWITCH bridges it now.
     b.pass(ms(100_000));
     b.expect_nothing_more();
     b.answers(leg(1, 0));
@@ -54,14 +54,14 @@ fn answer_that_comes_before_the_early_bridge_is_confirmed_counts() {
 }
 
 #[test]
-fn phone_that_ends_unanswered_ends_the_call_as_freeswitch_has_told_the_caller() {
+fn unanswered_early_media_leg_ends_the_call_as_freeswitch_reported_to_the_caller() {
     for (cause, sip, result) in [
         ("USER_BUSY", 486, HoldResult::Declined),
         ("CALL_REJECTED", 603, HoldResult::Declined),
         ("NO_ANSWER", 0, HoldResult::Timeout),
         ("UNALLOCATED_NUMBER", 404, HoldResult::Timeout),
     ] {
-        let mut b = heard();
+        let mut b = early_bridged();
         b.ends(leg(1, 0), cause, sip);
         b.expect_close(1);
         b.expect_nothing_more();
@@ -71,7 +71,7 @@ fn phone_that_ends_unanswered_ends_the_call_as_freeswitch_has_told_the_caller() 
 }
 
 #[test]
-fn early_media_after_the_180_is_passed_on_and_repeated_it_is_nothing() {
+fn early_media_after_a_180_is_passed_on_and_repeats_are_ignored() {
     let (mut b, _) = desk(CallOptions::default());
     b.rings(leg(1, 0));
     b.expect_alert(1);
@@ -84,7 +84,7 @@ fn early_media_after_the_180_is_passed_on_and_repeated_it_is_nothing() {
 }
 
 #[test]
-fn early_bridge_that_fails_ends_the_phone() {
+fn failed_early_bridge_ends_the_leg() {
     let (mut b, _) = desk(CallOptions::default());
     b.plays(leg(1, 0));
     b.expect_early_connect(leg(1, 0));
@@ -95,7 +95,7 @@ fn early_bridge_that_fails_ends_the_phone() {
 }
 
 #[test]
-fn phone_that_ends_before_its_early_bridge_stands_has_answered_as_any_other() {
+fn end_of_a_leg_before_its_early_bridge_counts_as_any_other() {
     for (cause, sip, result) in [
         ("USER_BUSY", 486, HoldResult::Declined),
         ("CALL_REJECTED", 603, HoldResult::Declined),
@@ -116,7 +116,7 @@ fn phone_that_ends_before_its_early_bridge_stands_has_answered_as_any_other() {
 }
 
 #[test]
-fn phone_that_declines_before_its_early_bridge_stands_declines_for_the_others_where_the_operator_says_so() {
+fn decline_before_the_early_bridge_applies_to_all_phones_where_configured() {
     for decline in [Decline::All, Decline::ThisDevice] {
         let mut b = with(|policy| policy.decline = decline);
         b.register(reg("1001", "desk", "1001@desk:1", None));
@@ -137,8 +137,8 @@ fn phone_that_declines_before_its_early_bridge_stands_declines_for_the_others_wh
 }
 
 #[test]
-fn caller_who_hangs_up_while_hearing_the_phone_ends_it() {
-    let mut b = heard();
+fn hang_up_during_early_media_ends_the_leg() {
+    let mut b = early_bridged();
     b.gone(1, "ORIGINATOR_CANCEL");
     b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
     b.expect_close(1);
@@ -146,8 +146,8 @@ fn caller_who_hangs_up_while_hearing_the_phone_ends_it() {
 }
 
 #[test]
-fn what_the_caller_hears_goes_on_when_the_calls_connection_ends() {
-    let mut b = heard();
+fn early_media_goes_on_when_the_calls_connection_ends() {
+    let mut b = early_bridged();
     b.feed(Event::ConnectionLost(call(1)));
     b.expect_close(1);
     b.expect_nothing_more();
@@ -155,7 +155,7 @@ fn what_the_caller_hears_goes_on_when_the_calls_connection_ends() {
 
 /// `ignore_early_media=ring_ready`.
 #[test]
-fn caller_hears_ringing_in_place_of_early_media_where_the_call_says_so() {
+fn caller_hears_ringing_in_place_of_early_media_where_the_call_asks_for_it() {
     let (mut b, early_media) = desk(CallOptions {
         early_media: EarlyMedia::Rings,
         ..CallOptions::default()
@@ -168,7 +168,7 @@ fn caller_hears_ringing_in_place_of_early_media_where_the_call_says_so() {
 }
 
 #[test]
-fn early_media_is_for_nobody_where_another_phone_could_answer_or_the_call_does_not_want_it() {
+fn early_media_is_not_passed_on_where_another_phone_could_answer_or_the_call_refuses_it() {
     let options = [
         CallOptions {
             early_media: EarlyMedia::Ignored,
@@ -195,7 +195,7 @@ fn early_media_is_for_nobody_where_another_phone_could_answer_or_the_call_does_n
     }
     b.plays(leg(1, 0));
     b.expect_nothing_more();
-    // Nor where a second phone has come since the leg was made.
+    // The same if a second phone has joined since the leg was made.
     let (mut b, _) = desk(CallOptions::default());
     b.register(reg("1001", "new", "1001@new:2", None));
     b.out.clear();
@@ -204,7 +204,7 @@ fn early_media_is_for_nobody_where_another_phone_could_answer_or_the_call_does_n
 }
 
 #[test]
-fn phone_that_registers_beside_what_freeswitch_rings_plays_to_nobody() {
+fn early_media_is_not_passed_on_while_freeswitch_rings_another_phone() {
     let mut b = bench();
     b.register(reg("1001", "new", "1001@old:2", None));
     b.pass(ms(1000));
@@ -221,6 +221,6 @@ fn phone_that_registers_beside_what_freeswitch_rings_plays_to_nobody() {
     let ring = b.expect_ring(leg(1, 0), "1001@new:2");
     assert!(
         !ring.early_media,
-        "rung, although the call only wakes: nobody else would"
+        "rung by fswake although the mode is wake only: nothing else would ring it"
     );
 }

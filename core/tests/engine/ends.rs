@@ -1,4 +1,4 @@
-//! How a hold ends without an answer: deadline, nobody left, declines, drain, lost connection.
+//! How a hold ends without an answer: deadline, no phone left, declines, drain, lost connection.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn held_call_is_released_at_its_deadline_not_before() {
 }
 
 #[test]
-fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
+fn calls_own_limit_shortens_the_wait_and_never_lengthens_it() {
     for (own, deadline) in [(7, 7), (60, 25)] {
         let mut b = with(|p| p.push_retries = 0);
         b.sleeping("1001", "tok");
@@ -50,7 +50,7 @@ fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
 }
 
 #[test]
-fn nobody_to_call_goes_back_to_the_dialplan_once_no_first_register_can_be_on_its_way() {
+fn call_without_a_device_goes_back_once_no_first_register_can_be_in_transit() {
     let mut b = bench();
     b.hold(1, "nobody");
     b.pass(ms(30));
@@ -132,7 +132,7 @@ fn phone_that_refuses_the_call_is_neither_pushed_nor_rung_again() {
         assert_eq!(b.expect_release(1, HoldResult::Unreachable), fails(cause, sip));
         b.expect_nothing_more();
     }
-    // A phone that has just registered is there.
+    // A phone that has just registered is at the address, so its refusal counts.
     let mut b = bench();
     held(&mut b);
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
@@ -145,7 +145,7 @@ fn phone_that_refuses_the_call_is_neither_pushed_nor_rung_again() {
 }
 
 #[test]
-fn whoever_refuses_at_an_old_address_says_nothing_about_the_phone_that_is_woken() {
+fn refusal_from_an_old_address_does_not_affect_the_phone_being_woken() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@old:1;transport=tcp", Some(apns("tok"))));
     b.pass(Duration::from_secs(300));
@@ -170,7 +170,7 @@ fn missed_legs_end_as_missed_not_as_answered_elsewhere() {
 }
 
 #[test]
-fn draining_resumes_new_calls_at_once_and_old_ones_when_the_time_is_up() {
+fn draining_releases_new_calls_at_once_and_old_ones_when_the_time_is_up() {
     let mut b = bench();
     held(&mut b);
     b.feed(Event::Draining);
@@ -184,7 +184,7 @@ fn draining_resumes_new_calls_at_once_and_old_ones_when_the_time_is_up() {
 }
 
 #[test]
-fn end_of_the_drain_leaves_a_bridge_under_way_alone() {
+fn end_of_the_drain_does_not_cut_a_bridge_in_progress() {
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));
     b.hold(1, "1001");
@@ -206,9 +206,10 @@ fn lost_connection_kills_what_rang() {
     b.expect_nothing_more();
 }
 
-/// FreeSWITCH's word for a bridge that it could not make. While nobody has answered it is the caller's own.
+/// The cause of a bridge that FreeSWITCH could not make. While no phone has answered, FreeSWITCH gives it as the
+/// caller's own.
 #[test]
-fn caller_who_is_cut_in_his_bridge_has_not_hung_up() {
+fn call_cut_during_its_bridge_is_not_a_hang_up() {
     for (answers, result) in [(true, HoldResult::Error), (false, HoldResult::Abandoned)] {
         let mut b = one_rung();
         if answers {
@@ -253,7 +254,7 @@ fn lost_connection_does_not_kill_the_leg_that_is_being_bridged() {
 }
 
 #[test]
-fn dialplan_hears_timeout_only_when_a_phone_rang() {
+fn dialplan_gets_timeout_only_if_a_phone_rang() {
     let mut b = one_rung();
     b.ends(leg(1, 0), "NO_ANSWER", 0);
     b.expect_release(1, HoldResult::Unreachable);

@@ -1,4 +1,4 @@
-//! What is written to the journal and to the call's own record.
+//! What the journal and the call's own record contain.
 
 use fswake_core::engine::{Event, HoldResult, Note, Record, Step};
 use fswake_core::types::push::PushError;
@@ -6,7 +6,7 @@ use fswake_core::types::push::PushError;
 use crate::common::{Bench, apns, call, leg, ms, reg};
 use crate::{bench, held, with};
 
-/// The late REGISTERs that were noted, with how late they were and how long after the push.
+/// Every late REGISTER in the journal: how late it was, and how long after the push.
 fn late(b: &Bench) -> Vec<(u64, u64)> {
     let late = b.notes.iter().filter_map(|note| match note.step {
         Step::LateRegister { late, since_push, .. } => {
@@ -24,7 +24,7 @@ fn steps(b: &Bench) -> Vec<&'static str> {
 }
 
 #[test]
-fn phone_that_registers_after_its_call_is_over_is_late_by_so_much_and_only_once() {
+fn phone_that_registers_after_its_call_is_noted_as_late_once_with_the_delay() {
     let mut b = with(|p| p.push_retries = 0);
     held(&mut b);
     b.pass(ms(25_000));
@@ -39,7 +39,7 @@ fn phone_that_registers_after_its_call_is_over_is_late_by_so_much_and_only_once(
 }
 
 #[test]
-fn phone_that_comes_with_a_new_token_is_late_too() {
+fn phone_that_registers_late_with_a_new_token_is_noted_too() {
     let mut b = with(|p| p.push_retries = 0);
     held(&mut b);
     b.pass(ms(26_000));
@@ -49,15 +49,15 @@ fn phone_that_comes_with_a_new_token_is_late_too() {
 }
 
 #[test]
-fn nobody_is_late_for_what_was_no_missed_push() {
-    // Minutes later it registers for its own reasons.
+fn register_that_answers_no_missed_push_is_not_late() {
+    // It registers minutes later, not because of the push.
     let mut b = with(|p| p.push_retries = 0);
     held(&mut b);
     b.pass(ms(25_000 + 300_001));
     b.register(reg("1001", "tok", "1001@late:1", Some(apns("tok"))));
     assert_eq!(late(&b), []);
     b.set_rest_aside();
-    // It registered in time; the call went on without it.
+    // It registered in time, but the call ended otherwise.
     let mut b = with(|p| p.push_retries = 0);
     held(&mut b);
     b.register(reg("1001", "tok", "1001@new:1", Some(apns("tok"))));
@@ -65,7 +65,7 @@ fn nobody_is_late_for_what_was_no_missed_push() {
     b.register(reg("1001", "tok", "1001@new:1", Some(apns("tok"))));
     assert_eq!(late(&b), []);
     b.set_rest_aside();
-    // A second call pushed it: its REGISTER is that call's.
+    // A second call pushed it, so its REGISTER belongs to that call.
     let mut b = with(|p| p.push_retries = 0);
     held(&mut b);
     b.pass(ms(26_000));
@@ -76,7 +76,7 @@ fn nobody_is_late_for_what_was_no_missed_push() {
 }
 
 #[test]
-fn caller_who_gave_up_leaves_a_phone_that_may_be_late_but_one_taken_elsewhere_does_not() {
+fn phone_can_be_late_for_an_abandoned_call_but_not_for_one_taken_elsewhere() {
     for (cause, expected) in [("ORIGINATOR_CANCEL", &[(500, 1_500)][..]), ("LOSE_RACE", &[])] {
         let mut b = bench();
         held(&mut b);
@@ -93,7 +93,7 @@ fn caller_who_gave_up_leaves_a_phone_that_may_be_late_but_one_taken_elsewhere_do
 }
 
 #[test]
-fn providers_answer_has_its_time_and_counts_after_the_call_too() {
+fn providers_answer_is_timed_and_counts_after_the_call_too() {
     let mut b = with(|p| p.push_retries = 0);
     let push = held(&mut b);
     b.pass(ms(60));
@@ -123,7 +123,7 @@ fn providers_answer_has_its_time_and_counts_after_the_call_too() {
 }
 
 #[test]
-fn every_phone_has_its_reason_for_not_being_pushed() {
+fn every_unpushed_phone_has_a_reason() {
     let mut b = bench();
     b.register(reg("1001", "desk", "1001@desk:1", None));
     b.register(reg("1001", "awake", "1001@mobile:1", Some(apns("tok"))));
@@ -145,7 +145,7 @@ fn every_phone_has_its_reason_for_not_being_pushed() {
 }
 
 #[test]
-fn record_of_a_call_is_written_when_it_is_held_with_each_later_push_and_with_its_end() {
+fn record_is_written_at_the_hold_at_each_later_push_and_at_the_end() {
     let mut b = bench();
     held(&mut b);
     let record = |pushes, wake: Option<u64>, device: Option<&str>| Record {
@@ -159,7 +159,7 @@ fn record_of_a_call_is_written_when_it_is_held_with_each_later_push_and_with_its
     assert_eq!(b.records[1..], [(record(2, None, None), true)]);
     b.pass(ms(812));
     b.register(reg("1001", "tok", "1001@new:1", Some(apns("tok"))));
-    assert_eq!(b.records.len(), 2, "nothing is written between REGISTER and answer");
+    assert_eq!(b.records.len(), 2, "a record was written between REGISTER and answer");
     b.answers(leg(1, 0));
     let label = b.records[2].0.device.clone().unwrap();
     assert!(label.starts_with("apns:com.example.app:"), "{label}");
@@ -168,7 +168,7 @@ fn record_of_a_call_is_written_when_it_is_held_with_each_later_push_and_with_its
 }
 
 #[test]
-fn push_after_a_leg_that_failed_is_in_the_calls_own_record_at_once() {
+fn push_after_a_failed_leg_is_in_the_record_at_once() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
     b.out.clear();

@@ -1,4 +1,4 @@
-//! The engine's rules, one test per rule or race, in virtual time.
+//! The engine's rules and races, one test for each, in virtual time.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -40,7 +40,7 @@ fn with(change: impl FnOnce(&mut Policy)) -> Bench {
     Bench::new(policy)
 }
 
-/// Holds call 1 for 1001 whose only device, `tok`, sleeps; the push is out.
+/// Holds call 1 for 1001. Its only device, `tok`, sleeps and has been pushed.
 fn held(b: &mut Bench) -> fswake_core::types::push::PushRequest {
     b.sleeping("1001", "tok");
     b.hold(1, "1001");
@@ -49,7 +49,7 @@ fn held(b: &mut Bench) -> fswake_core::types::push::PushRequest {
     push
 }
 
-/// Holds call 1 for 1001, whose desk phone rings: at `a`.
+/// Holds call 1 for 1001, whose desk phone at `a` is being rung.
 fn one_rung() -> Bench {
     let mut b = bench();
     b.register(common::reg("1001", "a", "1001@a:1", None));
@@ -58,7 +58,7 @@ fn one_rung() -> Bench {
     b
 }
 
-/// The same with a second one, at `b`: legs 0 and 1.
+/// The same with a second desk phone at `b`: legs 0 and 1.
 fn two_rung() -> Bench {
     let mut b = bench();
     b.register(common::reg("1001", "a", "1001@a:1", None));

@@ -1,4 +1,4 @@
-//! Pushes that say how a call ended.
+//! Pushes that report how a call ended.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use fswake_core::types::push::{CancelReason, PushError, PushKind};
 use crate::common::{Bench, apns, call, leg, reg};
 use crate::{held, with};
 
-/// iPhones get pushes about a call's end, and perhaps about a missed call.
+/// The app wants a push at the end of a call, and optionally one about a missed call.
 pub fn iphones(missed_call_push: bool) -> AppPolicy {
     AppPolicy {
         provider: Some(Provider::Apns),
@@ -20,7 +20,7 @@ pub fn iphones(missed_call_push: bool) -> AppPolicy {
 }
 
 #[test]
-fn cancel_push_goes_to_woken_devices_that_are_not_on_the_line() {
+fn cancel_push_goes_to_woken_devices_that_were_not_rung() {
     let wish = iphones(true);
     let mut b = with(|p| p.apps = vec![wish.clone()]);
     held(&mut b);
@@ -35,7 +35,7 @@ fn cancel_push_goes_to_woken_devices_that_are_not_on_the_line() {
 
     let mut b = with(|p| p.apps = vec![wish]);
     b.register(reg("1001", "desk", "1001@desk:1", None));
-    held_too(&mut b);
+    hold_with_desk(&mut b);
     b.answers(leg(1, 0));
     b.feed(Event::Bridged(leg(1, 0)));
     b.expect_connect(leg(1, 0));
@@ -44,7 +44,7 @@ fn cancel_push_goes_to_woken_devices_that_are_not_on_the_line() {
     b.expect_nothing_more();
 }
 
-fn held_too(b: &mut Bench) {
+fn hold_with_desk(b: &mut Bench) {
     b.sleeping("1001", "tok");
     b.register(reg("1001", "desk", "1001@desk:1", None));
     b.hold(1, "1001");
@@ -52,7 +52,7 @@ fn held_too(b: &mut Bench) {
 }
 
 #[test]
-fn cancel_push_follows_a_leg_that_the_sleeping_phone_never_heard() {
+fn cancel_push_follows_a_leg_that_never_reached_the_sleeping_phone() {
     for (heard, cancels) in [(false, 1), (true, 0)] {
         let mut policy = Policy::default();
         policy.apps.push(iphones(false));
@@ -80,7 +80,7 @@ fn cancel_push_follows_a_leg_that_the_sleeping_phone_never_heard() {
 }
 
 #[test]
-fn refused_news_of_the_end_says_nothing_about_the_token_that_wakes() {
+fn refused_push_about_the_end_does_not_affect_the_voip_token() {
     let wish = iphones(false);
     let mut b = with(|p| p.apps = vec![wish]);
     held(&mut b);
@@ -102,13 +102,13 @@ fn refused_news_of_the_end_says_nothing_about_the_token_that_wakes() {
 }
 
 #[test]
-fn phone_whose_push_was_refused_is_told_of_no_end() {
+fn phone_whose_push_was_refused_gets_no_push_about_the_end() {
     for (refused, cancels) in [(true, 0), (false, 1)] {
         let mut policy = Policy::default();
         policy.apps.push(iphones(false));
         let mut b = Bench::new(policy);
         b.sleeping("1001", "tok");
-        // Keeps the call waiting when the push is refused.
+        // The desk phone keeps the call waiting when the push is refused.
         b.sleeping("1001", "other");
         b.hold(1, "1001");
         let push = b.expect_push("tok");

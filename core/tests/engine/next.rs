@@ -1,5 +1,5 @@
-//! What the dialplan's own bridge does with a call that it gets back: it rings where nobody was rung, else it fails as
-//! the phones did.
+//! What the dialplan's own bridge does with a released call: if no phone was rung, it rings; otherwise it fails with
+//! the phones' cause.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use fswake_core::types::push::PushError;
 use crate::common::{Bench, apns, call, end, fails, leg, ms, reg};
 use crate::{bench, held, with};
 
-/// Two desk phones, rung.
+/// Two desk phones that are being rung.
 fn two(mut b: Bench) -> Bench {
     b.register(reg("1001", "a", "1001@a:1", None));
     b.register(reg("1001", "b", "1001@b:1", None));
@@ -21,7 +21,7 @@ fn two(mut b: Bench) -> Bench {
 }
 
 #[test]
-fn nobody_was_rung_and_the_bridge_rings_for_what_is_left_of_the_calls_own_limit() {
+fn bridge_rings_for_the_rest_of_the_calls_own_limit_if_no_phone_was_rung() {
     for (own, left) in [(None, None), (Some(20), Some(ms(14_000)))] {
         let mut b = with(|p| p.push_retries = 0);
         b.sleeping("1001", "tok");
@@ -43,7 +43,7 @@ fn nobody_was_rung_and_the_bridge_rings_for_what_is_left_of_the_calls_own_limit(
 }
 
 #[test]
-fn call_that_is_not_ours_and_one_that_comes_while_fswake_stops_are_untouched() {
+fn call_left_alone_and_call_arriving_during_a_stop_are_unchanged() {
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));
     let hands_off = CallOptions {
@@ -58,7 +58,7 @@ fn call_that_is_not_ours_and_one_that_comes_while_fswake_stops_are_untouched() {
 }
 
 #[test]
-fn call_that_waits_when_fswake_stops_is_rung_by_the_dialplan_for_what_is_left() {
+fn call_waiting_when_fswake_stops_is_rung_by_the_dialplan_for_the_rest_of_its_limit() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.hold_for(1, "1001", Duration::from_secs(30));
@@ -71,7 +71,7 @@ fn call_that_waits_when_fswake_stops_is_rung_by_the_dialplan_for_what_is_left() 
 }
 
 #[test]
-fn first_phone_in_order_says_why_not_the_first_in_time() {
+fn cause_comes_from_the_first_phone_in_order_not_in_time() {
     let mut b = two(bench());
     b.rings(leg(1, 0));
     b.out.clear();
@@ -90,7 +90,7 @@ fn first_phone_in_order_says_why_not_the_first_in_time() {
 }
 
 #[test]
-fn phone_that_was_not_rung_says_nothing() {
+fn phone_that_was_not_rung_gives_no_cause() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.register(reg("1001", "desk", "1001@desk:1", None));
@@ -104,7 +104,7 @@ fn phone_that_was_not_rung_says_nothing() {
 }
 
 #[test]
-fn time_that_is_up_while_a_leg_is_out_is_no_answer_whatever_another_phone_said() {
+fn timeout_with_a_leg_out_is_no_answer_whatever_another_phones_cause() {
     let mut b = two(bench());
     b.ends(leg(1, 0), "USER_BUSY", 486);
     b.pass(Duration::from_secs(25));
@@ -113,7 +113,7 @@ fn time_that_is_up_while_a_leg_is_out_is_no_answer_whatever_another_phone_said()
 }
 
 #[test]
-fn time_that_is_up_without_a_leg_out_is_the_phones_own_cause() {
+fn timeout_without_a_leg_out_gives_the_phones_cause() {
     let mut b = with(|p| p.push_retries = 0);
     held(&mut b);
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
@@ -126,7 +126,7 @@ fn time_that_is_up_without_a_leg_out_is_the_phones_own_cause() {
 }
 
 #[test]
-fn decline_for_all_is_the_word_of_the_phone_that_declined_although_another_failed_before() {
+fn decline_for_all_gives_the_declining_phones_cause_although_another_failed_before() {
     let mut b = with(|p| p.decline = Decline::All);
     b.register(reg("1001", "a", "1001@a:1", Some(apns("tok"))));
     b.register(reg("1001", "b", "1001@b:1", None));
@@ -139,7 +139,7 @@ fn decline_for_all_is_the_word_of_the_phone_that_declined_although_another_faile
 }
 
 #[test]
-fn leg_that_ended_between_answer_and_bridge_is_not_killed_and_its_end_is_its_cause() {
+fn leg_that_ended_between_answer_and_bridge_is_not_killed_and_gives_the_cause() {
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));
     b.hold(1, "1001");
@@ -152,7 +152,7 @@ fn leg_that_ended_between_answer_and_bridge_is_not_killed_and_its_end_is_its_cau
 }
 
 #[test]
-fn leg_that_could_not_be_bridged_is_killed_and_its_phone_is_out() {
+fn leg_that_could_not_be_bridged_is_killed_and_its_phone_not_tried_again() {
     let mut b = two(bench());
     b.answers(leg(1, 0));
     b.out.clear();
@@ -166,7 +166,7 @@ fn leg_that_could_not_be_bridged_is_killed_and_its_phone_is_out() {
 }
 
 #[test]
-fn bridge_that_fails_late_or_for_another_leg_is_nothing() {
+fn bridge_failure_that_is_late_or_for_another_leg_is_ignored() {
     let mut b = two(bench());
     b.bridge_fails(leg(1, 1), None);
     b.answers(leg(1, 0));
@@ -180,7 +180,7 @@ fn bridge_that_fails_late_or_for_another_leg_is_nothing() {
     assert_eq!(b.summaries[0].call, call(1));
 }
 
-/// One match arm for every result: a new one does not compile until it is here, and then has to be in `ALL`.
+/// The match makes a new result a compile error until it is added here. The test then requires it in `ALL`.
 #[test]
 fn every_result_is_in_the_list_of_all() {
     let number = |result| match result {

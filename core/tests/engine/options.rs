@@ -1,5 +1,4 @@
-//! What a call's own variables change: no push, waiting for anybody, hands off, and phones that FreeSWITCH rings
-//! itself.
+//! Call variables: no push, wait for any phone, call left alone, and phones that FreeSWITCH rings itself.
 
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ const BY_FREESWITCH: CallOptions = CallOptions {
     ..NO_PUSH
 };
 
-/// A phone with a token that has registered five minutes ago and still has its registration.
+/// A phone with a token that registered five minutes ago and is still registered.
 fn stale(b: &mut Bench) {
     b.register(reg("1001", "old", "1001@old:1", Some(apns("tok"))));
     b.pass(Duration::from_secs(300));
@@ -72,7 +71,7 @@ fn call_without_pushes_waits_for_the_phone_until_the_deadline_and_pushes_nothing
 }
 
 #[test]
-fn call_that_waits_for_anybody_waits_although_there_is_no_device() {
+fn call_that_waits_for_any_phone_waits_although_there_is_no_device() {
     let mut b = bench();
     b.hold_with(1, "nobody", WAIT_ANY);
     b.pass(ms(24_000));
@@ -96,7 +95,7 @@ fn call_that_waits_for_anybody_waits_although_every_push_is_refused() {
 }
 
 #[test]
-fn decline_ends_the_wait_for_anybody() {
+fn decline_ends_the_wait_for_any_phone() {
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));
     b.hold_with(1, "1001", WAIT_ANY);
@@ -107,7 +106,7 @@ fn decline_ends_the_wait_for_anybody() {
 }
 
 #[test]
-fn call_of_somebody_elses_goes_back_at_once_and_untouched() {
+fn call_left_to_others_goes_back_at_once_and_unchanged() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
     b.out.clear();
@@ -142,7 +141,7 @@ fn phones_that_freeswitch_rings_are_not_rung_again() {
 }
 
 #[test]
-fn nobody_but_phones_that_freeswitch_rings_is_nobody_to_wait_for() {
+fn phones_that_freeswitch_rings_are_not_waited_for() {
     for (state, result) in [
         (OtherLegState::Dialed, HoldResult::Unreachable),
         (OtherLegState::Rings, HoldResult::Timeout),
@@ -159,7 +158,7 @@ fn nobody_but_phones_that_freeswitch_rings_is_nobody_to_wait_for() {
 }
 
 #[test]
-fn phone_that_declined_freeswitchs_leg_is_not_rung_again() {
+fn phone_that_declined_freeswitchs_own_leg_is_not_rung_again() {
     let mut b = bench();
     b.register(reg("1001", "desk", "1001@desk:1", None));
     b.hold_with(1, "1001", BY_FREESWITCH);
@@ -171,7 +170,7 @@ fn phone_that_declined_freeswitchs_leg_is_not_rung_again() {
 }
 
 #[test]
-fn phone_whose_leg_by_freeswitch_rings_is_not_pushed() {
+fn phone_that_rings_on_freeswitchs_own_leg_is_not_pushed() {
     let mut b = bench();
     stale(&mut b);
     b.hold_with(1, "1001", BY_FREESWITCH);
@@ -185,7 +184,7 @@ fn phone_whose_leg_by_freeswitch_rings_is_not_pushed() {
 }
 
 #[test]
-fn phone_whose_leg_by_freeswitch_does_not_ring_is_pushed() {
+fn phone_that_does_not_ring_on_freeswitchs_own_leg_is_pushed() {
     let mut b = bench();
     stale(&mut b);
     b.hold_with(1, "1001", BY_FREESWITCH);
@@ -256,7 +255,7 @@ fn woken_phone_is_rung_as_soon_as_freeswitchs_own_leg_to_it_is_over() {
 }
 
 #[test]
-fn leg_of_freeswitchs_own_has_time_to_be_made_however_short_the_push_delay() {
+fn freeswitch_has_time_to_make_its_own_leg_however_short_the_push_delay() {
     let mut b = with(|policy| policy.push_delay = Duration::ZERO);
     stale(&mut b);
     b.hold_with(1, "1001", BY_FREESWITCH);
@@ -267,7 +266,7 @@ fn leg_of_freeswitchs_own_has_time_to_be_made_however_short_the_push_delay() {
 }
 
 #[test]
-fn phone_that_registers_while_freeswitch_is_asked_is_judged_by_that_answer() {
+fn phone_that_registers_while_freeswitch_is_asked_is_rung_according_to_the_answer() {
     let mut b = bench();
     stale(&mut b);
     b.hold_with(1, "1001", BY_FREESWITCH);
@@ -284,7 +283,7 @@ fn phone_that_registers_while_freeswitch_is_asked_is_judged_by_that_answer() {
 }
 
 #[test]
-fn first_register_that_is_still_on_its_way_is_waited_for() {
+fn call_waits_for_a_first_register_that_may_be_in_transit() {
     let mut b = bench();
     b.hold(1, "1001");
     b.pass(ms(29));
@@ -296,9 +295,10 @@ fn first_register_that_is_still_on_its_way_is_waited_for() {
     b.expect_nothing_more();
 }
 
-/// Another phone is being rung there by us: its leg ends, and FreeSWITCH's own leg may ring the one that has come.
+/// Our leg to another phone at this address ends. FreeSWITCH's own leg may then ring the phone that has just registered
+/// there.
 #[test]
-fn phone_that_freeswitch_rings_and_that_registers_where_another_is_rung_is_not_rung_before_freeswitch_has_answered() {
+fn phone_rung_by_freeswitch_that_takes_over_an_address_is_rung_only_after_freeswitchs_answer() {
     for state in [OtherLegState::None, OtherLegState::Rings] {
         let mut b = bench();
         b.register(reg("1001", "desk", "1001@a:1", None));

@@ -1,4 +1,4 @@
-//! Two things at once: answers, hang-ups, bridges, repeated and late events.
+//! Simultaneous answers, hang-ups and bridges; repeated and late events.
 
 use fswake_core::engine::{CallOrder, Command, Event, HoldResult};
 use fswake_core::types::push::PushError;
@@ -7,7 +7,7 @@ use crate::common::{Bench, apns, call, leg, ms, reg};
 use crate::{bench, held, one_rung, two_rung};
 
 #[test]
-fn caller_gone_before_the_register_leaves_nothing_to_ring() {
+fn hang_up_before_the_register_rings_no_phone() {
     let mut b = bench();
     held(&mut b);
     b.feed(Event::CallerGone {
@@ -22,7 +22,7 @@ fn caller_gone_before_the_register_leaves_nothing_to_ring() {
 }
 
 #[test]
-fn hangup_in_the_moment_of_the_register_kills_the_leg_that_has_just_begun() {
+fn hang_up_right_after_the_register_kills_the_new_leg() {
     let mut b = bench();
     held(&mut b);
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
@@ -40,7 +40,7 @@ fn hangup_in_the_moment_of_the_register_kills_the_leg_that_has_just_begun() {
 }
 
 #[test]
-fn two_answers_within_the_time_of_a_bridge_the_second_hears_completed_elsewhere() {
+fn second_answer_during_a_bridge_ends_as_completed_elsewhere() {
     let mut b = two_rung();
     b.answers(leg(1, 1));
     b.expect_connect(leg(1, 1));
@@ -52,9 +52,9 @@ fn two_answers_within_the_time_of_a_bridge_the_second_hears_completed_elsewhere(
     b.expect_nothing_more();
 }
 
-/// FreeSWITCH reports it twice if the leg's park event is late.
+/// FreeSWITCH reports an answer twice if the leg's park event is late.
 #[test]
-fn answer_that_is_told_again_is_nothing_new_and_a_call_that_is_up_is_left_alone() {
+fn repeated_answer_is_ignored_and_a_connected_call_is_left_alone() {
     let mut b = two_rung();
     b.answers(leg(1, 0));
     b.expect_connect(leg(1, 0));
@@ -76,7 +76,7 @@ fn answer_that_is_told_again_is_nothing_new_and_a_call_that_is_up_is_left_alone(
 }
 
 #[test]
-fn failed_bridge_connects_the_next_that_answered() {
+fn failed_bridge_connects_the_next_leg_that_answered() {
     let mut b = two_rung();
     b.answers(leg(1, 0));
     b.answers(leg(1, 1));
@@ -91,7 +91,7 @@ fn failed_bridge_connects_the_next_that_answered() {
 }
 
 #[test]
-fn deadline_does_not_cut_a_bridge_under_way() {
+fn deadline_does_not_cut_a_bridge_in_progress() {
     let mut b = one_rung();
     b.pass(ms(24_999));
     b.answers(leg(1, 0));
@@ -133,7 +133,7 @@ fn repeated_and_late_events_do_nothing() {
 }
 
 #[test]
-fn push_that_is_refused_during_a_bridge_leaves_the_phone_to_be_rung_where_it_was_if_that_fails() {
+fn phone_whose_push_is_refused_during_a_bridge_is_rung_if_the_bridge_fails() {
     for connects in [true, false] {
         let mut b = bench();
         b.register(reg("1001", "tok", "1001@old:1", Some(apns("tok"))));
@@ -156,7 +156,7 @@ fn push_that_is_refused_during_a_bridge_leaves_the_phone_to_be_rung_where_it_was
             b.expect_kill(leg(1, 0), "NORMAL_TEMPORARY_FAILURE");
             b.pass(ms(0));
             b.expect_ring(leg(1, 1), "1001@old:1");
-            // Whoever is there reveals nothing about the phone.
+            // The phone may have left this address, so a refusal from there is not taken for its own.
             b.ends(leg(1, 1), "CALL_REJECTED", 403);
             b.expect_release(1, HoldResult::Timeout);
         }
@@ -165,7 +165,7 @@ fn push_that_is_refused_during_a_bridge_leaves_the_phone_to_be_rung_where_it_was
 }
 
 #[test]
-fn phone_that_registers_where_another_device_of_the_call_was_is_there_alone() {
+fn phone_that_takes_over_the_address_of_another_device_is_rung_there_once() {
     for rings in [true, false] {
         let mut b = bench();
         let at = "1001@here:1;transport=tcp";
@@ -188,7 +188,7 @@ fn phone_that_registers_where_another_device_of_the_call_was_is_there_alone() {
             b.expect_ring(leg(1, 1), at);
         }
         b.expect_nothing_more();
-        // The next call rings it once; the other one is to be found by its push only.
+        // The next call rings the address once. The older device can only be reached by its push.
         b.gone(1, "ORIGINATOR_CANCEL");
         b.pass(ms(6000));
         b.out.clear();
@@ -199,7 +199,7 @@ fn phone_that_registers_where_another_device_of_the_call_was_is_there_alone() {
     }
 }
 
-/// 1001's app and desk phone, both awake and rung, legs 0 and 1; the desk phone has answered.
+/// 1001's app and desk phone are both awake and rung, as legs 0 and 1. The desk phone has answered.
 fn app_rung_and_desk_being_connected() -> Bench {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@a:1;transport=tcp", Some(apns("tok"))));
@@ -221,8 +221,8 @@ fn desk_cannot_be_connected(b: &mut Bench) {
 }
 
 #[test]
-fn phone_whose_leg_fails_during_a_bridge_after_it_has_registered_is_rung_if_that_fails() {
-    // Where it was, and elsewhere.
+fn phone_that_registers_and_fails_during_a_bridge_is_rung_if_the_bridge_fails() {
+    // At the same address, and at another one.
     for at in ["1001@a:1;transport=tcp", "1001@b:2;transport=tcp"] {
         let mut b = app_rung_and_desk_being_connected();
         b.register(reg("1001", "tok", at, Some(apns("tok"))));
@@ -236,7 +236,7 @@ fn phone_whose_leg_fails_during_a_bridge_after_it_has_registered_is_rung_if_that
 }
 
 #[test]
-fn phone_without_the_callers_codecs_is_rung_with_any_if_a_bridge_under_way_fails() {
+fn phone_without_the_callers_codecs_is_rung_with_any_codec_if_the_bridge_in_progress_fails() {
     let mut b = app_rung_and_desk_being_connected();
     b.ends(leg(1, 0), "INCOMPATIBLE_DESTINATION", 488);
     b.expect_nothing_more();
@@ -244,14 +244,14 @@ fn phone_without_the_callers_codecs_is_rung_with_any_if_a_bridge_under_way_fails
     let ring = b.expect_ring(leg(1, 2), "1001@a:1;transport=tcp");
     assert!(ring.any_codec, "{ring:?}");
     b.expect_nothing_more();
-    // It is as awake as before: its refusal counts, and it is not pushed.
+    // It is awake, so its refusal counts, and it is not pushed.
     b.ends(leg(1, 2), "CALL_REJECTED", 403);
     b.expect_release(1, HoldResult::Timeout);
     b.expect_nothing_more();
 }
 
 #[test]
-fn phone_that_is_to_be_rung_if_a_bridge_fails_is_not_rung_where_it_does_not() {
+fn phone_kept_for_a_failed_bridge_is_not_rung_if_the_bridge_succeeds() {
     let mut b = app_rung_and_desk_being_connected();
     b.ends(leg(1, 0), "INCOMPATIBLE_DESTINATION", 488);
     b.feed(Event::Bridged(leg(1, 1)));
@@ -260,9 +260,9 @@ fn phone_that_is_to_be_rung_if_a_bridge_fails_is_not_rung_where_it_does_not() {
     b.expect_nothing_more();
 }
 
-/// Another device registers where one that had registered elsewhere too is being rung.
+/// A device registers at the address where another is being rung. That one has registered elsewhere, too.
 #[test]
-fn phone_that_gives_its_place_to_another_during_a_bridge_is_rung_where_it_is_if_that_fails() {
+fn phone_whose_old_address_is_taken_over_during_a_bridge_is_rung_at_its_new_one_if_the_bridge_fails() {
     let mut b = app_rung_and_desk_being_connected();
     b.register(reg("1001", "tok", "1001@b:2;transport=tcp", Some(apns("tok"))));
     b.register(reg("1001", "new", "1001@a:1;transport=tcp", Some(apns("new"))));

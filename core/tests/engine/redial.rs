@@ -1,5 +1,5 @@
-//! A wake is shared only while it is under way: from the push until that phone rings, answers, declines, refuses or is
-//! gone again.
+//! A wake is shared only while it is in progress: from the push until the phone rings, answers, declines, refuses or
+//! unregisters again.
 
 use fswake_core::engine::policy::{AppPolicy, OnUnregister};
 use fswake_core::engine::{Command, UnregisterWhy};
@@ -7,7 +7,7 @@ use fswake_core::engine::{Command, UnregisterWhy};
 use crate::common::{Bench, apns, call, leg, ms, reg, unreg};
 use crate::{bench, with};
 
-/// The phone of call 1 was pushed, and 500 ms later it registered and is being rung.
+/// The phone of call 1 was pushed, registered 500 ms later and is being rung.
 fn woken() -> Bench {
     let mut b = bench();
     b.sleeping("1001", "tok");
@@ -66,17 +66,17 @@ fn redial_after_a_refusal_pushes_when_the_phone_does_not_ring() {
         let mut b = woken();
         b.ends(leg(1, 0), cause, sip);
         if sip == 488 {
-            // Once more, with any codec.
+            // It fails again on the second leg, with any codec.
             b.ends(leg(1, 1), cause, sip);
         }
         b.pass(ms(1000));
         b.out.clear();
-        // For all that is known it is awake.
+        // The engine knows no reason why it should sleep.
         is_rung_and_then_pushed_for_call_2(&mut b);
     }
 }
 
-/// Where the app's token is kept, that is: as shipped, a phone that un-REGISTERs wants no pushes.
+/// Only if the app's token is kept. By default, a phone that un-REGISTERs gets no more pushes.
 #[test]
 fn redial_after_a_decline_and_an_unregister_pushes_at_once() {
     let mut b = with(|p| {
@@ -114,12 +114,12 @@ fn redial_after_the_caller_hung_up_on_a_phone_that_rang_or_answered_pushes_at_on
 }
 
 #[test]
-fn redial_after_a_phone_that_came_and_went_without_ringing_pushes_at_once() {
+fn redial_after_a_phone_registered_and_left_without_ringing_pushes_at_once() {
     let mut b = woken();
     b.gone(1, "ORIGINATOR_CANCEL");
     falls_asleep(&mut b);
     is_pushed_for_call_2(&mut b);
-    // It came when nobody waited for it any more.
+    // It registered when no call waited for it any more.
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.hold(1, "1001");
@@ -131,7 +131,7 @@ fn redial_after_a_phone_that_came_and_went_without_ringing_pushes_at_once() {
 }
 
 #[test]
-fn redial_to_a_phone_that_is_put_to_sleep_unheard_pushes_when_it_does_not_ring() {
+fn redial_to_a_phone_that_went_to_sleep_unnoticed_pushes_when_it_does_not_ring() {
     for how in ["rings", "answers", "declines"] {
         let mut b = woken();
         match how {
@@ -142,13 +142,13 @@ fn redial_to_a_phone_that_is_put_to_sleep_unheard_pushes_when_it_does_not_ring()
         b.gone(1, "ORIGINATOR_CANCEL");
         b.pass(ms(1000));
         b.out.clear();
-        // For all that is known it is awake.
+        // The engine knows no reason why it should sleep.
         is_rung_and_then_pushed_for_call_2(&mut b);
     }
 }
 
 #[test]
-fn wake_under_way_is_shared_though_the_old_connection_ends() {
+fn wake_in_progress_is_shared_although_the_old_connection_ends() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@old:1;transport=tcp", Some(apns("tok"))));
     b.pass(ms(60_000));
@@ -162,7 +162,7 @@ fn wake_under_way_is_shared_though_the_old_connection_ends() {
 }
 
 #[test]
-fn registration_that_has_run_out_unheard_is_gone_too() {
+fn registration_that_expired_without_an_event_is_gone_too() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.hold(1, "1001");
@@ -184,13 +184,13 @@ fn redial_after_a_woken_phones_invite_failed_pushes_at_once() {
     b.gone(1, "ORIGINATOR_CANCEL");
     b.pass(ms(1000));
     b.out.clear();
-    // It may still be there.
+    // It may still be at that address.
     is_rung_and_then_pushed_for_call_2(&mut b);
 }
 
-/// Until FreeSWITCH has listed what is left, a closed connection ends nothing.
+/// Until FreeSWITCH has listed the remaining registrations, a closed connection ends no binding.
 #[test]
-fn redial_while_freeswitch_is_asked_what_is_left_pushes_with_its_answer() {
+fn redial_while_freeswitch_is_asked_for_registrations_pushes_after_its_answer() {
     for fresh in [true, false] {
         for is_left in [true, false] {
             let mut b = if fresh { woken() } else { with(|p| p.fresh_for = ms(0)) };
@@ -224,7 +224,7 @@ fn redial_while_freeswitch_is_asked_what_is_left_pushes_with_its_answer() {
 }
 
 #[test]
-fn phone_that_is_gone_while_it_is_rung_as_awake_is_pushed_at_once() {
+fn phone_that_disconnects_while_it_is_rung_as_awake_is_pushed_at_once() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@here:1;transport=tcp", Some(apns("tok"))));
     b.out.clear();
@@ -234,14 +234,14 @@ fn phone_that_is_gone_while_it_is_rung_as_awake_is_pushed_at_once() {
     b.expect_nothing_more();
     b.feed(unreg("1001", "tok", UnregisterWhy::ConnectionClosed));
     b.expect_push("tok");
-    // Nor is it pushed once more for that.
+    // The end of its leg does not cause another push.
     b.pass(ms(1000));
     b.expect_nothing_more();
 }
 
 #[test]
 fn phone_that_refuses_the_call_is_not_pushed_while_another_is_waited_for() {
-    // Forbidden, and a second time none of the caller's codecs.
+    // First case: forbidden. Second case: none of the caller's codecs, twice.
     for ends in [&[("CALL_REJECTED", 403)][..], &[("INCOMPATIBLE_DESTINATION", 488); 2]] {
         let mut b = bench();
         b.sleeping("1001", "tok");

@@ -1,4 +1,4 @@
-//! REGISTERs during a hold: one wake-up is one leg, and the newest contact wins.
+//! REGISTERs during a hold: one leg for each wake, to the newest contact.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn leg_without_answer_follows_the_phone_to_its_newest_contact_after_the_debounce
 }
 
 #[test]
-fn failed_leg_gives_way_to_a_newer_contact_at_once() {
+fn failed_leg_is_replaced_at_a_newer_contact_at_once() {
     let mut b = bench();
     held(&mut b);
     b.register(reg("1001", "a", "1001@new:1", Some(apns("tok"))));
@@ -56,7 +56,7 @@ fn failed_leg_gives_way_to_a_newer_contact_at_once() {
 }
 
 #[test]
-fn refresh_of_the_same_contact_counts_as_a_wake_up() {
+fn refresh_of_the_same_contact_counts_as_a_wake() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@same:1", Some(apns("tok"))));
     b.pass(Duration::from_secs(60));
@@ -84,7 +84,7 @@ fn settle_delay_lies_between_register_and_invite() {
 }
 
 #[test]
-fn registrations_read_after_a_reconnect_wake_the_calls_that_wait() {
+fn registrations_listed_after_a_reconnect_continue_waiting_calls() {
     let mut b = bench();
     held(&mut b);
     b.feed(Event::ResyncBegan(2));

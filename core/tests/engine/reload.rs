@@ -19,7 +19,7 @@ fn alias(policy: &mut Policy) {
 }
 
 #[test]
-fn longer_wait_and_fewer_pushes_hold_for_the_next_call() {
+fn longer_wait_and_fewer_pushes_apply_to_the_next_call() {
     let mut b = Bench::new(Policy::default());
     b.sleeping("1001", "tok");
     b.hold(1, "1001");
@@ -31,7 +31,7 @@ fn longer_wait_and_fewer_pushes_hold_for_the_next_call() {
         policy.push_gap = Duration::ZERO;
     }));
     b.pass(Duration::from_secs(26));
-    // The retry of before.
+    // This call keeps the retry from the old settings.
     b.expect_push("tok");
     b.expect_release(1, HoldResult::Unreachable);
     b.hold(2, "1001");
@@ -42,7 +42,7 @@ fn longer_wait_and_fewer_pushes_hold_for_the_next_call() {
 }
 
 #[test]
-fn alias_that_comes_while_a_call_is_held_finds_the_phones_of_both_names() {
+fn alias_added_by_a_reload_finds_the_phones_of_both_names() {
     let mut b = Bench::new(Policy::default());
     b.sleeping("1001", "tok");
     let mut other = reg("1001", "ip", "1001@ip:1", Some(apns("by-address")));
@@ -56,7 +56,7 @@ fn alias_that_comes_while_a_call_is_held_finds_the_phones_of_both_names() {
 }
 
 #[test]
-fn call_that_was_held_before_the_alias_came_hears_of_the_phone_that_registers_by_it() {
+fn call_held_before_the_alias_was_added_rings_the_phone_that_registers_by_it() {
     let mut b = Bench::new(Policy::default());
     b.sleeping("1001", "tok");
     b.hold(1, "1001");
@@ -71,7 +71,7 @@ fn call_that_was_held_before_the_alias_came_hears_of_the_phone_that_registers_by
 }
 
 #[test]
-fn alias_that_is_taken_back_parts_the_devices_again() {
+fn removed_alias_separates_the_devices_again() {
     let mut policy = Policy::default();
     alias(&mut policy);
     let mut b = Bench::new(policy);
@@ -87,7 +87,7 @@ fn alias_that_is_taken_back_parts_the_devices_again() {
 }
 
 #[test]
-fn token_is_still_owned_by_one_after_the_names_changed() {
+fn token_still_has_one_owner_after_aliases_change() {
     let mut b = Bench::new(Policy::default());
     b.sleeping("1001", "tok");
     b.feed(changed(|policy| policy.ignore_domain = true));

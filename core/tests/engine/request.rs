@@ -1,4 +1,4 @@
-//! A wake that somebody asks for: no channel, the same limits and the same pushes, and one answer.
+//! A requested wake has no channel. It has the same limits and pushes as a call, and one answer.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn force(b: &mut Bench, n: u128) {
     b.feed(Event::CallHeld(held));
 }
 
-/// The answer, which has to be the next command and the last of this wake.
+/// Returns the answer, which must be the next and last command of this wake.
 #[track_caller]
 fn report(b: &mut Bench) -> WakeReport {
     let Some(Command::WakeEnded(report)) = b.out.first().cloned() else {
@@ -52,7 +52,7 @@ fn ends(b: &mut Bench, result: HoldResult, state: WakeState) -> WakeReport {
     report
 }
 
-/// The phone of this token registers where it is awake, and that long ago by now.
+/// A phone with this token registers and is awake; then this much time passes.
 #[track_caller]
 fn registered(b: &mut Bench, ago: Duration) {
     b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
@@ -73,7 +73,7 @@ fn comes(b: &mut Bench, token: &str) {
 }
 
 #[test]
-fn answer_comes_with_the_register_and_says_where_and_how_fast() {
+fn answer_follows_the_register_with_contact_and_time() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     ask(&mut b, 1);
@@ -104,7 +104,7 @@ fn settle_delay_is_kept() {
 }
 
 #[test]
-fn phone_that_is_awake_is_not_pushed_and_the_answer_is_immediate() {
+fn phone_that_is_awake_is_not_pushed_and_answered_at_once() {
     let mut b = bench();
     registered(&mut b, ms(29_000));
     ask(&mut b, 1);
@@ -114,7 +114,7 @@ fn phone_that_is_awake_is_not_pushed_and_the_answer_is_immediate() {
 }
 
 #[test]
-fn phone_without_a_token_needs_none() {
+fn phone_without_a_token_needs_no_push() {
     let mut b = bench();
     b.register(reg("1001", "desk", "1001@desk:1", None));
     b.pass(ms(100_000));
@@ -124,7 +124,7 @@ fn phone_without_a_token_needs_none() {
 }
 
 #[test]
-fn registered_phone_that_was_not_heard_of_lately_is_pushed_and_waited_for() {
+fn registered_phone_without_a_recent_sign_of_life_is_pushed_and_waited_for() {
     let mut b = bench();
     registered(&mut b, ms(31_000));
     ask(&mut b, 1);
@@ -183,7 +183,7 @@ fn user_without_phones_is_answered_within_the_time_of_a_first_register() {
 }
 
 #[test]
-fn phone_that_does_not_come_is_pushed_again_and_answered_for_at_the_deadline_not_before() {
+fn phone_that_does_not_register_is_pushed_again_and_reported_at_the_deadline_not_before() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     ask(&mut b, 1);
@@ -198,14 +198,14 @@ fn phone_that_does_not_come_is_pushed_again_and_answered_for_at_the_deadline_not
     b.pass(ms(1));
     let report = ends(&mut b, HoldResult::Unreachable, WakeState::Pushed);
     assert_eq!((report.took, report.parties[0].pushes), (ms(25_000), 3));
-    // Its REGISTER comes too late, and the journal says so.
+    // Its REGISTER comes too late, which the journal notes.
     b.pass(ms(2_000));
     comes(&mut b, "tok");
     assert!(b.noted("late-register").is_some());
 }
 
 #[test]
-fn wait_is_the_askers_where_that_is_shorter() {
+fn requesters_wait_applies_where_it_is_shorter() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     let mut held = asked(1, "1001", Mode::WakeFirst);
@@ -217,7 +217,7 @@ fn wait_is_the_askers_where_that_is_shorter() {
 }
 
 #[test]
-fn refused_push_ends_the_wait_and_says_why() {
+fn refused_push_ends_the_wait_with_its_reason() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     ask(&mut b, 1);
@@ -228,7 +228,7 @@ fn refused_push_ends_the_wait_and_says_why() {
 }
 
 #[test]
-fn registered_phone_whose_push_was_refused_is_not_called_woken() {
+fn registered_phone_whose_push_was_refused_does_not_count_as_woken() {
     let mut b = bench();
     registered(&mut b, ms(31_000));
     ask(&mut b, 1);
@@ -238,7 +238,7 @@ fn registered_phone_whose_push_was_refused_is_not_called_woken() {
 }
 
 #[test]
-fn push_that_was_only_logged_is_told() {
+fn push_that_was_only_logged_is_reported_as_such() {
     let mut b = with(|p| p.push_retries = 0);
     b.sleeping("1001", "tok");
     ask(&mut b, 1);
@@ -257,7 +257,7 @@ fn push_that_was_only_logged_is_told() {
 }
 
 #[test]
-fn limits_are_those_of_calls_and_end_the_wait() {
+fn limits_of_calls_apply_and_end_the_wait() {
     let mut b = with(|p| {
         p.device_pushes_per_minute = 1;
         p.push_retries = 0;
@@ -274,7 +274,7 @@ fn limits_are_those_of_calls_and_end_the_wait() {
 }
 
 #[test]
-fn wake_rides_on_a_calls_push_and_a_call_on_a_wakes() {
+fn wake_shares_a_calls_push_and_a_call_shares_a_wakes() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.hold(1, "1001");
@@ -297,7 +297,7 @@ fn wake_rides_on_a_calls_push_and_a_call_on_a_wakes() {
 }
 
 #[test]
-fn asker_who_goes_ends_the_wake_and_the_phone_is_told_where_its_app_wants_that() {
+fn requester_who_disconnects_ends_the_wake_and_the_phone_gets_a_cancel_push() {
     let mut b = with(|p| p.apps = vec![crate::news::iphones(true)]);
     b.sleeping("1001", "tok");
     ask(&mut b, 1);
@@ -306,7 +306,7 @@ fn asker_who_goes_ends_the_wake_and_the_phone_is_told_where_its_app_wants_that()
     b.pass(ms(1_000));
     b.feed(Event::AskerGone(call(1)));
     b.expect_news(&PushKind::Cancel(CancelReason::CallerHungUp));
-    // No missed call: only whoever asked knows.
+    // No missed-call push: only the requester knows of this wake.
     let report = ends(&mut b, HoldResult::Abandoned, WakeState::Pushed);
     assert_eq!(report.took, ms(1_000));
     b.feed(Event::AskerGone(call(1)));
@@ -314,7 +314,7 @@ fn asker_who_goes_ends_the_wake_and_the_phone_is_told_where_its_app_wants_that()
 }
 
 #[test]
-fn asker_of_a_held_call_is_nobody() {
+fn cancelled_request_does_not_end_a_held_call() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.hold(1, "1001");
@@ -325,7 +325,7 @@ fn asker_of_a_held_call_is_nobody() {
 }
 
 #[test]
-fn call_id_that_the_asker_knows_is_what_pushes_carry() {
+fn pushes_carry_the_requesters_call_id() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     let mut held = asked(1, "1001", Mode::WakeFirst);
@@ -349,7 +349,7 @@ fn stopping_daemon_refuses_new_wakes_and_ends_those_under_way() {
 }
 
 #[test]
-fn where_registrations_are_told_nobody_is_asked_for_a_list() {
+fn no_list_is_requested_where_another_server_reports_registrations() {
     for told in [true, false] {
         let mut b = with(|p| p.registrations_are_told = told);
         b.register(reg("1001", "a", "1001@a:1", None));

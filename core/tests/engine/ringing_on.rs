@@ -1,4 +1,4 @@
-//! How long a call waits, and how long a phone that rings may ring on.
+//! How long a call waits, and how long a phone that rings may keep ringing.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// A desk phone, and a mobile that sleeps and is pushed once.
+/// A desk phone, and a sleeping mobile that was pushed once.
 fn desk_and_mobile(own: Option<Duration>) -> Bench {
     let mut b = with(|p| p.push_retries = 0);
     b.sleeping("1001", "tok");
@@ -25,7 +25,7 @@ fn desk_and_mobile(own: Option<Duration>) -> Bench {
 }
 
 #[test]
-fn phone_that_rings_when_the_wait_is_over_rings_on_until_the_calls_own_limit_or_60_s() {
+fn phone_that_rings_when_the_wait_ends_rings_until_the_calls_own_limit_or_60_s() {
     for (own, until) in [(None, 60), (Some(40), 40), (Some(25), 25), (Some(90), 90), (Some(7), 7)] {
         let mut b = desk_and_mobile(own.map(seconds));
         b.rings(leg(1, 0));
@@ -44,7 +44,7 @@ fn phone_that_rings_when_the_wait_is_over_rings_on_until_the_calls_own_limit_or_
 }
 
 #[test]
-fn longer_wait_of_the_operator_lengthens_the_ringing_too() {
+fn longer_configured_wait_lengthens_the_ringing_too() {
     let mut b = with(|p| p.max_wait = seconds(90));
     b.register(reg("1001", "desk", "1001@desk:1", None));
     b.hold(1, "1001");
@@ -69,7 +69,7 @@ fn phone_that_does_not_ring_by_then_is_not_waited_for() {
 }
 
 #[test]
-fn once_it_rings_on_nobody_is_waited_for_who_does_not_ring() {
+fn after_the_wait_only_ringing_phones_are_waited_for() {
     let mut b = desk_and_mobile(None);
     b.rings(leg(1, 0));
     b.pass(seconds(30));
@@ -77,7 +77,7 @@ fn once_it_rings_on_nobody_is_waited_for_who_does_not_ring() {
     b.ends(leg(1, 0), "USER_BUSY", 486);
     assert_eq!(b.expect_release(1, HoldResult::Declined), fails("USER_BUSY", 486));
     b.expect_nothing_more();
-    // Before the wait is over the mobile is waited for.
+    // Until the wait ends, the call waits for the mobile, too.
     let mut b = desk_and_mobile(None);
     b.rings(leg(1, 0));
     b.pass(seconds(20));
@@ -87,7 +87,7 @@ fn once_it_rings_on_nobody_is_waited_for_who_does_not_ring() {
 }
 
 #[test]
-fn phone_that_comes_while_another_rings_on_is_rung_and_may_take_the_call() {
+fn phone_that_registers_while_another_rings_on_is_rung_and_may_take_the_call() {
     let mut b = desk_and_mobile(None);
     b.rings(leg(1, 0));
     b.pass(seconds(30));
@@ -102,9 +102,9 @@ fn phone_that_comes_while_another_rings_on_is_rung_and_may_take_the_call() {
     b.expect_connect(leg(1, 1));
 }
 
-/// Two mobiles that were woken: the first rang when the wait was over, 28 s ago, the second has not come.
+/// Two mobiles were woken. The first was ringing when the wait ended 28 s ago; the second has not registered.
 fn first_of_two_rings_on() -> Bench {
-    // The second is not out of tries.
+    // The second still has pushes left.
     let mut b = with(|p| p.push_retries = 9);
     b.sleeping("1001", "one");
     b.sleeping("1001", "two");
@@ -122,8 +122,8 @@ fn registers(b: &mut Bench, token: &str, at: &str) {
 }
 
 #[test]
-fn leg_that_fails_while_the_call_rings_on_is_neither_dialled_again_nor_pushed_for() {
-    // The last leg: the caller is not kept waiting for a phone that does not ring.
+fn leg_that_fails_after_the_wait_is_neither_dialled_again_nor_pushed_for() {
+    // The last leg ends. The caller does not wait for a phone that is not ringing.
     let mut b = first_of_two_rings_on();
     b.ends(leg(1, 0), "RECOVERY_ON_TIMER_EXPIRE", 0);
     assert_eq!(
@@ -131,7 +131,7 @@ fn leg_that_fails_while_the_call_rings_on_is_neither_dialled_again_nor_pushed_fo
         fails("RECOVERY_ON_TIMER_EXPIRE", 0)
     );
     b.expect_nothing_more();
-    // Another rings on. The phone has registered twice before it was reached, which brings it no second leg.
+    // Another phone keeps ringing. This one registered twice before it was reached, which makes no second leg.
     let mut b = bench();
     b.sleeping("1001", "one");
     b.register(reg("1001", "desk", "1001@desk:1", None));
@@ -145,14 +145,14 @@ fn leg_that_fails_while_the_call_rings_on_is_neither_dialled_again_nor_pushed_fo
     b.ends(leg(1, 1), "RECOVERY_ON_TIMER_EXPIRE", 0);
     b.pass(seconds(20));
     b.expect_nothing_more();
-    // It may still come by itself.
+    // It may still register without a push.
     registers(&mut b, "one", "1001@one:2");
     b.expect_ring(leg(1, 2), "1001@one:2");
     b.expect_nothing_more();
 }
 
 #[test]
-fn phone_that_comes_while_another_rings_on_and_stays_silent_is_not_pushed() {
+fn phone_that_registers_after_the_wait_and_stays_silent_is_not_pushed() {
     let mut b = first_of_two_rings_on();
     registers(&mut b, "two", "1001@two:1");
     b.expect_ring(leg(1, 1), "1001@two:1");
@@ -161,7 +161,7 @@ fn phone_that_comes_while_another_rings_on_and_stays_silent_is_not_pushed() {
 }
 
 #[test]
-fn last_leg_of_a_call_that_rings_on_is_not_given_up_for_another() {
+fn last_leg_after_the_wait_is_not_replaced() {
     let silent = || {
         let mut b = first_of_two_rings_on();
         registers(&mut b, "two", "1001@two:1");
@@ -169,26 +169,26 @@ fn last_leg_of_a_call_that_rings_on_is_not_given_up_for_another() {
         b.out.clear();
         b
     };
-    // With another leg out the silent one gives way to a new one ..
+    // With another leg out, the silent leg is replaced by a new one.
     let mut b = silent();
     registers(&mut b, "two", "1001@two:1");
     b.pass(ms(700));
     b.expect_kill(leg(1, 1), "LOSE_RACE");
     b.expect_ring(leg(1, 2), "1001@two:1");
     b.expect_nothing_more();
-    // .. and alone it does not: until its CANCEL is out nobody would be rung.
+    // If it is the only leg it stays: while its CANCEL is outstanding, no phone would ring.
     let mut b = silent();
     b.ends(leg(1, 0), "USER_BUSY", 486);
     registers(&mut b, "two", "1001@two:1");
     b.pass(seconds(20));
     b.expect_nothing_more();
-    // Nor for another phone at its place.
+    // It also stays if another phone registers at its address.
     let mut b = silent();
     b.ends(leg(1, 0), "USER_BUSY", 486);
     registers(&mut b, "three", "1001@two:1");
     b.pass(seconds(20));
     b.expect_nothing_more();
-    // To where the phone has moved there is a new one at once, without a pause in between.
+    // If the phone has moved, the new leg is made at once, without a pause.
     let mut b = with(|p| p.settle_delay = seconds(2));
     b.sleeping("1001", "one");
     b.sleeping("1001", "two");
@@ -205,7 +205,7 @@ fn last_leg_of_a_call_that_rings_on_is_not_given_up_for_another() {
     b.expect_ring(leg(1, 2), "1001@two:2");
     b.expect_kill(leg(1, 1), "LOSE_RACE");
     b.expect_nothing_more();
-    // In the pause between two legs the call ends with the last one that rings.
+    // In the pause between two legs, the end of the last ringing leg ends the call.
     let mut b = silent();
     registers(&mut b, "two", "1001@two:1");
     b.pass(ms(201));
@@ -216,7 +216,7 @@ fn last_leg_of_a_call_that_rings_on_is_not_given_up_for_another() {
 }
 
 #[test]
-fn leg_may_ring_until_the_calls_time_is_over() {
+fn leg_may_ring_until_the_calls_limit() {
     for (own, until) in [(None, 60), (Some(40), 40), (Some(7), 7)] {
         let mut b = bench();
         b.register(reg("1001", "desk", "1001@desk:1", None));
@@ -230,7 +230,7 @@ fn leg_may_ring_until_the_calls_time_is_over() {
 }
 
 #[test]
-fn bridge_that_fails_after_the_wait_lets_the_phones_that_ring_ring_on() {
+fn ringing_phones_ring_on_if_a_bridge_fails_after_the_wait() {
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));
     b.register(reg("1001", "b", "1001@b:1", None));
@@ -249,7 +249,7 @@ fn bridge_that_fails_after_the_wait_lets_the_phones_that_ring_ring_on() {
 }
 
 #[test]
-fn dialplan_is_told_what_is_left_of_the_calls_own_limit() {
+fn dialplan_gets_the_rest_of_the_calls_own_limit() {
     let mut b = with(|p| p.push_retries = 0);
     b.sleeping("1001", "tok");
     b.hold_for(1, "1001", seconds(40));
@@ -260,7 +260,7 @@ fn dialplan_is_told_what_is_left_of_the_calls_own_limit() {
 }
 
 #[test]
-fn legs_end_by_freeswitchs_word_for_their_own_limit() {
+fn legs_that_reach_their_limit_end_with_freeswitchs_cause() {
     for (leg_timeout, cause) in [(true, "ALLOTTED_TIMEOUT"), (false, "NO_ANSWER")] {
         let mut b = bench();
         b.register(reg("1001", "desk", "1001@desk:1", None));
@@ -272,7 +272,7 @@ fn legs_end_by_freeswitchs_word_for_their_own_limit() {
         b.out.clear();
         b.pass(seconds(25));
         b.expect_kill(leg(1, 0), cause);
-        // And so does the call.
+        // This also ends the call.
         assert_eq!(b.expect_release(1, HoldResult::Unreachable), fails(cause, 0));
     }
 }

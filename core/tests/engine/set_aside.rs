@@ -1,4 +1,4 @@
-//! A token that was refused is not used until its phone registers again.
+//! A refused token is not used until its phone registers again.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::common::{Bench, apns, leg, ms, reg};
 
 const AT: &str = "1001@a:1";
 
-/// A phone whose token was refused a while ago is rung for call 2 where it was registered: leg 0.
+/// A phone whose token was refused earlier is rung for call 2 at its registered address, on leg 0.
 fn set_aside() -> Bench {
     let mut b = bench();
     b.register(reg("1001", "tok", AT, Some(apns("tok"))));
@@ -29,9 +29,9 @@ fn set_aside() -> Bench {
 }
 
 #[test]
-fn phone_that_gives_its_place_to_another_is_not_pushed_with_a_token_that_was_refused() {
+fn phone_whose_address_is_taken_over_is_not_pushed_with_a_refused_token() {
     let mut b = set_aside();
-    // The app, reinstalled.
+    // The same app after a reinstallation.
     b.register(reg("1001", "new", AT, Some(apns("new"))));
     b.expect_stored("new");
     b.expect_kill(leg(2, 0), "LOSE_RACE");

@@ -1,4 +1,4 @@
-//! Several calls to one phone, and how often it may be woken.
+//! Several calls to one phone, and limits on pushes.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::common::{Bench, apns, call, leg, ms, reg};
 use crate::{bench, held, with};
 
 #[test]
-fn second_call_rides_on_the_wake_under_way_and_both_ring() {
+fn second_call_shares_the_wake_in_progress_and_both_ring() {
     let mut b = bench();
     held(&mut b);
     b.pass(ms(1000));
@@ -27,11 +27,11 @@ fn second_call_rides_on_the_wake_under_way_and_both_ring() {
     b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
     b.expect_close(1);
     b.expect_nothing_more();
-    assert_eq!(b.engine.held_calls(), 1, "they share nothing but the device");
+    assert_eq!(b.engine.held_calls(), 1, "the calls share only the device");
 }
 
 #[test]
-fn second_call_pushes_itself_when_the_first_wake_stays_without_effect() {
+fn second_call_pushes_itself_when_the_first_wake_has_no_effect() {
     let mut b = with(|p| p.push_retries = 0);
     held(&mut b);
     b.pass(ms(1000));
@@ -44,7 +44,7 @@ fn second_call_pushes_itself_when_the_first_wake_stays_without_effect() {
 }
 
 #[test]
-fn nobody_can_drain_a_battery_by_calling() {
+fn repeated_calls_cannot_drain_a_battery() {
     let mut b = with(|p| {
         p.device_pushes_per_minute = 2;
         p.push_retries = 0;
@@ -62,7 +62,7 @@ fn nobody_can_drain_a_battery_by_calling() {
         b.pass(ms(1000));
     }
     b.hold(3, "1001");
-    // It may be on its way by itself.
+    // The phone may be coming online without a push.
     b.expect_nothing_more();
     b.pass(ms(30));
     b.expect_release(3, HoldResult::Unreachable);
@@ -73,7 +73,7 @@ fn nobody_can_drain_a_battery_by_calling() {
 }
 
 #[test]
-fn one_caller_cannot_wake_everybody() {
+fn one_caller_cannot_wake_every_phone() {
     let mut b = with(|p| p.caller_pushes_per_minute = 3);
     for user in 0..5 {
         b.sleeping(&user.to_string(), &format!("tok{user}"));
@@ -88,7 +88,7 @@ fn one_caller_cannot_wake_everybody() {
 }
 
 #[test]
-fn retries_of_one_wake_are_not_held_against_the_caller() {
+fn retries_do_not_count_against_the_callers_limit() {
     let mut b = with(|p| p.caller_pushes_per_minute = 1);
     held(&mut b);
     b.pass(ms(5000));
@@ -97,7 +97,7 @@ fn retries_of_one_wake_are_not_held_against_the_caller() {
     b.expect_push("tok");
 }
 
-/// Call 2, and call 3 after it, ride on the push of call 1.
+/// Calls 2 and 3 share the push of call 1.
 fn riding() -> (Bench, PushRequest) {
     let mut b = bench();
     let push = held(&mut b);
@@ -124,14 +124,14 @@ fn is_pushed_for(b: &mut Bench, n: u128) -> PushRequest {
 }
 
 #[test]
-fn call_whose_shared_push_is_called_off_with_its_own_call_pushes_at_once() {
+fn call_pushes_at_once_when_the_push_that_it_shares_is_cancelled() {
     let (mut b, push) = riding();
     b.gone(1, "ORIGINATOR_CANCEL");
     b.expect_close(1);
     b.expect_nothing_more();
     b.refuses(&push, exhausted());
     b.pass(ms(0));
-    // One push: the third call rides on the second one's now, and so on.
+    // Only one push is sent: the third call now shares the second one's, and so on.
     let push = is_pushed_for(&mut b, 2);
     b.gone(2, "ORIGINATOR_CANCEL");
     b.expect_close(2);
@@ -141,7 +141,7 @@ fn call_whose_shared_push_is_called_off_with_its_own_call_pushes_at_once() {
 }
 
 #[test]
-fn call_whose_shared_push_fails_for_what_is_that_pushs_own_pushes_at_once() {
+fn call_pushes_at_once_when_the_shared_push_fails_for_its_own_content() {
     let rejected = PushError::Rejected {
         status: 413,
         reason: "PayloadTooLarge".into(),
@@ -159,7 +159,7 @@ fn call_whose_shared_push_fails_for_what_is_that_pushs_own_pushes_at_once() {
 }
 
 #[test]
-fn call_whose_shared_push_is_refused_for_its_device_ends_as_the_one_that_pushed() {
+fn call_whose_shared_push_is_refused_for_its_device_ends_like_the_call_that_pushed() {
     let reason = || "x".to_owned();
     for error in [
         PushError::TokenGone {
@@ -178,12 +178,12 @@ fn call_whose_shared_push_is_refused_for_its_device_ends_as_the_one_that_pushed(
         }
         b.expect_nothing_more();
         let refused = b.notes.iter().filter(|n| n.step.name() == "push-refused");
-        assert_eq!(refused.count(), 3, "each call's journal says why");
+        assert_eq!(refused.count(), 3, "each call's journal has the reason");
     }
 }
 
 #[test]
-fn call_whose_shared_push_is_refused_for_its_device_rings_it_where_it_was() {
+fn call_whose_shared_push_is_refused_for_its_device_rings_its_registered_address() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@old:1", Some(apns("tok"))));
     b.pass(ms(60_000));
@@ -199,9 +199,9 @@ fn call_whose_shared_push_is_refused_for_its_device_rings_it_where_it_was() {
     b.expect_nothing_more();
 }
 
-/// Whether the phone of the desk is connected or not, nobody is woken for a call that is being connected.
+/// While a call is being connected no phone is woken for it, whether or not the desk's phone has a connection.
 #[test]
-fn call_whose_shared_push_fails_while_another_phone_is_connected_pushes_if_that_fails() {
+fn call_whose_shared_push_fails_during_a_bridge_pushes_if_the_bridge_fails() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.register(reg("1001", "desk", "1001@desk:1", None));
@@ -222,7 +222,7 @@ fn call_whose_shared_push_fails_while_another_phone_is_connected_pushes_if_that_
 }
 
 #[test]
-fn push_that_fails_late_says_nothing_about_a_later_one_under_way() {
+fn late_push_failure_does_not_affect_a_later_push_in_progress() {
     let mut b = bench();
     let first = held(&mut b);
     b.pass(ms(5000));
@@ -237,7 +237,7 @@ fn push_that_fails_late_says_nothing_about_a_later_one_under_way() {
     b.expect_nothing_more();
     b.refuses(&second, exhausted());
     b.pass(ms(0));
-    // The other calls that share it get the result.
+    // The other calls that share the push get its result.
     b.expect_push("tok");
     b.expect_nothing_more();
 }

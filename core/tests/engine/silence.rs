@@ -1,4 +1,4 @@
-//! A wake is over when the phone rings, not when it registers.
+//! A wake ends when the phone rings, not when it registers.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn woken_phone_that_does_not_ring_is_pushed_again_and_rung_at_its_next_register(
             b.pass(ms(620));
         }
         if !same {
-            // Nobody waits for the old one's end.
+            // The new leg does not wait for the end of the old one.
             b.expect_ring(leg(1, 1), next);
         }
         b.expect_kill(leg(1, 0), "LOSE_RACE");
@@ -48,7 +48,7 @@ fn woken_phone_that_does_not_ring_is_pushed_again_and_rung_at_its_next_register(
 }
 
 #[test]
-fn phone_that_registers_by_itself_and_does_not_ring_is_pushed() {
+fn phone_that_registers_without_a_push_and_does_not_ring_is_pushed() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
     b.out.clear();
@@ -64,7 +64,7 @@ fn phone_that_registers_by_itself_and_does_not_ring_is_pushed() {
 }
 
 #[test]
-fn silent_phone_is_pushed_no_more_often_than_one_that_never_comes() {
+fn silent_phone_is_pushed_no_more_often_than_one_that_never_registers() {
     let mut b = bench();
     held(&mut b);
     registers(&mut b, "1001@new:1");
@@ -82,7 +82,7 @@ fn silent_phone_is_pushed_no_more_often_than_one_that_never_comes() {
 }
 
 #[test]
-fn registers_of_one_wake_up_do_not_put_the_push_off_for_ever() {
+fn registers_of_one_wake_do_not_postpone_the_push_forever() {
     let mut b = with(|p| p.push_retries = 1);
     held(&mut b);
     registers(&mut b, "1001@new:1");

@@ -1,4 +1,4 @@
-//! Somebody else has the call: pick-up, transfer, another phone of a ring group, the dial-string's own time.
+//! Somebody else has taken the call: pick-up, transfer, another phone of a ring group, the dial-string's own timeout.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn transferred() -> Takeover {
     Takeover::Transferred { to: "5000".into() }
 }
 
-/// A sleeping mobile that was pushed, and a desk phone that rings.
+/// A sleeping mobile that was pushed, and a desk phone that is being rung.
 fn rings() -> Bench {
     let mut b = with(news);
     b.sleeping("1001", "tok");
@@ -61,7 +61,7 @@ fn taken_call_ends_its_legs_as_completed_elsewhere_and_is_not_touched_again() {
 }
 
 #[test]
-fn journal_says_who_has_the_call_where_that_is_known() {
+fn journal_names_who_took_the_call_where_that_is_known() {
     for (how, word, by) in [
         (picked_up(), "picked-up", Some("1002")),
         (transferred(), "transferred", Some("5000")),
@@ -92,7 +92,7 @@ fn journal_says_who_has_the_call_where_that_is_known() {
 }
 
 #[test]
-fn pick_up_while_a_phone_is_being_connected_has_the_call() {
+fn pick_up_while_a_phone_is_being_connected_takes_the_call() {
     let mut b = rings();
     b.answers(leg(1, 0));
     b.expect_connect(leg(1, 0));
@@ -129,7 +129,7 @@ fn another_phone_of_the_ring_group_and_a_pick_up_are_not_the_callers_hang_up() {
 }
 
 #[test]
-fn leg_that_is_picked_up_while_it_is_connected_or_heard_is_not_ours_to_kill() {
+fn leg_picked_up_during_a_bridge_or_early_media_is_not_killed() {
     let mut b = rings();
     b.answers(leg(1, 0));
     b.expect_connect(leg(1, 0));
@@ -137,7 +137,7 @@ fn leg_that_is_picked_up_while_it_is_connected_or_heard_is_not_ours_to_kill() {
     b.expect_news(&PushKind::Cancel(CancelReason::AnsweredElsewhere));
     b.expect_close(1);
     b.expect_nothing_more();
-    // Another phone that rings is.
+    // Another phone that rings is ours to kill.
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));
     b.register(reg("1001", "b", "1001@b:1", None));
@@ -148,7 +148,7 @@ fn leg_that_is_picked_up_while_it_is_connected_or_heard_is_not_ours_to_kill() {
     b.expect_kill(leg(1, 1), "LOSE_RACE");
     b.expect_close(1);
     b.expect_nothing_more();
-    // And one whose early media the caller hears is not either.
+    // A phone whose early media the caller hears is not.
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));
     b.hold(1, "1001");
@@ -172,7 +172,7 @@ fn leg_whose_bridge_lost_a_race_is_killed() {
 }
 
 #[test]
-fn dial_strings_own_time_is_a_call_that_nobody_answered() {
+fn dial_strings_own_timeout_counts_as_not_answered() {
     for cause in ["NO_ANSWER", "ALLOTTED_TIMEOUT"] {
         let mut b = rings();
         b.gone(1, cause);
@@ -199,12 +199,12 @@ fn dial_strings_own_time_is_a_call_that_nobody_answered() {
         b.pass(ms(1));
         b.gone(1, cause);
         b.expect_close(1);
-        assert_eq!(result(&b), HoldResult::Unreachable, "not: the callee has no phone");
+        assert_eq!(result(&b), HoldResult::Unreachable, "the result must not be `NoDevice`");
     }
 }
 
 #[test]
-fn caller_who_hangs_up_is_abandoned_and_the_legs_are_cancelled_whatever_his_cause() {
+fn hang_up_with_any_cause_ends_as_abandoned_and_cancels_the_legs() {
     for cause in ["ORIGINATOR_CANCEL", "NORMAL_CLEARING"] {
         let mut b = rings();
         b.gone(1, cause);
@@ -226,5 +226,8 @@ fn call_that_is_taken_before_the_register_leaves_the_phone_alone() {
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
     b.expect_stored("tok");
     b.expect_nothing_more();
-    assert!(b.noted("late-register").is_none(), "the call was not missed");
+    assert!(
+        b.noted("late-register").is_none(),
+        "noted as late although the call was not missed"
+    );
 }

@@ -1,4 +1,4 @@
-//! What is pushed, rung and woken, and in which order.
+//! Which phones are pushed, rung and woken, and in which order.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn sleeping_phone_is_pushed_woken_rung_and_connected() {
     assert_eq!(
         sip_call_id,
         push.call().unwrap().sip_call_id,
-        "the INVITE's Call-ID is the one that the push carried"
+        "the INVITE's Call-ID differs from the push's"
     );
     b.feed(Event::LegDialed(leg(1, 0)));
     b.feed(Event::LegRinging(leg(1, 0)));
@@ -85,7 +85,7 @@ fn awake_phone_is_rung_and_its_18x_cancels_the_push() {
 }
 
 #[test]
-fn awake_phone_that_says_nothing_is_pushed_after_the_push_delay() {
+fn awake_phone_that_stays_silent_is_pushed_after_the_push_delay() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
     b.out.clear();
@@ -122,7 +122,7 @@ fn awake_phone_whose_leg_fails_is_pushed_without_delay_and_waited_for() {
 }
 
 #[test]
-fn what_a_proxy_cannot_pass_on_is_pushed_and_what_a_phone_refuses_is_not() {
+fn phone_that_a_proxy_cannot_reach_is_pushed_and_one_that_refuses_is_not() {
     const PROXY: &str = "1001@x.invalid;transport=ws;fs_path=%3Csip%3A192.0.2.9%3Blr%3E";
     for (at, sip, rings, is_pushed) in [
         (PROXY, 500, false, true),
@@ -152,7 +152,7 @@ fn what_a_proxy_cannot_pass_on_is_pushed_and_what_a_phone_refuses_is_not() {
 }
 
 #[test]
-fn stale_leg_that_fails_brings_no_second_push() {
+fn failed_leg_to_a_stale_binding_causes_no_second_push() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@old:1;transport=tcp", Some(apns("tok"))));
     b.pass(Duration::from_secs(300));
@@ -174,7 +174,7 @@ fn pushes_are_repeated_twice_inside_the_wait_with_the_same_call_id() {
         b.expect_nothing_more();
         b.pass(ms(1));
         let again = b.expect_push("tok");
-        assert_eq!(again.about, first.about, "call id and Call-ID are the same");
+        assert_eq!(again.about, first.about, "the second push differs from the first");
         assert_eq!(again.call().unwrap().call, call(1));
         assert_eq!(again.ttl, Duration::from_secs(left));
     }
@@ -183,7 +183,7 @@ fn pushes_are_repeated_twice_inside_the_wait_with_the_same_call_id() {
 }
 
 #[test]
-fn push_that_failed_for_a_passing_reason_is_tried_again_at_its_time() {
+fn push_that_failed_temporarily_is_retried_at_the_given_time() {
     let mut b = bench();
     let push = held(&mut b);
     b.refuses(
@@ -200,7 +200,7 @@ fn push_that_failed_for_a_passing_reason_is_tried_again_at_its_time() {
 }
 
 #[test]
-fn refused_push_does_not_end_the_leg_of_a_phone_that_came_by_itself() {
+fn refused_push_does_not_end_the_leg_of_a_phone_that_registered_anyway() {
     let mut b = bench();
     let push = held(&mut b);
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
@@ -219,7 +219,7 @@ fn refused_push_does_not_end_the_leg_of_a_phone_that_came_by_itself() {
 }
 
 #[test]
-fn woken_phone_whose_leg_fails_is_pushed_again_in_its_time_not_at_once() {
+fn woken_phone_whose_leg_fails_is_pushed_again_when_due_not_at_once() {
     let mut b = bench();
     held(&mut b);
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));

@@ -1,4 +1,4 @@
-//! Wake only: phones are pushed and nobody is rung; the dialplan gets the call back when there is a phone to ring.
+//! Wake only: phones are pushed but not rung. The dialplan gets the call back when there is a phone to ring.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use fswake_core::types::push::PushError;
 use crate::common::{Bench, apns, leg, ms, reg};
 use crate::{bench, with};
 
-fn wishing(mode: Mode) -> CallOptions {
+fn in_mode(mode: Mode) -> CallOptions {
     CallOptions {
         mode: Some(mode),
         ..CallOptions::default()
@@ -27,17 +27,17 @@ fn expect_woken(b: &mut Bench) {
     assert_eq!((b.summaries.len(), b.engine.held_calls()), (1, 0));
 }
 
-/// Two phones that sleep, pushed.
+/// Two sleeping phones that were pushed.
 fn two(mode: Mode) -> Bench {
     let mut b = with(|p| p.push_retries = 0);
     b.sleeping("1001", "one");
     b.sleeping("1001", "two");
-    b.hold_with(1, "1001", wishing(mode));
+    b.hold_with(1, "1001", in_mode(mode));
     b
 }
 
 #[test]
-fn call_goes_back_at_the_first_register_and_nobody_is_rung() {
+fn call_goes_back_at_the_first_register_without_a_ring() {
     let mut b = two(Mode::WakeFirst);
     b.expect_push("one");
     b.expect_push("two");
@@ -48,23 +48,23 @@ fn call_goes_back_at_the_first_register_and_nobody_is_rung() {
 }
 
 #[test]
-fn the_operators_mode_counts_where_the_call_says_none_and_the_calls_own_before_it() {
+fn calls_own_mode_overrides_the_configured_one() {
     let mut b = with(|p: &mut Policy| p.mode = Mode::WakeFirst);
     b.register(reg("1001", "a", "1001@a:1", None));
     b.hold(1, "1001");
     expect_woken(&mut b);
     let mut b = with(|p: &mut Policy| p.mode = Mode::WakeFirst);
     b.register(reg("1001", "a", "1001@a:1", None));
-    b.hold_with(1, "1001", wishing(Mode::Connect));
+    b.hold_with(1, "1001", in_mode(Mode::Connect));
     b.expect_ring(crate::common::leg(1, 0), "1001@a:1");
     b.expect_nothing_more();
 }
 
 #[test]
-fn settle_delay_lies_between_the_register_and_the_way_back() {
+fn settle_delay_applies_before_the_call_goes_back() {
     let mut b = with(|p| p.settle_delay = ms(300));
     b.sleeping("1001", "one");
-    b.hold_with(1, "1001", wishing(Mode::WakeFirst));
+    b.hold_with(1, "1001", in_mode(Mode::WakeFirst));
     b.out.clear();
     comes(&mut b, "one");
     b.pass(ms(299));
@@ -74,24 +74,24 @@ fn settle_delay_lies_between_the_register_and_the_way_back() {
 }
 
 #[test]
-fn call_goes_back_at_once_where_a_phone_is_awake_and_nobody_has_to_be_woken() {
+fn call_goes_back_at_once_where_no_phone_has_to_be_woken() {
     for mode in [Mode::WakeFirst, Mode::WakeAll] {
         let mut b = bench();
         b.register(reg("1001", "awake", "1001@awake:1", Some(apns("awake"))));
         b.register(reg("1001", "desk", "1001@desk:1", None));
         b.out.clear();
-        b.hold_with(1, "1001", wishing(mode));
+        b.hold_with(1, "1001", in_mode(mode));
         expect_woken(&mut b);
     }
 }
 
 #[test]
-fn phone_that_is_there_all_along_waits_for_those_who_are_woken() {
+fn awake_phone_does_not_end_the_wait_for_woken_phones() {
     let desk_and_mobile = || {
         let mut b = with(|p| p.push_retries = 0);
         b.sleeping("1001", "one");
         b.register(reg("1001", "desk", "1001@desk:1", None));
-        b.hold_with(1, "1001", wishing(Mode::WakeFirst));
+        b.hold_with(1, "1001", in_mode(Mode::WakeFirst));
         b
     };
     let mut b = desk_and_mobile();
@@ -100,7 +100,7 @@ fn phone_that_is_there_all_along_waits_for_those_who_are_woken() {
     b.pass(ms(900));
     comes(&mut b, "one");
     expect_woken(&mut b);
-    // The dialplan has a phone to ring when nobody comes, so this is no call that was missed.
+    // If no phone registers, the dialplan still has one to ring, so the call is not missed.
     let mut b = desk_and_mobile();
     b.out.clear();
     b.pass(ms(25_000));
@@ -113,25 +113,25 @@ fn phone_that_is_there_all_along_waits_for_those_who_are_woken() {
 }
 
 #[test]
-fn phone_that_is_registered_and_may_sleep_is_pushed_and_waited_for() {
+fn registered_phone_that_may_sleep_is_pushed_and_waited_for() {
     let mut b = bench();
     b.register(reg("1001", "old", "1001@old:1", Some(apns("tok"))));
     b.pass(Duration::from_secs(300));
     b.out.clear();
-    b.hold_with(1, "1001", wishing(Mode::WakeFirst));
+    b.hold_with(1, "1001", in_mode(Mode::WakeFirst));
     b.expect_push("tok");
     b.expect_nothing_more();
 }
 
 #[test]
-fn phone_that_another_call_has_just_pushed_is_not_awake() {
+fn phone_that_another_call_has_just_pushed_does_not_count_as_awake() {
     let mut b = bench();
     b.register(reg("1001", "old", "1001@old:1", Some(apns("tok"))));
     b.pass(Duration::from_secs(300));
     b.hold(2, "1001");
     b.out.clear();
     b.pass(ms(1000));
-    b.hold_with(1, "1001", wishing(Mode::WakeFirst));
+    b.hold_with(1, "1001", in_mode(Mode::WakeFirst));
     b.expect_nothing_more();
     b.register(reg("1001", "old", "1001@old:1", Some(apns("tok"))));
     b.expect_stored("tok");
@@ -173,7 +173,7 @@ fn wake_all_does_not_wait_for_a_phone_whose_push_is_refused() {
 }
 
 #[test]
-fn deadline_hands_the_call_back_to_ring_whatever_is_there() {
+fn deadline_hands_the_call_back_to_ring_what_is_registered() {
     for mode in [Mode::WakeFirst, Mode::WakeAll] {
         let mut b = two(mode);
         b.out.clear();
@@ -187,7 +187,7 @@ fn deadline_hands_the_call_back_to_ring_whatever_is_there() {
         );
         b.expect_nothing_more();
     }
-    // One of two has come: there is a phone to ring.
+    // One of the two has registered, so there is a phone to ring.
     let mut b = two(Mode::WakeAll);
     b.out.clear();
     comes(&mut b, "one");
@@ -200,9 +200,9 @@ fn nothing_is_pushed_for_a_call_that_has_gone_back() {
     let mut b = with(|p| p.settle_delay = ms(5000));
     b.sleeping("1001", "one");
     b.sleeping("1001", "two");
-    b.hold_with(1, "1001", wishing(Mode::WakeFirst));
+    b.hold_with(1, "1001", in_mode(Mode::WakeFirst));
     b.out.clear();
-    // Its pause ends when the other's second push is due.
+    // The pause ends at the time of the other phone's second push.
     comes(&mut b, "one");
     b.pass(ms(5000));
     expect_woken(&mut b);

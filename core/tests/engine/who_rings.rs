@@ -1,4 +1,4 @@
-//! Calls of which only FreeSWITCH's directory knows who rings the phones that were registered when they came.
+//! Calls for which fswake must ask FreeSWITCH's directory who rings the phones that were registered at the start.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use fswake_core::engine::{
 use crate::common::{Bench, apns, call, leg, ms, reg, ring_of, target};
 use crate::{bench, with};
 
-/// A call whose directory has been asked. What is known of its phones is known before.
+/// A call whose directory has been asked. Its phones must be known before.
 fn asked(b: &mut Bench, options: CallOptions) {
     b.out.clear();
     let held = Bench::held_call(1, "1001", "caller", options, None);
@@ -24,7 +24,7 @@ fn asked(b: &mut Bench, options: CallOptions) {
     assert_eq!(b.out.remove(0), Command::AskDirectory { call, aor, query });
 }
 
-fn says(b: &mut Bench, ringing: Option<Ringing>) {
+fn directory_answers(b: &mut Bench, ringing: Option<Ringing>) {
     b.feed(Event::WhoRings { call: call(1), ringing });
 }
 
@@ -34,7 +34,7 @@ fn expect_question(b: &mut Bench, at: &str) {
     b.out.clear();
 }
 
-/// Who is noted to ring.
+/// Who rings the phones, according to the journal.
 fn noted(b: &Bench) -> Option<&'static str> {
     b.noted("who-rings").map(|step| match step {
         Step::WhoRings { by, .. } => by.as_str(),
@@ -42,7 +42,7 @@ fn noted(b: &Bench) -> Option<&'static str> {
     })
 }
 
-/// A bench with an awake desk phone at `desk`.
+/// A bench with a desk phone that is awake, at `desk`.
 fn desk() -> Bench {
     let mut b = bench();
     b.register(reg("1001", "desk", "1001@desk:1", None));
@@ -59,7 +59,7 @@ fn phone_without_a_registration_is_pushed_and_rung_while_the_directory_is_asked(
         b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
         b.expect_stored("tok");
         b.expect_ring(leg(1, 0), "1001@new:2");
-        says(&mut b, ringing);
+        directory_answers(&mut b, ringing);
         b.expect_nothing_more();
         b.rings(leg(1, 0));
         b.expect_alert(1);
@@ -67,17 +67,17 @@ fn phone_without_a_registration_is_pushed_and_rung_while_the_directory_is_asked(
 }
 
 #[test]
-fn registered_phone_is_rung_once_the_directory_says_that_nobody_else_does() {
+fn registered_phone_is_rung_once_the_directory_shows_that_freeswitch_does_not() {
     let mut b = desk();
     asked(&mut b, CallOptions::default());
     b.pass(DIRECTORY.saturating_sub(ms(1)));
     b.expect_nothing_more();
-    says(&mut b, Some(Ringing::Ours));
+    directory_answers(&mut b, Some(Ringing::Ours));
     b.expect_ring(leg(1, 0), "1001@desk:1");
     assert_eq!(noted(&b), Some("fswake"));
     assert!(b.records.iter().all(|(record, _)| !record.rung_by_freeswitch));
-    // Again.
-    says(&mut b, Some(Ringing::FreeSwitch));
+    // A repeated answer is ignored.
+    directory_answers(&mut b, Some(Ringing::FreeSwitch));
     b.expect_nothing_more();
 }
 
@@ -86,7 +86,7 @@ fn registered_phone_is_left_to_freeswitch_where_the_directory_says_so() {
     let mut b = desk();
     asked(&mut b, CallOptions::default());
     b.pass(ms(300));
-    says(&mut b, Some(Ringing::FreeSwitch));
+    directory_answers(&mut b, Some(Ringing::FreeSwitch));
     assert_eq!(noted(&b), Some("freeswitch"));
     assert!(
         b.records
@@ -100,7 +100,7 @@ fn registered_phone_is_left_to_freeswitch_where_the_directory_says_so() {
 }
 
 #[test]
-fn directory_that_says_nothing_is_waited_for_so_long_and_no_longer() {
+fn call_waits_for_a_silent_directory_until_its_time_limit() {
     let beside = CallOptions {
         ringing: Ringing::FreeSwitch,
         ..CallOptions::default()
@@ -111,7 +111,7 @@ fn directory_that_says_nothing_is_waited_for_so_long_and_no_longer() {
         b.pass(DIRECTORY.saturating_sub(ms(1)));
         b.expect_nothing_more();
         b.pass(ms(1));
-        // The channel's own variables apply.
+        // Without an answer, the channel's own variables apply.
         if options == beside {
             b.pass(ms(500));
             expect_question(&mut b, "1001@desk:1");
@@ -124,17 +124,17 @@ fn directory_that_says_nothing_is_waited_for_so_long_and_no_longer() {
 }
 
 #[test]
-fn call_that_is_over_before_the_answer_leaves_nothing_behind() {
+fn call_that_ends_before_the_answer_leaves_no_timer() {
     let mut b = desk();
     asked(&mut b, CallOptions::default());
     b.gone(1, "ORIGINATOR_CANCEL");
     b.expect_close(1);
-    says(&mut b, Some(Ringing::Ours));
+    directory_answers(&mut b, Some(Ringing::Ours));
     b.pass(DIRECTORY);
     b.expect_nothing_more();
     assert_eq!(noted(&b), None);
 
-    // Its own time is shorter.
+    // The call's own limit is shorter.
     let mut b = desk();
     let held = Bench::held_call(
         1,
@@ -152,18 +152,18 @@ fn call_that_is_over_before_the_answer_leaves_nothing_behind() {
 }
 
 #[test]
-fn nobody_is_known_and_the_call_goes_back_with_the_answer() {
+fn call_without_a_known_phone_goes_back_with_the_answer() {
     let mut b = bench();
     asked(&mut b, CallOptions::default());
     b.pass(ms(100));
     b.expect_nothing_more();
-    says(&mut b, Some(Ringing::Ours));
+    directory_answers(&mut b, Some(Ringing::Ours));
     b.expect_release(1, HoldResult::NoDevice);
 }
 
-/// FreeSWITCH knows best whether it rings a phone.
+/// FreeSWITCH is the authority on whether it rings a phone.
 #[test]
-fn registered_phone_that_registers_anew_meanwhile_is_rung_unless_freeswitch_rings_it() {
+fn registered_phone_that_registers_again_meanwhile_is_rung_unless_freeswitch_rings_it() {
     for (state, rung) in [(OtherLegState::None, true), (OtherLegState::Rings, false)] {
         let mut b = desk();
         asked(&mut b, CallOptions::default());
@@ -177,14 +177,14 @@ fn registered_phone_that_registers_anew_meanwhile_is_rung_unless_freeswitch_ring
         if rung {
             b.expect_ring(leg(1, 0), "1001@desk:2");
         }
-        says(&mut b, Some(Ringing::FreeSwitch));
+        directory_answers(&mut b, Some(Ringing::FreeSwitch));
         assert!(!b.out.iter().any(|c| ring_of(c).is_some()), "{:?}", b.out);
         b.set_rest_aside();
     }
 }
 
 #[test]
-fn registered_phone_is_rung_after_a_bridge_that_failed_while_the_directory_answered() {
+fn registered_phone_is_rung_after_a_bridge_that_failed_during_the_directory_query() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.register(reg("1001", "desk", "1001@desk:1", None));
@@ -195,7 +195,7 @@ fn registered_phone_is_rung_after_a_bridge_that_failed_while_the_directory_answe
     b.expect_ring(leg(1, 0), "1001@new:2");
     b.answers(leg(1, 0));
     b.expect_connect(leg(1, 0));
-    says(&mut b, Some(Ringing::Ours));
+    directory_answers(&mut b, Some(Ringing::Ours));
     b.expect_nothing_more();
     b.bridge_fails(leg(1, 0), None);
     b.pass(ms(0));
@@ -217,11 +217,11 @@ fn call_that_only_wakes_goes_back_once_it_is_known_that_its_bridge_rings() {
         b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
         b.expect_stored("tok");
         b.expect_nothing_more();
-        says(&mut b, Some(ringing));
+        directory_answers(&mut b, Some(ringing));
         if goes_back {
             b.expect_release(1, HoldResult::Woken);
         } else {
-            // No bridge comes after it.
+            // No bridge follows.
             b.expect_ring(leg(1, 0), "1001@new:2");
         }
         b.expect_nothing_more();
@@ -229,7 +229,7 @@ fn call_that_only_wakes_goes_back_once_it_is_known_that_its_bridge_rings() {
 }
 
 #[test]
-fn early_media_is_nobodys_until_it_is_known_that_nobody_else_is_rung() {
+fn early_media_is_not_passed_on_until_no_other_phone_can_be_rung() {
     let early = |b: &mut Bench| b.expect_ring(leg(1, 0), "1001@new:2").early_media;
     for known in [false, true] {
         let mut b = with(|policy: &mut Policy| policy.push_delay = ms(500));
@@ -237,7 +237,7 @@ fn early_media_is_nobodys_until_it_is_known_that_nobody_else_is_rung() {
         asked(&mut b, CallOptions::default());
         b.expect_push("tok");
         if known {
-            says(&mut b, Some(Ringing::Ours));
+            directory_answers(&mut b, Some(Ringing::Ours));
         }
         b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
         b.expect_stored("tok");
@@ -246,7 +246,7 @@ fn early_media_is_nobodys_until_it_is_known_that_nobody_else_is_rung() {
 }
 
 #[test]
-fn phone_that_has_declined_meanwhile_is_not_rung_again_whatever_the_directory_says() {
+fn phone_that_has_declined_meanwhile_is_not_rung_again_with_any_directory_answer() {
     for ringing in [None, Some(Ringing::Ours), Some(Ringing::FreeSwitch)] {
         for (cause, sip) in [("CALL_REJECTED", 603), ("CALL_REJECTED", 403)] {
             let mut b = desk();
@@ -259,7 +259,7 @@ fn phone_that_has_declined_meanwhile_is_not_rung_again_whatever_the_directory_sa
             b.expect_ring(leg(1, 0), "1001@new:2");
             b.ends(leg(1, 0), cause, sip);
             b.out.clear();
-            says(&mut b, ringing);
+            directory_answers(&mut b, ringing);
             b.pass(ms(6000));
             let again = |c: &Command| {
                 matches!(c, Command::Push(_)) || ring_of(c).is_some_and(|ring| ring.target == target("1001@new:2"))

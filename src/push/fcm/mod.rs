@@ -20,6 +20,7 @@ use crate::push::transport::reply::Reply;
 use crate::push::transport::retry::{Try, Wait};
 use crate::push::transport::tls::Tls;
 use crate::types::push::{PushError, PushOutcome, PushRequest};
+use crate::types::{Printable, PushToken};
 
 const BASE: &str = "https://fcm.googleapis.com";
 /// A message that Google validates without sending it.
@@ -59,17 +60,28 @@ impl Fcm {
         let push = self.composer.fcm(req, self.clock.now().wall)?;
         let message = |left| push.body(left).to_string();
         let outcome = self.connection.deliver(req, wait, message, self).await;
-        if let Err(PushError::TokenBad { reason }) = &outcome
-            && reason == SENDER_ID_MISMATCH
-        {
-            tracing::warn!(
-                app = self.connection.app,
-                project = self.connection.account.tokens.account.project(),
-                token = push.token.fingerprint(),
-                "the phone's token belongs to another Firebase project than the app's service account"
-            );
+        outcome.map_err(|error| match error {
+            PushError::TokenBad { reason } if reason == SENDER_ID_MISMATCH => self.of_another_project(req, &push.token),
+            other => other,
+        })
+    }
+
+    /// Google does not name the project that the token belongs to; the phone does (`pn-param`).
+    fn of_another_project(&self, req: &PushRequest, token: &PushToken) -> PushError {
+        let project = self.connection.account.tokens.account.project();
+        let phone_names = Printable(&req.to.app);
+        tracing::warn!(
+            app = self.connection.app,
+            project,
+            %phone_names,
+            token = token.fingerprint(),
+            "the phone's token belongs to another Firebase project than the app's service account"
+        );
+        PushError::TokenBad {
+            reason: format!(
+                "{SENDER_ID_MISMATCH}: the phone names project {phone_names}, the service account is {project}'s"
+            ),
         }
-        outcome
     }
 
     /// Gets the access token and opens the connection, so that the first call finds both.

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn what_is_wrong_with_freeswitch_is_said_with_what_to_do() {
+async fn faults_of_freeswitch_are_reported_with_advice() {
     let mut stage = clinic().await;
     stage.set("store.journal-keep", "1d");
     let daemon = stage.start().await;
@@ -55,7 +55,7 @@ async fn what_is_wrong_with_freeswitch_is_said_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn port_that_the_dialplan_has_wrong_and_password_that_is_wrong_are_errors() {
+async fn wrong_port_in_the_dialplan_and_wrong_password_are_errors() {
     let mut stage = clinic().await;
     let context = r#"<context><action application="set" data="socket_resume=true"/><action application="socket" data="127.0.0.1:1 async full"/></context>"#;
     stage.fs.answer("xml_locate dialplan context name fswake", context);
@@ -81,7 +81,7 @@ async fn port_that_the_dialplan_has_wrong_and_password_that_is_wrong_are_errors(
     );
 }
 
-/// Takes connections and sends `greeting` to each, one line for every line that it gets, and nothing after that.
+/// Accepts connections and sends one line of `greeting` for every line that it receives, then stays silent.
 async fn falls_silent(greeting: &'static [&'static str]) -> u16 {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -102,7 +102,7 @@ async fn falls_silent(greeting: &'static [&'static str]) -> u16 {
 }
 
 #[tokio::test]
-async fn freeswitch_and_providers_that_fall_silent_do_not_keep_the_doctor() {
+async fn silent_freeswitch_and_providers_do_not_block_the_doctor() {
     let mut stage = clinic().await;
     let freeswitch = falls_silent(&[
         "Content-Type: auth/request\n\n",
@@ -125,7 +125,10 @@ async fn freeswitch_and_providers_that_fall_silent_do_not_keep_the_doctor() {
     assert_eq!((found.code, found.state("login")), (Some(1), "ok"));
     assert_eq!(found.state("version"), "error");
     let advice = found.check("events")["advice"].as_str().unwrap();
-    assert!(advice.contains("fs_cli -x status"), "not its rights: {advice}");
+    assert!(
+        advice.contains("fs_cli -x status"),
+        "the advice is about permissions: {advice}"
+    );
     for (name, state) in [("version", "error"), ("modules", "warning"), ("calls", "warning")] {
         let check = found.check(name);
         assert_eq!(check["state"], state, "{check}");
@@ -141,7 +144,7 @@ async fn freeswitch_and_providers_that_fall_silent_do_not_keep_the_doctor() {
     }
     assert_eq!(found.state("ios"), "ok");
 
-    // One that hangs takes connections and sends nothing: neither its password nor its ACL is at fault.
+    // A FreeSWITCH that hangs accepts connections and sends nothing. Neither its password nor its ACL is the cause.
     stage.set("freeswitch.port", i64::from(falls_silent(&[]).await));
     let _config = stage.command();
     let found = doctor(&stage).await;
@@ -155,7 +158,7 @@ async fn freeswitch_and_providers_that_fall_silent_do_not_keep_the_doctor() {
 }
 
 #[tokio::test]
-async fn host_that_the_acl_does_not_allow_is_told_so() {
+async fn host_outside_the_acl_is_reported() {
     use tokio::io::AsyncWriteExt;
     let mut stage = clinic().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -163,7 +166,7 @@ async fn host_that_the_acl_does_not_allow_is_told_so() {
     let _config = stage.command();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            // As FreeSWITCH 1.11.2 words it.
+            // The message as in FreeSWITCH 1.11.2.
             let said = "Content-Type: text/rude-rejection\nContent-Length: 24\n\nAccess Denied, go away.\n";
             let _ = stream.write_all(said.as_bytes()).await;
         }
@@ -181,7 +184,7 @@ async fn host_that_the_acl_does_not_allow_is_told_so() {
 }
 
 #[tokio::test]
-async fn daemon_that_hangs_is_told_where_its_port_is_tried() {
+async fn hanging_daemon_is_reported_where_its_port_is_checked() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     daemon.signal("STOP");
@@ -193,7 +196,7 @@ async fn daemon_that_hangs_is_told_where_its_port_is_tried() {
 }
 
 #[tokio::test]
-async fn way_that_leads_nowhere_is_not_called_good() {
+async fn dialplan_that_leads_nowhere_is_not_reported_as_ok() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     daemon.asleep(&stage.iphone("1001")).await;
@@ -257,7 +260,7 @@ async fn way_that_leads_nowhere_is_not_called_good() {
 }
 
 #[tokio::test]
-async fn way_by_a_dialplan_is_found_in_the_users_own_context_and_wherever_calls_are_sent_on_to() {
+async fn dialplan_is_followed_from_the_users_own_context_through_transfers() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     daemon.asleep(&stage.iphone("1001")).await;
@@ -279,7 +282,7 @@ async fn way_by_a_dialplan_is_found_in_the_users_own_context_and_wherever_calls_
         action("bridge", "${fswake_bridge}"),
     ]
     .concat();
-    // A tenant's users call from a context of their own.
+    // A tenant's users call from their own context.
     fs.answer(&format!("user_data 1001@{DOMAIN} var user_context"), "tenant");
     context("tenant", &action("transfer", "$1 XML wake"));
     context("wake", &socket);
@@ -292,13 +295,13 @@ async fn way_by_a_dialplan_is_found_in_the_users_own_context_and_wherever_calls_
     );
     assert_eq!(found.check("calls")["seen"], "by the dialplan, context wake");
     assert_eq!(found.state("outbound port"), "ok", "{:#}", found.report);
-    // The same into the context of the dial-string.
+    // The same, into the context of the dial-string.
     context("tenant", &action("transfer", "$1@$2 XML fswake"));
     context("fswake", &socket);
     let found = doctor(&stage).await;
     assert_eq!(found.check("calls")["seen"], "by the dialplan, context fswake");
     assert_eq!(found.code, Some(0), "{:#}", found.report);
-    // One that nobody has.
+    // A context that does not exist.
     context("tenant", &[socket, action("transfer", "$1 XML missing")].concat());
     context("public", &action("transfer", "$1 XML elsewhere"));
     let found = doctor(&stage).await;

@@ -1,4 +1,4 @@
-//! `fswake doctor`: a site that is well, and each of the eight known ways in which waking fails.
+//! `fswake doctor`: a healthy site, and each of the eight known patterns of missed calls.
 
 mod freeswitch;
 mod patterns;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::harness::*;
 use crate::outcomes::result_of;
 
-/// Calls that a pattern takes.
+/// The number of calls that make a pattern.
 const CALLS: usize = 3;
 
 const PATTERNS: [&str; 9] = [
@@ -27,7 +27,7 @@ const PATTERNS: [&str; 9] = [
     "provider-busy",
 ];
 
-/// A stage whose FreeSWITCH is set up as in fs-conf/, with a wait of one second.
+/// A setup whose FreeSWITCH is configured as in fs-conf/, with a wait of one second.
 pub async fn clinic() -> Stage {
     let mut stage = Stage::with_android().await;
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -87,7 +87,7 @@ fn private(file: &std::path::Path) {
 pub struct Found {
     pub code: Option<i32>,
     pub report: Value,
-    /// What `fswake trace` prints of the phones' users.
+    /// What `fswake trace` prints for the phones' users.
     trace: String,
 }
 
@@ -107,7 +107,7 @@ impl Found {
         self.check(name)["state"].as_str().unwrap()
     }
 
-    /// docs/TROUBLESHOOTING.md shows nothing in its section on this pattern that was not printed now.
+    /// The section on this pattern in docs/TROUBLESHOOTING.md shows only lines that were printed now.
     pub fn is_as_the_page_has_it(&self, pattern: &str) {
         let number = PATTERNS.iter().position(|p| *p == pattern).unwrap() + 1;
         let page = include_str!("../../../docs/TROUBLESHOOTING.md");
@@ -133,7 +133,7 @@ impl Found {
         assert!(shown.len() > 4, "section {number} shows nothing");
         for line in shown {
             let masked = without_times(line);
-            // What depends on the machine's load is left out at the end of a line.
+            // What depends on the machine's load is removed from the end of a line.
             let is_printed = match masked.strip_suffix(" ..") {
                 Some(begin) => printed.iter().any(|line| line.starts_with(begin)),
                 None => printed.contains(&masked),
@@ -142,7 +142,7 @@ impl Found {
         }
     }
 
-    /// Of the known patterns this one is named, with these words, and no other.
+    /// Of the known patterns only this one is reported, with these words.
     pub fn names_only(&self, pattern: &str, words: &[&str]) {
         for other in PATTERNS {
             assert_eq!(
@@ -171,7 +171,7 @@ pub async fn doctor(stage: &Stage) -> Found {
     Found { code, report, trace }
 }
 
-/// A line without what differs from run to run: ids, fingerprints, users, dates and times.
+/// A line without what changes between runs: ids, fingerprints, users, dates and times.
 fn without_times(line: &str) -> String {
     let (mut read, mut rest) = (String::new(), line.trim());
     while let Some(first) = rest.chars().next() {
@@ -185,10 +185,10 @@ fn without_times(line: &str) -> String {
         let is_time = unit > 0 && !after[unit..].starts_with(char::is_alphanumeric);
         let begins = !read.ends_with(|c: char| c.is_ascii_alphanumeric());
         let length = match () {
-            // An id, a fingerprint, a date.
+            // An id, a fingerprint or a date.
             () if begins && matches!(id, 36 | 8 | 10) && rest[..id].contains(|c: char| c.is_ascii_digit()) => id,
             () if begins && number > 0 && is_time => rest.len() - after.len() + unit,
-            // A time of day, a user, the number of a message.
+            // A time of day, a user, or the number of a message.
             () if begins && (number == 8 || number == 12 || read.ends_with('/') || after.starts_with('@')) => number,
             () => 0,
         };
@@ -207,7 +207,7 @@ pub fn phones(make: impl Fn(&str) -> Phone) -> Vec<Phone> {
     (0..CALLS).map(|n| make(&(1001 + n).to_string())).collect()
 }
 
-/// Calls each phone's user, all at once, and waits until the calls are back in the dialplan.
+/// Calls each phone's user at the same time, and waits until the calls are back in the dialplan.
 pub async fn all_missed(stage: &Stage, daemon: &Daemon, phones: &[Phone]) {
     let held: Vec<_> = phones.iter().map(|p| stage.call(daemon, &p.spec().user)).collect();
     for held in &held {
@@ -223,7 +223,7 @@ pub async fn asleep(daemon: &Daemon, phones: &[Phone]) {
 }
 
 #[tokio::test]
-async fn site_that_is_well_has_no_finding_with_the_daemon_and_is_told_when_it_does_not_run() {
+async fn healthy_site_has_no_finding_except_a_stopped_daemon() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     let (iphones, androids) = (
@@ -254,7 +254,7 @@ async fn site_that_is_well_has_no_finding_with_the_daemon_and_is_told_when_it_do
     for pattern in PATTERNS {
         assert_eq!(found.state(pattern), "ok");
     }
-    // The calls that are up are not disturbed, and no other has come up.
+    // Existing calls are not disturbed, and the doctor has made no other.
     assert_eq!(stage.fs.legs().len(), 6);
     daemon.kill().await;
     let found = doctor(&stage).await;
@@ -273,7 +273,7 @@ async fn site_that_is_well_has_no_finding_with_the_daemon_and_is_told_when_it_do
 }
 
 #[tokio::test]
-async fn key_that_others_can_read_is_a_warning_and_clock_that_is_off_an_error() {
+async fn world_readable_key_is_a_warning_and_a_wrong_clock_an_error() {
     use std::os::unix::fs::PermissionsExt;
     let stage = clinic().await;
     std::fs::set_permissions(stage.apns.key_file(), std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -291,7 +291,7 @@ async fn key_that_others_can_read_is_a_warning_and_clock_that_is_off_an_error() 
 }
 
 #[tokio::test]
-async fn devices_of_an_app_that_only_logs_are_not_called_served() {
+async fn devices_of_an_app_that_only_logs_are_not_reported_as_served() {
     let mut stage = clinic().await;
     stage.app("name = 'later'\nprovider = 'log'\nproviders = ['acme']");
     let daemon = stage.start().await;
@@ -313,18 +313,18 @@ async fn devices_of_an_app_that_only_logs_are_not_called_served() {
 }
 
 #[tokio::test]
-async fn doctors_own_probe_is_nobodys_call() {
+async fn doctors_own_probe_does_not_count_as_a_call() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     let found = doctor(&stage).await;
-    // fswake has answered it.
+    // fswake has handled the probe.
     assert_eq!(found.state("outbound port"), "ok", "{:#}", found.report);
     daemon.log.wait(&["call over", "aor=doctor@fswake.invalid"]).await;
     // A real call is listed after it.
     let held = stage.call(&daemon, "1009");
     assert_eq!(result_of(&held).await, "no-device");
     stage.journal("call-over", 1).await;
-    // Counted is that call only.
+    // Only that call is counted.
     let line = daemon.log.wait(&["HTTP: metrics"]).await;
     let url = format!("http://{}", field(&line, "address"));
     let metrics = reqwest::get(format!("{url}/metrics"))
@@ -366,7 +366,7 @@ async fn doctors_own_probe_is_nobodys_call() {
 }
 
 #[tokio::test]
-async fn store_that_is_damaged_is_not_one_without_devices() {
+async fn damaged_store_is_not_reported_as_empty() {
     let stage = clinic().await;
     std::fs::write(stage.dir.path().join("fswake.db"), b"not a database, ".repeat(1000)).unwrap();
     let _config = stage.command();

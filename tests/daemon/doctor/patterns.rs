@@ -1,9 +1,9 @@
-//! The known patterns of missed calls: each is named, with what to do.
+//! The known patterns of missed calls: each is reported, with advice.
 
 use super::*;
 
 #[tokio::test]
-async fn iphones_that_never_register_are_named() {
+async fn iphones_that_never_register_are_reported() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     let phones = phones(|user| stage.iphone(user));
@@ -23,7 +23,7 @@ async fn iphones_that_never_register_are_named() {
 }
 
 #[tokio::test]
-async fn android_phones_that_never_register_are_named_by_their_user_agent() {
+async fn android_phones_that_never_register_are_reported_by_user_agent() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     let phones = phones(|user| stage.android(user));
@@ -38,7 +38,7 @@ async fn android_phones_that_never_register_are_named_by_their_user_agent() {
 }
 
 #[tokio::test]
-async fn phones_without_a_token_or_an_app_are_named() {
+async fn phones_without_a_token_or_an_app_are_reported() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     let phones = phones(|user| stage.fs.phone(PhoneSpec::new(user, DOMAIN)));
@@ -67,7 +67,7 @@ async fn phones_without_a_token_or_an_app_are_named() {
 }
 
 #[tokio::test]
-async fn credentials_that_the_provider_refuses_are_named() {
+async fn credentials_that_the_provider_refuses_are_reported() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     let phones = phones(|user| stage.iphone(user));
@@ -87,7 +87,7 @@ async fn credentials_that_the_provider_refuses_are_named() {
 }
 
 #[tokio::test]
-async fn tokens_that_are_stale_or_of_the_other_environment_are_named() {
+async fn stale_tokens_and_tokens_of_the_other_environment_are_reported() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     let phones = phones(|user| stage.iphone(user));
@@ -103,7 +103,7 @@ async fn tokens_that_are_stale_or_of_the_other_environment_are_named() {
 }
 
 #[tokio::test]
-async fn invites_that_fail_right_after_the_register_are_named_with_the_setting() {
+async fn invites_that_fail_right_after_the_register_are_reported_with_the_setting() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     let phones = phones(|user| stage.iphone(user));
@@ -128,7 +128,7 @@ async fn invites_that_fail_right_after_the_register_are_named_with_the_setting()
 }
 
 #[tokio::test]
-async fn registers_that_come_too_late_are_named_with_the_wait_that_they_need() {
+async fn late_registers_are_reported_with_the_wait_that_they_need() {
     let stage = clinic().await;
     let daemon = stage.start().await;
     let phones = phones(|user| stage.iphone(user));
@@ -144,7 +144,7 @@ async fn registers_that_come_too_late_are_named_with_the_wait_that_they_need() {
 }
 
 #[tokio::test]
-async fn phones_that_refresh_by_their_own_timer_get_no_advice_to_wait_longer() {
+async fn phones_that_refresh_by_their_own_timer_cause_no_advice_to_wait_longer() {
     let stage = clinic().await;
     stage.start().await.kill().await;
     let store = rusqlite::Connection::open(stage.dir.path().join("fswake.db")).unwrap();
@@ -189,7 +189,7 @@ async fn phones_that_refresh_by_their_own_timer_get_no_advice_to_wait_longer() {
 }
 
 #[tokio::test]
-async fn provider_that_cannot_be_reached_is_named() {
+async fn unreachable_provider_is_reported() {
     let mut stage = clinic().await;
     // The app that was added last is the Android one.
     stage.set_app("base-url", "https://127.0.0.1:1");

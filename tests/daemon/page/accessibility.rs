@@ -1,4 +1,4 @@
-//! What axe-core finds.
+//! Accessibility, checked by axe-core.
 
 use fswake_test_support::http2::Fault;
 
@@ -8,7 +8,7 @@ use crate::browser::{Browser, axe_core};
 use crate::harness::*;
 
 #[tokio::test]
-async fn axe_finds_no_fault_with_the_page_whatever_it_shows() {
+async fn axe_finds_no_fault_in_any_state_of_the_page() {
     let Some(browser) = Browser::start().await else { return };
     let Some(axe) = axe_core() else { return };
     let mut stage = Stage::with_android().await;
@@ -33,7 +33,7 @@ async fn axe_finds_no_fault_with_the_page_whatever_it_shows() {
     browser.open(&url(&daemon).await).await;
     browser.wait("document.activeElement.id === 'token'").await;
     look("the question for the token").await;
-    // It is able to find something.
+    // It does find a fault that is there.
     browser.run("document.documentElement.removeAttribute('lang')").await;
     let found = browser.axe(&axe).await;
     assert!(found.iter().any(|line| line.starts_with("html-has-lang")), "{found:?}");

@@ -1,4 +1,4 @@
-//! What needs attention, and what to do about it.
+//! What needs attention on the page, and the advice for it.
 
 use fswake_test_support::freeswitch::*;
 use fswake_test_support::http2::Fault;
@@ -8,7 +8,7 @@ use crate::browser::{Browser, axe_core};
 use crate::harness::*;
 
 #[tokio::test]
-async fn page_says_what_needs_attention_what_to_do_and_how_many_phones_it_is_about() {
+async fn page_shows_what_needs_attention_with_advice_and_number_of_phones() {
     let Some(browser) = Browser::start().await else { return };
     let stage = Stage::with_android().await;
     let daemon = stage.start().await;
@@ -46,7 +46,7 @@ async fn page_says_what_needs_attention_what_to_do_and_how_many_phones_it_is_abo
         ))
         .await;
     let things = browser.run(&format!("return {things}")).await;
-    // The worst first, each with what it is about, how many phones, why, and what to do.
+    // The worst comes first. Each has its subject, the number of phones, the reason, and advice.
     for (thing, words) in things.as_array().unwrap().iter().zip([
         [
             "App ios",
@@ -73,15 +73,15 @@ async fn page_says_what_needs_attention_what_to_do_and_how_many_phones_it_is_abo
     }
     assert!(
         !things[2].as_str().unwrap().contains("affected"),
-        "the file before it is in use: {things}"
+        "the page does not say that the previous file is in use: {things}"
     );
-    // What is to be typed stands as such.
+    // Text to type is marked as code.
     let typed = browser
         .run("return document.querySelector('#wrong-list code').textContent")
         .await;
     assert_eq!(typed, "systemctl reload fswake");
     browser.picture("attention").await;
-    // Without FreeSWITCH no phone is woken at all.
+    // Without FreeSWITCH no phone can be woken.
     stage.fs.listen(false);
     stage.fs.drop_inbound();
     browser
@@ -91,7 +91,7 @@ async fn page_says_what_needs_attention_what_to_do_and_how_many_phones_it_is_abo
 }
 
 #[tokio::test]
-async fn page_says_of_each_app_the_worst_that_is_known_and_why() {
+async fn page_shows_the_worst_state_of_each_app_and_why() {
     let Some(browser) = Browser::start().await else { return };
     let stage = Stage::with_android().await;
     let fcm = stage.fcm.as_ref().unwrap();
@@ -119,7 +119,7 @@ async fn page_says_of_each_app_the_worst_that_is_known_and_why() {
     let said = browser.run(&format!("const app = {}; return {why}", app("ios"))).await;
     assert!(said[0].as_str().unwrap().contains("TopicDisallowed"), "{said}");
 
-    // A file that is broken besides is the lesser evil.
+    // A broken file is less serious, so it is not shown.
     std::fs::write(fcm.service_account_file(), "{").unwrap();
     daemon.log.wait(&["ERROR", "cannot be used"]).await;
     browser
@@ -140,10 +140,10 @@ async fn page_says_of_each_app_the_worst_that_is_known_and_why() {
 }
 
 #[tokio::test]
-async fn page_says_what_to_do_next_where_no_call_was_held_yet() {
+async fn page_shows_the_next_step_where_no_call_was_held_yet() {
     let Some(browser) = Browser::start().await else { return };
     let mut stage = Stage::new().await;
-    // As without a configuration: pushes go to the log.
+    // As without a configuration: pushes only go to the log.
     stage.take_app();
     let daemon = stage.start().await;
     browser.look(360, "light").await;

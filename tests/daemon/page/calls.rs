@@ -1,4 +1,4 @@
-//! Calls, wakes and apps on the page, on every width and by keyboard.
+//! Calls, wakes and apps on the page, at every width and with the keyboard.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use super::{ENTER, url};
 use crate::browser::Browser;
 use crate::harness::*;
 
-/// What a caller might call itself.
+/// A caller's name with hostile text.
 const HOSTILE: &str = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">";
 const TAB: &str = "\u{e004}";
 const RIGHT: &str = "\u{e014}";
 
 #[tokio::test]
-async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_and_phone() {
+async fn page_shows_calls_wakes_and_apps_as_text_at_every_width_and_with_the_keyboard() {
     let Some(browser) = Browser::start().await else { return };
     let mut stage = Stage::with_android().await;
     stage.set("wake.max-wait", "2m");
@@ -39,10 +39,10 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
     let plain = stage
         .fs
         .call(&Call::to(daemon.address, "1002", DOMAIN).from("+493098765", "Zoë O'Brien"));
-    // Its REGISTER has to come during the hold.
+    // Its REGISTER must come during the hold.
     daemon.log.wait(&["call-held", "aor=1001@"]).await;
     phones[0].set_behaviour(Behaviour::Rings(Duration::ZERO, None));
-    // A phone that registers before its call is held has to be pushed, and does not register again.
+    // A phone that registers before its call is held must be pushed, and does not register again.
     stage.push().await;
     stage.push().await;
     phones[0].wake();
@@ -58,7 +58,7 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
     browser
         .wait("document.querySelectorAll('#calls .call').length === 2")
         .await;
-    // A caller's texts are shown in full, and only as text. The stand-in removes what FreeSWITCH would.
+    // A caller's text is shown in full, and only as text. The stand-in removes the characters that FreeSWITCH would.
     let calls = browser.run("return document.getElementById('calls').textContent").await;
     for words in [
         "<script>",
@@ -69,7 +69,7 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
         "ringing",
         "pushed",
         "s left",
-        // The phone as people know it, its name in logs, and the result of its push, in that order.
+        // In this order: the phone as people know it, its name in logs, and the result of its push.
         "example-phone apns:com.example.phone:",
         " · push taken by Apple",
         "example-phone fcm:example-phone:",
@@ -87,7 +87,7 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
             .unwrap()
             .contains("pwned")
     );
-    // The countdown goes down by itself.
+    // The countdown runs by itself.
     let left = "document.querySelector('.left').textContent";
     let before = browser.run(&format!("return {left}")).await;
     browser.wait(&format!("{left} !== {before}")).await;
@@ -110,13 +110,13 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
     browser
         .wait("document.getElementById('wrong').textContent.includes('App android')")
         .await;
-    // Why a call was not connected stands in its row.
+    // The reason why a call was not connected is in its row.
     let rows = browser.run("return document.getElementById('wakes').innerText").await;
     for reason in ["credentials refused", "no app", "busy", "never registered"] {
         assert!(rows.as_str().unwrap().contains(reason), "{reason} in {rows}");
     }
 
-    // By keyboard alone: to the day, and to a wake's story.
+    // With the keyboard alone: to the day, and to a wake's timeline.
     browser
         .run("document.querySelector('input[name=window]').focus()")
         .await;
@@ -125,7 +125,7 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
         .wait("document.querySelectorAll('#funnel dd.num')[0].textContent.startsWith('102')")
         .await;
     browser.wait("document.querySelector('#histogram svg rect')").await;
-    // One count of calls: what the bars, their shares and the sentence say is the same.
+    // Calls are counted in one way: the bars, their shares and the sentence agree.
     let said = browser
         .run("return [...document.querySelectorAll('#funnel .num, #funnel .share')].map(e => e.textContent)")
         .await;
@@ -139,7 +139,7 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
     let sentence = sentence.as_str().unwrap();
     let beginning = format!("{connected} of 102 calls were connected:  {connected} with a phone that was woken");
     assert!(sentence.starts_with(&beginning), "{sentence}");
-    // The wake that is held now is not over: the one below it has a story that ends.
+    // The held wake is not over. The one below it has a complete timeline.
     browser
         .run("document.querySelectorAll('#wakes summary')[3].focus()")
         .await;
@@ -147,7 +147,7 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
     browser
         .wait("document.querySelectorAll('#wakes .story li').length > 2")
         .await;
-    // Everything that lasts is in seconds, and the zone of everything else is named.
+    // Durations are in seconds, and times have a zone.
     let shown = browser.run("return document.body.innerText").await;
     let shown = shown.as_str().unwrap();
     assert!(shown.contains("after 0.06 s") && !shown.contains(" ms"), "{shown}");
@@ -191,7 +191,7 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
         paper
     );
 
-    // A call that ends leaves the list and becomes a wake.
+    // A call that ends moves from the list of calls to the wakes.
     hostile.caller_hangs_up();
     plain.caller_hangs_up();
     browser.wait("!document.getElementById('no-calls').hidden").await;
@@ -201,7 +201,7 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
 
     let dot = "getComputedStyle(document.querySelector('#nodes .dot')).backgroundColor";
     let is_up = browser.run(&format!("return {dot}")).await;
-    // The page shows that a daemon is gone, with the last known state; its FreeSWITCH's state is unknown then.
+    // When the daemon is gone, the page says so and keeps the last known state; FreeSWITCH's state is then unknown.
     daemon.kill().await;
     browser
         .wait("document.getElementById('gone').textContent.includes('does not answer: no connection')")
@@ -223,7 +223,7 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
     browser.picture("gone").await;
 }
 
-/// The parts of `rgb(1, 2, 3)`.
+/// The numbers in `rgb(1, 2, 3)`.
 fn rgb(colour: &str) -> [u8; 3] {
     let parts = colour.trim_start_matches("rgb(").trim_end_matches(')').split(", ");
     let parts: Vec<u8> = parts.map(|part| part.parse().unwrap()).collect();

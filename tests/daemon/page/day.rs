@@ -6,8 +6,8 @@ use rusqlite::{Connection, params};
 
 use crate::harness::*;
 
-/// Puts a day of wakes into the store of a daemon that runs: of a hundred calls a quarter finds no phone to push, and
-/// the latest fail in four ways.
+/// Adds a day of wakes to a running daemon's store. A quarter of a hundred calls finds no phone to push, and the latest
+/// calls fail in four ways.
 pub fn a_day(stage: &Stage) {
     let store = Connection::open(stage.dir.path().join("fswake.db")).unwrap();
     store.busy_timeout(LONG).unwrap();

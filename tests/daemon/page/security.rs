@@ -5,7 +5,7 @@ use crate::browser::Browser;
 use crate::harness::*;
 
 #[tokio::test]
-async fn page_asks_for_the_token_keeps_it_in_its_tab_and_says_when_it_is_wrong() {
+async fn page_asks_for_the_token_keeps_it_in_its_tab_and_reports_a_wrong_one() {
     let Some(browser) = Browser::start().await else { return };
     let mut stage = Stage::new().await;
     std::fs::write(stage.dir.path().join("http-token"), "correct-horse-battery-staple-1\n").unwrap();
@@ -39,7 +39,7 @@ async fn page_asks_for_the_token_keeps_it_in_its_tab_and_says_when_it_is_wrong()
 }
 
 #[tokio::test]
-async fn page_comes_with_a_policy_that_lets_nothing_in_from_outside() {
+async fn page_has_a_policy_that_loads_nothing_from_outside() {
     let stage = Stage::new().await;
     let daemon = stage.start_alone().await;
     let url = url(&daemon).await;

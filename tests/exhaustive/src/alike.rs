@@ -1,32 +1,33 @@
-//! Checks that states which are visited once behave alike: states with one fingerprint, and states with the same view
-//! for the receivers of an event.
+//! Checks the assumption that allows a state to be visited only once: states with one fingerprint behave alike, and so
+//! do states with the same view for the receivers of an event.
 
 use crate::cast::Cast;
 use crate::ledger::{Broken, Invariant, holds};
 use crate::map::{From, Map, Stage};
 use crate::sim::Sim;
-use crate::step::{Hearers, Step};
+use crate::step::{Receivers, Step};
 
-/// How much is checked that should not need checking.
+/// How often the assumption is checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Doubt {
-    /// Of so many states with a longer history, one is compared: do both behave alike?
+    /// Of this many states that a longer history reaches again, one is compared: do both behave alike?
     pub known: u128,
-    /// The same where both histories are equally long. There are ten times as many, mostly the same events in another
+    /// The same for histories of equal length. There are ten times as many; mostly they have the same events in another
     /// order.
     pub twin: u128,
-    /// Of so many views of a state ([`Hearers`]), one: do the same events come to the same wherever it is met again?
+    /// Of this many views of a state ([`Receivers`]), one is compared: do the same events have the same effects wherever
+    /// the view occurs again?
     pub view: u128,
 }
 
 impl Doubt {
-    /// For the longest histories.
+    /// For long histories: samples.
     pub const SOME: Self = Self {
         known: 101,
         twin: 1009,
         view: 1009,
     };
-    /// For short ones: everything.
+    /// For short histories: everything.
     pub const ALL: Self = Self {
         known: 1,
         twin: 1,
@@ -34,11 +35,11 @@ impl Doubt {
     };
 }
 
-/// The result of a step: the state, the commands, whether all invariants held.
-type After = (u128, Vec<String>, bool);
+/// The result of a step: the state, the commands, and whether all invariants held.
+type Outcome = (u128, Vec<String>, bool);
 
 impl Map<'_> {
-    /// Two histories to one state: whatever comes next, both give the same commands and lead to the same state.
+    /// Two histories lead to one state. Every next step must give the same commands and the same state for both.
     pub fn act_alike(&self, one: &Sim, cast: &Cast, known: u32, then: Option<Step>) -> Result<(), Broken> {
         let mut stage = Stage::new(self);
         let mut other = stage.go_to(known)?.0.clone();
@@ -53,18 +54,18 @@ impl Map<'_> {
                 let held = sim.take(*step, cast, &mut Some(&mut said));
                 (sim.parts().whole(), said, held.is_ok())
             };
-            // In no order: legs and pushes have other numbers.
+            // Unordered, because the numbers of legs and pushes differ.
             let mut all: Vec<_> = steps.iter().map(take).collect();
             all.sort();
             all
         };
         let told = (after(one), after(&other));
         holds(Invariant::Deterministic, told.0 == told.1, || {
-            let only = |a: &Vec<After>, b: &Vec<After>| {
+            let only = |a: &Vec<Outcome>, b: &Vec<Outcome>| {
                 a.iter().filter(|after| !b.contains(after)).cloned().collect::<Vec<_>>()
             };
             format!(
-                "{:?} and then {then:?} lead to the same state, and from there elsewhere: {:#?} instead of {:#?}",
+                "{:?} and then {then:?} lead to the same state but behave differently from there: {:#?} instead of {:#?}",
                 self.history(known),
                 only(&told.1, &told.0),
                 only(&told.0, &told.1),
@@ -72,28 +73,28 @@ impl Map<'_> {
         })
     }
 
-    /// The same for a history that is not in the map: the last step to it is.
+    /// The same for a history of which only the state before its last step is in the map.
     pub fn twins_act_alike(&self, one: &Sim, cast: &Cast, other: From) -> Result<(), Broken> {
         self.act_alike(one, cast, other.parent, Some(other.step))
     }
 }
 
-/// What these steps do to everything that matters to their receivers, and the commands. A call that does not receive
-/// them stays as it is.
-pub fn what_it_makes(sim: &Sim, cast: &Cast, hearers: Hearers, steps: &[Step]) -> Result<u128, Broken> {
+/// The commands of these steps, and their effects on everything that matters to the receivers. A call that does not
+/// receive them must not change.
+pub fn effects(sim: &Sim, cast: &Cast, receivers: Receivers, steps: &[Step]) -> Result<u128, Broken> {
     let before = sim.parts();
     let mut all = Vec::new();
     for step in steps {
         let (mut after, mut said) = (sim.clone(), Vec::new());
         after.take(*step, cast, &mut Some(&mut said))?;
         let parts = after.parts();
-        if let Hearers::Call(call) = hearers {
+        if let Receivers::Call(call) = receivers {
             let is_same = parts.call(1 - call) == before.call(1 - call);
             holds(Invariant::Deterministic, is_same, || {
                 format!("{step:?} of call {call} changes the other call")
             })?;
         }
-        all.push((parts.of(hearers), said));
+        all.push((parts.of(receivers), said));
     }
     all.sort();
     Ok(crate::fingerprint::of(&all))

@@ -1,4 +1,4 @@
-//! How a history begins: two phones of one user, what is known of each, and the call that is held.
+//! The start of a history: two phones of one user, what is known of each, and the held call.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use crate::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
 use crate::engine::{CallOptions, Mode};
 use crate::types::push::{KeptBy, PushError};
 
-/// What is known of a phone when the first call comes.
+/// What the engine knows of a phone when the first call comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phone {
-    /// Nothing. It has a token and may register.
+    /// Nothing. The phone has a token and may register.
     Unknown,
-    /// Its token, and no address.
+    /// Its token, but no address.
     Asleep,
-    /// Its token, and an address that was good ten minutes ago.
+    /// Its token, and an address with the last sign of life ten minutes ago.
     Stale,
     /// It registered a second ago.
     Awake,
@@ -21,19 +21,19 @@ pub enum Phone {
     Desk,
 }
 
-/// Why providers refuse.
+/// How providers refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// For good, and the device is forgotten.
+    /// Finally, and the device is forgotten.
     Gone,
-    /// For good, and the token is set aside.
+    /// Finally, and the token is set aside.
     Bad,
-    /// For now.
+    /// Temporarily.
     Exhausted,
 }
 
 impl Refusal {
-    /// As a provider's word.
+    /// The provider's error.
     pub fn error(self) -> PushError {
         let reason = String::new();
         match self {
@@ -47,7 +47,7 @@ impl Refusal {
     }
 }
 
-/// One beginning.
+/// A start of histories.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent bounds of what may happen")]
 pub struct Beginning {
@@ -57,14 +57,14 @@ pub struct Beginning {
     pub policy: Policy,
     /// The options of the calls.
     pub options: CallOptions,
-    /// Why pushes are refused.
+    /// How pushes are refused.
     pub refusal: Refusal,
-    /// Whether a second call comes at any time.
+    /// Whether a second call may come at any time.
     pub calls_twice: bool,
-    /// Whether both phones may move to the same address: the last to register there is there.
+    /// Whether both phones may register at the same address. The last one to register then has it.
     pub shares_place: bool,
-    /// Whether both phones move, un-REGISTER and lose their connections, and those that they had before, too; else one
-    /// does the first two, and the other loses its connection.
+    /// Whether both phones may move, un-REGISTER and lose their current and earlier connections. Otherwise one phone
+    /// may move and un-REGISTER, and the other may lose its connection.
     pub any_phone: bool,
     /// Whether phones may refuse (403).
     pub refuses: bool,
@@ -89,14 +89,14 @@ fn with(phones: [Phone; 2], refusal: Refusal, change: impl FnOnce(&mut Policy)) 
     }
 }
 
-/// One call for two phones that sleep, as shipped.
+/// One call for two sleeping phones, with the default settings.
 pub fn one_call() -> Vec<Beginning> {
     let mut beginning = with([Phone::Asleep, Phone::Asleep], Refusal::Gone, |_| {});
     beginning.any_phone = false;
     vec![beginning]
 }
 
-/// One call for other phones and with other settings.
+/// One call, with other phones and settings.
 pub fn other_beginnings() -> Vec<Beginning> {
     use Phone::{Asleep, Awake, Desk, Stale, Unknown};
     let shipped = |_: &mut Policy| {};
@@ -121,7 +121,7 @@ pub fn other_beginnings() -> Vec<Beginning> {
     ]
 }
 
-/// One call for phones that may refuse.
+/// One call, with phones that may refuse.
 pub fn refusals() -> Vec<Beginning> {
     use Phone::{Asleep, Awake, Desk, Stale};
     let mut all = vec![
@@ -147,7 +147,7 @@ pub fn two_calls_refused() -> Vec<Beginning> {
     all
 }
 
-/// Beginnings with a call that is held, and another that comes at any time.
+/// One held call, and another one at any time.
 pub fn two_calls() -> Vec<Beginning> {
     use Phone::{Asleep, Awake};
     let news = |p: &mut Policy| {

@@ -1,4 +1,4 @@
-//! The events that are made of texts, and the names of calls and legs.
+//! Events that contain texts, and the ids of calls and legs.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,10 +9,11 @@ use crate::beginnings::{Beginning, Phone};
 use crate::engine::{HeldCall, LegEnd, Registration, Routing, Source, UnregisterWhy, Unregistration};
 use crate::types::{Aor, CallId, LegId, Provider, PushParams, PushToken, Target, Tokens};
 
-/// The wall clock's time of all events.
+/// The wall clock in all events.
 pub(crate) const T0: i64 = 1_800_000_000;
 
-/// The events that are made of texts, made once for each thread: threads that share texts count their uses in turns.
+/// The events that contain texts. Every thread has its own, because threads that share texts would contend for their
+/// reference counts.
 pub struct Cast {
     pub(crate) registers: [[Registration; 2]; 2],
     pub(crate) ends: [Unregistration; 2],
@@ -25,7 +26,7 @@ pub struct Cast {
 }
 
 impl Cast {
-    /// The events of one beginning.
+    /// The events for one beginning.
     pub fn of(beginning: &Beginning) -> Self {
         let aor = Aor::new("1001", "fs.test");
         let register = |phone: usize, at: usize| {
@@ -86,12 +87,12 @@ impl Cast {
     }
 }
 
-/// The name of a call.
+/// The id of a call.
 pub(crate) fn call(n: u8) -> CallId {
     CallId(Uuid::from_u128(u128::from(n) + 1))
 }
 
-/// The name of a leg.
+/// The id of a leg.
 pub(crate) fn leg(call_number: u8, n: u8) -> LegId {
     LegId {
         call: call(call_number),

@@ -1,9 +1,9 @@
-//! A fast 128-bit fingerprint of a state. With 10 million states two of them share one by chance with a probability of
+//! A fast 128-bit fingerprint of a state. Among 10 million states, the probability that two share one by chance is
 //! 10^-25.
 
 use std::hash::{Hash, Hasher};
 
-/// Two lanes, each multiplied and folded with a word of its own per 64 bits.
+/// Two lanes. For every 64 bits, each is multiplied and folded with a constant of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Fingerprint(u64, u64);
 
@@ -13,7 +13,7 @@ impl Default for Fingerprint {
     }
 }
 
-/// The fingerprint of anything.
+/// The fingerprint of a value.
 pub fn of(it: &impl Hash) -> u128 {
     let mut state = Fingerprint::default();
     it.hash(&mut state);
@@ -39,7 +39,7 @@ impl Hasher for Fingerprint {
         }
         let mut word = [0; 8];
         word[..rest.len()].copy_from_slice(rest);
-        // Its length tells "a" from "a\0".
+        // The length distinguishes "a" from "a\0".
         self.write_u64(u64::from_le_bytes(word) ^ (bytes.len() as u64) << 56);
     }
 

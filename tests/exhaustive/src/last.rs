@@ -1,30 +1,29 @@
-//! The states with one event to go. Most states are of this kind, so they are neither numbered nor visited again: each
+//! The states with one event left. Most states are of this kind, so they are neither numbered nor visited again: each
 //! is checked, and its last events are tried, when it is first found.
 //!
-//! After the last event only the invariants are checked, and each is about one call. So an event is tried once for
-//! everything that matters to its receivers ([`Hearers`]), whatever the rest is like:
+//! After the last event only the invariants are checked, and each concerns one call. So an event is tried once for
+//! everything that matters to its receivers ([`Receivers`]), whatever the rest of the state is:
 //!
 //! | event | decided by | because |
 //! |---|---|---|
-//! | of a leg, a caller, or a push that no other call shares | that call, its pushes, and what all share | the engine
-//! gives it that call and the `World` (`core/src/engine/world.rs`), which has no other call |
-//! | of a phone's registration, a new call | both calls, and what all share | pushes under way are only ever read by their own ends |
+//! | of a leg, a caller, or a push that no other call shares | that call, its pushes, and what all calls share | the engine gives it only that call and the `World` (`core/src/engine/world.rs`), which has no other call |
+//! | of a phone's registration, or a new call | both calls, and what they share | pushes in progress are only read when they end |
 //! | any other | everything | |
 //!
-//! [`Doubt::view`] checks this by samples, and everywhere if the check is short.
+//! [`Doubt::view`] checks this by samples, and for short histories everywhere.
 
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::alike::{Doubt, what_it_makes};
+use crate::alike::{Doubt, effects};
 use crate::cast::Cast;
 use crate::ledger::{Broken, Invariant, holds};
 use crate::map::{ByFingerprint, From};
 use crate::parts::Parts;
 use crate::sim::Sim;
-use crate::step::{Hearers, Step};
+use crate::step::{Receivers, Step};
 
-/// A map that threads share, in parts that are locked one by one.
+/// A map that threads share. It is split into parts with separate locks.
 struct Shared<V>(Vec<Mutex<ByFingerprint<V>>>);
 
 impl<V> Shared<V> {
@@ -43,33 +42,33 @@ impl<V> Shared<V> {
     }
 }
 
-/// All states with one event to go.
+/// All states with one event left.
 pub struct LastStates {
     doubt: Doubt,
     seen: Shared<()>,
-    /// How those were found for which a second history is compared.
+    /// How the states were found for which a second history will be compared.
     samples: Shared<From>,
-    /// What matters to the receivers of events that were tried.
+    /// The views of the receivers for which events were tried.
     views: Shared<()>,
-    /// The result, if it is checked.
+    /// The results, if they are checked.
     made: Shared<u128>,
 }
 
-/// What was tried.
+/// Counts of tried events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TryCount {
-    /// Last events that were possible.
+    /// Possible last events.
     pub steps: usize,
-    /// Those that had been tried with the same view.
+    /// Events that had been tried with the same view.
     pub spared: usize,
-    /// How many ended the calls.
+    /// Events that ended all calls.
     pub ended: usize,
-    /// How often results were compared.
+    /// Compared results.
     pub compared: usize,
 }
 
 impl LastStates {
-    /// None so far.
+    /// No states yet.
     pub fn new(doubt: Doubt) -> Self {
         Self {
             doubt,
@@ -80,12 +79,12 @@ impl LastStates {
         }
     }
 
-    /// How many there are.
+    /// The number of states.
     pub fn count(&self) -> usize {
         self.seen.count()
     }
 
-    /// Whether it is there already; adds it if not.
+    /// Adds a state. Returns whether it is new.
     pub fn is_new(&self, print: u128, from: From) -> bool {
         let is_new = self.seen.part(print).insert(print, ()).is_none();
         if is_new && print.is_multiple_of(self.doubt.twin) {
@@ -94,30 +93,30 @@ impl LastStates {
         is_new
     }
 
-    /// How a state was found, if a second history to it is to be looked at.
+    /// How a state was found, if a second history to it must be compared.
     pub fn sample(&self, print: u128) -> Option<From> {
         self.samples.part(print).get(&print).copied()
     }
 
-    /// Tries every last event. `at` names it in a failure.
+    /// Tries every last event. `at` names the event in a failure.
     pub fn look(&self, sim: &Sim, parts: Parts, cast: &Cast, at: &mut Option<Step>) -> Result<TryCount, Broken> {
         let mut all = Vec::new();
         Step::possible(sim, &mut all);
-        // Its time has passed already: it was left alone until its calls were over.
+        // Timers were covered already: the state was left alone until its calls were over.
         all.retain(|step| *step != Step::Timer);
         let mut tried = TryCount {
             steps: all.len(),
             ..TryCount::default()
         };
-        for hearers in [Hearers::Call(0), Hearers::Call(1), Hearers::Phones] {
-            let (heard, rest): (Vec<_>, _) = all.into_iter().partition(|step| step.hearers(sim) == hearers);
+        for receivers in [Receivers::Call(0), Receivers::Call(1), Receivers::Phones] {
+            let (heard, rest): (Vec<_>, _) = all.into_iter().partition(|step| step.receivers(sim) == receivers);
             all = rest;
             if heard.is_empty() {
                 continue;
             }
-            let view = parts.of(hearers);
+            let view = parts.of(receivers);
             if view.is_multiple_of(self.doubt.view) {
-                self.compare(sim, view, cast, hearers, &heard)?;
+                self.compare(sim, view, cast, receivers, &heard)?;
                 tried.compared += 1;
             }
             if self.views.part(view).insert(view, ()).is_some() {
@@ -144,14 +143,14 @@ impl LastStates {
         Ok(())
     }
 
-    fn compare(&self, sim: &Sim, view: u128, cast: &Cast, hearers: Hearers, steps: &[Step]) -> Result<(), Broken> {
-        let made = what_it_makes(sim, cast, hearers, steps)?;
+    fn compare(&self, sim: &Sim, view: u128, cast: &Cast, receivers: Receivers, steps: &[Step]) -> Result<(), Broken> {
+        let made = effects(sim, cast, receivers, steps)?;
         let before = match self.made.part(view).entry(view) {
             Entry::Vacant(free) => *free.insert(made),
             Entry::Occupied(before) => *before.get(),
         };
         holds(Invariant::Deterministic, made == before, || {
-            format!("what {hearers:?} hears comes to something else where what it does not see is another: {steps:?}")
+            format!("steps for {receivers:?} have other effects although its view is the same: {steps:?}")
         })
     }
 }

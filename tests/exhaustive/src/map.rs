@@ -1,7 +1,8 @@
-//! All states so far, and how to get to them again.
+//! All states so far, with their histories.
 //!
-//! A state is kept as the step that led to it and the state before. Neighbours come from one state, mostly, so that
-//! only the last steps are taken again. So a broken invariant comes with its history, and no history is shorter.
+//! A state is stored as its predecessor and the step between them. States of a level mostly have the same predecessor,
+//! so only the last steps must be repeated. A broken invariant is reported with its history, and no shorter history
+//! breaks it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -13,7 +14,7 @@ use crate::ledger::Broken;
 use crate::sim::Sim;
 use crate::step::Step;
 
-/// An invariant that broke, and the history in which it did.
+/// A broken invariant, and the history that breaks it.
 #[derive(Debug)]
 pub struct Counterexample {
     broken: Broken,
@@ -29,7 +30,7 @@ impl std::fmt::Display for Counterexample {
     }
 }
 
-/// A fingerprint is a hash already.
+/// A fingerprint is already a hash.
 #[derive(Default)]
 pub struct AsItIs(u64);
 
@@ -47,22 +48,23 @@ impl Hasher for AsItIs {
     }
 }
 
-/// A map by fingerprint.
+/// A map with fingerprints as keys.
 pub type ByFingerprint<V> = HashMap<u128, V, BuildHasherDefault<AsItIs>>;
 
-/// Where a state comes from. A beginning has itself as parent.
+/// The origin of a state. A beginning is its own parent.
 #[derive(Clone, Copy, Debug)]
 pub struct From {
-    /// The state before.
+    /// The previous state.
     pub parent: u32,
-    /// What happened then.
+    /// The step from there.
     pub step: Step,
 }
 
 /// All states so far.
 pub struct Map<'a> {
     beginnings: &'a [Beginning],
-    /// Engines without history, one for each beginning. All engines are cloned from them, and hash tokens alike.
+    /// Engines without history, one for each beginning. All other engines are cloned from them, so all hash tokens
+    /// alike.
     blanks: Vec<Engine>,
     known: ByFingerprint<u32>,
     from: Vec<From>,
@@ -70,7 +72,7 @@ pub struct Map<'a> {
 }
 
 impl<'a> Map<'a> {
-    /// Only the beginnings, which are the states with the first numbers.
+    /// A map with only the beginnings. They have the first numbers.
     pub fn begin(beginnings: &'a [Beginning]) -> Result<Self, Box<Counterexample>> {
         let mut map = Self {
             beginnings,
@@ -93,7 +95,7 @@ impl<'a> Map<'a> {
         Ok(map)
     }
 
-    /// Adds a state, unless it is there already: its number if it is new.
+    /// Adds a state. Returns its number if it is new.
     pub fn add(&mut self, print: u128, from: From) -> Option<u32> {
         let next = u32::try_from(self.from.len()).expect("fewer states than numbers");
         if *self.known.entry(print).or_insert(next) != next {
@@ -104,7 +106,7 @@ impl<'a> Map<'a> {
         Some(next)
     }
 
-    /// How many states there are.
+    /// The number of states.
     pub fn count(&self) -> usize {
         self.from.len()
     }
@@ -114,19 +116,19 @@ impl<'a> Map<'a> {
         self.known.get(&print).copied()
     }
 
-    /// What the state is filed under.
+    /// The fingerprint of a state.
     pub fn print(&self, state: u32) -> u128 {
         self.prints[state as usize]
     }
 
-    /// The beginning that leads to a state, and the steps from there.
+    /// The beginning of a state's history, and its steps.
     pub fn history(&self, state: u32) -> (usize, Vec<Step>) {
         let way = self.way_to(state);
         let steps = way[1..].iter().map(|state| self.from[*state as usize].step);
         (way[0] as usize, steps.collect())
     }
 
-    /// The states on the way to a state, itself included, the beginning first.
+    /// The states of a history, from the beginning to the state itself.
     fn way_to(&self, mut state: u32) -> Vec<u32> {
         let mut way = vec![state];
         while self.from[state as usize].parent != state {
@@ -137,7 +139,7 @@ impl<'a> Map<'a> {
         way
     }
 
-    /// What broke in a state, or after these steps from it.
+    /// A broken invariant in a state, or after these steps from it.
     pub fn counterexample(&self, state: u32, then: &[Step], broken: Broken) -> Counterexample {
         let (beginning, mut history) = self.history(state);
         history.extend(then);
@@ -149,7 +151,7 @@ impl<'a> Map<'a> {
     }
 }
 
-/// A history that is taken again, state by state. The next state's is mostly the same but for its last steps.
+/// Replays histories, state by state. Consecutive histories mostly differ only in their last steps.
 pub struct Stage<'a> {
     map: &'a Map<'a>,
     casts: Vec<Cast>,
@@ -157,7 +159,7 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Nowhere.
+    /// No history yet.
     pub fn new(map: &'a Map<'a>) -> Self {
         Self {
             map,
@@ -166,7 +168,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Takes the steps to a state.
+    /// Replays the steps to a state.
     pub fn go_to(&mut self, state: u32) -> Result<(&Sim, &Cast), Broken> {
         let way = self.map.way_to(state);
         let beginning = way[0] as usize;
@@ -184,7 +186,7 @@ impl<'a> Stage<'a> {
             };
             self.at.push((state, sim));
         }
-        let (_, sim) = self.at.last().expect("a way has a state");
+        let (_, sim) = self.at.last().expect("a history has at least one state");
         Ok((sim, cast))
     }
 }

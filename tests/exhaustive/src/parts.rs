@@ -1,4 +1,4 @@
-//! The parts of a state: the receivers of an event see some of them.
+//! The parts of a state. The receivers of an event see only some of them.
 
 use std::hash::Hash;
 
@@ -6,21 +6,21 @@ use crate::cast::call;
 use crate::engine::digest::FromNow;
 use crate::fingerprint::{self, Fingerprint};
 use crate::sim::Sim;
-use crate::step::Hearers;
+use crate::step::Receivers;
 
 /// What distinguishes a state from others.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts {
     /// Each call.
     calls: [u128; 2],
-    /// The pushes under way for each.
+    /// For each call, its pushes in progress.
     pushes: [u128; 2],
-    /// What all share.
+    /// What all calls share.
     rest: u128,
 }
 
 impl Parts {
-    /// All of it.
+    /// The whole state.
     pub fn whole(self) -> u128 {
         fingerprint::of(&(self.calls, self.pushes, self.rest))
     }
@@ -31,20 +31,20 @@ impl Parts {
     }
 
     /// Everything that matters to these receivers.
-    pub fn of(self, hearers: Hearers) -> u128 {
-        match hearers {
-            Hearers::Call(call) => {
+    pub fn of(self, receivers: Receivers) -> u128 {
+        match receivers {
+            Receivers::Call(call) => {
                 let pushes = self.pushes[usize::from(call)];
                 fingerprint::of(&(call, self.call(call), pushes, self.rest))
             }
-            Hearers::Phones => fingerprint::of(&(self.calls, self.rest)),
-            Hearers::All => self.whole(),
+            Receivers::Phones => fingerprint::of(&(self.calls, self.rest)),
+            Receivers::All => self.whole(),
         }
     }
 }
 
 impl Sim {
-    /// What distinguishes this state from others.
+    /// The parts of this state.
     pub fn parts(&self) -> Parts {
         let print = |tell: &dyn Fn(&mut FromNow<'_, Fingerprint>)| {
             let mut state = Fingerprint::default();

@@ -1,9 +1,9 @@
-//! All histories from some beginnings, breadth first: level by level, each state once.
+//! Searches all histories from some beginnings, breadth first: level by level, each state once.
 //!
-//! Every step from every state is taken, and all invariants are checked after it. If a leg or a call has just ended,
-//! every event is repeated. Every state is also left alone until its calls are over. For most states the passing of
-//! time is one of their steps; states with only one event to go (`last`), and those without timers, are left alone when
-//! they are found.
+//! It takes every step from every state, and checks all invariants after each. When a leg or a call has just ended, it
+//! repeats every event. It also leaves every state alone until its calls are over. For most states the passing of time
+//! is one of their steps. States with one event left (`last`) and states without timers are left alone when they are
+//! found.
 
 use std::collections::hash_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,50 +20,50 @@ use crate::map::{ByFingerprint, From, Map, Stage};
 use crate::sim::Sim;
 use crate::step::Step;
 
-/// What was seen.
+/// Counts of the search.
 #[derive(Clone, Debug, Default)]
 pub struct SearchCount {
-    /// Different states with a call that is held or to come, without those at the bound.
+    /// Different states with a held or future call, without those at the maximum length.
     pub states: usize,
-    /// New states at each length.
+    /// New states of each length.
     pub levels: Vec<usize>,
-    /// Events that were possible in these states: each was tried, or spared.
+    /// Possible events in these states: each was tried or skipped.
     pub steps: usize,
-    /// Those that had been tried already, with the other call in another state.
+    /// Events that had been tried already, with the other call in another state.
     pub spared: usize,
-    /// How many of those that were tried ended the calls.
+    /// Tried events that ended the calls.
     pub ended: usize,
-    /// Pairs that were found to behave alike: of histories to one state, and of states of one call.
+    /// Pairs that were compared and behave alike: histories to one state, and states with one view.
     pub compared: usize,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
 }
 
 /// The result of a worker.
 #[derive(Default)]
 struct Work {
-    /// States that it has not seen before, and their fingerprints.
+    /// New states, with their fingerprints.
     found: Vec<(u128, From)>,
     seen: SearchCount,
     broken: Option<Counterexample>,
 }
 
-/// One level, for all workers.
+/// A level, shared by all workers.
 struct Level<'a> {
     map: &'a Map<'a>,
     doubt: Doubt,
-    /// Where the states go that have one event to go, if these are the ones that it leads to.
+    /// Receives the states with one event left, if this level leads to them.
     last: Option<&'a LastStates>,
 }
 
-/// What one worker works with.
+/// The working data of one worker.
 struct Bench<'a> {
     stage: Stage<'a>,
     steps: Vec<Step>,
-    /// By fingerprint, the numbers of states in `work.found`.
+    /// For each fingerprint, the state's index in `work.found`.
     mine: ByFingerprint<usize>,
     work: Work,
-    /// The steps that are tried from the state that is looked at.
+    /// The steps being tried from the current state.
     at: [Option<Step>; 2],
 }
 
@@ -104,7 +104,7 @@ impl Level<'_> {
         let (sim, cast) = stage.go_to(state)?;
         let is_it = sim.parts().whole() == self.map.print(state);
         holds(Invariant::Deterministic, is_it, || {
-            "the same steps led elsewhere".into()
+            "the same steps led to another state".into()
         })?;
         Step::possible(sim, steps);
         work.seen.steps += steps.len();
@@ -131,7 +131,7 @@ impl Level<'_> {
                 (None, Entry::Vacant(free)) => {
                     free.insert(work.found.len());
                     work.found.push((print, from));
-                    say_again(sim, &next, cast)?;
+                    repeat_events(sim, &next, cast)?;
                     if next.engine.next_due().is_none() {
                         next.ends(cast)?;
                     }
@@ -139,7 +139,7 @@ impl Level<'_> {
                 }
                 (None, Entry::Occupied(found)) => Some(work.found[*found.get()].1),
                 (Some(last), _) if last.is_new(print, from) => {
-                    say_again(sim, &next, cast)?;
+                    repeat_events(sim, &next, cast)?;
                     next.clone().ends(cast)?;
                     let tried = last.look(&next, parts, cast, &mut at[1])?;
                     work.seen.steps += tried.steps;
@@ -159,7 +159,7 @@ impl Level<'_> {
         Ok(())
     }
 
-    /// Distributes a level; the results are in the level's order, whichever worker was faster.
+    /// Distributes a level. The results are in the level's order, regardless of the workers' speed.
     fn explore_all(&self, level: &[u32], workers: usize) -> Vec<Work> {
         let shares: Vec<_> = level.chunks(level.len().div_ceil(workers * 8).max(1)).collect();
         let next = AtomicUsize::new(0);
@@ -183,8 +183,8 @@ impl Level<'_> {
     }
 }
 
-/// If a step ended a call or a leg, or added the first of it, every event is repeated.
-fn say_again(before: &Sim, new: &Sim, cast: &Cast) -> Result<(), Broken> {
+/// Repeats every event if the step ended a call or a leg, or was the first event of a leg.
+fn repeat_events(before: &Sim, new: &Sim, cast: &Cast) -> Result<(), Broken> {
     let count = |sim: &Sim| {
         let calls = &sim.ledger.calls;
         let legs: usize = calls.iter().map(|call| call.legs.len()).sum();
@@ -198,7 +198,7 @@ fn say_again(before: &Sim, new: &Sim, cast: &Cast) -> Result<(), Broken> {
     new.clone().ignores_what_is_late(cast)
 }
 
-/// Tries every order of up to `bound` steps, two at least, from every beginning.
+/// Tries every order of up to `bound` steps (at least two) from every beginning.
 pub fn all_orders(
     beginnings: &[Beginning],
     bound: usize,

@@ -1,4 +1,4 @@
-//! One history: the engine, and its state in FreeSWITCH, the phones and the providers.
+//! One history: the engine, and the state of FreeSWITCH, the phones and the providers.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -12,21 +12,21 @@ use crate::step::Step;
 use crate::types::push::{PushKind, PushReceipt};
 use crate::types::{LegId, Moment, PushId};
 
-/// When the first call comes.
+/// The time of the first call.
 const START: Moment = Moment(Duration::from_secs(100_000));
 
-/// What is outside, apart from the ledger.
+/// The surroundings, without the ledger.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent bounds of what may happen")]
 pub struct Around {
     /// Which phones have a token.
     has_token: [bool; 2],
     refusal: Refusal,
-    /// Where phones are registered, according to FreeSWITCH.
+    /// Where phones are registered according to FreeSWITCH.
     pub bound: [Option<u8>; 2],
-    /// Pushes that wake, whose outcome is not known yet.
+    /// Pushes for waking whose outcome is outstanding.
     pub pushes: Vec<Push>,
-    /// Pushes with news of a call's end. Their outcomes come late, and must change nothing.
+    /// Pushes about a call's end. Their outcomes come late, and must change nothing.
     news: Vec<u16>,
     /// A second call may come.
     pub another_call: bool,
@@ -34,27 +34,27 @@ pub struct Around {
     pub any_phone: bool,
     /// Phones may refuse.
     pub refuses: bool,
-    /// They share an address.
+    /// Both phones may have the same address.
     shares_place: bool,
 }
 
-/// A push that is to wake a phone.
+/// A push for waking a phone.
 #[derive(Clone, Copy, Debug)]
 pub struct Push {
     /// The engine's number.
     pub n: u16,
-    /// For which call.
+    /// Its call.
     pub call: u8,
 }
 
-/// The engine knows what each push is for; their numbers are names.
+/// Only names: the engine knows what each push is for.
 impl Hash for Around {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self {
             has_token,
             refusal,
             bound,
-            // With the calls.
+            // They are hashed with the calls.
             pushes: _,
             news: _,
             another_call,
@@ -67,25 +67,25 @@ impl Hash for Around {
     }
 }
 
-/// One history.
+/// A history.
 #[derive(Clone, Debug)]
 pub struct Sim {
-    /// The real one.
+    /// The real engine.
     pub engine: Engine,
-    /// The time.
+    /// The current time.
     pub now: Moment,
-    /// The sum of events and commands so far.
+    /// The ledger of all events and commands so far.
     pub ledger: Ledger,
-    /// The rest.
+    /// The surroundings.
     pub around: Around,
     max_wait: Duration,
 }
 
-/// Records commands; mostly unused.
+/// Records commands if a caller wants them.
 pub type CommandLog<'a> = Option<&'a mut Vec<String>>;
 
 impl Sim {
-    /// The beginning, on a clone of `blank`: an engine without history.
+    /// Starts a history on a clone of `blank`, an engine without history.
     pub fn begin(blank: &Engine, beginning: &Beginning, cast: &Cast) -> Result<Self, crate::ledger::Broken> {
         let mut sim = Self {
             engine: blank.clone(),
@@ -123,7 +123,7 @@ impl Sim {
         Ok(sim)
     }
 
-    /// Engines with these policies and no history. They are clones of one engine, so that all hash tokens alike.
+    /// Engines with these policies and no history. They are clones of one engine, so all hash tokens alike.
     pub fn blanks<'a>(policies: impl Iterator<Item = &'a Policy>) -> Vec<Engine> {
         let first = Engine::new(Policy::default(), Vec::new());
         let with = |policy: &Policy| {
@@ -134,11 +134,11 @@ impl Sim {
         policies.map(with).collect()
     }
 
-    /// Takes one step, with all its immediate consequences.
+    /// Takes one step, with all immediate consequences.
     pub fn take(&mut self, step: Step, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         let Some(event) = self.event(step, cast) else {
             let due = self.engine.next_due().unwrap_or(self.now).max(self.now);
-            // Timers that come too early change nothing but the order in which calls have their turn at one moment.
+            // A timer that fires too early changes only the order of calls that are due at the same time.
             while let Some(next) = self.engine.next_timer().filter(|next| *next < due) {
                 self.now = next.max(self.now);
                 self.settle(cast, said)?;
@@ -152,7 +152,7 @@ impl Sim {
         self.feed(event, cast, said)
     }
 
-    /// The engine's input for a step; a timer has none.
+    /// The engine's input for a step. A timer has none.
     fn event(&mut self, step: Step, cast: &Cast) -> Option<Event> {
         Some(match step {
             Step::Timer => return None,
@@ -234,7 +234,7 @@ impl Sim {
         self.settle(cast, said)
     }
 
-    /// Fires what is due, as the driver does.
+    /// Fires due timers, as the driver does.
     fn settle(&mut self, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         while self.engine.fire(self.now) {
             self.hear_commands(cast, said)?;
@@ -275,12 +275,12 @@ impl Sim {
         Ok(())
     }
 
-    /// Whether all calls are over, and no more will come.
+    /// Whether all calls are over and no other may come.
     pub fn is_over(&self) -> bool {
         self.ledger.is_over() && !self.around.another_call
     }
 
-    /// Nothing more happens: every call must end in time, and nothing may be left.
+    /// Lets time pass without further events. Every call must end in time, and nothing may be left.
     pub fn ends(mut self, cast: &Cast) -> Holds {
         let end = self.now.plus(Duration::from_secs(61));
         while let Some(next) = self.engine.next_timer().filter(|next| *next <= end) {
@@ -304,7 +304,7 @@ impl Sim {
         })
     }
 
-    /// The outcomes of pushes that are not awaited any more have no effect.
+    /// Reports the outcomes of pushes that no call waits for. They must have no effect.
     fn forget_pushes(&mut self, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         let pushes = std::mem::take(&mut self.around.pushes);
         let pushes = pushes.into_iter().map(|push| push.n);
@@ -316,7 +316,7 @@ impl Sim {
         Ok(())
     }
 
-    /// All calls are over: nothing may be left. One of so many gets every event again.
+    /// All calls are over, so nothing may be left. One in sixteen states gets every event again.
     pub fn is_left_in_order(self, so_many: usize, cast: &Cast) -> Holds {
         if so_many.is_multiple_of(16) {
             self.clone().ignores_what_is_late(cast)?;
@@ -324,8 +324,7 @@ impl Sim {
         self.ends(cast)
     }
 
-    /// What comes late, or twice, must change nothing: words of legs that are over, of calls that are over, of pushes
-    /// that ended.
+    /// Late and duplicate events must change nothing: those of ended legs, ended calls and finished pushes.
     pub fn ignores_what_is_late(mut self, cast: &Cast) -> Holds {
         let before = self.parts().whole();
         let all = self.late(cast);
@@ -384,7 +383,7 @@ fn ended(leg: LegId, end: &LegEnd) -> Event {
     Event::LegEnded { leg, end: end.clone() }
 }
 
-/// A command without the numbers of legs and pushes, and without what is only reported.
+/// A command without the numbers of legs and pushes, and without values that are only reported.
 fn gist(command: &Command) -> Option<String> {
     Some(match command {
         Command::AskRegistrations { .. }

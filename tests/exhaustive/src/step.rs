@@ -1,72 +1,73 @@
-//! What may happen next, where it makes sense: no 18x of a leg that does not exist, no bridge that was not ordered.
+//! The events that may come next. Impossible ones are left out, such as an 18x of a leg that does not exist, or a
+//! bridge that was not ordered.
 
 use crate::ledger::{Bridge, CallAccount, Leg, LegSound};
 use crate::sim::Sim;
 use crate::types::PushId;
 
-/// One event. Phones and calls are 0 and 1; legs have the engine's numbers, and so have pushes.
+/// An event. Phones and calls are 0 and 1; legs and pushes have the engine's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A phone registers at one of its two addresses: for the first time, again, or from elsewhere.
+    /// A phone registers at one of its two addresses: for the first time, again, or at the other address.
     Register(u8, u8),
     /// A phone un-REGISTERs.
     Unregister(u8),
     /// A phone's connection is closed.
     Closed(u8),
-    /// A connection that a phone had before is closed, where that is looked at: it is registered on another.
+    /// A phone's earlier connection is closed (only in some beginnings); it is registered on another.
     OldCloses(u8),
-    /// The provider took a push.
+    /// The provider accepts a push.
     PushTaken(u16),
-    /// The provider refused it.
+    /// The provider refuses a push.
     PushRefused(u16),
     /// 180.
     Rings(u8, u8),
-    /// 183 with media, of a leg that rings alone.
+    /// 183 with media, on the only leg.
     Plays(u8, u8),
     /// 486.
     Busy(u8, u8),
-    /// 403, where that is looked at.
+    /// 403 (only in some beginnings).
     Refuses(u8, u8),
     /// 200.
     Answers(u8, u8),
-    /// Nobody is there; or, of a leg that has answered, it hangs up.
+    /// The phone is unreachable. A leg that has answered hangs up.
     Fails(u8, u8),
-    /// The bridge stands.
+    /// The bridge is made.
     Bridged(u8, u8),
     /// The caller hears the phone's early media.
     EarlyBridged(u8, u8),
-    /// There was no bridge.
+    /// The bridge failed.
     BridgeFails(u8, u8),
-    /// The phone hung up between answer and bridge.
+    /// The phone hung up between its answer and the bridge.
     HangsUp(u8, u8),
     /// The caller hangs up.
     CallerGone(u8),
-    /// Somebody picks the caller up.
+    /// Another phone picks the caller up.
     PickedUp(u8),
-    /// A call comes.
+    /// A call arrives.
     Call(u8),
-    /// The time of the next timer.
+    /// Time advances to the next timer.
     Timer,
 }
 
-/// Who receives a step, and so what decides its effects.
+/// The receivers of a step, which decide its effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hearers {
-    /// One call: not the other, nor the other's pushes.
+pub enum Receivers {
+    /// One call, without the other call and the other call's pushes.
     Call(u8),
-    /// All calls, about phones: the results of pushes do not matter.
+    /// All calls, as far as they concern phones. Results of pushes do not matter.
     Phones,
-    /// Everybody.
+    /// The whole state.
     All,
 }
 
 impl Step {
-    /// Everything that may happen next.
+    /// All events that may come next.
     pub fn possible(sim: &Sim, out: &mut Vec<Self>) {
         out.clear();
         for phone in 0..2 {
-            // The longest histories have one phone that stays where it is and loses its connection, and one that moves
-            // and un-REGISTERs.
+            // In the longest histories one phone stays at its address and loses its connection; the other moves and
+            // un-REGISTERs.
             let (moves, is_any) = (phone == 0, sim.around.any_phone);
             out.push(Self::Register(phone, 0));
             if moves || is_any {
@@ -100,8 +101,8 @@ impl Step {
         }
     }
 
-    /// Who receives it.
-    pub fn hearers(self, sim: &Sim) -> Hearers {
+    /// The receivers of the step.
+    pub fn receivers(self, sim: &Sim) -> Receivers {
         match self {
             Self::Rings(call, _)
             | Self::Plays(call, _)
@@ -114,17 +115,17 @@ impl Step {
             | Self::BridgeFails(call, _)
             | Self::HangsUp(call, _)
             | Self::CallerGone(call)
-            | Self::PickedUp(call) => Hearers::Call(call),
-            // Calls that share a push learn of its refusal.
-            Self::PushRefused(n) if !sim.engine.riders(PushId(u64::from(n))).is_empty() => Hearers::All,
+            | Self::PickedUp(call) => Receivers::Call(call),
+            // Calls that share a push also get its refusal.
+            Self::PushRefused(n) if !sim.engine.riders(PushId(u64::from(n))).is_empty() => Receivers::All,
             Self::PushTaken(n) | Self::PushRefused(n) => {
                 let push = sim.around.pushes.iter().find(|push| push.n == n);
-                push.map_or(Hearers::All, |push| Hearers::Call(push.call))
+                push.map_or(Receivers::All, |push| Receivers::Call(push.call))
             }
             Self::Register(..) | Self::Unregister(_) | Self::Closed(_) | Self::OldCloses(_) | Self::Call(_) => {
-                Hearers::Phones
+                Receivers::Phones
             }
-            Self::Timer => Hearers::All,
+            Self::Timer => Receivers::All,
         }
     }
 
@@ -163,7 +164,7 @@ impl Step {
                     );
                 }
                 (Bridge::Early, _) => may(&[Self::Answers, Self::Busy, Self::Fails], out),
-                (Bridge::Stands, _) => {}
+                (Bridge::Connected, _) => {}
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Runs the check and prints what it saw.
+//! Runs the search and prints its counts.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let args = Arguments {
-        // Each uses every core.
+        // Each test uses every core.
         test_threads: Some(1),
         ..Arguments::from_args()
     };
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         ("refusals", beginnings::refusals(), 7, Doubt::SOME),
         ("two_calls", beginnings::two_calls(), 7, Doubt::SOME),
         ("two_calls_refused", beginnings::two_calls_refused(), 5, Doubt::SOME),
-        // Whether leaving out what is looked at once leaves out nothing.
+        // These check that visiting states only once misses nothing.
         ("one_call_doubted", beginnings::one_call(), 6, Doubt::ALL),
         ("two_calls_doubted", beginnings::two_calls(), 5, Doubt::ALL),
     ];

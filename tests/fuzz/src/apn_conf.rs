@@ -7,7 +7,7 @@ use fswake::xml::variables::Variables;
 
 use crate::{Target, is_clean};
 
-/// The target.
+/// The fuzz target.
 pub const TARGET: Target = Target {
     name: "apn_conf",
     check,
@@ -70,7 +70,7 @@ fn check(input: &[u8]) {
     };
     let made = convert(&conf, &beside);
     assert_eq!(convert(&conf, &beside), made);
-    // `fswake check` accepts it.
+    // `fswake check` accepts the configuration.
     let config = fuzzing::config(&made.toml).unwrap_or_else(|error| panic!("{error}\n{}", made.toml));
     assert!(!config.apps.is_empty());
     assert!(
@@ -79,9 +79,12 @@ fn check(input: &[u8]) {
         made.warnings
     );
     for (name, secret) in &made.secrets {
-        assert!(made.toml.contains(name.as_str()), "{name} is named nowhere");
-        assert!(!secret.expose().contains(['\n', '\r']), "{name} has more than a line");
-        // Unless the file has it elsewhere as well.
+        assert!(
+            made.toml.contains(name.as_str()),
+            "the configuration does not name {name}"
+        );
+        assert!(!secret.expose().contains(['\n', '\r']), "{name} has more than one line");
+        // The text may contain it elsewhere as well.
         if secret.expose().len() >= 12 && text.matches(secret.expose()).count() == 1 {
             let shown = format!("{}{:?}{conf:?}{made:?}", made.toml, made.warnings);
             assert!(!shown.contains(secret.expose()), "{shown}");

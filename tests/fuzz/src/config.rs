@@ -6,7 +6,7 @@ use fswake::fuzzing;
 
 use crate::{Target, is_clean};
 
-/// The target.
+/// The fuzz target.
 pub const TARGET: Target = Target {
     name: "config",
     check,
@@ -81,7 +81,7 @@ fn check(input: &[u8]) {
                 "{:?}",
                 policy.max_wait
             );
-            // Unknown keys are refused, wherever they are.
+            // Unknown keys are refused everywhere.
             for unknown in ["\n[unknown-section]\n", "\n[wake.unknown-table]\n"] {
                 assert!(fuzzing::config(&format!("{text}{unknown}")).is_err(), "{unknown}");
             }

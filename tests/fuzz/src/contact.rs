@@ -1,4 +1,4 @@
-//! Contacts: parser, and writer of dial-strings.
+//! Contacts: the parser, and the writer of dial-strings.
 
 use fswake_core::contact::{self, Contact, NetworkHint, ParamNames, Uri, decode};
 use fswake_core::types::{Provider, PushToken};
@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::Target;
 
-/// The target.
+/// The fuzz target.
 pub const TARGET: Target = Target {
     name: "contact",
     check,
@@ -57,7 +57,7 @@ pub const TARGET: Target = Target {
     ],
 };
 
-/// What is between `sofia/internal/` and the dial-string's end may only be this.
+/// Whether a target after `sofia/internal/` has only allowed characters.
 fn is_strict(target: &str) -> bool {
     let plain = |text: &str| {
         text.bytes()
@@ -75,7 +75,7 @@ fn is_strict(target: &str) -> bool {
     plain(first) && pairs && !target.contains(":_:")
 }
 
-/// Nothing in it means anything to FreeSWITCH, and it reads as what it was written from.
+/// Checks that a dial-string has nothing that FreeSWITCH would interpret, and parses to the same URI.
 pub(crate) fn check_dialled(dialled: &str) {
     let mut parts = dialled.splitn(3, '/');
     assert_eq!(parts.next(), Some("sofia"), "{dialled}");
@@ -119,12 +119,12 @@ fn is_written_safely(contact: &Contact, names: &ParamNames) {
     let user = |uri: &Uri| uri.user().map(|user| percent_decode_str(user).collect::<Vec<_>>());
     assert_eq!(user(&again), user(uri), "{dialled}");
 
-    // Push parameters are taken out of the URI and of the route.
+    // Push parameters are removed from the URI and from the route.
     let stripped = uri.dial_target("internal", Some(names)).unwrap();
     check_dialled(&stripped);
     let stripped = Uri::parse(&stripped["sofia/internal/".len()..]).unwrap();
     assert!(stripped.params().all(|(name, _)| !names.is_push(name)), "{stripped:?}");
-    // FreeSWITCH knows it by this name only.
+    // FreeSWITCH knows the route only by this name.
     let path = stripped.params().find(|(name, _)| *name == "fs_path");
     let path = path.and_then(|(_, path)| path).unwrap_or_default();
     let path = percent_decode_str(path).decode_utf8().unwrap();
@@ -144,11 +144,11 @@ fn shows_no_token(contact: &Contact) {
     let shown = format!("{contact:?} {warnings:?}");
     let uri = &contact.uri;
     for token in tokens(contact) {
-        // It is in the one form that all of fswake compares.
+        // The token has the normalised form that all of fswake compares.
         let read = PushToken::read(provider.as_ref().unwrap(), token.expose());
         assert_eq!(read.as_ref(), Ok(token), "{contact:?}");
-        // Whatever is no value is shown as it is: the address, the names of parameters, the app. A token may look like
-        // it.
+        // Text outside of values is shown unchanged: the address, the names of parameters, the app. It may contain the
+        // same characters as a token.
         let user = uri.user().unwrap_or_default();
         let address = shown
             .split_once(user)
@@ -166,7 +166,7 @@ fn shows_no_token(contact: &Contact) {
     }
 }
 
-/// FreeSWITCH cuts a Contact where it likes: what is read then is no part of a token.
+/// FreeSWITCH may truncate a Contact anywhere. The parser must then not return part of a token.
 fn is_never_cut_short(text: &str, names: &ParamNames) {
     let Some(open) = text.find('<').filter(|open| !text[..*open].contains(['"', ':'])) else {
         return;
@@ -174,7 +174,7 @@ fn is_never_cut_short(text: &str, names: &ParamNames) {
     let Some(close) = text[open..].find('>').map(|close| open + close) else {
         return;
     };
-    // Every value that is written out, decoded and without blanks around it, and its parts.
+    // Every complete value and its parts, decoded and trimmed.
     let mut whole: Vec<String> = Vec::new();
     for value in text[open..close]
         .split(';')

@@ -1,4 +1,4 @@
-//! Challenges of HTTP Digest (RFC 7616), as a gateway may send them.
+//! HTTP Digest challenges (RFC 7616) from a gateway.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use fswake::fuzzing::answer_to_challenge;
 
 use crate::Target;
 
-/// The target.
+/// The fuzz target.
 pub const TARGET: Target = Target {
     name: "digest",
     check,
@@ -44,7 +44,7 @@ pub const TARGET: Target = Target {
     ],
 };
 
-/// The parameters of one header, by RFC 9110 section 5.6: tokens and quoted strings.
+/// Parses the parameters of a header by RFC 9110 section 5.6: tokens and quoted strings.
 fn parameters(header: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let mut rest = header.strip_prefix("Digest ").unwrap_or_else(|| panic!("{header}"));
@@ -106,7 +106,7 @@ fn check(input: &[u8]) {
         told["response"].len() == digits && told["response"].bytes().all(|b| b.is_ascii_hexdigit()),
         "{answer}"
     );
-    // The answer is a challenge with the same realm, nonce and the rest: what was quoted reads the same.
+    // Parsing the answer as a challenge gives the same realm, nonce and other values, so quoting is reversible.
     let again = answer_to_challenge(&answer, "al\"ice\\", PASSWORD).unwrap_or_else(|| panic!("{answer}"));
     let again = parameters(&again);
     for name in ["realm", "nonce", "opaque", "algorithm", "qop", "userhash", "uri"] {

@@ -1,4 +1,5 @@
-//! Connection strings of PostgreSQL: as they are, and user, password and database of three lines quoted in both forms.
+//! PostgreSQL connection strings: the input itself, and its first three lines as user, password and database, quoted in
+//! both forms.
 
 use fswake::fuzzing::login;
 use fswake::postgres::Dsn;
@@ -6,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 use crate::{Target, is_clean};
 
-/// The target.
+/// The fuzz target.
 pub const TARGET: Target = Target {
     name: "dsn",
     check,
@@ -98,7 +99,7 @@ fn reads_as_written(user: &str, password: &str, database: &str) {
 }
 
 fn shows_no_password(shown: &str, password: &str, text: &str) {
-    // Unless it is the name of something else as well.
+    // The text may also be the name of something else.
     let text = percent_decode_str(text).decode_utf8_lossy();
     let is_word = "IfOffered Required root None /var/run/postgresql".contains(password);
     if password.len() >= 8 && !is_word && text.matches(password).count() == 1 {

@@ -1,4 +1,4 @@
-//! FreeSWITCH's event socket: framing, events, and the commands that are made of them.
+//! FreeSWITCH's event socket: framing, events, and commands built from them.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{Target, is_clean};
 
-/// The target.
+/// The fuzz target.
 pub const TARGET: Target = Target {
     name: "esl",
     check,
@@ -65,7 +65,7 @@ fn call() -> CallId {
     CallId(Uuid::from_u128(1))
 }
 
-/// All messages, and how it ends.
+/// All messages, and whether parsing failed.
 fn messages(bytes: &[u8], chunk: usize) -> (Vec<EslMessage>, Option<String>) {
     let (mut unread, mut all) = (Vec::new(), Vec::new());
     for part in bytes.chunks(chunk.max(1)) {
@@ -74,7 +74,7 @@ fn messages(bytes: &[u8], chunk: usize) -> (Vec<EslMessage>, Option<String>) {
             let before = unread.len();
             match take_message(&mut unread) {
                 Ok(Some(message)) => {
-                    assert!(unread.len() < before, "a message of no bytes");
+                    assert!(unread.len() < before, "a message of zero bytes");
                     all.push(message);
                 }
                 Ok(None) => break,
@@ -87,7 +87,7 @@ fn messages(bytes: &[u8], chunk: usize) -> (Vec<EslMessage>, Option<String>) {
 
 fn check(input: &[u8]) {
     let whole = messages(input, usize::MAX);
-    // The network may cut anywhere.
+    // The network may split the stream anywhere.
     let pieces = messages(input, 1 + input.first().map_or(0, |byte| usize::from(*byte)));
     assert_eq!(format!("{whole:?}"), format!("{pieces:?}"));
     for message in whole.0 {
@@ -136,7 +136,7 @@ fn means_what_it_says(event: &EslEvent) {
     held(header);
 }
 
-/// A channel's data. What it holds may be anything that a caller or the dialplan has put there.
+/// A channel's data, with any text from a caller or the dialplan.
 fn held<'a>(header: impl Fn(&str) -> Option<&'a str>) {
     let Ok(held) = decode::held_channel(&header, call(), SystemTime::UNIX_EPOCH) else {
         return;
@@ -176,7 +176,7 @@ fn held<'a>(header: impl Fn(&str) -> Option<&'a str>) {
     }
 }
 
-/// FreeSWITCH's own reading: words at blanks outside quotes, braces counted without regard to quotes.
+/// Splits like FreeSWITCH: words at unquoted blanks, braces counted regardless of quotes.
 fn is_one_originate(command: &str) {
     let argument = command.strip_prefix("originate ").unwrap();
     assert!(argument.starts_with('{'), "{command}");
@@ -191,7 +191,7 @@ fn is_one_originate(command: &str) {
         !argument.contains(":_:") && !argument.contains("${") && !argument.contains("$("),
         "{command}"
     );
-    // Quotes pair up, so that the target and `&park()` are words of their own.
+    // Quotes are balanced, so the target and `&park()` are separate words.
     let (mut in_quotes, mut escaped, mut words) = (false, false, 1);
     for c in argument.chars() {
         match c {

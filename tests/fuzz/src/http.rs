@@ -1,4 +1,4 @@
-//! Bodies of `POST /v1/push`, and the payloads for Apple and Google.
+//! Bodies of `POST /v1/push`, and the payloads for Apple and Google made from them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::Target;
 
-/// The target.
+/// The fuzz target.
 pub const TARGET: Target = Target {
     name: "http",
     check,

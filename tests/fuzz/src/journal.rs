@@ -1,5 +1,5 @@
-//! Rows of the journal, in a real store: one a line, `step<TAB>detail`. Whoever can write the file can write anything
-//! there.
+//! Rows of the journal in a real store. Each input line is `step<TAB>detail`. Anyone who can write the file can write
+//! any text to it.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{Target, is_clean};
 
-/// The target.
+/// The fuzz target.
 pub const TARGET: Target = Target {
     name: "journal",
     check,
@@ -69,7 +69,7 @@ struct Store {
 
 impl Store {
     fn new() -> Self {
-        // In memory, where the system has a folder for that.
+        // The directory is in memory, if the system has such a one.
         let memory = PathBuf::from("/dev/shm");
         let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
         let folder = tempfile::tempdir_in(folder).unwrap();
@@ -103,7 +103,7 @@ fn with_rows(store: &Store, text: &str) {
     let mut rows = 0_usize;
     for (n, line) in text.lines().take(40).enumerate() {
         let (step, detail) = line.split_once('\t').unwrap_or((line, "{}"));
-        // Clocks go back, too.
+        // Clocks may go backwards, too.
         let at = i64::try_from(n).unwrap() * 700 - i64::from(line.len() % 7 == 0) * 900;
         insert.execute(params![at, call.to_string(), step, detail]).unwrap();
         rows += 1;
@@ -124,7 +124,7 @@ fn with_rows(store: &Store, text: &str) {
     let _ = wake.attempts();
     let json = serde_json::to_string(&wake).unwrap();
     assert!(!json.contains(|c| c < ' '), "{json}");
-    // What is listed is what is shown.
+    // The list and the single wake agree.
     let whose = Whose::new(&Aor::new("1001", "fs.test"), &Policy::default());
     let found = store.journal.wakes_of(&whose, i64::MIN, 10).unwrap();
     let is_held = wake.steps.iter().any(|step| step.step == "call-held");

@@ -1,23 +1,25 @@
-//! What holds for every input of fswake's parsers.
+//! Properties that hold for every input of fswake's parsers.
 //!
-//! | module | input | what holds |
+//! | module | input | property |
 //! |---|---|---|
-//! | [`contact`] | a Contact | only known characters are dialled; what is written reads the same; no cut token |
-//! | [`esl`] | bytes of FreeSWITCH's | chunks change nothing; no header adds a variable or a line to a command |
+//! | [`contact`] | a Contact | dial-strings have only known characters; written text parses the same; no truncated
+//! token |
+//! | [`esl`] | bytes from FreeSWITCH | splitting changes nothing; no header adds a variable or a line to a command |
 //! | [`template`] | a gateway's template and a value | the value changes nothing but itself |
-//! | [`apn_conf`] | mod_apn's `apn.conf.xml` | what it becomes is a good configuration, without secrets |
-//! | [`dsn`] | a connection string | what is quoted reads the same; no password is shown |
-//! | [`digest`] | a challenge of HTTP Digest | the answer quotes it as it was |
-//! | [`config`] | `fswake.toml` | errors are one clean line; what is accepted is within its limits |
-//! | [`http`] | a body of `POST /v1/push` | what providers get is JSON in their limits |
-//! | [`journal`] | rows of the journal | a timeline, in lines without control characters |
+//! | [`apn_conf`] | mod_apn's `apn.conf.xml` | the result is a valid configuration without secrets |
+//! | [`dsn`] | a connection string | quoted text parses the same; no password is shown |
+//! | [`digest`] | an HTTP Digest challenge | the answer quotes it unchanged |
+//! | [`config`] | `fswake.toml` | errors are one clean line; accepted values are within their limits |
+//! | [`http`] | a body of `POST /v1/push` | providers get JSON within their limits |
+//! | [`journal`] | rows of the journal | a timeline without control characters |
 //!
-//! `tests/fuzz.rs` is a loop for the stable compiler; `fuzz/` at the top has the same functions for cargo-fuzz.
+//! `tests/fuzz.rs` runs them in a loop with the stable compiler; `fuzz/` in the repository's root runs them with
+//! cargo-fuzz.
 
 #![allow(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
-    reason = "a panic is how it says that something is wrong"
+    reason = "a target panics if a property does not hold"
 )]
 
 pub mod apn_conf;
@@ -31,18 +33,18 @@ pub mod journal;
 pub mod mutate;
 pub mod template;
 
-/// One parser and what holds for it.
+/// A parser and its properties.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Also the name of its folder in `fuzz/corpus`.
+    /// Its name, and that of its directory in `fuzz/corpus`.
     pub name: &'static str,
-    /// Panics where something does not hold for this input.
+    /// Panics if a property does not hold for this input.
     pub check: fn(&[u8]),
-    /// What its inputs are made of.
+    /// Fragments to build inputs from.
     pub words: &'static [&'static str],
 }
 
-/// All of them.
+/// All targets.
 pub const ALL: [Target; 9] = [
     apn_conf::TARGET,
     config::TARGET,
@@ -55,7 +57,7 @@ pub const ALL: [Target; 9] = [
     template::TARGET,
 ];
 
-/// Text as a terminal or a log line may have it.
+/// Whether a text is safe for a terminal or a log line.
 fn is_clean(text: &str) -> bool {
     !text.chars().any(char::is_control)
 }

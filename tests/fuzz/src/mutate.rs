@@ -1,6 +1,6 @@
-//! Inputs for the loop: those of the corpus, changed. The same seed makes the same inputs.
+//! Mutates inputs of the corpus. The same seed gives the same inputs.
 
-/// SplitMix64: small, and good enough to choose with.
+/// SplitMix64: small, and random enough for this purpose.
 #[derive(Clone, Copy, Debug)]
 pub struct Random(pub u64);
 
@@ -13,7 +13,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`; 0 where that is 0.
+    /// A number below `end`; 0 if that is 0.
     fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).unwrap_or(u64::MAX).max(1);
         usize::try_from(self.next() % end).unwrap_or_default()
@@ -24,10 +24,10 @@ impl Random {
     }
 }
 
-/// No input is longer.
+/// The maximum length of an input.
 pub const LONGEST: usize = 16 * 1024;
 
-/// One of the corpus, changed in one to eight places, with these words.
+/// An input of the corpus with one to eight mutations, which may use these words.
 pub fn changed(corpus: &[Vec<u8>], words: &[&str], random: &mut Random) -> Vec<u8> {
     let mut input = random.of(corpus).cloned().unwrap_or_default();
     for _ in 0..=random.below(8) {
@@ -41,7 +41,7 @@ fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], words: &[&str], random: &mut 
     let at = random.below(input.len() + 1);
     let end = (at + random.below(24)).min(input.len());
     match random.below(10) {
-        // A word of the parser's, in place of something or between.
+        // Inserts a word of the parser's, or replaces text by it.
         0..=2 => {
             let word = random.of(words).copied().unwrap_or_default();
             let end = if random.below(2) == 0 { at } else { end };
@@ -64,7 +64,7 @@ fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], words: &[&str], random: &mut 
             }
         }
         7 => input.truncate(at),
-        // The end of another input.
+        // Appends the end of another input.
         8 => {
             if let Some(other) = random.of(corpus) {
                 let from = random.below(other.len() + 1);
@@ -72,7 +72,7 @@ fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], words: &[&str], random: &mut 
                 input.extend_from_slice(&other[from..]);
             }
         }
-        // The same many times: limits.
+        // Repeats a part many times, to reach limits.
         _ => {
             let piece = input[at..end].to_vec();
             for _ in 0..random.below(64) {
@@ -82,7 +82,7 @@ fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], words: &[&str], random: &mut 
     }
 }
 
-/// A shorter input that still fails, found by leaving out pieces.
+/// Shortens a failing input by leaving out pieces while it still fails.
 pub fn shortened(input: &[u8], fails: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let mut shortest = input.to_vec();
     let mut piece = shortest.len() / 2;

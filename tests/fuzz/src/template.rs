@@ -1,4 +1,4 @@
-//! Templates of gateways and payloads: a line with the kind, a line with the value, the template.
+//! Templates of gateways and payloads: the input has a line with the kind, a line with the value, and the template.
 
 use fswake::fuzzing::{fill_body, fill_payload, fill_url};
 use reqwest::Url;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::Target;
 
-/// The target.
+/// The fuzz target.
 pub const TARGET: Target = Target {
     name: "template",
     check,
@@ -55,7 +55,8 @@ fn check(input: &[u8]) {
     let (Some(kind), Some(value), Some(template)) = (lines.next(), lines.next(), lines.next()) else {
         return;
     };
-    // A value may have line breaks, too: the input writes them as \n.
+    // A value may have line breaks, which the input has as
+    // .
     let value = value.replace("\\n", "\n");
     match kind {
         "url" => changes_no_url(template, &value),
@@ -113,7 +114,7 @@ fn changes_no_body(content_type: &str, template: &str, value: &str) {
         };
         assert_eq!(keys(&filled), keys(&plain), "{filled}");
     } else {
-        // In markup these two are characters like others.
+        // In markup these two characters have no special meaning.
         let is_markup = is("xml") || is("html");
         let lines = |text: &str| {
             text.chars()
@@ -128,7 +129,7 @@ fn changes_no_body(content_type: &str, template: &str, value: &str) {
     }
 }
 
-/// A value without its texts and numbers.
+/// A value with its strings and numbers removed.
 fn shape(value: &Value) -> String {
     match value {
         Value::Object(members) => {

@@ -1,6 +1,5 @@
-//! Changed inputs of the corpus against every parser, for as long as `FUZZ_SECONDS` says: a second and a half each
-//! unless it is set. `FUZZ_SEED` chooses others; without it the same are tried. What fails is shortened, and left in
-//! `target/fuzz`.
+//! Tries mutated inputs of the corpus on every parser for `FUZZ_SECONDS` (default: one and a half seconds each).
+//! Without `FUZZ_SEED` the inputs are always the same. A failing input is shortened and left in `target/fuzz`.
 //!
 //! `cargo test --test fuzz -- contact` runs one target; `cargo test --test fuzz -- --input FILE contact` one input.
 
@@ -15,10 +14,10 @@ use fswake_fuzz_targets::mutate::{Random, changed, shortened};
 use fswake_fuzz_targets::{ALL, Target};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// No input may take longer, on however busy a machine.
+/// Limit for one input, even on a busy machine.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Panics are not printed: many inputs fail while one is being shortened.
+/// Suppresses the output of panics, because many inputs fail while one is being shortened.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
 fn root() -> PathBuf {
@@ -29,11 +28,11 @@ fn setting(name: &str) -> Option<f64> {
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()
-            .unwrap_or_else(|_| panic!("{name} is {text:?}, which is no number")),
+            .unwrap_or_else(|_| panic!("{name} is {text:?}, which is not a number")),
     )
 }
 
-/// The inputs that are kept for a target, by name.
+/// The stored inputs of a target, by name.
 fn corpus(name: &str) -> Vec<Vec<u8>> {
     let folder = root().join("fuzz/corpus").join(name);
     let mut files: Vec<_> = fs::read_dir(&folder)
@@ -45,7 +44,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-/// The message for a property that does not hold.
+/// The message if a property does not hold.
 fn problem(target: &Target, input: &[u8]) -> Option<String> {
     let begun = Instant::now();
     let caught = catch_unwind(AssertUnwindSafe(|| (target.check)(input))).err();

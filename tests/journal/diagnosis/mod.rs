@@ -1,4 +1,4 @@
-//! What single wakes say.
+//! The diagnosis of single wakes.
 
 mod providers;
 mod similar;
@@ -22,7 +22,7 @@ fn says(steps: &[(&str, Value)]) -> (Option<Pattern>, String) {
     wake.diagnosis.map_or((None, String::new()), |d| (d.pattern, d.says))
 }
 
-/// The same with a time for each, and separate calls: the diagnosis of the last one.
+/// The same with a time for each step, and several calls: the diagnosis of the last one.
 fn last_says(steps: &[(u128, i64, &str, Value)]) -> (Option<Pattern>, String) {
     let book = Book::new();
     for (call, at_ms, step, detail) in steps {
@@ -34,7 +34,7 @@ fn last_says(steps: &[(u128, i64, &str, Value)]) -> (Option<Pattern>, String) {
     wake.diagnosis.map_or((None, String::new()), |d| (d.pattern, d.says))
 }
 
-/// The word of a row is that of the sentence in its story.
+/// The reason in a row must be that of the sentence in its timeline.
 fn agree(wake: &Wake) {
     let pattern = wake.diagnosis.as_ref().and_then(|d| d.pattern);
     let reasons: &[Reason] = match pattern {
@@ -55,7 +55,7 @@ fn agree(wake: &Wake) {
     );
 }
 
-/// The word of a wake's row.
+/// The reason in a wake's row.
 fn reason(steps: &[(&str, Value)]) -> Option<Reason> {
     let book = Book::new();
     for (n, (step, detail)) in steps.iter().enumerate() {
@@ -65,7 +65,7 @@ fn reason(steps: &[(&str, Value)]) -> Option<Reason> {
 }
 
 #[test]
-fn row_says_in_a_word_why_a_call_was_not_connected() {
+fn row_has_the_reason_why_a_call_was_not_connected() {
     let refused = |class: &str, reason: &str| {
         let detail = json!({"device": IPHONE, "class": class, "reason": reason});
         ("push-refused", detail)
@@ -217,7 +217,7 @@ fn about(step: &'static str, device: &str) -> (&'static str, Value) {
 }
 
 #[test]
-fn each_known_pattern_is_named() {
+fn each_known_pattern_is_recognised() {
     let refused = |device: &str, class: &str, reason: &str| {
         (
             "push-refused",
@@ -336,7 +336,7 @@ fn each_known_pattern_is_named() {
 }
 
 #[test]
-fn ends_without_a_fault_name_no_pattern() {
+fn outcomes_without_a_fault_have_no_pattern() {
     let (sent, taken) = (about("push-sent", IPHONE), about("push-accepted", IPHONE));
     let rings = about("leg-ringing", IPHONE);
     for (steps, words) in [
@@ -364,7 +364,7 @@ fn ends_without_a_fault_name_no_pattern() {
             ],
             "before the dial-string's own timeout",
         ),
-        // Nothing went wrong, although phones were pushed that never came.
+        // Nothing went wrong, although some pushed phones never registered.
         (vec![held(), sent.clone(), taken.clone(), over("taken")], ""),
         (vec![held(), sent.clone(), taken.clone(), over("woken")], ""),
         (vec![held(), sent, taken, over("connected")], ""),

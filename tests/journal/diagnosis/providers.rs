@@ -1,9 +1,9 @@
-//! What providers answered: diagnoses follow the code of an error.
+//! Providers' answers: the diagnosis follows the error's code.
 
 use super::*;
 
 #[test]
-fn clock_that_is_wrong_is_not_called_a_credential() {
+fn wrong_clock_is_not_reported_as_a_wrong_credential() {
     for (reason, pattern, word) in [
         (
             "ExpiredProviderToken, but it was signed less than 20 minutes ago: check this machine's clock",
@@ -41,7 +41,7 @@ fn clock_that_is_wrong_is_not_called_a_credential() {
 }
 
 #[test]
-fn provider_that_answers_is_not_called_unreachable() {
+fn answering_provider_is_not_reported_as_unreachable() {
     let ends = |class: &str, reason: &str| {
         let refused = json!({"device": ANDROID, "class": class, "reason": format!("not delivered in time: {reason}")});
         says(&[
@@ -67,7 +67,7 @@ fn provider_that_answers_is_not_called_unreachable() {
             "the provider answered, and took no push",
         ),
         ("provider-busy", "429 TooManyRequests", busy, "too many in a short time"),
-        // Lines of versions that had one word for all of it.
+        // Lines of older versions, which had only one code for these errors.
         ("exhausted", "503 UNAVAILABLE", busy, "the provider answered"),
         (
             "exhausted",
@@ -98,7 +98,7 @@ fn provider_that_answers_is_not_called_unreachable() {
     }
 }
 
-/// The code decides, whatever the provider's text is.
+/// The code decides, whatever the text is.
 #[test]
 fn diagnosis_follows_the_code_of_an_error_not_its_text() {
     let text = "no app serves: ExpiredProviderToken, the call is over, cannot be resolved, 429 TooManyRequests";

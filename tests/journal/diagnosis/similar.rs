@@ -1,4 +1,4 @@
-//! Causes that look alike: each diagnosis names its own.
+//! Causes that look alike must get different diagnoses.
 
 use super::*;
 
@@ -39,7 +39,7 @@ fn phone_that_is_busy_can_take_calls() {
 }
 
 #[test]
-fn busy_is_called_busy_and_a_decline_a_decline() {
+fn busy_and_declined_are_distinguished() {
     let ended =
         |device: &str, cause: &str, sip: u16| ("leg-ended", json!({"device": device, "cause": cause, "sip": sip}));
     for (ends, words) in [
@@ -73,7 +73,7 @@ fn busy_is_called_busy_and_a_decline_a_decline() {
 }
 
 #[test]
-fn phone_that_refreshes_by_its_own_timer_is_one_that_never_registers() {
+fn phone_that_refreshes_by_its_own_timer_counts_as_never_registered() {
     let late = |result: &str, at_ms: i64| {
         last_says(&[
             (1, 0, "call-held", json!({"caller": "1"})),
@@ -97,13 +97,13 @@ fn phone_that_refreshes_by_its_own_timer_is_one_that_never_registers() {
     let (pattern, says) = late("unreachable", 31_000);
     assert_eq!(pattern, Some(Pattern::LateRegisters), "{says}");
     assert!(says.contains("registered 6.0 s after the call was over"), "{says}");
-    // A caller's patience is not diagnosed.
+    // A caller who gives up early is not diagnosed.
     let (pattern, says) = late("abandoned", 31_000);
     assert_eq!((pattern, says.contains("max-wait")), (None, false), "{says}");
 }
 
 #[test]
-fn token_that_is_gone_is_not_called_one_of_the_other_environment() {
+fn token_that_is_gone_is_not_reported_as_of_the_other_environment() {
     let refused = |device: &str, class: &str, reason: &str| {
         let detail = json!({"device": device, "class": class, "reason": reason});
         says(&[
@@ -130,7 +130,7 @@ fn token_that_is_gone_is_not_called_one_of_the_other_environment() {
 }
 
 #[test]
-fn phone_that_had_no_time_to_ring_is_not_one_whose_invite_failed() {
+fn phone_without_time_to_ring_is_not_reported_as_a_failed_invite() {
     let invited = |result: &'static str, ms_before_the_end: i64| {
         let at = |ms: i64, step: (&'static str, Value)| (1, ms, step.0, step.1);
         last_says(&[
@@ -167,7 +167,7 @@ fn phone_that_had_no_time_to_ring_is_not_one_whose_invite_failed() {
 }
 
 #[test]
-fn leg_that_could_not_be_sent_says_nothing_of_the_app() {
+fn failed_send_of_an_invite_is_not_blamed_on_the_app() {
     let ends = |cause: &str, sip: u16| {
         let woken = [
             held(),
@@ -204,7 +204,7 @@ fn leg_that_could_not_be_sent_says_nothing_of_the_app() {
 }
 
 #[test]
-fn dropped_token_is_told_with_when_why_and_what_brings_it_back() {
+fn dropped_token_is_reported_with_time_reason_and_remedy() {
     let gone = json!({"device": IPHONE, "class": "token-gone", "reason": "token gone (Unregistered)"});
     let at = 1_795_536_071_042;
     let first = [
@@ -239,21 +239,21 @@ fn dropped_token_is_told_with_when_why_and_what_brings_it_back() {
         assert!(says.contains(words), "{words} in {says}");
     }
     assert!(!says.contains("()"), "{says}");
-    // A desk phone of the same user never had one.
+    // A desk phone of the same user never had a token.
     let (pattern, says) = after(&first, bare("Acme/1"));
     assert_eq!(pattern, Some(Pattern::NoTokenOrApp), "{says}");
     assert!(
         says.contains("a phone (Acme/1) registers without a push token"),
         "{says}"
     );
-    // Forgotten for another reason: the log has it.
+    // It was forgotten for another reason, which is in the log.
     let (pattern, says) = after(&[], bare(""));
     assert_eq!(pattern, Some(Pattern::StaleTokens), "{says}");
     assert!(
         says.contains("device forgotten") && says.contains("brings it back"),
         "{says}"
     );
-    // Nobody is registered any more.
+    // No phone is registered any more.
     let none = vec![
         (2, at, "call-held", json!({"caller": "1"})),
         (2, at, "call-over", json!({"result": "no-device"})),
@@ -261,7 +261,7 @@ fn dropped_token_is_told_with_when_why_and_what_brings_it_back() {
     let (pattern, says) = after(&first, none.clone());
     assert_eq!(pattern, Some(Pattern::StaleTokens), "{says}");
     assert!(says.contains("the callee has no phone: the token of apns:"), "{says}");
-    // It has come back since, and is gone for another reason.
+    // The phone has registered since, and its token is gone for another reason.
     let back = (1, at - 30_000, "device-registered", json!({"device": IPHONE}));
     let before: Vec<_> = first.iter().cloned().chain([back]).collect();
     let (pattern, says) = after(&before, none);

@@ -1,4 +1,4 @@
-//! Names the tests that this machine could not make, and why: the last test program of `cargo test`.
+//! The last test program of `cargo test`: names the tests that could not run on this machine, and why.
 
 use fswake_test_support::skipped;
 

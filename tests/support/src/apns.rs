@@ -1,4 +1,4 @@
-//! APNs as Apple documents it, as far as a sender can see.
+//! APNs as Apple documents it, as far as a sender can observe it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,33 +16,33 @@ use crate::tls::{Authority, SigningKey, signing_key};
 
 /// The key id of the stand-in's signing key.
 pub const KEY_ID: &str = "ABC123DEFG";
-/// Its team.
+/// The team id.
 pub const TEAM_ID: &str = "DEF123GHIJ";
-/// The token of fswake's probes, which no phone has; a fault for it is set with [`Faults::token`].
+/// The token of fswake's probes, which belongs to no phone. [`Faults::token`] sets a fault for it.
 pub const PROBE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// The only app it knows.
+/// The only topic that the stand-in accepts.
 pub const BUNDLE_ID: &str = "com.example.phone";
 
-/// A request to push, as it came in.
+/// A push request.
 #[derive(Clone, Debug)]
 pub struct Push {
-    /// The request itself.
+    /// The HTTP request.
     pub request: HttpRequest,
-    /// The device token of its path.
+    /// The device token in its path.
     pub token: String,
-    /// Its body, if that is JSON.
+    /// The body, if it is JSON.
     pub body: Value,
-    /// The status of the stand-in's own answer, faults aside.
+    /// The status that the stand-in itself gives, without faults.
     pub status: u16,
-    /// Its reason code; empty with 200.
+    /// Its reason code; empty for 200.
     pub reason: &'static str,
-    /// Which key signed its provider token, counted from 0; with client certificates, none.
+    /// Index of the key that signed the provider token, from 0; `None` with a client certificate.
     pub key: Option<usize>,
 }
 
-/// A running stand-in; ends when dropped.
+/// A running stand-in. It stops when dropped.
 pub struct Apns {
-    /// Faults to come.
+    /// Faults to inject.
     pub faults: Arc<Faults>,
     server: Server,
     rules: Arc<Rules>,
@@ -53,17 +53,17 @@ pub struct Apns {
 }
 
 impl Apns {
-    /// Starts one that wants provider tokens.
+    /// Starts a stand-in that requires provider tokens.
     pub async fn start() -> Self {
         Self::start_with(false, 1000).await
     }
 
-    /// Starts one that wants client certificates.
+    /// Starts a stand-in that requires client certificates.
     pub async fn start_with_certificates() -> Self {
         Self::start_with(true, 1000).await
     }
 
-    /// Starts one that wants provider tokens and allows so many streams on a connection.
+    /// Starts a stand-in that requires provider tokens and allows this many streams on a connection.
     pub async fn start_with_streams(streams: u32) -> Self {
         Self::start_with(false, streams).await
     }
@@ -108,12 +108,12 @@ impl Apns {
         format!("https://localhost:{}", self.server.addr.port())
     }
 
-    /// PEM file with the CA of its certificate.
+    /// PEM file with the CA of the stand-in's certificate.
     pub fn ca_file(&self) -> PathBuf {
         self.file("ca.pem")
     }
 
-    /// Lines of an `[[app]]` that it serves, but for the name.
+    /// Lines of an `[[app]]` for this stand-in, without `name`.
     pub fn app(&self) -> String {
         format!(
             "provider = 'apns'\napp-ids = ['{BUNDLE_ID}']\nbase-url = '{}'\nca-file = '{}'\nkey-file = '{}'\n\
@@ -129,17 +129,17 @@ impl Apns {
         self.file("key.p8")
     }
 
-    /// PEM files of a client certificate that it takes, and of its key.
+    /// PEM files of a client certificate that the stand-in accepts, and of its key.
     pub fn client_files(&self) -> (PathBuf, PathBuf) {
         (self.file("client.pem"), self.file("client.key"))
     }
 
-    /// A new client certificate that it takes until a given time, and its key, both as PEM.
+    /// A new client certificate, valid until the given time, and its key, both as PEM.
     pub fn new_client(&self, end: SystemTime) -> (String, String) {
         self.authority.issue_until("client", end)
     }
 
-    /// A new signing key of the team as PEM. Those before it are good as well, until [`Apns::revoke_old_keys`].
+    /// A new signing key of the team as PEM. Older keys stay valid until [`Apns::revoke_old_keys`].
     pub fn new_key(&self, key_id: &str) -> String {
         let key = signing_key();
         let pem = key.pem.clone();
@@ -147,7 +147,7 @@ impl Apns {
         pem
     }
 
-    /// Takes no provider token from now on but those of the newest key.
+    /// From now on only provider tokens of the newest key are valid.
     pub fn revoke_old_keys(&self) {
         let mut state = self.rules.lock();
         let newest = state.keys.len() - 1;
@@ -155,42 +155,42 @@ impl Apns {
         state.in_use.retain(|key, _| *key == newest);
     }
 
-    /// A file in its directory, which goes with it.
+    /// Writes a file into the stand-in's directory, which is removed with it.
     pub fn file(&self, name: &str) -> PathBuf {
         Path::join(self.dir.path(), name)
     }
 
-    /// The connections.
+    /// The HTTP/2 server, to close connections.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// Moves its clock forward.
+    /// Moves the stand-in's clock forward.
     pub fn advance(&self, by: Duration) {
         self.rules.lock().offset += by;
     }
 
-    /// Whether requests are kept for [`Apns::next_push`]; on at start.
+    /// Whether requests are kept for [`Apns::next_push`]. They are by default.
     pub fn keep_pushes(&self, keep: bool) {
         self.rules.lock().forgets = !keep;
     }
 
-    /// How many different provider tokens it has taken.
+    /// How many different provider tokens were accepted.
     pub fn tokens_taken(&self) -> usize {
         self.rules.lock().tokens
     }
 
-    /// The next push request, whatever its answer.
+    /// Waits for the next push request, whatever its answer.
     pub async fn next_push(&self) -> Push {
-        self.pushes.lock().await.recv().await.expect("the stand-in runs")
+        self.pushes.lock().await.recv().await.expect("the stand-in is running")
     }
 
-    /// The next probe, whatever its answer: it is not a push, and faults for the next push skip it.
+    /// Waits for the next probe, whatever its answer. A probe is not a push, so faults for the next push skip it.
     pub async fn next_probe(&self) -> Push {
-        self.probes.lock().await.recv().await.expect("the stand-in runs")
+        self.probes.lock().await.recv().await.expect("the stand-in is running")
     }
 
-    /// The requests since the last look.
+    /// The requests since the last call of this function.
     pub async fn pushes_so_far(&self) -> Vec<Push> {
         let mut pushes = self.pushes.lock().await;
         std::iter::from_fn(|| pushes.try_recv().ok()).collect()
@@ -209,9 +209,9 @@ struct Rules {
 struct State {
     offset: Duration,
     forgets: bool,
-    /// Key ids and keys; `None` for those that were revoked.
+    /// Key ids and keys. A revoked key is `None`.
     keys: Vec<Option<(String, SigningKey)>>,
-    /// Of each key, the provider token in use, its `iat`, and when it was first seen.
+    /// For each key: the provider token in use, its `iat`, and when it was first seen.
     in_use: HashMap<usize, (String, u64, Instant, Duration)>,
     tokens: usize,
 }
@@ -268,7 +268,7 @@ impl Rules {
             return Err((413, "PayloadTooLarge"));
         }
         let body: Value = serde_json::from_slice(&request.body).map_err(|_| (400, "PayloadEmpty"))?;
-        // No token is all zeros: Apple knows it as one it never gave.
+        // A token of zeros only was never issued.
         if token.bytes().all(|b| b == b'0') {
             return Err((400, "BadDeviceToken"));
         }
@@ -283,7 +283,7 @@ impl Rules {
         Ok(())
     }
 
-    /// Which key it was signed with.
+    /// Index of the key that signed it.
     fn judge_provider_token(&self, authorization: &str) -> Verdict<usize> {
         let jwt = authorization
             .strip_prefix("bearer ")
@@ -297,7 +297,7 @@ impl Rules {
             Some(known) => known,
             None => state.verify(jwt).ok_or((403, "InvalidProviderToken"))?,
         };
-        // Apple: "older than one hour".
+        // Apple's condition is "older than one hour".
         if now.as_secs() > iat + 3600 {
             return Err((403, "ExpiredProviderToken"));
         }
@@ -318,7 +318,7 @@ impl Rules {
 }
 
 impl State {
-    /// The key that signed a provider token, and its `iat`.
+    /// The key that signed a provider token, and the token's `iat`.
     fn verify(&self, jwt: &str) -> Option<(usize, u64)> {
         let mut validation = Validation::new(Algorithm::ES256);
         validation.required_spec_claims.clear();

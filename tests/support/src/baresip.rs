@@ -1,4 +1,4 @@
-//! baresip, a real SIP client, run without sound card and display, and driven through its ctrl_tcp.
+//! baresip, a real SIP client without sound card and display, controlled through its ctrl_tcp.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -14,26 +14,26 @@ use tokio::sync::{Mutex, watch};
 use crate::sip::{Account, level_of};
 
 const PROGRAM: &str = "/usr/bin/baresip";
-/// Where Debian has its modules, by architecture or without.
+/// Where Debian installs its modules, with or without the architecture in the path.
 const MODULES: [&str; 2] = ["/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules"];
-/// How long starting, and each order, may take.
+/// Limit for starting it and for each command.
 const PATIENCE: Duration = Duration::from_secs(6);
 
-/// Whether it is installed.
+/// Whether baresip is installed.
 pub fn is_installed() -> bool {
     Path::new(PROGRAM).is_file() && MODULES.iter().any(|folder| Path::new(folder).is_dir())
 }
 
-/// How it is set up.
+/// Options of a baresip.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
-    /// It registers, and stays registered.
+    /// Registers, and refreshes the registration.
     pub registers: bool,
-    /// It takes part in calls with SDES-SRTP (RFC 4568) only.
+    /// Accepts only calls with SDES-SRTP (RFC 4568).
     pub encrypts: bool,
 }
 
-/// A running one; ends when dropped.
+/// A running baresip. It stops when dropped.
 pub struct Baresip {
     account: Account,
     orders: Mutex<tokio::net::tcp::OwnedWriteHalf>,
@@ -47,7 +47,7 @@ fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
-/// A minute and a half of one steady value: what a scripted phone with this voice says.
+/// A minute and a half of a constant value: what a scripted phone sends with this voice.
 fn voice(voice: u8) -> Vec<u8> {
     let samples = 8000_u32 * 90;
     let mut wav = Vec::new();
@@ -73,7 +73,7 @@ fn voice(voice: u8) -> Vec<u8> {
 }
 
 impl Baresip {
-    /// Starts it for this account; it answers at once, and sends `as_voice`.
+    /// Starts it for this account. It answers calls at once, and sends `as_voice`.
     pub async fn start(account: Account, as_voice: u8, settings: Settings) -> Self {
         let dir = TempDir::new().expect("a directory");
         let (path, port) = (dir.path(), free_port());
@@ -118,7 +118,7 @@ impl Baresip {
             if let Ok(stream) = TcpStream::connect(address).await {
                 break stream;
             }
-            assert!(Instant::now() < deadline, "baresip does not start");
+            assert!(Instant::now() < deadline, "baresip has not started");
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
         let (mut read, orders) = stream.into_split();
@@ -138,7 +138,7 @@ impl Baresip {
         }
     }
 
-    /// Gives a command of its menu.
+    /// Sends a command from its menu.
     pub async fn command(&self, command: &str, params: &str) {
         let order = serde_json::json!({ "command": command, "params": params }).to_string();
         let order = format!("{}:{order},", order.len());
@@ -151,14 +151,14 @@ impl Baresip {
             .await;
     }
 
-    /// Waits until it has printed this so many times; returns whether it has.
+    /// Waits until it has printed this text this many times. Returns whether it did.
     pub async fn says(&self, what: &str, times: usize) -> bool {
         let mut said = self.said.clone();
         let has = said.wait_for(|said| said.matches(what).count() >= times);
         matches!(tokio::time::timeout(PATIENCE, has).await, Ok(Ok(_)))
     }
 
-    /// All that it has printed.
+    /// Everything that it has printed.
     pub fn said(&self) -> String {
         self.said.borrow().clone()
     }

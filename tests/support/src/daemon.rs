@@ -1,4 +1,4 @@
-//! fswake as a separate process, and its log: for tests on stand-ins, live tests and benches.
+//! fswake as a separate process, and its log: for stand-in tests, live tests and benches.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -14,10 +14,10 @@ use tokio::sync::watch;
 
 use crate::freeswitch::Phone;
 
-/// How long anything may take that is waited for.
+/// Limit for everything that is waited for.
 const LONG: Duration = Duration::from_secs(30);
 
-/// The command line of the daemon, or of a subcommand: in an empty environment, with its output kept off the terminal.
+/// The command line of the daemon or a subcommand, with an empty environment and its output captured.
 pub fn command(binary: impl AsRef<OsStr>, config: &Path) -> Command {
     let mut command = Command::new(binary);
     command.arg("--config").arg(config).env_clear();
@@ -29,25 +29,25 @@ pub fn command(binary: impl AsRef<OsStr>, config: &Path) -> Command {
     command
 }
 
-/// The running daemon; killed when dropped.
+/// The running daemon. It is killed when dropped.
 pub struct Daemon {
-    /// Its process.
+    /// The child process.
     pub child: Child,
     /// Its log.
     pub log: Log,
-    /// Where it takes calls; the first address, if it has several. Nowhere without FreeSWITCH.
+    /// The address that it takes calls on: the first, if there are several. Empty without FreeSWITCH.
     pub address: SocketAddr,
     pid: u32,
 }
 
 impl Daemon {
-    /// Starts it and waits until it takes calls.
+    /// Starts the daemon and waits until it takes calls.
     pub async fn start(command: Command) -> Self {
         let (child, log) = Self::spawn(command, |_| {});
         Self::ready(child, log).await
     }
 
-    /// The same, with a look at each line of the log; `started` gets the log before its first line.
+    /// The same, with callbacks: `started` gets the log before its first line, and `see` gets each line.
     pub async fn start_watched(command: Command, see: fn(&str), started: impl FnOnce(&Log)) -> Self {
         let (child, log) = Self::spawn(command, see);
         started(&log);
@@ -61,7 +61,7 @@ impl Daemon {
     }
 
     async fn ready(child: Child, log: Log) -> Self {
-        let pid = child.id().expect("its process id");
+        let pid = child.id().expect("a running process has an id");
         let address = tokio::select! {
             line = log.wait(&["waiting for calls"]) => address_in(&line),
             _ = log.wait(&["no FreeSWITCH"]) => SocketAddr::from(([0, 0, 0, 0], 0)),
@@ -74,7 +74,7 @@ impl Daemon {
         }
     }
 
-    /// Waits until it has read FreeSWITCH's registrations.
+    /// Waits until it has listed FreeSWITCH's registrations.
     pub async fn connected(self) -> Self {
         self.log.wait(&["connected to FreeSWITCH"]).await;
         self
@@ -90,7 +90,7 @@ impl Daemon {
         self.pid
     }
 
-    /// Lets a phone of the stand-in register, and waits until the daemon has its event.
+    /// Registers a phone of the stand-in, and waits until the daemon has the event.
     pub async fn registered(&self, phone: &Phone) {
         let from = self.log.len();
         phone.register();
@@ -98,13 +98,13 @@ impl Daemon {
         self.log.wait_from(from, &["event=Registered ", &user]).await;
     }
 
-    /// Lets a phone register and fall asleep while its registration lasts.
+    /// Registers a phone, which then falls asleep with its registration still in place.
     pub async fn dozing(&self, phone: &Phone) {
         self.registered(phone).await;
         phone.sleep();
     }
 
-    /// Lets a phone register and fall asleep, its registration gone: only its token is left.
+    /// Registers a phone, which then falls asleep and loses its registration. Only its token is left.
     pub async fn asleep(&self, phone: &Phone) {
         self.dozing(phone).await;
         let from = self.log.len();
@@ -113,12 +113,12 @@ impl Daemon {
         self.log.wait_from(from, &["event=Unregistered ", &user]).await;
     }
 
-    /// The line about a call that is over, and its fields.
+    /// Waits for the summary line of a call, and returns its fields.
     pub async fn summary(&self) -> String {
         self.log.wait(&[" INFO ", "call over"]).await
     }
 
-    /// Sends a signal by its name.
+    /// Sends a signal, given by name.
     pub fn signal(&self, name: &str) {
         let pid = self.pid.to_string();
         let sent = std::process::Command::new("kill")
@@ -127,15 +127,18 @@ impl Daemon {
         assert!(sent.is_ok_and(|sent| sent.success()), "kill -{name} {pid}");
     }
 
-    /// `kill -9`, and waits for its end.
+    /// Sends SIGKILL, and waits until the process has exited.
     pub async fn kill(mut self) {
-        self.child.kill().await.expect("it could be killed");
+        self.child.kill().await.expect("the process can be killed");
     }
 
-    /// Waits for its end; its exit code.
+    /// Waits until the process has exited, and returns its exit code.
     pub async fn exit_code(&mut self) -> Option<i32> {
         let status = tokio::time::timeout(LONG + Duration::from_secs(10), self.child.wait()).await;
-        status.expect("it ends").expect("it was a child").code()
+        status
+            .expect("the daemon exits in time")
+            .expect("waiting for a child works")
+            .code()
     }
 
     /// Its resident memory, in KiB.
@@ -146,10 +149,10 @@ impl Daemon {
         number.and_then(|n| n.parse().ok()).unwrap_or_default()
     }
 
-    /// CPU time that it has used so far, user and system.
+    /// CPU time used so far, user and system.
     pub fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // proc(5): utime and stime are the 12th and 13th field behind the command's name, in ticks of 10 ms.
+        // proc(5): utime and stime are the 12th and 13th field after the command's name, in ticks of 10 ms.
         let fields = stat.rsplit(") ").next().unwrap_or_default();
         let ticks: u64 = fields
             .split(' ')
@@ -167,7 +170,7 @@ fn address_in(line: &str) -> SocketAddr {
     address.parse().unwrap_or_else(|e| panic!("{line}: {e}"))
 }
 
-/// What the daemon logged, line by line. With `FSWAKE_LIVE_LOG`, that file has it too.
+/// The daemon's log, line by line. `FSWAKE_LIVE_LOG` names a file that gets a copy.
 #[derive(Clone)]
 pub struct Log {
     lines: Arc<Mutex<Vec<String>>>,
@@ -200,7 +203,7 @@ impl Log {
         log
     }
 
-    /// How many lines there are now.
+    /// How many lines there are.
     pub fn len(&self) -> usize {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -210,41 +213,41 @@ impl Log {
         self.len() == 0
     }
 
-    /// All of it so far.
+    /// All lines so far.
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The lines that have all these words.
+    /// The lines that contain all these words.
     pub fn with(&self, words: &[&str]) -> Vec<String> {
         let mut lines = self.lines();
         lines.retain(|line| words.iter().all(|word| line.contains(word)));
         lines
     }
 
-    /// The end of it, without what comes in great numbers.
+    /// The last lines, without frequent ones.
     pub fn end(&self) -> String {
         let mut lines = self.lines();
         lines.retain(|line| !line.contains("Resync(") && !line.contains("StoreDevice("));
         lines[lines.len().saturating_sub(80)..].join("\n")
     }
 
-    /// How many lines have all these words.
+    /// How many lines contain all these words.
     pub fn count(&self, words: &[&str]) -> usize {
         self.with(words).len()
     }
 
-    /// The first line that has all these words.
+    /// The first line that contains all these words.
     pub async fn wait(&self, words: &[&str]) -> String {
         self.wait_from(0, words).await
     }
 
-    /// The first such line from the `from`th on.
+    /// The same, starting at line `from`.
     pub async fn wait_from(&self, from: usize, words: &[&str]) -> String {
         self.nth_from(from, 1, words).await
     }
 
-    /// Waits for so many such lines, those that there are included.
+    /// Waits until this many lines contain the words. Lines that are already there count.
     pub async fn wait_times(&self, times: usize, words: &[&str]) {
         if times > 0 {
             self.nth_from(0, times, words).await;
@@ -265,10 +268,10 @@ impl Log {
                 }
                 next += lines.len();
                 let more = count.wait_for(|n| *n > next).await;
-                assert!(more.is_ok(), "the daemon ended without a line with {words:?}");
+                assert!(more.is_ok(), "the daemon stopped before logging a line with {words:?}");
             }
         };
         let in_time = tokio::time::timeout(LONG, found).await;
-        in_time.unwrap_or_else(|_| panic!("no line of the log with {words:?} ({n} times) within {LONG:?}"))
+        in_time.unwrap_or_else(|_| panic!("no log line with {words:?} ({n} times) within {LONG:?}"))
     }
 }

@@ -1,4 +1,4 @@
-//! FCM's HTTP v1 interface and the OAuth 2 token server that goes with it, as Google documents them.
+//! FCM's HTTP v1 interface and Google's OAuth 2 token server, as documented.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,29 +15,29 @@ use crate::tls::{Authority, SigningKey, rsa_key};
 
 /// The stand-in's Firebase project.
 pub const PROJECT: &str = "example-phone";
-/// Stands for the token of fswake's probes: a fault for them is set with [`Faults::token`].
+/// Stands for the token of fswake's probes. [`Faults::token`] sets a fault for it.
 pub const PROBE: &str = "validate_only";
 const EMAIL: &str = "push@example-phone.iam.gserviceaccount.com";
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 
-/// A request to send, as it came in.
+/// A send request.
 #[derive(Clone, Debug)]
 pub struct FcmRequest {
-    /// The request itself.
+    /// The HTTP request.
     pub request: HttpRequest,
-    /// `message` of its body.
+    /// `message` of the body.
     pub message: Value,
-    /// The status of the stand-in's own answer, faults aside.
+    /// The status that the stand-in itself gives, without faults.
     pub status: u16,
-    /// Its text; empty with 200.
+    /// Its status text; empty for 200.
     pub reason: String,
 }
 
-/// A running stand-in; ends when dropped.
+/// A running stand-in. It stops when dropped.
 pub struct Fcm {
-    /// Faults to come for messages.
+    /// Faults to inject into message requests.
     pub faults: Arc<Faults>,
-    /// Faults to come for the token server.
+    /// Faults to inject into token requests.
     pub token_faults: Arc<Faults>,
     server: Server,
     rules: Arc<Rules>,
@@ -47,7 +47,7 @@ pub struct Fcm {
 }
 
 impl Fcm {
-    /// Starts one.
+    /// Starts a stand-in.
     pub async fn start() -> Self {
         let (authority, key) = (Authority::default(), rsa_key());
         let dir = TempDir::new().expect("a directory");
@@ -91,17 +91,17 @@ impl Fcm {
         format!("https://localhost:{}", self.server.addr.port())
     }
 
-    /// PEM file with the CA of its certificate.
+    /// PEM file with the CA of the stand-in's certificate.
     pub fn ca_file(&self) -> PathBuf {
         self.file("ca.pem")
     }
 
-    /// The service account's JSON file; its `token_uri` is the stand-in's.
+    /// The service account's JSON file. Its `token_uri` points to the stand-in.
     pub fn service_account_file(&self) -> PathBuf {
         self.file("account.json")
     }
 
-    /// Lines of an `[[app]]` that it serves, but for the name.
+    /// Lines of an `[[app]]` for this stand-in, without `name`.
     pub fn app(&self) -> String {
         format!(
             "provider = 'fcm'\napp-ids = ['{PROJECT}']\nbase-url = '{}'\nca-file = '{}'\nservice-account-file = '{}'\n",
@@ -111,23 +111,22 @@ impl Fcm {
         )
     }
 
-    /// A file in its directory, which goes with it.
+    /// Writes a file into the stand-in's directory, which is removed with it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// The connections.
+    /// The HTTP/2 server, to close connections.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// Moves its clock forward.
+    /// Moves the stand-in's clock forward.
     pub fn advance(&self, by: Duration) {
         self.rules.lock().offset += by;
     }
 
-    /// A new key of the service account, as its JSON file. The keys before it are good as well, until
-    /// [`Fcm::revoke_old_keys`].
+    /// A new key of the service account, as its JSON file. Older keys stay valid until [`Fcm::revoke_old_keys`].
     pub fn new_key(&self, key_id: &str) -> String {
         let key = rsa_key();
         let mut state = self.rules.lock();
@@ -136,7 +135,7 @@ impl Fcm {
         account.to_string()
     }
 
-    /// Gives no access token from now on but for the newest key, and forgets those that it gave.
+    /// From now on only the newest key gets access tokens. All issued tokens become invalid.
     pub fn revoke_old_keys(&self) {
         let mut state = self.rules.lock();
         let newest = state.keys.len() - 1;
@@ -144,32 +143,32 @@ impl Fcm {
         state.tokens.clear();
     }
 
-    /// Forgets every access token it gave out.
+    /// Makes all issued access tokens invalid.
     pub fn revoke_tokens(&self) {
         self.rules.lock().tokens.clear();
     }
 
-    /// How many access tokens it was asked for.
+    /// How many access tokens were requested.
     pub fn token_requests(&self) -> usize {
         self.rules.lock().asked
     }
 
-    /// Every access token it ever gave out.
+    /// Every access token issued so far.
     pub fn tokens_given(&self) -> Vec<String> {
         self.rules.lock().given.clone()
     }
 
-    /// The next request to send, whatever its answer.
+    /// Waits for the next send request, whatever its answer.
     pub async fn next_push(&self) -> FcmRequest {
-        self.sent.lock().await.recv().await.expect("the stand-in runs")
+        self.sent.lock().await.recv().await.expect("the stand-in is running")
     }
 
-    /// The next message that was only to be checked, whatever its answer.
+    /// Waits for the next `validate_only` message, whatever its answer.
     pub async fn next_probe(&self) -> FcmRequest {
-        self.probes.lock().await.recv().await.expect("the stand-in runs")
+        self.probes.lock().await.recv().await.expect("the stand-in is running")
     }
 
-    /// The requests since the last look.
+    /// The requests since the last call of this function.
     pub async fn pushes_so_far(&self) -> Vec<FcmRequest> {
         let mut sent = self.sent.lock().await;
         std::iter::from_fn(|| sent.try_recv().ok()).collect()
@@ -197,14 +196,14 @@ struct Rules {
 
 #[derive(Default)]
 struct State {
-    /// The account's keys; all of them sign.
+    /// The account's keys, all valid.
     keys: Vec<SigningKey>,
     token_uri: String,
     offset: Duration,
     lifetime: u64,
     asked: usize,
     messages: u64,
-    /// Access tokens and when each ends.
+    /// Access tokens and their expiry.
     tokens: Vec<(String, Duration)>,
     given: Vec<String>,
 }
@@ -334,7 +333,7 @@ fn google(status: u16, name: &str, message: &str, details: &[Value]) -> Reply {
 
 type Verdict = Result<(), (u16, &'static str, &'static str)>;
 
-/// Only fields that a sender of calls may use are known: Google refuses unknown names.
+/// Only fields that a sender of calls may use are known. Others are refused, as Google refuses unknown names.
 fn judge(body: &Value) -> Verdict {
     let bad = |field, text| Err((400, field, text));
     let only = |value: &Value, known: &[&str]| {
@@ -361,7 +360,7 @@ fn judge(body: &Value) -> Verdict {
     ) {
         return bad("message", "unknown field");
     }
-    // To a topic, or to a phone.
+    // The target is a topic or a phone.
     let to_topic = message["topic"].is_string() && message["token"].is_null();
     if !to_topic && message["token"].as_str().is_none_or(|token| token.len() < 4) {
         return bad("message.token", "not a registration token");

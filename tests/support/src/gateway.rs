@@ -1,5 +1,4 @@
-//! An operator's push gateway, as a mod_apn site has it: any URL, any body, and each kind of authentication really
-//! checked.
+//! An operator's push gateway as on a mod_apn site: any URL and body, and every kind of authentication, really checked.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -15,14 +14,14 @@ use crate::http2::{Fault, Faults, HttpRequest, Reply, Service};
 use crate::tls::Authority;
 use crate::{http1, http2};
 
-/// The user that basic and digest authentication take.
+/// The user name for basic and digest authentication.
 pub const USER: &str = "wake@example.org";
-/// Its password.
+/// The password.
 pub const PASSWORD: &str = r#"pa:ss "w\ord"#;
-/// The token that bearer authentication takes.
+/// The token for bearer authentication.
 pub const BEARER: &str = "eyJhbGciOiJIUzI1NiJ9.e30.c2VjcmV0";
 
-/// What it is reached over.
+/// The transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
     /// HTTP/1.1 without TLS.
@@ -33,10 +32,10 @@ pub enum Over {
     Http2,
 }
 
-/// How callers must authenticate.
+/// How clients must authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wants {
-    /// They need not.
+    /// Not at all.
     Nothing,
     /// `Authorization: Bearer`.
     Bearer,
@@ -44,34 +43,34 @@ pub enum Wants {
     Basic,
     /// RFC 7616 with this algorithm, and with or without qop.
     Digest(&'static str, bool),
-    /// A header of its own, `X-Api-Key`.
+    /// An `X-Api-Key` header.
     ApiKey,
 }
 
-/// A request, and the status of the gateway's own answer.
+/// A request, and the status that the gateway itself gave.
 #[derive(Clone, Debug)]
 pub struct GatewayRequest {
     /// The request.
     pub request: HttpRequest,
-    /// 200 or 401, faults aside.
+    /// 200 or 401, without faults.
     pub status: u16,
 }
 
 impl GatewayRequest {
-    /// Its body as text.
+    /// The body as text.
     pub fn body(&self) -> &str {
         std::str::from_utf8(&self.request.body).expect("text")
     }
 
-    /// Its body as JSON.
+    /// The body as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.request.body).expect("JSON")
     }
 }
 
-/// A running gateway; ends when dropped.
+/// A running gateway. It stops when dropped.
 pub struct Gateway {
-    /// Faults to come.
+    /// Faults to inject.
     pub faults: Arc<Faults>,
     server: Server,
     rules: Arc<Rules>,
@@ -85,7 +84,7 @@ enum Server {
 }
 
 impl Gateway {
-    /// Starts one.
+    /// Starts a gateway.
     pub async fn start(over: Over, wants: Wants) -> Self {
         let authority = Authority::default();
         let dir = TempDir::new().expect("a directory");
@@ -131,7 +130,7 @@ impl Gateway {
         }
     }
 
-    /// How many connections were made so far.
+    /// How many connections were accepted so far.
     pub fn connections(&self) -> usize {
         match &self.server {
             Server::One(server, _) => server.connections(),
@@ -139,27 +138,27 @@ impl Gateway {
         }
     }
 
-    /// PEM file with the CA of its certificate.
+    /// PEM file with the CA of the gateway's certificate.
     pub fn ca_file(&self) -> PathBuf {
         self.file("ca.pem")
     }
 
-    /// The file with what it wants to know: `bearer`, `user` or `key`.
+    /// The file with the secret that it expects: `bearer`, `user` or `key`.
     pub fn file(&self, name: &str) -> PathBuf {
         Path::join(self.dir.path(), name)
     }
 
-    /// Forgets all digest nonces, as a restart does.
+    /// Forgets all digest nonces, as a restart would.
     pub fn forget_nonces(&self) {
         self.rules.nonces().clear();
     }
 
-    /// The next request, whatever its answer, without those that only open the connection.
+    /// Waits for the next request, whatever its answer. Requests that only open a connection are skipped.
     pub async fn next(&self) -> GatewayRequest {
-        self.asked.lock().await.recv().await.expect("the stand-in runs")
+        self.asked.lock().await.recv().await.expect("the stand-in is running")
     }
 
-    /// The requests since the last look.
+    /// The requests since the last call of this function.
     pub async fn so_far(&self) -> Vec<GatewayRequest> {
         let mut asked = self.asked.lock().await;
         std::iter::from_fn(|| asked.try_recv().ok()).collect()
@@ -169,7 +168,7 @@ impl Gateway {
 struct Rules {
     wants: Wants,
     faults: Arc<Faults>,
-    /// Each nonce that was given, with the highest count that came with it.
+    /// Every issued nonce, with the highest count seen for it.
     nonces: Mutex<HashMap<String, u32>>,
     asked: mpsc::UnboundedSender<GatewayRequest>,
 }
@@ -217,7 +216,7 @@ impl Rules {
         let Some(highest) = nonces.get_mut(nonce) else {
             return false;
         };
-        // A count that came before is a replay (RFC 7616 section 3.4).
+        // A count that was used before is a replay (RFC 7616 section 3.4).
         let fresh = !qop || (count > *highest && !cnonce.is_empty() && get("qop") == "auth");
         let good = fresh
             && get("username") == USER
@@ -262,7 +261,7 @@ impl Service for Rules {
             headers: Vec::new(),
             body: b"ok".to_vec(),
         };
-        // A request that opens the connection has no content, not even credentials.
+        // A request that opens the connection has no content and no credentials.
         if request.path == "/" && request.method == "GET" {
             assert_eq!(request.header("authorization"), "");
             return (reply, None);

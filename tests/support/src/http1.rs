@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server, over TLS or plain, that keeps connections and misbehaves on demand.
+//! An HTTP/1.1 server with or without TLS. It keeps connections open, and misbehaves on demand.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::http2::{Fault, HttpRequest, Reply, Service};
 
-/// A running server; ends when dropped.
+/// A running server. It stops when dropped.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
+    /// The listening address.
     pub addr: SocketAddr,
     connections: Arc<AtomicUsize>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
-    /// Starts on a free port; without TLS when there is no configuration for it.
+    /// Starts on a free port, without TLS if `config` is `None`.
     pub async fn start(config: Option<Arc<ServerConfig>>, service: Arc<dyn Service>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("its address");
@@ -50,7 +50,7 @@ impl Server {
         }
     }
 
-    /// How many connections were made so far.
+    /// How many connections were accepted so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -76,7 +76,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, count: &AtomicUsize,
                 own
             }
             Some(Fault::Hang) => {
-                // Until the client gives up on it.
+                // Stays silent until the client gives up.
                 let _ = stream.read_u8().await;
                 return None;
             }

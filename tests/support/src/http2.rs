@@ -15,20 +15,20 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-/// A fault: what a request gets instead of the service's answer.
+/// A fault that replaces the service's answer to a request.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// This reply.
     Reply(Reply),
-    /// No answer ever; the connection stays.
+    /// No answer; the connection stays open.
     Hang,
-    /// The TCP connection is closed.
+    /// Closes the TCP connection.
     Close,
-    /// GOAWAY at once, this and all other requests of the connection unanswered.
+    /// Sends GOAWAY at once, and answers no request of the connection.
     GoAway,
-    /// RST_STREAM with REFUSED_STREAM.
+    /// Sends RST_STREAM with REFUSED_STREAM.
     RefuseStream,
-    /// The service's own answer, later.
+    /// The service's own answer, after a delay.
     Delay(Duration),
     /// This reply, with a Content-Length, up to the middle of its body.
     HalfReply(Reply, BreaksOff),
@@ -45,7 +45,7 @@ pub enum BreaksOff {
     Reset,
 }
 
-/// One reply.
+/// A reply.
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
     /// HTTP status.
@@ -57,7 +57,7 @@ pub struct Reply {
 }
 
 impl Fault {
-    /// An APNs refusal.
+    /// An APNs error.
     pub fn apns(status: u16, reason: &str) -> Self {
         Self::json(status, &serde_json::json!({ "reason": reason }))
     }
@@ -67,7 +67,7 @@ impl Fault {
         Self::json(410, &serde_json::json!({ "reason": reason, "timestamp": timestamp_ms }))
     }
 
-    /// A Google error with FCM's own code in its details.
+    /// A Google error with FCM's error code in its details.
     pub fn fcm(http: u16, status: &str, code: &str) -> Self {
         let detail =
             serde_json::json!({ "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code });
@@ -80,7 +80,7 @@ impl Fault {
         Self::json(http, &serde_json::json!({ "error": error }))
     }
 
-    /// Any JSON.
+    /// A JSON reply.
     pub fn json(status: u16, body: &serde_json::Value) -> Self {
         Self::Reply(Reply {
             status,
@@ -89,7 +89,7 @@ impl Fault {
         })
     }
 
-    /// The same with a `Retry-After`.
+    /// Adds a `Retry-After`.
     #[must_use]
     pub fn retry_after(mut self, value: &str) -> Self {
         if let Self::Reply(reply) = &mut self {
@@ -108,32 +108,32 @@ impl Fault {
     }
 }
 
-/// Faults to come: for the next requests, or for every request to one token.
+/// Faults to inject: into the next requests, or into every request for one token.
 #[derive(Debug, Default)]
 pub struct Faults(Mutex<(VecDeque<Fault>, HashMap<String, Fault>)>);
 
 impl Faults {
-    /// Adds a fault for the next request that has none yet.
+    /// Adds a fault for the next request that has none.
     pub fn next(&self, fault: Fault) {
         self.lock().0.push_back(fault);
     }
 
-    /// Sets a fault for every request to a token.
+    /// Sets a fault for every request for a token.
     pub fn token(&self, token: &str, fault: Fault) {
         self.lock().1.insert(token.to_owned(), fault);
     }
 
-    /// Forgets all faults to come.
+    /// Removes all faults.
     pub fn clear(&self) {
         *self.lock() = Default::default();
     }
 
-    /// Takes the fault for a probe: only one that was set for its token.
+    /// Takes the fault for a probe, which must have been set for its token.
     pub fn of_probe(&self, token: &str) -> Option<Fault> {
         self.lock().1.get(token).cloned()
     }
 
-    /// Takes back what [`Faults::token`] set.
+    /// Removes the fault that [`Faults::token`] set.
     pub fn mend(&self, token: &str) {
         self.lock().1.remove(token);
     }
@@ -150,7 +150,7 @@ impl Faults {
     }
 }
 
-/// A request as it came in.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct HttpRequest {
     /// When its body was complete.
@@ -174,16 +174,16 @@ impl HttpRequest {
     }
 }
 
-/// What a service does with a request.
+/// How a service handles a request.
 pub trait Service: Send + Sync + 'static {
-    /// The reply, and the fault to commit instead or before.
+    /// Returns the reply, and a fault to apply first or instead.
     fn answer(&self, request: HttpRequest) -> (Reply, Option<Fault>);
 }
 
-/// A running server; ends when dropped.
+/// A running server. It stops when dropped.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
+    /// The listening address.
     pub addr: SocketAddr,
     connections: Arc<AtomicUsize>,
     shutdown: broadcast::Sender<Order>,
@@ -192,9 +192,9 @@ pub struct Server {
 
 #[derive(Clone, Copy, Debug)]
 enum Order {
-    /// GOAWAY; requests under way are answered.
+    /// Sends GOAWAY; requests in progress are answered.
     Graceful,
-    /// The TCP connection is closed.
+    /// Closes the TCP connection.
     Close,
 }
 
@@ -222,12 +222,12 @@ impl Server {
         }
     }
 
-    /// How many connections completed TLS and HTTP/2 so far.
+    /// How many connections have completed TLS and HTTP/2 so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// GOAWAY on every connection; requests under way are answered.
+    /// Sends GOAWAY on every connection; requests in progress are answered.
     pub fn go_away(&self) {
         let _ = self.shutdown.send(Order::Graceful);
     }
@@ -334,7 +334,7 @@ async fn handle(
         Some(Fault::HalfReply(reply, end)) => return send_half(respond, reply, end, &commands).await,
     };
     let empty = reply.body.is_empty();
-    let response = head(&reply).body(()).expect("a reply that can be sent");
+    let response = head(&reply).body(()).expect("a valid reply");
     if let Ok(mut send) = respond.send_response(response, empty)
         && !empty
     {

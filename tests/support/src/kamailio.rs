@@ -1,7 +1,7 @@
-//! A Kamailio on loopback: as an edge proxy before FreeSWITCH, through which phones register with a Path (RFC 3327), or as
-//! a registrar with fswake as its push gateway.
+//! A Kamailio on loopback, either as an edge proxy in front of FreeSWITCH, through which phones register with a Path
+//! (RFC 3327), or as a registrar with fswake as its push gateway.
 //!
-//! It is the one that is installed; everything that it writes is in a temporary directory.
+//! Runs the installed Kamailio; its files are in a temporary directory.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -18,32 +18,32 @@ use crate::sip::Account;
 use crate::tls::OF_FREESWITCH;
 
 const PROGRAM: &str = "kamailio";
-/// How long it may take to come up.
+/// Limit for starting.
 const START: Duration = Duration::from_secs(20);
 
-/// How it finds a phone again, to which FreeSWITCH sends a call.
+/// How it routes a call from FreeSWITCH to a phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finds {
-    /// By its Path, which says where the REGISTER came from (`add_path_received`, with `received_format=1`).
+    /// By the Path, which contains the source address of the REGISTER (`add_path_received`, with `received_format=1`).
     Path,
-    /// By a parameter that it puts into the phone's Contact, in place of one that is there (`set_contact_alias`).
+    /// By a parameter that it adds to the phone's Contact, replacing an existing one (`set_contact_alias`).
     Alias,
 }
 
-/// A running Kamailio; ends when dropped.
+/// A running Kamailio. It stops when dropped.
 pub struct Kamailio {
-    /// Where phones reach it by UDP, TCP and WebSocket.
+    /// Its address for phones over UDP, TCP and WebSocket.
     pub address: SocketAddr,
-    /// The same with TLS.
+    /// The address for TLS and secure WebSocket.
     pub tls: SocketAddr,
     dir: TempDir,
     child: Child,
 }
 
-/// Whether there is one to start.
+/// Whether Kamailio is installed.
 ///
 /// # Errors
-/// There is not: what to print.
+/// If it is not, with the text to print.
 pub fn installed() -> Result<(), String> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let mut paths = std::env::split_paths(&paths).chain([Path::new("/usr/sbin").to_owned()]);
@@ -52,10 +52,10 @@ pub fn installed() -> Result<(), String> {
     found.then_some(()).ok_or_else(|| problem.to_owned())
 }
 
-/// Whether there is one with these modules.
+/// Whether Kamailio is installed with these modules.
 ///
 /// # Errors
-/// There is not: what to print.
+/// If it is not, with the text to print.
 pub fn has(modules: &[&str]) -> Result<(), String> {
     installed()?;
     let folders = [
@@ -81,7 +81,7 @@ pub fn has(modules: &[&str]) -> Result<(), String> {
 }
 
 impl Kamailio {
-    /// Starts one before FreeSWITCH's profile at this address, and waits until it listens, on the same host.
+    /// Starts an edge proxy for FreeSWITCH's profile at this address, on the same host, and waits until it listens.
     pub async fn start(fs: SocketAddr, finds: Finds) -> Self {
         let port = || free(fs.ip()).expect("a free port");
         let (address, tls) = (port(), port());
@@ -96,7 +96,7 @@ impl Kamailio {
         Self::run(&text, address, tls, dir).await
     }
 
-    /// Starts the one of gateway/kamailio.cfg, with fswake's HTTP interface at this address.
+    /// Starts a Kamailio with gateway/kamailio.cfg, and fswake's HTTP interface at this address.
     pub async fn gateway(fswake: SocketAddr) -> Self {
         let address = free(fswake.ip()).expect("a free port");
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../gateway/kamailio.cfg");
@@ -142,14 +142,14 @@ impl Kamailio {
             let runs = matches!(self.child.try_wait(), Ok(None));
             assert!(
                 runs && Instant::now() < deadline,
-                "Kamailio does not come up:\n{}",
+                "Kamailio does not start:\n{}",
                 self.log()
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// An account whose phone takes this way.
+    /// The account of a phone that goes through this proxy.
     #[must_use]
     pub fn before(&self, account: Account) -> Account {
         Account {
@@ -161,7 +161,7 @@ impl Kamailio {
         }
     }
 
-    /// The end of its log.
+    /// The last lines of its log.
     pub fn log(&self) -> String {
         let text = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -174,7 +174,7 @@ impl Drop for Kamailio {
         if std::thread::panicking() {
             eprintln!("--- Kamailio's log\n{}", self.log());
         }
-        // The one that was started ends its children.
+        // The main process stops its children.
         if let Some(id) = self.child.id() {
             let _ = std::process::Command::new("kill")
                 .args(["-TERM", &id.to_string()])

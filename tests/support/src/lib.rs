@@ -1,8 +1,8 @@
-//! Stand-ins for the remote ends of fswake: APNs, FCM, Huawei, push services of the web, an operator's push gateway,
-//! SIP phones; and a real FreeSWITCH and a real Kamailio for the live tests.
+//! Stand-ins for APNs, FCM, Huawei, web push services, an operator's push gateway, SIP phones and FreeSWITCH. For the
+//! live tests, a real FreeSWITCH and a real Kamailio.
 
-#![allow(clippy::missing_panics_doc, reason = "a stand-in that cannot go on fails its test")]
-// A stand-in that cannot start must end the test.
+#![allow(clippy::missing_panics_doc, reason = "a stand-in that fails must fail its test")]
+// A stand-in that cannot start must fail the test.
 
 pub mod apns;
 pub mod baresip;

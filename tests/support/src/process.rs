@@ -1,8 +1,8 @@
-//! What a process uses, by proc(5).
+//! Resource usage of a process, from proc(5).
 
 use std::time::Duration;
 
-/// A process by its id.
+/// A process id.
 #[derive(Clone, Copy, Debug)]
 pub struct Process(pub u32);
 
@@ -17,10 +17,10 @@ impl Process {
         self.status("Threads:")
     }
 
-    /// CPU time that it has used so far, user and system.
+    /// CPU time used so far, user and system.
     pub fn cpu(self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
-        // utime and stime are the 12th and 13th field behind the command's name, in ticks of 10 ms.
+        // proc(5): utime and stime are the 12th and 13th field after the command's name, in ticks of 10 ms.
         let fields = stat.rsplit(") ").next().unwrap_or_default();
         let ticks = fields.split(' ').skip(11).take(2).filter_map(|f| f.parse::<u64>().ok());
         Duration::from_millis(ticks.sum::<u64>() * 10)

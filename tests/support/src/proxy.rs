@@ -1,4 +1,4 @@
-//! A proxy that knows CONNECT only, and counts; and a forwarder whose connections can be cut.
+//! An HTTP proxy that supports only CONNECT and counts tunnels, and a TCP forwarder whose connections can be cut.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// A running proxy; ends when dropped.
+/// A running proxy. It stops when dropped.
 #[derive(Debug)]
 pub struct Proxy {
     addr: SocketAddr,
@@ -50,7 +50,7 @@ impl Proxy {
         format!("http://{}", self.addr)
     }
 
-    /// How many tunnels it has opened.
+    /// How many tunnels were opened.
     pub fn tunnels(&self) -> usize {
         self.tunnels.load(Ordering::SeqCst)
     }
@@ -89,7 +89,7 @@ async fn tunnel(client: TcpStream, wants: Option<String>, count: Arc<AtomicUsize
     Some(())
 }
 
-/// Passes TCP connections on to one address, until it is cut.
+/// Forwards TCP connections to one address until it is cut.
 #[derive(Debug)]
 pub struct Forwarder {
     addr: SocketAddr,
@@ -112,17 +112,17 @@ impl Forwarder {
         Self { addr, whole, accepting }
     }
 
-    /// Where it listens.
+    /// The listening address.
     pub fn address(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Ends all connections; new ones end at once.
+    /// Closes all connections; new ones are closed at once.
     pub fn cut(&self) {
         self.whole.send_replace(false);
     }
 
-    /// Passes new connections on again.
+    /// Forwards new connections again.
     pub fn mend(&self) {
         self.whole.send_replace(true);
     }

@@ -1,4 +1,4 @@
-//! A whole site on one machine: a real FreeSWITCH, fswake's binary, APNs' stand-in, and phones that a push wakes.
+//! A whole site on one machine: a real FreeSWITCH, the fswake binary, the APNs stand-in, and phones that pushes wake.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -16,35 +16,35 @@ use crate::daemon::{self, Daemon};
 use crate::realfs::{ASSERTING, RealFs, holds_by_sleep};
 use crate::sip::{Account, PATIENCE, Phone, Script, What};
 
-/// What a phone does when a push arrives.
+/// What a phone does when it gets a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wakes {
-    /// Registers from a new port with a new Call-ID: the app was restarted.
+    /// Registers from a new port with a new Call-ID, as a restarted app does.
     Elsewhere,
     /// Registers from the same port with a new Call-ID.
     InPlace,
     /// Registers from the same port with the same Call-ID and nonce: FreeSWITCH's event has `update-reg: true`.
     ByRefresh,
-    /// As [`Wakes::Elsewhere`], and registers twice more within 200 ms.
+    /// As [`Wakes::Elsewhere`], plus two more REGISTERs within 200 ms.
     InBurst,
-    /// As [`Wakes::Elsewhere`], so many milliseconds after the push.
+    /// As [`Wakes::Elsewhere`], this many milliseconds after the push.
     Late(u64),
-    /// Sleeps on.
+    /// Stays asleep.
     Never,
 }
 
-/// What differs from fswake's defaults, besides what every site needs.
+/// Settings that differ from fswake's defaults, beyond those that every site needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Lines of `[wake]`: key and value.
+    /// Lines of `[wake]`: keys and values.
     pub wake: BTreeMap<&'static str, String>,
     /// `log.filter`.
     pub log: String,
     /// `run.drain-timeout`.
     pub drain: String,
-    /// More lines of the app.
+    /// More lines of the `[[app]]`.
     pub app: &'static str,
-    /// Port of the event socket, when it is not FreeSWITCH's own.
+    /// Port of the event socket, if it is not FreeSWITCH's.
     pub esl_port: Option<u16>,
     /// `freeswitch.hold = "sleep"`.
     pub holds_by_sleep: bool,
@@ -52,7 +52,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        // Every phone counts as asleep, and every call pushes.
+        // Every phone counts as asleep, so every call causes a push.
         let wake = [
             ("fresh-for", "\"0s\""),
             ("push-gap", "\"0s\""),
@@ -70,7 +70,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// With this in `[wake]`.
+    /// Adds a line to `[wake]`.
     #[must_use]
     pub fn wake(mut self, key: &'static str, value: &str) -> Self {
         self.wake.insert(key, format!("\"{value}\""));
@@ -78,10 +78,10 @@ impl Settings {
     }
 }
 
-/// A push that reached APNs.
+/// A push that reached the APNs stand-in.
 #[derive(Clone, Debug)]
 pub struct TimedPush {
-    /// When.
+    /// When it arrived.
     pub at: Instant,
     /// The push.
     pub push: Push,
@@ -89,13 +89,13 @@ pub struct TimedPush {
 
 type Sleepers = Arc<Mutex<HashMap<String, (Phone, Wakes)>>>;
 
-/// The site. FreeSWITCH outlives it.
+/// The site. Its FreeSWITCH keeps running when the site is dropped.
 pub struct Site {
     /// FreeSWITCH.
     pub fs: Arc<RealFs>,
-    /// fswake, while it runs.
+    /// fswake, while it is running.
     pub daemon: Option<Daemon>,
-    /// APNs.
+    /// The APNs stand-in.
     pub apns: Arc<Apns>,
     sleepers: Sleepers,
     pushes: watch::Receiver<Vec<TimedPush>>,
@@ -106,7 +106,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Runs another subcommand with the daemon's configuration: exit code, stdout, stderr.
+    /// Runs another subcommand with the daemon's configuration. Returns exit code, stdout and stderr.
     pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
         command.args(args).stdout(Stdio::piped());
@@ -115,7 +115,7 @@ impl Site {
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
 
-    /// From now on subcommands log in to FreeSWITCH as this user; the daemon that runs goes on as before.
+    /// From now on subcommands log in to FreeSWITCH as this user. The running daemon is not affected.
     pub fn tools_log_in_as(&self, user: &str, password: &str) {
         let file = self.dir.path().join("fswake.toml");
         let secret = self.dir.path().join("esl-password");
@@ -128,7 +128,7 @@ impl Site {
         std::fs::write(file, config.replace("[freeswitch]\n", &as_user)).expect("a file");
     }
 
-    /// Starts APNs' stand-in and fswake.
+    /// Starts the APNs stand-in and fswake.
     pub async fn start(fs: Arc<RealFs>, binary: &Path, settings: &Settings) -> Self {
         let apns = Arc::new(Apns::start().await);
         let dir = TempDir::new().expect("a directory");
@@ -155,7 +155,7 @@ impl Site {
         site
     }
 
-    /// Starts fswake, again after it was killed.
+    /// Starts fswake, also after it was killed.
     pub async fn start_daemon(&mut self) {
         let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
         command.arg("run");
@@ -169,7 +169,7 @@ impl Site {
         self.daemon = Some(daemon);
     }
 
-    /// fswake, which runs.
+    /// The running fswake.
     pub fn daemon(&self) -> &Daemon {
         self.daemon.as_ref().expect("fswake runs")
     }
@@ -181,7 +181,7 @@ impl Site {
         }
     }
 
-    /// A phone that has never registered: for callers.
+    /// A phone that has never registered, for callers.
     pub async fn caller(&self) -> Phone {
         let user = self.fs.new_user();
         Phone::new(self.fs.account(&user, crate::realfs::DOMAIN), Script::default()).await
@@ -192,7 +192,7 @@ impl Site {
         self.desk_phone_of(self.fs.account(user, domain), script).await
     }
 
-    /// The same with an account that registers somewhere else.
+    /// The same, with an account on another server.
     pub async fn desk_phone_of(&self, account: Account, script: impl Into<Script>) -> Phone {
         let phone = Phone::new(account, script).await;
         assert_eq!(phone.register().await, 200);
@@ -205,7 +205,7 @@ impl Site {
         self.sleeper_of(self.fs.account(user, domain), wakes, script).await
     }
 
-    /// The same with an account that registers somewhere else.
+    /// The same, with an account on another server.
     pub async fn sleeper_of(&self, account: Account, wakes: Wakes, script: impl Into<Script>) -> Phone {
         let phone = Phone::new(account, script).await;
         self.give_token(&phone, wakes);
@@ -215,7 +215,7 @@ impl Site {
         phone
     }
 
-    /// Gives a phone a token, to which pushes will come. It registers with it next time.
+    /// Gives a phone a token. Pushes to the token then reach the phone, which uses the token from its next REGISTER on.
     pub fn give_token(&self, phone: &Phone, wakes: Wakes) -> String {
         let token = new_token();
         phone.contact_params(&push_params(&token));
@@ -229,11 +229,11 @@ impl Site {
         sleepers.insert(token.to_owned(), (phone.clone(), wakes));
     }
 
-    /// Waits until fswake has a phone's last REGISTER.
+    /// Waits until fswake has the event of a phone's last REGISTER.
     pub async fn heard(&self, phone: &Phone) {
         if self.logs && self.daemon.is_some() {
             let place = phone.place();
-            // A WebSocket's name is the same in every connection.
+            // A WebSocket's host name is the same for every connection.
             let times = if place.ends_with(".invalid") {
                 phone.count(|w| matches!(w, What::Registered(200)))
             } else {
@@ -246,13 +246,13 @@ impl Site {
         }
     }
 
-    /// Waits until fswake has a REGISTER of this user, whatever its Contact.
+    /// Waits until fswake has the event of a REGISTER of this user, with any Contact.
     pub async fn heard_of(&self, user: &str) {
         let user = format!("aor={user}@");
         self.daemon().log.wait(&["event=Registered ", &user]).await;
     }
 
-    /// Makes FreeSWITCH end a phone's registration, as if it had expired, and waits until fswake has the event.
+    /// Makes FreeSWITCH end a phone's registration as if it had expired, and waits until fswake has the event.
     pub async fn forget_place(&self, phone: &Phone) {
         let (user, domain) = (&phone.account().user, &phone.account().domain);
         let before = self.daemon().log.count(&["event=Unregistered ", user]);
@@ -266,17 +266,17 @@ impl Site {
             .await;
     }
 
-    /// The pushes so far, calls and others.
+    /// All pushes so far, for calls and others.
     pub fn pushes(&self) -> Vec<TimedPush> {
         self.pushes.borrow().clone()
     }
 
-    /// Waits for a push to this token; whether it came.
+    /// Waits for a push to this token. Returns whether it came.
     pub async fn pushed_to(&self, token: &str) -> bool {
         self.pushed_to_so_often(token, 1).await
     }
 
-    /// Waits for so many pushes to this token; fails the test when they do not come.
+    /// Waits for this many pushes to this token.
     pub async fn pushed_to_times(&self, token: &str, times: usize) {
         let all = self.pushed_to_so_often(token, times).await;
         assert!(
@@ -311,18 +311,18 @@ impl Drop for Site {
     }
 }
 
-/// The fswake that a bench measures: the one that was built with it, or the one that `FSWAKE_BENCH_DAEMON` names.
+/// The fswake binary that a bench measures: the one built with it, or the one in `FSWAKE_BENCH_DAEMON`.
 pub fn measured(built: &str) -> PathBuf {
     std::env::var_os("FSWAKE_BENCH_DAEMON").map_or_else(|| built.into(), PathBuf::from)
 }
 
-/// Device tokens that no other has.
+/// A new, unique device token.
 pub fn new_token() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     format!("{:064x}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// RFC 8599 parameters of an iOS app's Contact.
+/// RFC 8599 parameters for the Contact of an iOS app.
 pub fn push_params(token: &str) -> String {
     format!(";pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}")
 }
@@ -375,7 +375,7 @@ fn configuration(fs: &RealFs, apns: &Apns, dir: &Path, settings: &Settings) -> S
     for (key, value) in &settings.wake {
         let _ = writeln!(wake, "{key} = {value}");
     }
-    // Subcommands have to find it.
+    // Subcommands must find it.
     let http = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
     let http = http.expect("a free port");
     let (four, six) = (fs.ports.fswake, fs.ports.fswake_six());

@@ -1,8 +1,7 @@
-//! Tests that could not be made on this machine: noted where they are skipped, and named at the end of `cargo test`.
+//! Records tests that cannot run on this machine, so that `cargo test` can name them at its end.
 //!
-//! A test that passes is silent, so what it prints of itself is not seen. Each one leaves a line in a file of this run
-//! instead, which is known by the `cargo` that has started all its test programs; the last of them (`tests/last`) shows
-//! what is there.
+//! Cargo shows no output of a test that passes. So each skipped test adds a line to a file for this run, which is
+//! identified by the `cargo` process that started the test programs. The last program (`tests/last`) prints the file.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -16,19 +15,19 @@ fn file() -> PathBuf {
     folder.join("skipped").join(run.to_string())
 }
 
-/// Notes that this test is skipped, and prints it.
+/// Records and prints that this test is skipped.
 ///
 /// # Panics
-/// The note cannot be written.
+/// If the file cannot be written.
 pub fn note(reason: &str) {
     let thread = std::thread::current();
     note_all(thread.name().unwrap_or("a test"), reason);
 }
 
-/// Notes that tests are skipped.
+/// Records that tests are skipped.
 ///
 /// # Panics
-/// The note cannot be written.
+/// If the file cannot be written.
 pub fn note_all(tests: &str, reason: &str) {
     eprintln!("SKIPPED: {tests}: {reason}");
     let file = file();
@@ -38,13 +37,13 @@ pub fn note_all(tests: &str, reason: &str) {
         .create(true)
         .open(file)
         .expect("a file for notes");
-    // One write: other tests write at the same time.
+    // A single write, because other tests write at the same time.
     notes
         .write_all(format!("{tests}: {reason}\n").as_bytes())
         .expect("a note");
 }
 
-/// What was noted in this run, in order and each line once; forgets it.
+/// Takes the lines recorded in this run, sorted and without repeats.
 pub fn take() -> Vec<String> {
     let file = file();
     let notes = fs::read_to_string(&file).unwrap_or_default();
@@ -60,13 +59,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_skipped_is_told_once_and_by_name() {
-        // Of other tests of this program, if there are any.
+    fn skipped_tests_are_listed_once_by_name() {
+        // Other tests of this program may have left lines.
         let others = take();
         note("no such thing");
         note("no such thing");
         note_all("three tests", "no other thing");
-        let name = "skipped::tests::what_is_skipped_is_told_once_and_by_name";
+        let name = "skipped::tests::skipped_tests_are_listed_once_by_name";
         assert_eq!(
             take(),
             [

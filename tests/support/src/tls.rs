@@ -1,4 +1,4 @@
-//! Keys and certificates, generated in every run.
+//! Keys and certificates, generated for every run.
 
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::aw
 pub struct SigningKey {
     /// The private key: PEM, PKCS #8, as in Apple's .p8 and Google's service account files.
     pub pem: String,
-    /// The public key as verifiers take it: the point (EC) or PKCS #1 (RSA).
+    /// The public key as verifiers need it: the point (EC) or PKCS #1 (RSA).
     pub public: Vec<u8>,
 }
 
@@ -41,7 +41,7 @@ pub fn rsa_key() -> SigningKey {
     KeyPair::generate_for(&PKCS_RSA_SHA256).expect("an RSA key").into()
 }
 
-/// A certificate authority of this run.
+/// A certificate authority for this run.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Default for Authority {
@@ -55,11 +55,11 @@ impl Default for Authority {
     }
 }
 
-/// The authority of FreeSWITCH's own certificates.
+/// The CA of FreeSWITCH's own certificates.
 pub static OF_FREESWITCH: LazyLock<Authority> = LazyLock::new(Authority::default);
 
 impl Authority {
-    /// TLS for clients that know this authority.
+    /// TLS for clients that trust this CA.
     pub fn client(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).expect("own CA");
@@ -68,7 +68,7 @@ impl Authority {
         Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
     }
 
-    /// Its certificate as PEM.
+    /// The CA certificate as PEM.
     pub fn pem(&self) -> String {
         self.0.pem()
     }
@@ -78,12 +78,12 @@ impl Authority {
         self.issue_with(name, |_| {})
     }
 
-    /// The same for a certificate that ends at a given time.
+    /// The same, with an expiry time.
     pub fn issue_until(&self, name: &str, end: SystemTime) -> (String, String) {
         self.issue_with(name, |params| params.not_after = end.into())
     }
 
-    /// The same for a certificate of Apple's, which names a bundle id.
+    /// The same, with a bundle id as in a certificate from Apple.
     pub fn issue_for_bundle(&self, bundle: &str) -> (String, String) {
         let uid = DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 1]);
         self.issue_with("voip", |params| params.distinguished_name.push(uid, bundle))
@@ -98,7 +98,7 @@ impl Authority {
         (cert.pem(), key.serialize_pem())
     }
 
-    /// TLS with HTTP/2 for `localhost`; with `clients`, only for clients with a certificate of this authority.
+    /// TLS with HTTP/2 for `localhost`. With `clients`, clients must have a certificate from this CA.
     pub fn server(&self, clients: bool) -> Arc<ServerConfig> {
         let (cert, key) = self.issue("localhost");
         let cert = CertificateDer::from_pem_slice(cert.as_bytes()).expect("own PEM");

@@ -1,4 +1,4 @@
-//! What no recording shows: outcomes of held calls, phones, faults, the 20 ms poll, and size.
+//! Behaviour that no recording shows: outcomes of held calls, phones, faults, the 20 ms poll, and scale.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ fn call(listener: &TcpListener) -> Call {
     Call::to(listener.local_addr().unwrap(), "1001", "fs.test")
 }
 
-/// A call that is bridged to a phone; the client still holds the connection.
+/// A call that is bridged to a phone. The client still holds the connection.
 async fn bridged(fs: &FakeFreeSwitch, listener: &TcpListener, call: &Call) -> (Held, Phone, Client) {
     let phone = fs.phone(PhoneSpec::new("1001", "fs.test").codecs(&["PCMA"]));
     phone.register();
@@ -56,7 +56,7 @@ async fn bridged(fs: &FakeFreeSwitch, listener: &TcpListener, call: &Call) -> (H
 }
 
 #[tokio::test]
-async fn a_bridged_call_lives_on_without_its_connection_when_resume_is_off() {
+async fn a_bridged_call_survives_its_connection_when_resume_is_off() {
     let (fs, listener) = stage().await;
     let (held, phone, mut client) = bridged(&fs, &listener, &call(&listener)).await;
     let Outcome::Connected {
@@ -82,7 +82,7 @@ async fn a_bridged_call_lives_on_without_its_connection_when_resume_is_off() {
     assert_eq!(
         held.outcomes().len(),
         1,
-        "neither the connection's end nor park_timeout ends it"
+        "the end of the connection or park_timeout ended the call"
     );
     phone.hang_up();
     assert_eq!(held.nth_outcome(1).await, Outcome::HungUp("NORMAL_CLEARING".into()));
@@ -131,9 +131,9 @@ async fn bridging_an_unanswered_caller_ends_it() {
     assert_eq!(held.timeline().last().unwrap().1, CallerSaw::Final(502));
 }
 
-/// The race of `originate .. &park()`: 5 of 156 calls in FreeSWITCH, every one here.
+/// The race of `originate .. &park()`: 5 of 156 calls with FreeSWITCH, every call here.
 #[tokio::test]
-async fn leg_that_is_bridged_before_it_is_parked_costs_the_caller_his_call() {
+async fn leg_bridged_before_it_is_parked_ends_the_call() {
     let busy = Config {
         originate_tail: Duration::from_millis(300),
         ..Config::default().instant_events()
@@ -173,7 +173,7 @@ async fn leg_that_is_bridged_before_it_is_parked_costs_the_caller_his_call() {
 }
 
 #[tokio::test]
-async fn touching_a_channel_that_somebody_else_has_is_a_complaint() {
+async fn command_to_a_taken_channel_is_a_complaint() {
     let (fs, listener) = stage().await;
     let held = fs.call(&call(&listener));
     let mut client = Client::outbound(&listener).await;
@@ -193,11 +193,14 @@ async fn touching_a_channel_that_somebody_else_has_is_a_complaint() {
         .await;
     assert!(fs.complaints().is_empty());
     client.ask(&format!("api uuid_kill {}", held.uuid)).await;
-    assert_eq!(fs.complaints(), ["uuid_kill of a channel that somebody else has"]);
+    assert_eq!(
+        fs.complaints(),
+        ["uuid_kill of a channel that another client has taken"]
+    );
 }
 
 #[tokio::test]
-async fn phones_hear_why_and_failures_have_their_causes() {
+async fn phones_get_reasons_and_failures_have_their_causes() {
     let (fs, listener) = stage().await;
     let held = fs.call(&call(&listener));
     let mut client = Client::outbound(&listener).await;
@@ -260,7 +263,7 @@ async fn a_nat_contact_is_routed_by_its_path_and_an_unbridged_answer_times_out()
     let contact = event.lines().find_map(|line| line.strip_prefix("contact: ")).unwrap();
     assert!(
         contact.contains("%3Bfs_path%3Dsip%3A1001%40127.0.1."),
-        "encoded once, as FreeSWITCH does: {contact}"
+        "not encoded once, as FreeSWITCH does: {contact}"
     );
     let dial = inbound.ask("api sofia_contact */1001@fs.test").await;
     fs.call(&call(&listener));
@@ -291,7 +294,7 @@ async fn events_wait_for_the_poll_unless_the_client_nudges() {
     let mut client = Client::inbound(&fs, "CUSTOM sofia::register").await;
     let mut waits = [Vec::new(), Vec::new()];
     for n in 0..40u64 {
-        // Spread over the poll's phase.
+        // The starts are spread over the phase of the poll.
         tokio::time::sleep(Duration::from_millis(20 + n * 7 % 20)).await;
         let nudged = n % 2 == 1;
         let fired = phone.register();
@@ -349,7 +352,7 @@ async fn faults_close_refuse_and_freeze() {
     );
 }
 
-/// Held calls (10,000, or FSWAKE_CALLS: two descriptors each) and 5,000 REGISTERs a second at once:
+/// 10,000 held calls (or FSWAKE_CALLS; each takes two descriptors) and 5,000 REGISTERs a second at once:
 /// `cargo test --release ... -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes seconds and 20,000 file descriptors"]
@@ -425,7 +428,10 @@ async fn ten_thousand_calls_are_held_while_five_thousand_phones_register_each_se
     for client in &mut clients {
         client.until(&["CHANNEL_HANGUP_COMPLETE"]).await;
     }
-    println!("{count} callers hung up, every client told, in {:?}", started.elapsed());
+    println!(
+        "{count} callers hung up, every client notified, in {:?}",
+        started.elapsed()
+    );
 }
 
 /// Resident memory in KiB.

@@ -1,14 +1,14 @@
-//! The stand-in against the recordings: the client's bytes are sent in their order, phones and callers do what they
-//! did, and what the stand-in sends must be what FreeSWITCH sent.
+//! Compares the stand-in with the recordings. The client's bytes are sent in their order, phones and callers do what
+//! they did, and the stand-in must send what FreeSWITCH sent.
 //!
-//! Order is compared within each stream: the replies of a connection, the events of one channel, of one job, of one
-//! subclass, the notices. Between streams it races in FreeSWITCH itself: events go through dispatch threads and wait
-//! for the listener's poll, a channel's applications wait for its own tick, a job ends in a third thread.
+//! Order is compared within each stream: the replies of a connection, the events of a channel, of a job or of a
+//! subclass, and the notices. Between streams FreeSWITCH itself has races: events go through dispatch threads and wait
+//! for the listener's poll, a channel's applications wait for its own tick, and a job ends in another thread.
 //! CHANNEL_PARK races with `myevents` (three of the five recordings have it) and is left out.
 //! The `bridge` application is not modelled: those recordings are replayed up to it.
 //!
-//! The recordings of 1.11.2 are of fswake itself. Their events are compared by what fswake reads of them and a little
-//! more (`normal::Strictness::Essential`): most of the stand-in's events have the headers of 1.10.12.
+//! The recordings of 1.11.2 have fswake itself as the client. Of their events, only what fswake reads and a little more
+//! is compared (`normal::Strictness::Essential`): most of the stand-in's events have the headers of 1.10.12.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 mod normal;
 use normal::{Message, Streams, Strictness};
 
-/// A client's side of one connection.
+/// The client's side of a connection.
 struct Client {
     writer: OwnedWriteHalf,
     got: Arc<Mutex<Vec<Message>>>,
@@ -38,7 +38,7 @@ impl Client {
     }
 }
 
-/// Splits what the stand-in sends into messages, by Content-Length as a client must.
+/// Splits the stand-in's output into messages, by Content-Length as a client must.
 async fn read_messages(mut reader: OwnedReadHalf, got: Arc<Mutex<Vec<Message>>>) {
     let mut buffer: Vec<u8> = Vec::new();
     let mut chunk = [0u8; 16_384];
@@ -59,7 +59,7 @@ async fn read_messages(mut reader: OwnedReadHalf, got: Arc<Mutex<Vec<Message>>>)
     }
 }
 
-/// What happens around the connections.
+/// Events outside the connections.
 struct Stage {
     fs: FakeFreeSwitch,
     daemon: TcpListener,
@@ -67,9 +67,9 @@ struct Stage {
     phones: Vec<Phone>,
     held: Option<Held>,
     hung_up: bool,
-    /// Somebody has answered.
+    /// A phone has answered.
     answered: bool,
-    /// Something has not come.
+    /// An expected message has not come.
     is_late: bool,
     strictness: Strictness,
     expected: BTreeMap<String, Vec<Message>>,
@@ -83,7 +83,7 @@ fn field(headers: &[(String, String)], name: &str) -> String {
         .unwrap_or_default()
 }
 
-/// The phone that a recorded registration belongs to.
+/// The phone of a recorded registration.
 fn spec_of(event: &[(String, String)]) -> PhoneSpec {
     let contact = field(event, "contact");
     let uri = contact
@@ -95,7 +95,7 @@ fn spec_of(event: &[(String, String)]) -> PhoneSpec {
     let mut params = own.split_once(';').map_or("", |(_, params)| params).to_owned();
     let seen = format!("{}:{}", field(event, "network-ip"), field(event, "network-port"));
     if !contact.ends_with('>') && address == seen {
-        // FreeSWITCH cut this one; the phone sent more of the same.
+        // FreeSWITCH truncated this one; the phone sent more of the same.
         params.push_str(&"z".repeat(1200));
     }
     let mut spec = PhoneSpec::new(&field(event, "from-user"), &field(event, "from-host"))
@@ -188,7 +188,7 @@ impl Stage {
             .find(|phone| name.ends_with(&format!("@{}", phone.spec().address)))
     }
 
-    /// Makes phones and the caller do what led FreeSWITCH to send this.
+    /// Makes phones and the caller do what made FreeSWITCH send this.
     async fn act(&mut self, event: &[(String, String)]) {
         let name = field(event, "Event-Name");
         match field(event, "Event-Subclass").as_str() {
@@ -218,7 +218,8 @@ impl Stage {
             let held = self.held.as_ref().expect("a held call");
             match field(event, "Hangup-Cause").as_str() {
                 "NO_ANSWER" => held.ring_time_is_over(),
-                // What somebody did, what a phone did, and a loopback whose caller is bridged in its place.
+                // This covers what a third party did, what a phone did, and a loopback whose caller is bridged in its
+                // place.
                 "PICKED_OFF" | "CALL_REJECTED" => {}
                 _ if self.strictness == Strictness::Essential
                     && held.behind.is_some()
@@ -230,7 +231,7 @@ impl Stage {
         self.answered |= name == "CHANNEL_ANSWER";
     }
 
-    /// What a third person did.
+    /// The action of a third party.
     fn third_person(&self, text: &str, lines: &[Line]) {
         let held = self.held.as_ref().expect("a held call");
         let asks = |l: &Line| {
@@ -286,7 +287,7 @@ impl Stage {
                     .all(|(key, messages)| got.0.get(key).is_some_and(|got| got.len() >= messages.len()))
             })
         };
-        // After something has not come once, nothing is worth a long wait any more.
+        // Once an expected message has not come, long waits are pointless.
         let tries = if self.is_late { 50 } else { 3000 };
         for _ in 0..tries {
             if long_enough() {
@@ -328,7 +329,7 @@ async fn differences(lines: &[Line], strictness: Strictness) -> Vec<String> {
         }
     }
     stage.catch_up().await;
-    // What should not come has this long to come.
+    // The time for unexpected messages to arrive.
     tokio::time::sleep(Duration::from_millis(150)).await;
     let kept: HashSet<String> = normal::uuids(
         lines
@@ -411,8 +412,8 @@ replay! {
     caller_of_a_dial_string_cancels: "1.11/dial-string-caller-cancels",
 }
 
-/// The comparison is worth nothing if it cannot fail: a recording with one header renamed, one reply changed, two
-/// events of a channel swapped or one left out must each be told from the stand-in.
+/// The comparison is worthless if it cannot fail. So it must notice a recording in which one header is renamed, one
+/// reply is changed, two events of a channel are swapped or one is missing.
 #[tokio::test]
 async fn a_changed_recording_is_noticed() {
     let lines = capture::lines("legs-declined").to_vec();
@@ -447,7 +448,7 @@ async fn a_changed_recording_is_noticed() {
     ] {
         assert!(
             !differences(&changed, Strictness::Whole).await.is_empty(),
-            "a changed {what} went unnoticed"
+            "the comparison did not notice a changed {what}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The API commands behind `api` and `bgapi`, with FreeSWITCH's texts.
+//! The API commands behind `api` and `bgapi`, with FreeSWITCH's output.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::core::Core;
 use super::held::{Call, Held, Outcome};
 use super::{cause, dialstring, lists};
 
-/// Runs one API command; the text is what a client reads.
+/// Runs one API command and returns its output.
 pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> String {
     let arg = arg.unwrap_or("").trim();
     let words: Vec<&str> = arg.split_whitespace().collect();
@@ -29,9 +29,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         }
     }
     match name.to_ascii_lowercase().as_str() {
-        "originate" if arg.is_empty() => {
-            "-USAGE: <call url> <exten>|&<application_name>(<app_args>)\n".to_owned()
-        }
+        "originate" if arg.is_empty() => "-USAGE: <call url> <exten>|&<application_name>(<app_args>)\n".to_owned(),
         "originate" => match dialstring::parse(arg) {
             Ok(plan) if plan.endpoints[0].target.starts_with("null/") => originate_nobody(core, &plan),
             Ok(plan) => core
@@ -205,7 +203,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         "status" => lists::status(core),
         "version" => "FreeSWITCH Version 1.10.12-release~64bit ( 64bit)\n".to_owned(),
         "echo" => arg.to_owned(),
-        // A test sets FreeSWITCH's own configuration.
+        // Sets FreeSWITCH's own configuration, as an operator would.
         "xml_locate" => "can't find anything\n".to_owned(),
         "user_data" | "domain_data" => String::new(),
         "find_user_xml" => {
@@ -221,9 +219,9 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
     }
 }
 
-/// `[uuid:<uuid> ]text` as `switch_event_expand_headers` makes it: `${variable_..}` is the channel's variable,
-/// `${name(..)}` what that command says. What comes in place of them is not expanded again. `None` for what is not
-/// understood here.
+/// Expands `[uuid:<uuid> ]text` as `switch_event_expand_headers` does: `${variable_..}` becomes the channel's variable,
+/// `${name(..)}` the output of that command. The results are not expanded again. Returns `None` for syntax that the
+/// stand-in does not know.
 async fn expand(core: &Arc<Core>, arg: &str) -> Option<String> {
     let (uuid, mut text) = match arg.strip_prefix("uuid:") {
         Some(rest) => rest.split_once(' ')?,
@@ -248,13 +246,13 @@ async fn expand(core: &Arc<Core>, arg: &str) -> Option<String> {
             expanded.push_str(channel.and_then(|channel| channel.variable(name)).unwrap_or_default());
         }
     }
-    // Any other of these means more than itself there.
+    // FreeSWITCH would give any further `$` or `\` a meaning of its own.
     let is_plain = !text.contains(['$', '\\']);
     expanded.push_str(text);
     is_plain.then_some(expanded)
 }
 
-/// What precedes the brace that closes this one, and what follows it.
+/// Splits at the brace that closes an opened one: the text before it, and the text after it.
 fn braced(text: &str) -> Option<(&str, &str)> {
     let mut depth = 1;
     for (at, c) in text.char_indices() {
@@ -270,7 +268,7 @@ fn braced(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// A regular expression of which no more is known here than `^`, `.*`, and `(?!..)` at its end.
+/// Matches a regular expression that contains only `^`, `.*`, and `(?!..)` at its end.
 fn matches(text: &str, pattern: &str) -> bool {
     if let Some((before, not)) = pattern.strip_suffix(')').and_then(|pattern| pattern.split_once("(?!")) {
         let rest = text.strip_prefix(before.trim_start_matches('^'));
@@ -293,8 +291,8 @@ fn cond(arg: &str) -> Option<&str> {
     Some(if one == other { then } else { otherwise })
 }
 
-/// A channel that calls nobody, in the `socket` application at once. FreeSWITCH splits the argument at blanks, quotes
-/// aside: without them `async full` would be lost.
+/// Makes a channel without a callee, which runs `socket` at once. FreeSWITCH splits the argument at unquoted blanks:
+/// without the quotes, `async full` would be lost.
 fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
     let action = plan
         .action
@@ -328,7 +326,7 @@ fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
     };
     let held = Held::start(core, &call);
     tokio::spawn(async move {
-        // Nothing follows in its dialplan.
+        // This dialplan has no further action.
         if matches!(held.outcome().await, Outcome::Resumed { .. }) {
             held.caller_hangs_up();
         }

@@ -1,10 +1,10 @@
-//! `uuid_bridge`, and others who take a held channel.
+//! `uuid_bridge`, and other ways in which a held channel is taken.
 //!
-//! `uuid_bridge A B` makes A the A leg. What FreeSWITCH 1.11.2 did in the captures, and here: both channels leave their
-//! park (CHANNEL_UNPARK), and CHANNEL_BRIDGE of A follows two ticks later. Races that are real and modelled:
-//! - a leg that has not left its originate is taken out of the bridge by the originate's thread: the caller is cut;
-//! - an unanswered side without early media is ended (DESTINATION_OUT_OF_ORDER);
-//! - whoever picks a held channel up ends its last leg (PICKED_OFF) before the channel itself leaves its park.
+//! `uuid_bridge A B` makes A the A leg. As in the captures of FreeSWITCH 1.11.2, both channels leave their park
+//! (CHANNEL_UNPARK), and CHANNEL_BRIDGE of A follows two ticks later. These races occur in FreeSWITCH and are modelled:
+//! - the originate's thread takes a leg that has not left its originate out of the bridge, and the caller is cut off;
+//! - an unanswered side without early media is hung up (DESTINATION_OUT_OF_ORDER);
+//! - a pick-up of a held channel hangs up its last leg (PICKED_OFF) before the channel itself leaves its park.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,18 +18,19 @@ use super::hangup::{HangupBy, bridge_events};
 use super::held::{App, Outcome};
 use super::template::{Template, When};
 
-/// Commands that were under way when FreeSWITCH's event came are not faults. Long, for tests on a busy machine.
+/// A command that was sent before FreeSWITCH's event arrived is no fault. The time is long because test machines are
+/// busy.
 const UNDER_WAY: Duration = Duration::from_millis(250);
 
 impl Core {
-    /// Reports a command to a channel that somebody else has had for a while.
+    /// Complains about a command to a channel that was taken some time ago.
     pub(crate) fn touches(&self, uuid: &str, command: &str) {
         let mut world = self.world();
         let taken = world.channels.get(uuid).and_then(|channel| channel.taken);
         if taken.is_some_and(|since| since.elapsed() > UNDER_WAY) {
             world
                 .complaints
-                .push(format!("{command} of a channel that somebody else has"));
+                .push(format!("{command} of a channel that another client has taken"));
         }
     }
 
@@ -65,7 +66,7 @@ impl Core {
             {
                 channel.peer = Some(peer.to_owned());
                 channel.partner = Partner::Bonded(peer.to_owned());
-                // A caller behind a loopback was bridged with that.
+                // The caller behind a loopback was bridged with that loopback.
                 channel.bridge_uuid.clear();
                 channel.set_variable("park_timeout", "", true);
             }
@@ -101,7 +102,7 @@ impl Core {
         true
     }
 
-    /// The originate's thread takes its leg out of a bridge that came too early: the caller is cut.
+    /// The originate's thread takes its leg out of a bridge that was made too early. The caller is cut off.
     pub(crate) fn break_bridge(self: &Arc<Self>, leg: &str, held: &str) {
         for (own, other) in [(held, leg), (leg, held)] {
             leaves_for(&mut self.world(), own, other);
@@ -111,7 +112,7 @@ impl Core {
         self.hang_up(leg, "NORMAL_CLEARING", HangupBy::Ours);
     }
 
-    /// The leg that this channel was bridged with is bridged with another one now.
+    /// The leg that this channel was bridged with is now bridged with another channel.
     fn leaves_bridge(&self, world: &mut World, uuid: &str) {
         if let Some(channel) = world.channels.get_mut(uuid) {
             channel.peer = None;
@@ -120,7 +121,7 @@ impl Core {
         }
     }
 
-    /// Both channels end what they ran: `socket` and `park`.
+    /// Ends the applications of both channels, `socket` and `park`.
     fn leave_park(&self, held: &str, leg: &str) {
         let world = self.world();
         self.emit_unpark(&world, held);
@@ -129,7 +130,7 @@ impl Core {
     }
 
     fn emit_unpark(&self, world: &World, held: &str) {
-        // Behind a loopback the caller's own `bridge` ends, which is not modelled.
+        // Behind a loopback the caller's own `bridge` ends. That is not modelled.
         if world.channels.get(held).is_some_and(|c| !c.is_behind()) {
             let events = events_of(&world.channels[held]);
             if world.channels[held].is_held_by_sleep() {
@@ -142,7 +143,7 @@ impl Core {
         }
     }
 
-    /// A caller who is bridged with a leg does not need the previous loopback.
+    /// Once the caller is bridged with a leg, the previous loopback ends.
     fn take_the_loopbacks_place(self: &Arc<Self>, caller: &str) {
         let mut world = self.world();
         let behind = world.channels.get(caller).filter(|c| c.is_behind());
@@ -188,7 +189,7 @@ impl Core {
         }
     }
 
-    /// Caller and phone talk.
+    /// The caller and the phone are connected.
     pub(crate) fn is_connected(&self, leg: &str, held: &str) {
         let mut world = self.world();
         if ![leg, held].iter().all(|uuid| world.channels.contains_key(*uuid)) {
@@ -211,14 +212,15 @@ impl Core {
         }
     }
 
-    /// Somebody picks a held channel up, as in the captures: it is answered, its partner ends with PICKED_OFF, and only
-    /// then it leaves its park. It is his from the beginning. A channel that is about to be bridged is hung up on with
-    /// its partner (DESTINATION_OUT_OF_ORDER); without one it is his, and the leg ends for want of it.
+    /// Another phone picks up a held channel, as in the captures. The channel belongs to that phone at once; it is
+    /// answered, its partner ends with PICKED_OFF, and then it leaves its park. A channel that is about to be bridged
+    /// is hung up together with its partner (DESTINATION_OUT_OF_ORDER). If it has no partner, the pick-up gets it, and
+    /// the leg ends because nothing is left to bridge it with.
     pub(crate) fn pick_up(self: &Arc<Self>, uuid: &str, other: String, number: &str) {
         self.pick_up_with(uuid, self.partner(uuid).as_deref(), other, number);
     }
 
-    /// The same if the pick-up has read the partner before.
+    /// The same, with the partner that the pick-up read earlier.
     fn pick_up_with(self: &Arc<Self>, uuid: &str, partner: Option<&str>, other: String, number: &str) {
         if !self.take(uuid) {
             return;
@@ -241,7 +243,7 @@ impl Core {
             }
             (leg, behind)
         };
-        // Behind a loopback that rings, its end is the partner.
+        // Behind a loopback that rings, the loopback is the partner.
         if let Some(loopback) = loopback.filter(|_| to_be_bridged.is_none()) {
             let core = Arc::clone(self);
             tokio::spawn(async move {
@@ -267,7 +269,7 @@ impl Core {
         });
     }
 
-    /// `intercept` is over on the channel that ran it: the one that it has taken is its partner.
+    /// `intercept` has finished on the channel that ran it. Its partner is now the channel that it took.
     fn has_intercepted(&self, other: &str, uuid: &str) {
         let calling = ("switch_core_session.c", "switch_core_session_exec", "2984");
         let mut headers = self.base_headers("CHANNEL_EXECUTE_COMPLETE", None, calling);
@@ -289,7 +291,7 @@ impl Core {
         self.fire("API", headers, None);
     }
 
-    /// Somebody begins to pick up a channel that is answered by now, and reads its partner.
+    /// A pick-up of a channel that has just been answered begins, and reads the channel's partner.
     pub(crate) fn slow_pick_up_begins(&self) {
         let Some(slow) = self.world().slow.clone() else { return };
         let is_answered = self
@@ -308,8 +310,8 @@ impl Core {
         }
     }
 
-    /// FreeSWITCH looks at the partner's media while it answers a channel (mod_sofia): without one a caller may get
-    /// another answer.
+    /// mod_sofia looks at the partner's media while it answers a channel. Without a partner the caller may get another
+    /// answer.
     pub(crate) fn needs_its_partner(&self, uuid: &str, command: &str) {
         let mut world = self.world();
         let has_none = |channel: &Channel| {
@@ -322,14 +324,14 @@ impl Core {
         }
     }
 
-    /// The late pick-up has the caller after all.
+    /// The late pick-up gets the caller after all.
     pub(crate) fn latecomer_wins(&self, uuid: &str, other: &str) {
         if let Some(channel) = self.world().channels.get_mut(uuid) {
             other.clone_into(&mut channel.bridge_uuid);
         }
     }
 
-    /// The same if it was ordered before the client with the channel subscribed.
+    /// A pick-up that was ordered before the client with the channel subscribed.
     pub(crate) fn pick_up_unheard(self: &Arc<Self>, uuid: &str) {
         let by = {
             let mut world = self.world();
@@ -350,15 +352,15 @@ impl Core {
         });
     }
 
-    /// Somebody picks up the caller behind a loopback as the caller's own `bridge` gives up: the loopback ends as if
-    /// the caller had hung up.
+    /// A pick-up takes the caller behind a loopback, so the caller's own `bridge` ends. The loopback ends as if the
+    /// caller had hung up.
     pub(crate) fn pick_caller_up(self: &Arc<Self>, caller: &str, loopback: &str, number: &str) {
         let other = new_uuid();
         self.world().strangers.insert(other.clone(), number.to_owned());
         self.caller_leaves(caller, loopback, format!("0:x:uuid_br:{other}"), "ORIGINATOR_CANCEL");
     }
 
-    /// The caller behind a loopback goes elsewhere (`transfer_source`), and the loopback ends.
+    /// The caller behind a loopback is moved elsewhere (`transfer_source`), and the loopback ends.
     pub(crate) fn caller_leaves(self: &Arc<Self>, caller: &str, loopback: &str, source: String, cause: &str) {
         self.take(caller);
         if let Some(channel) = self.world().channels.get_mut(caller) {
@@ -367,8 +369,8 @@ impl Core {
         self.hang_up(loopback, cause, HangupBy::Ours);
     }
 
-    /// The same, and the caller's channel ends before the loopback does; its last event has the `transfer_source`.
-    /// Its CHANNEL_HANGUP comes that much later.
+    /// The same, but the caller's channel ends before the loopback; its last event has the `transfer_source`. Its
+    /// CHANNEL_HANGUP is delayed by `late`.
     pub(crate) fn caller_ends_elsewhere(
         self: &Arc<Self>,
         caller: &str,
@@ -403,7 +405,7 @@ impl Core {
         self.hang_up(loopback, "ORIGINATOR_CANCEL", HangupBy::Ours);
     }
 
-    /// Somebody picks up, too late, a channel that is about to be bridged: the other channel is answered, without a
+    /// A pick-up of a channel that is about to be bridged comes too late: its own channel is answered, without a
     /// partner.
     fn somebody_is_late(&self, held: &str) {
         let mut world = self.world();
@@ -417,7 +419,7 @@ impl Core {
         }
     }
 
-    /// It leaves its park.
+    /// The picked-up channel leaves its park.
     fn is_picked_up(&self, uuid: &str, by: String) {
         self.take(uuid);
         let mut world = self.world();
@@ -436,7 +438,7 @@ impl Core {
         if let Some(channel) = self.world().channels.get_mut(&uuid) {
             channel.destination.clone_from(&to);
             channel.is_moved(format!("0:x:bl_xfer:{to}/default/XML"));
-            // The leg of a failed bridge stays as it is: nothing ends it (measured).
+            // The leg of a failed bridge stays up; nothing ends it (measured).
             channel.peer = None;
         }
         self.has_run("uuid_transfer", &format!("{uuid} {to}"));
@@ -458,7 +460,7 @@ impl Core {
         });
     }
 
-    /// `uuid_park` of a held channel, or of the caller behind that loopback.
+    /// `uuid_park` of a held channel, or of the caller behind the held loopback.
     pub(crate) fn park_elsewhere(self: &Arc<Self>, held: &str, behind: Option<&str>) {
         let parked = behind.unwrap_or(held);
         if let Some(channel) = self.world().channels.get_mut(parked) {
@@ -483,20 +485,20 @@ impl Core {
         }
     }
 
-    /// Somebody takes a ringing leg, with dial-string routing: FreeSWITCH ends the caller, and the loopback as if the
-    /// caller had given up.
+    /// A pick-up takes a ringing leg, with dial-string routing. FreeSWITCH ends the caller's channel, and the loopback
+    /// as if the caller had given up.
     pub(crate) fn pick_ringing_leg_up(self: &Arc<Self>, caller: &str, loopback: &str) {
         self.leg_goes_elsewhere(caller);
         self.caller_ends_elsewhere(caller, loopback, "", "PICKED_OFF", Duration::ZERO);
     }
 
-    /// Somebody takes a leg that rings or has answered: the leg is theirs, and the held channel ends.
+    /// A pick-up takes a leg that rings or has answered. The leg is lost, and the held channel ends.
     pub(crate) fn pick_leg_up(self: &Arc<Self>, held: &str) {
         self.leg_goes_elsewhere(held);
         self.hang_up(held, "PICKED_OFF", HangupBy::Ours);
     }
 
-    /// The last leg of this A leg is somebody else's.
+    /// The last leg of this A leg is taken.
     fn leg_goes_elsewhere(&self, a_leg: &str) {
         if let Some(leg) = self.last_leg(a_leg) {
             let mut world = self.world();
@@ -505,7 +507,7 @@ impl Core {
         }
     }
 
-    /// It is somebody else's from now on; returns whether it exists.
+    /// Marks the channel as taken. Returns whether it exists.
     fn take(&self, uuid: &str) -> bool {
         let mut world = self.world();
         let Some(channel) = world.channels.get_mut(uuid).filter(|c| c.cause.is_none()) else {
@@ -515,7 +517,7 @@ impl Core {
         true
     }
 
-    /// The channel that ends with this one when it is picked up.
+    /// The channel that is hung up when this one is picked up.
     fn partner(&self, uuid: &str) -> Option<String> {
         let partner = self.world().channels.get(uuid)?.partner.clone();
         match partner {
@@ -525,7 +527,7 @@ impl Core {
         }
     }
 
-    /// The leg that was made last as a child of this channel (FreeSWITCH's `originate_signal_bond`).
+    /// The leg most recently made as a child of this channel (FreeSWITCH's `originate_signal_bond`).
     fn last_leg(&self, held: &str) -> Option<String> {
         let world = self.world();
         let is_child =
@@ -535,14 +537,14 @@ impl Core {
     }
 }
 
-/// FreeSWITCH names the other channel in the transfer that a bridge begins with.
+/// A bridge begins with a transfer, in which FreeSWITCH names the other channel.
 fn leaves_for(world: &mut World, own: &str, other: &str) {
     if let Some(channel) = world.channels.get_mut(own) {
         channel.is_moved(format!("0:x:uuid_br:{other}"));
     }
 }
 
-/// Whether the leg's originate still runs: then this bridge is going to be cut.
+/// Whether the leg's originate is still running, in which case this bridge will be cut.
 fn cut_later(world: &mut World, leg: &str, held: &str) -> bool {
     match world.channels.get_mut(leg).map(|channel| &mut channel.role) {
         Some(Role::Leg(state)) if !state.parked => {

@@ -9,26 +9,26 @@ use super::held::{Call, Held};
 use super::phone::PhoneSpec;
 use super::registry::Registration;
 
-/// Registrations to send.
+/// A burst of registrations.
 #[derive(Debug, Clone)]
 pub struct Burst {
-    /// How many.
+    /// How many to send.
     pub count: usize,
     /// How many a second; 0 is as fast as possible.
     pub per_second: usize,
-    /// The phone; its user is made of this one and the number: `user`, 0-based.
+    /// The phone's template. User names are `user` followed by a number from 0.
     pub spec: PhoneSpec,
-    /// Numbers start here.
+    /// The first number.
     pub first: usize,
-    /// Whether they are kept for `show registrations`.
+    /// Whether they are stored for `show registrations`.
     pub keep: bool,
 }
 
 /// What a burst sent.
 pub struct BurstReport {
-    /// The events in order; `written_at` says when the first client got its bytes.
+    /// The events in order. `written_at` is the time when the first client got its bytes.
     pub events: Vec<Arc<Event>>,
-    /// How long it took to fire them.
+    /// How long it took to fire the events.
     pub took: Duration,
 }
 
@@ -70,8 +70,8 @@ pub(crate) async fn hold_many(core: &Arc<Core>, count: usize, call: impl Fn(usiz
     for n in 0..count {
         all.push(Held::start(core, &call(n)));
         if n % 8 == 7 {
-            // 4,000 a second at most. A client whose accept queue overflows hears of a connection only when its kernel
-            // sends the SYN-ACK again, seconds later, because FreeSWITCH waits for `connect` and sends nothing itself.
+            // At most 4,000 a second. If a client's accept queue overflows, it learns of a connection only when its
+            // kernel sends the SYN-ACK again, seconds later: FreeSWITCH waits for `connect` and sends nothing first.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

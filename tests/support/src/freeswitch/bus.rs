@@ -1,7 +1,7 @@
-//! Which connection gets which event: subscriptions, filters and queues (mod_event_socket.c, `event_handler`).
+//! Decides which connection gets which event: subscriptions, filters and queues (mod_event_socket.c, `event_handler`).
 //!
 //! FreeSWITCH offers every event to every listener in turn. With ten thousand held calls that would cost this process
-//! more than the daemon under test, so listeners that can only hear one channel or job are found through an index.
+//! more than the daemon under test. So listeners that follow only one channel or job are found through an index.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use super::event::Event;
 const MAX_QUEUE: usize = 100_000;
 const MAX_MISSED: usize = 500;
 
-/// What a listener asked for.
+/// A listener's subscriptions and filters.
 #[derive(Debug, Default)]
 pub(crate) struct Subscription {
     pub(crate) events: HashSet<String>,
@@ -27,7 +27,7 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
-    /// Whether the event passes; the same decisions in the same order as the source.
+    /// Whether the event is delivered. The checks and their order are those of the source.
     fn wants(&self, event: &Event, session: Option<&str>) -> bool {
         let everything = self.events.contains("ALL");
         let subclass_ok = event
@@ -67,7 +67,7 @@ impl Subscription {
         send
     }
 
-    /// The header values of which an event must have one, when that can be said.
+    /// Header values of which a matching event must have at least one, if there is such a set.
     fn keys(&self, session: Option<&str>) -> Option<Vec<(String, String)>> {
         if self.myevents {
             let session = session?.to_ascii_lowercase();
@@ -95,10 +95,10 @@ pub(crate) struct Listener {
     pub(crate) session: Option<String>,
     subscription: Mutex<Subscription>,
     queue: Mutex<Queue>,
-    /// Rings when an event was queued or a flag changed.
+    /// Notified when an event was queued or a flag changed.
     pub(crate) bell: Notify,
     pub(crate) closing: AtomicBool,
-    /// The held channel is over.
+    /// The held channel has ended.
     pub(crate) down: AtomicBool,
     pub(crate) stalled: AtomicBool,
 }
@@ -122,7 +122,7 @@ impl Listener {
         lock(&self.subscription).json
     }
 
-    /// The channels whose events it has asked for.
+    /// The channels whose events the listener subscribed to.
     pub(crate) fn channels(&self) -> Vec<String> {
         let subscription = lock(&self.subscription);
         let of_a_channel = subscription.filters.iter().filter(|(name, _)| name == "Unique-ID");
@@ -157,7 +157,7 @@ impl Listener {
 /// All listeners.
 #[derive(Debug, Default)]
 pub(crate) struct Bus {
-    /// Events that wait while the first presence event is dealt with.
+    /// Events that wait while FreeSWITCH handles the first presence event.
     held_up: Mutex<Option<Vec<Arc<Event>>>>,
     tables: Mutex<Tables>,
     next_id: AtomicU64,
@@ -166,9 +166,9 @@ pub(crate) struct Bus {
 #[derive(Debug, Default)]
 struct Tables {
     all: HashMap<u64, Arc<Listener>>,
-    /// Listeners that any event may concern.
+    /// Listeners that every event must be offered to.
     open: BTreeSet<u64>,
-    /// Header name, then value, then who waits for it.
+    /// Header name, then value, then the listeners for it.
     keyed: HashMap<String, HashMap<String, BTreeSet<u64>>>,
     keys_of: HashMap<u64, Vec<(String, String)>>,
     subscribers: HashMap<String, usize>,
@@ -193,7 +193,7 @@ impl Bus {
         listener.take_events();
     }
 
-    /// Changes a listener's subscription and what the index says about it.
+    /// Changes a listener's subscription and updates the index.
     pub(crate) fn change<R>(&self, listener: &Listener, change: impl FnOnce(&mut Subscription) -> R) -> R {
         let mut tables = lock(&self.tables);
         tables.forget(listener);
@@ -219,13 +219,13 @@ impl Bus {
         result
     }
 
-    /// Whether making an event of this name is worth the work.
+    /// Whether any listener wants events of this name.
     pub(crate) fn anybody_wants(&self, name: &str) -> bool {
         let tables = lock(&self.tables);
         tables.subscribers.contains_key(name) || tables.subscribers.contains_key("ALL")
     }
 
-    /// Events wait from now on, or are delivered in their order.
+    /// Holds events back, or delivers those that were held back, in order.
     pub(crate) fn hold_up(&self, on: bool) {
         let mut held_up = lock(&self.held_up);
         if on {

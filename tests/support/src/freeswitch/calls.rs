@@ -1,4 +1,4 @@
-//! What commands do to channels: applications, answer, resume.
+//! What commands do to channels: applications, answer, `resume`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,7 +49,8 @@ impl Core {
         channel.map(|channel| channel.set_variable(name, value, true)).is_some()
     }
 
-    /// The end of a loopback (`-a`) that a caller is bridged with, or is to be; no more than its UUID is known here.
+    /// Whether this is the `-a` end of a loopback whose caller is bridged with it, or will be. Only its UUID is
+    /// modelled.
     pub(crate) fn is_a_loopbacks_end(&self, uuid: &str) -> bool {
         self.world()
             .channels
@@ -184,7 +185,7 @@ impl Core {
                 if let Some(held) = self.world().channels.get_mut(uuid).and_then(Channel::held) {
                     held.shared.saw(played);
                 }
-                // It goes on until something else happens to the channel.
+                // It runs until something else happens to the channel.
                 return;
             }
             "park" | "sleep" | "log" | "info" => {}
@@ -193,7 +194,7 @@ impl Core {
         self.emit(&self.world(), uuid, after);
     }
 
-    /// FreeSWITCH runs what it is sent for a leg while the leg rings, and afterwards.
+    /// Applications sent to a leg run while the leg rings, and afterwards.
     fn run_app_on_leg(&self, world: &mut World, uuid: &str, app: &App) {
         let arg = app.arg.replace("${user_context}", "default");
         if !["set_user", "set_profile_var", "set"].contains(&app.name.as_str()) {
@@ -226,7 +227,7 @@ impl Core {
         channel.stamp(When::Progress);
         let loopback = channel.is_loopback();
         let (template, behind) = (&events_of(channel).progress, channel.behind.clone());
-        // Unless its caller's channel disables it, a loopback first answers it with 183 and silence.
+        // A loopback first answers with 183 and silence, unless its caller's channel disables that.
         let quiet = behind
             .and_then(|caller| world.channels.get(&caller))
             .is_some_and(|caller| caller.is_true("loopback_no_pre_answer"));
@@ -239,7 +240,7 @@ impl Core {
         self.emit(&world, uuid, template);
     }
 
-    /// `uuid_pre_answer` and the `pre_answer` application: the caller gets 183.
+    /// `uuid_pre_answer` and the `pre_answer` application: the caller gets a 183.
     pub(crate) fn early_media(&self, uuid: &str) -> bool {
         let is_first = |channel: &mut Channel| channel.time(When::Media) == 0;
         if self.world().channels.get_mut(uuid).is_some_and(is_first)
@@ -250,7 +251,7 @@ impl Core {
         self.pre_answer(uuid)
     }
 
-    /// Answers with 183 and the codec that the answer will have.
+    /// Sends 183 with the codec that the answer will have.
     pub(crate) fn pre_answer(&self, uuid: &str) -> bool {
         let mut world = self.world();
         let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
@@ -299,8 +300,8 @@ impl Core {
         true
     }
 
-    /// The loopback passes its answer on: the caller's own `bridge` answers it, and bridges it with the loopback's
-    /// other end.
+    /// The loopback passes on its answer. The caller's own `bridge` answers the caller, and bridges it with the
+    /// loopback's other end.
     fn answer_behind(self: &Arc<Self>, caller: String) {
         let core = Arc::clone(self);
         tokio::spawn(async move {
@@ -321,7 +322,7 @@ impl Core {
         });
     }
 
-    /// A digit for the end of a loopback: it is read once its bridge with the caller runs.
+    /// Sends a digit to the end of a loopback. It is read once the bridge with the caller is up.
     pub(super) fn end_reads_a_digit(self: &Arc<Self>, end: &str) -> bool {
         let mut world = self.world();
         let Some(caller) = world.channels.values_mut().find(|c| c.end == end && c.is_behind()) else {
@@ -334,7 +335,7 @@ impl Core {
         true
     }
 
-    /// The end of a loopback reads the digit that waits for it, if it is bridged with its caller.
+    /// The end of a loopback reads a waiting digit, if it is bridged with its caller.
     fn end_reads(self: &Arc<Self>, caller: &str) {
         let mut world = self.world();
         let is_bridged = |c: &&mut Channel| c.digit_waits && c.bridge_uuid == c.end;
@@ -349,14 +350,14 @@ impl Core {
         }
     }
 
-    /// A held channel's connection has ended: the dialplan goes on, or it does not.
+    /// A held channel's connection has ended. The dialplan goes on, or the channel stays parked.
     pub(crate) fn connection_ended(self: &Arc<Self>, uuid: &str, resume: bool) {
         let mut world = self.world();
         let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
             return;
         };
         let is_static = channel.is_static();
-        // What `resume` does to a channel without `async` is not modelled: it hangs.
+        // Without `async`, a channel hangs after `resume`. That is not modelled.
         let resumes = (resume || channel.is_true("socket_resume")) != is_static;
         let is_taken = channel.taken.is_some();
         let is_awaited = is_static && (is_taken || channel.peer.is_some());
@@ -374,7 +375,7 @@ impl Core {
                 if is_taken {
                     world
                         .complaints
-                        .push("resume of a channel that somebody else has".to_owned());
+                        .push("resume of a channel that another client has taken".to_owned());
                 }
                 drop(world);
                 if let Some(leg) = peer {
@@ -389,7 +390,7 @@ impl Core {
         }
     }
 
-    /// Waits until the channel's thread can do something else.
+    /// Waits until the channel's thread is free.
     pub(crate) async fn leaves_socket(&self, uuid: &str) {
         let busy = |channel: &mut Channel| channel.held().map(|held| held.shared.is_busy.subscribe());
         let busy = self
@@ -403,8 +404,8 @@ impl Core {
         }
     }
 
-    /// What the shipped dialplan does next: `bridge ${fswake_bridge}`, or the loopback's `execute_extension` that comes
-    /// to the same. Only its failing is modelled: who rings is the test's business.
+    /// What the shipped dialplan does next: `bridge ${fswake_bridge}`, or the loopback's `execute_extension`, which has
+    /// the same effect. Only its failure is modelled; tests decide who rings.
     pub(crate) fn dialplan_goes_on(self: &Arc<Self>, uuid: &str) {
         let (core, uuid) = (Arc::clone(self), uuid.to_owned());
         tokio::spawn(async move {

@@ -1,14 +1,13 @@
-//! The recorded sessions of a real FreeSWITCH: what event templates and replays are made from. Those in `1.11/` are of
-//! 1.11.2, between it and fswake itself; a line of the connection `act` is what a third person did. The others are of
-//! 1.10.12.
+//! Recorded sessions of a real FreeSWITCH, the source of event templates and replays. Those in `1.11/` are of 1.11.2
+//! with fswake as the client; lines of the connection `act` are actions of a third party. The others are of 1.10.12.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-/// One chunk of bytes that one side sent.
+/// A chunk of bytes sent by one side.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// Milliseconds since the recording began.
+    /// Milliseconds since the start of the recording.
     pub ms: f64,
     /// `inbound` or `outbound-1`.
     pub conn: String,
@@ -60,11 +59,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(name, _)| *name)
 }
 
-/// The recording `name`, in the order of the wire.
+/// The lines of recording `name`, in the order of the wire.
 ///
 /// # Panics
 ///
-/// If there is none.
+/// If there is no such recording.
 pub fn lines(name: &str) -> &'static [Line] {
     static PARSED: OnceLock<HashMap<&'static str, Vec<Line>>> = OnceLock::new();
     let all = PARSED.get_or_init(|| FILES.iter().map(|(name, text)| (*name, parse(text))).collect());

@@ -1,14 +1,14 @@
-//! The recorded event for each moment of a call.
+//! The recorded event for each step of a call.
 //!
-//! Moments that no recording shows are derived from the nearest one, and marked so here:
-//! a loopback that ends unanswered, a leg that ends answered but unbridged, a leg that is refused after it rang.
+//! Steps that no recording shows are derived from the nearest one, and marked: a loopback that ends unanswered, a leg
+//! that ends answered but unbridged, a leg that is refused after it rang.
 
 use std::sync::OnceLock;
 
 use super::capture;
 use super::template::{Slot, Symbols, Template};
 
-/// The events of one kind of channel around its end.
+/// The events at the end of one kind of channel.
 pub(crate) struct End {
     pub(crate) hangup: Template,
     pub(crate) complete: Template,
@@ -26,9 +26,9 @@ pub(crate) struct HeldEvents {
     pub(crate) bridged: End,
     pub(crate) unpark: Template,
     pub(crate) socket_done: Template,
-    /// It is the A leg of a bridge with a leg.
+    /// Events as the A leg of a bridge with a leg.
     pub(crate) bridge: Template,
-    /// An application is over.
+    /// An application has finished.
     pub(crate) executed: Template,
     pub(crate) executed_arg: Template,
 }
@@ -59,9 +59,9 @@ pub(crate) struct Catalog {
     pub(crate) leg_executed: Template,
     pub(crate) leg_unpark: Template,
     pub(crate) leg_park_done: Template,
-    /// Somebody has intercepted it while it rang.
+    /// An intercept took it while it rang.
     pub(crate) leg_taken: Template,
-    /// The caller's own channel and a loopback.
+    /// A bridge between the caller's own channel and a loopback.
     pub(crate) caller_with_loopback: Template,
     /// The end of the loopback, bridged with its caller, has read a digit.
     pub(crate) end_reads: Template,
@@ -69,7 +69,7 @@ pub(crate) struct Catalog {
     pub(crate) leg_with_loopback: BridgeEvents,
     pub(crate) leg_refused: End,
     pub(crate) leg_refused_ringing: End,
-    /// Its caller heard its early media.
+    /// A refusal after the caller has heard its early media.
     pub(crate) leg_refused_early: End,
     pub(crate) leg_silent: End,
     pub(crate) leg_lost_race: End,
@@ -91,7 +91,7 @@ const EARLY_DECLINED: &str = "1.11/early-media-declined";
 const TAKEN_LOOP: &str = "1.11/held-loopback-intercepted";
 const TAKEN_LEG: &str = "1.11/ringing-leg-intercepted";
 
-/// A channel of a recording and the words that are its own.
+/// A channel of a recording, and the values in it that vary.
 struct Source {
     file: &'static str,
     uuid: String,
@@ -99,7 +99,7 @@ struct Source {
 }
 
 impl Source {
-    /// The `leg`th leg of a recording, or the held channel itself.
+    /// Leg number `leg` of a recording, or the held channel.
     fn new(file: &'static str, leg: usize, of_leg: bool) -> Self {
         let headers: Vec<_> = capture::lines(file)
             .iter()
@@ -170,7 +170,7 @@ impl Source {
         Self { file, uuid, symbols }
     }
 
-    /// The channel behind a recording's loopback: it is the caller, as the held channel is elsewhere.
+    /// The caller's own channel behind the loopback of a recording.
     fn behind(file: &'static str) -> Self {
         let mut source = Self::new(file, 9, false);
         let held = |(_, slot): &&(String, Slot)| *slot == Slot::BehindUuid;
@@ -205,7 +205,7 @@ impl Source {
     }
 }
 
-/// An end that no recording shows, made from the channel's last recorded event.
+/// An end that no recording shows, derived from the channel's last recorded event.
 fn derived_end(last: &Template) -> End {
     let ended = |name, number, state: &str| {
         let mut template = last
@@ -228,7 +228,7 @@ fn derived_end(last: &Template) -> End {
     }
 }
 
-/// The final answer of a phone, in the leg's variables.
+/// The phone's final response, in the leg's variables.
 fn with_failure(template: Template) -> Template {
     template
         .set("variable_sip_hangup_disposition", &[Err("recv_refuse")])
@@ -302,7 +302,7 @@ fn held_events() -> (HeldEvents, HeldEvents) {
     (sofia, loopback)
 }
 
-/// All templates, read from the recordings once.
+/// All templates, parsed from the recordings once.
 pub(crate) fn catalog() -> &'static Catalog {
     static CATALOG: OnceLock<Catalog> = OnceLock::new();
     CATALOG.get_or_init(|| {

@@ -1,6 +1,6 @@
-//! Hangup causes: their Q.850 numbers, what SIP failures become, and the Reason that phones are given.
+//! Hangup causes: their Q.850 numbers, how SIP failures map to them, and the Reason sent to phones.
 
-/// FreeSWITCH's number of a cause (those above 127 are its own).
+/// FreeSWITCH's number of a cause. Numbers above 127 are its own.
 fn number(cause: &str) -> u16 {
     match cause {
         "UNALLOCATED_NUMBER" => 1,
@@ -26,13 +26,13 @@ fn number(cause: &str) -> u16 {
     }
 }
 
-/// `variable_hangup_cause_q850`: FreeSWITCH's own causes count as normal clearing.
+/// `variable_hangup_cause_q850`. FreeSWITCH's own causes count as normal clearing.
 pub(crate) fn q850(cause: &str) -> u16 {
     let number = number(cause);
     if number < 128 { number } else { 16 }
 }
 
-/// Whether FreeSWITCH knows the name; an unknown one makes `uuid_kill` use NORMAL_CLEARING.
+/// Whether FreeSWITCH knows the name. For an unknown one `uuid_kill` uses NORMAL_CLEARING.
 pub(crate) fn known(cause: &str) -> bool {
     number(cause) != 31 || cause == "NORMAL_UNSPECIFIED"
 }
@@ -49,7 +49,7 @@ pub(crate) fn reason(cause: &str, sip_reason: Option<&str>) -> String {
     }
 }
 
-/// What a phone's failure answer becomes (sofia_glue.c, `sofia_glue_sip_cause_to_freeswitch`).
+/// The cause for a phone's failure response (sofia_glue.c, `sofia_glue_sip_cause_to_freeswitch`).
 pub(crate) fn from_sip(status: u16) -> &'static str {
     match status {
         401 | 402 | 403 | 407 | 603 | 608 => "CALL_REJECTED",
@@ -68,7 +68,7 @@ pub(crate) fn from_sip(status: u16) -> &'static str {
     }
 }
 
-/// The phrase that belongs to a SIP status.
+/// The reason phrase of a SIP status.
 pub(crate) fn phrase(status: u16) -> &'static str {
     match status {
         403 => "Forbidden",

@@ -10,7 +10,7 @@ use super::held::{App, HeldState};
 use super::phone::PhoneAct;
 use super::template::When;
 
-/// A channel variable; `later` ones were set after the channel was made.
+/// A channel variable. `later` is true if it was set after the channel was made.
 #[derive(Debug, Clone)]
 pub(crate) struct Variable {
     pub(crate) name: String,
@@ -18,25 +18,25 @@ pub(crate) struct Variable {
     pub(crate) later: bool,
 }
 
-/// What a leg is to the phone that it rings.
+/// A leg's side that belongs to its phone.
 pub(crate) struct LegState {
-    /// Index into the phone table; `None` when the address belongs to nobody.
+    /// Index into the phone table; `None` if no phone has the address.
     pub(crate) phone: Option<usize>,
     /// Index into that phone's list of INVITEs.
     pub(crate) invite: usize,
-    /// Where a test's `phone.answer()` and the like arrive.
+    /// Receives what a test makes the phone do, such as `phone.answer()`.
     pub(crate) acts: mpsc::UnboundedSender<PhoneAct>,
-    /// Turns true when the leg is hung up.
+    /// Becomes true when the leg is hung up.
     pub(crate) gone: watch::Sender<bool>,
     /// It has left its originate.
     pub(crate) parked: bool,
-    /// It was bridged with this channel before that: the originate's thread will take it out of the bridge.
+    /// It was bridged with this channel too early, so the originate's thread will take it out of the bridge.
     pub(crate) cut: Option<String>,
 }
 
 /// Which side a channel is.
 pub(crate) enum Role {
-    /// The caller on its own channel, held or behind a loopback; or the loopback that is held in its place.
+    /// The caller's own channel, held or behind a loopback, or the loopback that is held in its place.
     Held { loopback: bool, state: Box<HeldState> },
     /// A leg made by `originate`.
     Leg(LegState),
@@ -49,9 +49,9 @@ pub(crate) struct Channel {
     pub(crate) role: Role,
     pub(crate) session_id: u64,
     pub(crate) variables: Vec<Variable>,
-    /// Application, argument and Application-UUID that runs now.
+    /// The running application, its argument and Application-UUID.
     pub(crate) app: (String, String, String),
-    /// The argument that `socket` was given.
+    /// The argument of `socket`.
     pub(crate) socket: String,
     pub(crate) caller_name: String,
     pub(crate) caller_number: String,
@@ -62,45 +62,45 @@ pub(crate) struct Channel {
     pub(crate) uri: String,
     pub(crate) user_agent: String,
     pub(crate) codec: Option<String>,
-    /// Codecs that the caller offered, or that a leg's phone answered with.
+    /// Codecs in the caller's offer, or in the answer of a leg's phone.
     pub(crate) offer: Vec<String>,
     pub(crate) times: [u64; 6],
     pub(crate) cause: Option<String>,
     pub(crate) sip_failure: (u16, String),
     pub(crate) peer: Option<String>,
-    /// Applications that wait for the channel's thread.
+    /// Applications waiting for the channel's thread.
     pub(crate) apps: VecDeque<App>,
-    /// What the caller wants to be hidden: `name`, `number`.
+    /// What the caller hides: `name`, `number`.
     pub(crate) hides: Vec<String>,
-    /// Of a loopback: the channel that dialled it. Of that channel: the loopback.
+    /// For a loopback: the channel that dialled it. For that channel: the loopback.
     pub(crate) behind: Option<String>,
-    /// Both: the loopback's other end (`-a`), which no client asks for.
+    /// For both: the loopback's other end (`-a`), which clients do not subscribe to.
     pub(crate) end: String,
-    /// A digit waits for that end.
+    /// A digit waits for the loopback's other end.
     pub(crate) digit_waits: bool,
-    /// When somebody else took it, and FreeSWITCH sent an event.
+    /// When another client took it and FreeSWITCH sent an event.
     pub(crate) taken: Option<Instant>,
-    /// Somebody has parked it (`uuid_park`), which leaves no `transfer_source`.
+    /// Another client parked it (`uuid_park`), which leaves no `transfer_source`.
     pub(crate) parked_elsewhere: bool,
-    /// What took it out of its park (`transfer_source`), and all that has (`transfer_history`).
+    /// What took it out of its park last (`transfer_source`), and the whole history (`transfer_history`).
     pub(crate) transfer_source: String,
     pub(crate) transfers: Vec<String>,
-    /// What it is bridged with, and was bridged with last (`last_bridge_to`, which stays).
+    /// The channel that it is bridged with, and the last one that it was bridged with (`last_bridge_to`, which stays).
     pub(crate) bridge_uuid: String,
     pub(crate) last_bridge: String,
     pub(crate) partner: Partner,
     /// It is the A leg of its bridge.
     pub(crate) is_a_leg: bool,
-    /// A loopback whose caller was bridged in its place.
+    /// For a loopback: its caller was bridged in its place.
     pub(crate) replaced: bool,
 }
 
 /// The channel that ends if this one is picked up (`switch_channel_get_partner_uuid`).
 #[derive(Clone)]
 pub(crate) enum Partner {
-    /// The leg that was made last as its child (`originate_signal_bond`).
+    /// The leg most recently made as its child (`originate_signal_bond`).
     OfOriginate,
-    /// The channel that it is bridged with, or is to be (`signal_bond`).
+    /// The channel that it is bridged with, or will be (`signal_bond`).
     Bonded(String),
     /// No partner.
     None,
@@ -146,7 +146,7 @@ impl Channel {
         }
     }
 
-    /// Whether `socket` without `async` has it.
+    /// Whether `socket` without `async` holds it.
     pub(crate) fn is_static(&self) -> bool {
         matches!(&self.role, Role::Held { state, .. } if state.is_static)
     }
@@ -160,7 +160,7 @@ impl Channel {
         matches!(self.role, Role::Leg(_))
     }
 
-    /// The caller's own channel behind a loopback.
+    /// Whether this is the caller's own channel behind a loopback.
     pub(crate) fn is_behind(&self) -> bool {
         !self.is_loopback() && self.behind.is_some()
     }
@@ -191,7 +191,7 @@ impl Channel {
         self.times[when as usize] = super::clock::micros();
     }
 
-    /// Answered, or with early media: it can be bridged.
+    /// Whether it can be bridged: answered, or with early media.
     pub(crate) fn has_media(&self) -> bool {
         self.is_answered() || self.time(When::Media) != 0
     }
@@ -207,7 +207,7 @@ impl Channel {
             .map(|variable| variable.value.as_str())
     }
 
-    /// Sets a variable as FreeSWITCH does: it moves to the end; an empty value removes it.
+    /// Sets a variable as FreeSWITCH does. A changed variable moves to the end; an empty value removes it.
     pub(crate) fn set_variable(&mut self, name: &str, value: &str, later: bool) {
         match (name, value, &self.partner) {
             ("signal_bond", "", Partner::Bonded(_)) => self.partner = Partner::OfOriginate,
@@ -225,13 +225,13 @@ impl Channel {
         }
     }
 
-    /// Something moves it: `transfer_source`.
+    /// Records a transfer in `transfer_source`.
     pub(crate) fn is_moved(&mut self, source: String) {
         self.transfers.push(source.clone());
         self.transfer_source = source;
     }
 
-    /// The value of a variable that FreeSWITCH keeps by itself.
+    /// The value of a variable that FreeSWITCH maintains itself.
     pub(crate) fn own_variable(&self, name: &str) -> Option<String> {
         let value = match name {
             "signal_bond" => self.bond().unwrap_or_default().to_owned(),

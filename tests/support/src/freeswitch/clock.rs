@@ -2,12 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Microseconds since 1970.
+/// Microseconds since 1970-01-01.
 pub(crate) fn micros() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .expect("a clock after 1970");
-    u64::try_from(since.as_micros()).expect("a clock before the year 500000")
+        .expect("the clock is after 1970");
+    u64::try_from(since.as_micros()).expect("the clock is before the year 500000")
 }
 
 struct Civil {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_printed_as_freeswitch_prints_them() {
+    fn dates_have_freeswitchs_format() {
         assert_eq!(local(1_795_403_744_972_912), "2026-11-23 03:15:44");
         assert_eq!(gmt(1_795_403_744_972_912), "Mon, 23 Nov 2026 03:15:44 GMT");
     }

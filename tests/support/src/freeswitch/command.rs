@@ -9,7 +9,7 @@ use super::channel::Channel;
 use super::conn::{Command, Conn};
 use super::core::new_uuid;
 
-/// The event names that the stand-in knows; others do not count as keywords.
+/// The event names that the stand-in knows. Others are not recognised.
 const EVENT_NAMES: &[&str] = &[
     "CUSTOM",
     "CHANNEL_CREATE",
@@ -82,8 +82,8 @@ const MY_EVENTS: &[&str] = &[
     "TALK",
 ];
 
-/// API commands for which FreeSWITCH asks its directory, or runs a script: they may take seconds (mod_xml_curl,
-/// mod_lua), and a connection does nothing else meanwhile.
+/// API commands for which FreeSWITCH queries its directory or runs a script. They may take seconds (mod_xml_curl,
+/// mod_lua), during which the connection does nothing else.
 const SLOW: &[&str] = &[
     "user_data",
     "user_exists",
@@ -100,7 +100,7 @@ const SLOW: &[&str] = &[
 ];
 
 impl Conn {
-    /// Runs one command and answers it.
+    /// Runs one command and sends its reply.
     pub(crate) async fn handle(&mut self, command: Command) {
         let line = command.line.clone();
         if let Some(session) = &self.listener.session {
@@ -207,7 +207,7 @@ impl Conn {
         }
     }
 
-    /// For `api` and `bgapi`.
+    /// Whether `esl-allowed-api` refuses the command. Only `api` and `bgapi` are limited.
     fn is_forbidden(&self, line: &str) -> bool {
         let mut words = line.split(' ');
         let is_api = matches!(words.next(), Some("api" | "bgapi"));

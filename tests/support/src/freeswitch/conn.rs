@@ -1,7 +1,8 @@
 //! One event-socket connection: the loop of `read_packet` and `listener_run`.
 //!
-//! Races that are real and modelled: an event waits for the end of the 20 ms poll unless the client sends something;
-//! events never interrupt the reading of a command; the linger notice comes with the poll that sees the hangup.
+//! Races that occur in FreeSWITCH and are modelled: an event waits for the end of the 20 ms poll unless the client
+//! sends something; events never interrupt the parsing of a command; the linger notice is sent by the poll that sees
+//! the hangup.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::core::Core;
 
 const GOODBYE: &str = "Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n";
 
-/// A command as it came: first line, headers, body.
+/// A received command: first line, headers, body.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Command {
     pub(crate) line: String,
@@ -35,7 +36,7 @@ impl Command {
     }
 }
 
-/// A connection and what its client has asked for.
+/// A connection and its client's settings.
 #[allow(clippy::struct_excessive_bools, reason = "the flags of listener_t, one for one")]
 pub(crate) struct Conn {
     pub(crate) core: Arc<Core>,
@@ -47,7 +48,7 @@ pub(crate) struct Conn {
     pub(crate) running: bool,
     /// `resume` was sent.
     pub(crate) resume: bool,
-    /// Seconds to linger; -1 for ever.
+    /// Seconds to linger; -1 is forever.
     pub(crate) linger: Option<i64>,
     got_command: bool,
     saw_hangup: bool,
@@ -79,7 +80,7 @@ impl Conn {
         }
     }
 
-    /// Serves the connection until one side ends it.
+    /// Serves the connection until either side closes it.
     pub(crate) async fn run(mut self) {
         if !self.authed {
             self.write(b"Content-Type: auth/request\n\n").await;
@@ -117,7 +118,7 @@ impl Conn {
         self.listener.stalled.load(Ordering::SeqCst) || self.core.frozen.load(Ordering::SeqCst)
     }
 
-    /// Sleeps in the poll until bytes, its end, or a timeout.
+    /// Waits for bytes, the end of the connection, or the timeout, as `poll` does.
     async fn wait(&mut self) {
         let mut deadline = Instant::now() + Duration::from_hours(1);
         let something_waits = self.listener.has_events() || self.hangup_is_new();
@@ -155,7 +156,7 @@ impl Conn {
         }
     }
 
-    /// The end of the poll that is running now: they follow each other without a gap since the last wake-up.
+    /// The end of the current poll. Polls follow each other without a gap since the last wake-up.
     fn poll_end(&self) -> Instant {
         let poll = self.core.config.poll;
         if poll.is_zero() {
@@ -215,7 +216,7 @@ impl Conn {
              Channel-Name: {name}\nLinger-Time: {seconds}\nContent-Length: 0\n\n"
         );
         self.write(notice.as_bytes()).await;
-        // The source compares whole seconds with `>`: one more than asked for.
+        // The source compares whole seconds with `>`, so the time is one second longer than requested.
         self.linger_until = u64::try_from(seconds)
             .ok()
             .map(|s| Instant::now() + Duration::from_secs(s + 1));
@@ -253,7 +254,7 @@ impl Conn {
         self.buffer.drain(..blank);
     }
 
-    /// Takes one whole command (with its body, if it has one) off the buffer.
+    /// Takes a complete command from the buffer, with its body if it has one.
     fn take_command(&mut self) -> Option<Command> {
         self.skip_line_feeds();
         let mut feeds = 0;

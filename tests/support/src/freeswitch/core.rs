@@ -1,4 +1,4 @@
-//! The server's state and how events leave it.
+//! The server's state, and how it sends events.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -17,7 +17,7 @@ use super::phone::PhoneShared;
 use super::registry::Registration;
 use super::template::{Server, Template};
 
-/// How the stand-in is set up.
+/// Settings of the stand-in.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Event-socket password.
@@ -26,12 +26,12 @@ pub struct Config {
     pub users: Vec<(String, String)>,
     /// Longest time an event waits in a listener's queue while the client is silent; zero delivers at once.
     pub poll: Duration,
-    /// A channel's own clock: applications start on it, legs report on it.
+    /// A channel's own clock: applications start, and legs report, at its ticks.
     pub tick: Duration,
-    /// How long the thread of an `originate` runs on after its answer (measured: 10 to 20 ms).
+    /// How long an `originate`'s thread keeps running after the answer (measured: 10 to 20 ms).
     pub originate_tail: Duration,
-    /// How long before its leg's hang-up the job of an `originate` ends whose phone refuses (zero, but for now and
-    /// then: 1 ms seen).
+    /// If the phone refuses, how long before the leg's hang-up the `originate`'s job ends (usually 0; at times 1 ms was
+    /// measured).
     pub originate_ahead: Duration,
     /// How long FreeSWITCH waits for the first command on a connection (mod_event_socket.c: 25 s).
     pub first_command: Duration,
@@ -39,14 +39,14 @@ pub struct Config {
     pub hostname: String,
     /// The SIP profile's name.
     pub profile: String,
-    /// Codecs that legs offer unless told otherwise.
+    /// Codecs that legs offer unless a variable sets others.
     pub codecs: Vec<String>,
-    /// Modules that `module_exists` knows.
+    /// Modules for which `module_exists` returns true.
     pub modules: Vec<String>,
-    /// What `global_getvar` knows.
+    /// Values for `global_getvar`.
     pub globals: Vec<(String, String)>,
-    /// How long the first presence event since its start holds all events up (measured: 500 ms; mod_sofia,
-    /// `sofia_presence_event_handler`). Any client may send it; the first leg is it otherwise.
+    /// How long the first presence event since the start delays all events (measured: 500 ms; mod_sofia,
+    /// `sofia_presence_event_handler`). Any client may send that event; otherwise the first leg causes it.
     pub first_presence: Duration,
 }
 
@@ -78,7 +78,7 @@ impl Config {
         self
     }
 
-    /// Delivers events at once, and runs channels without their 20 ms clock.
+    /// Delivers events at once, and runs channels without the 20 ms clock.
     #[must_use]
     pub fn instant(mut self) -> Self {
         self.tick = Duration::ZERO;
@@ -87,7 +87,7 @@ impl Config {
     }
 }
 
-/// An answer that a test has given to an API command.
+/// A test's answer to an API command.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) text: String,
@@ -95,53 +95,53 @@ pub(crate) struct Answer {
     pub(crate) asked: usize,
 }
 
-/// A pick-up that takes a while.
+/// A pick-up that takes some time.
 #[derive(Debug, Clone)]
 pub(crate) struct SlowPickUp {
     pub(crate) channel: String,
     pub(crate) number: String,
     pub(crate) has_begun: bool,
-    /// The partner that the channel had as it began.
+    /// The partner that the channel had when the pick-up began.
     pub(crate) partner: Option<String>,
 }
 
-/// Everything that commands read and change.
+/// All state that commands use.
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) channels: HashMap<String, Channel>,
-    /// Held channels whose commands are kept, also when they are gone.
+    /// Held channels whose commands are recorded, also after their end.
     pub(crate) recorded: HashMap<String, Arc<HeldShared>>,
     pub(crate) phones: Vec<Arc<PhoneShared>>,
     /// Network address to phone.
     pub(crate) by_address: HashMap<String, usize>,
     /// (user, domain, Call-ID) to registration.
     pub(crate) registrations: BTreeMap<(String, String, String), Registration>,
-    /// What `sched_hangup` has scheduled.
+    /// Tasks of the scheduler, such as `sched_hangup`.
     pub(crate) schedule: super::sched::Schedule,
-    /// What a correct client would not have sent.
+    /// Complaints about what a correct client would not have sent.
     pub(crate) complaints: Vec<String>,
-    /// API commands that the user of the event socket may not run (`esl-allowed-api`); a held call's connection has no
-    /// such list.
+    /// API commands that the event socket's user may not run (`esl-allowed-api`). A held call's connection has no such
+    /// list.
     pub(crate) forbidden: HashSet<String>,
-    /// Answers to API commands that only a test knows.
+    /// Answers to API commands that a test has set.
     pub(crate) answers: HashMap<String, Answer>,
-    /// Fault: `originate` makes its channel that much later.
+    /// Fault: `originate` makes its channel after this delay.
     pub(crate) originate_delay: Duration,
-    /// Channels of people who pick calls up, with their numbers.
+    /// Channels of phones that pick calls up, with their numbers.
     pub(crate) strangers: HashMap<String, String>,
-    /// Fault: bridges are accepted and never come about.
+    /// Fault: bridges are accepted but never made.
     pub(crate) loses_bridges: bool,
     /// `api-expansion` of `switch.conf.xml` is `false`.
     pub(crate) expands_no_commands: bool,
-    /// Pick-ups at the moment of the order to bridge, by channel.
+    /// A pick-up at the moment of the order to bridge: the channel, and the number.
     pub(crate) faster: Option<(String, String)>,
-    /// Pick-ups that come too late, after the order to bridge: the channel, the other one and its number.
+    /// Pick-ups after the order to bridge, too late: the channel, the other channel and its number.
     pub(crate) late: Vec<(String, String, String)>,
-    /// Pick-ups that begin between a channel's answer and its order to bridge, and end afterwards.
+    /// A pick-up that begins between a channel's answer and its order to bridge, and ends later.
     pub(crate) slow: Option<SlowPickUp>,
-    /// How long a whole profile's list of registrations takes; the connection that asks waits.
+    /// How long listing a profile's registrations takes. Meanwhile the connection that asked is blocked.
     pub(crate) list_takes: Duration,
-    /// Profiles that do not run; their registrations stay.
+    /// Stopped profiles. They keep their registrations.
     pub(crate) stopped: BTreeSet<String>,
     /// What `global_setvar` has set.
     pub(crate) globals: HashMap<String, String>,
@@ -150,7 +150,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// The variables of a channel that picks others up.
+    /// The variables of a channel that picks up another.
     pub(crate) fn of_a_stranger(&self, uuid: &str, name: &str) -> Option<String> {
         match name {
             "caller_id_number" => self.strangers.get(uuid).cloned(),
@@ -204,7 +204,7 @@ impl Core {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Makes the event for a channel of `world`, if the channel is still there.
+    /// Makes an event for a channel of `world`, if the channel still exists.
     pub(crate) fn make(&self, world: &World, uuid: &str, template: &Template) -> Option<Event> {
         let own = world.channels.get(uuid)?;
         let peer = own.peer.as_ref().and_then(|peer| world.channels.get(peer));
@@ -226,7 +226,7 @@ impl Core {
         }
     }
 
-    /// The headers that every event begins with; `calling` is file, function and line.
+    /// The headers at the start of every event. `calling` is file, function and line.
     pub(crate) fn base_headers(
         &self,
         name: &str,
@@ -266,7 +266,7 @@ impl Core {
         event
     }
 
-    /// A presence event: the first one holds up what comes after it.
+    /// Sends a presence event. The first one delays the events after it.
     pub(crate) fn presence(self: &Arc<Self>) {
         let is_first = !std::mem::replace(&mut self.world().has_presence, true);
         if is_first && !self.config.first_presence.is_zero() {
@@ -279,7 +279,7 @@ impl Core {
         }
     }
 
-    /// A part of a tick: what a channel's own thread does when it is woken.
+    /// Half a tick: the time after which a channel's own thread acts once it is woken.
     pub(crate) async fn half_tick(&self) {
         if self.config.tick.is_zero() {
             tokio::task::yield_now().await;

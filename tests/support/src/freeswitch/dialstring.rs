@@ -1,9 +1,9 @@
-//! `originate`'s argument, read as FreeSWITCH reads it.
+//! The argument of `originate`, parsed as FreeSWITCH parses it.
 //!
-//! Deliberately as credulous as the real parser: a comma or bar that slips into a contact makes a second endpoint
-//! here too, so that a test sees an injection.
+//! It is deliberately as lenient as the real parser: a comma or bar that slips into a contact makes a second endpoint
+//! here, too, so that a test sees the injection.
 
-/// One endpoint of a dial-string with the variables meant for it.
+/// One endpoint of a dial-string, with its own variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     /// `sofia/internal/sip:...`, `user/...`.
@@ -32,8 +32,8 @@ impl Plan {
     }
 }
 
-/// Reads `{variables}endpoint[,endpoint] action`, by the same readers one after the other (switch_utils.c,
-/// switch_event.c).
+/// Parses `{variables}endpoint[,endpoint] action`, with the same functions in the same order as FreeSWITCH
+/// (switch_utils.c, switch_event.c).
 pub(crate) fn parse(text: &str) -> Result<Plan, &'static str> {
     let words = separate(text.trim(), ' ');
     let [dial_string, action, ..] = &words[..] else {
@@ -99,7 +99,7 @@ fn variables(text: &str) -> Vec<(String, String)> {
     separate(text, separator).iter().filter_map(pair).collect()
 }
 
-/// `switch_separate_string`: parts outside quotes, each without its quotes and escapes.
+/// `switch_separate_string`: splits at unquoted separators, and removes quotes and escapes.
 pub(crate) fn separate(text: &str, separator: char) -> Vec<String> {
     let mut parts = vec![String::new()];
     let (mut quoted, mut escaped) = (false, false);
@@ -118,14 +118,14 @@ pub(crate) fn separate(text: &str, separator: char) -> Vec<String> {
         escaped = c == '\\' && !escaped;
         parts.last_mut().expect("never empty").push(c);
     }
-    // Blanks in a row separate once.
+    // Consecutive blanks separate only once.
     parts.retain(|part| separator != ' ' || !part.is_empty());
     let own = if separator == ' ' { '\0' } else { separator };
     parts.iter().map(|part| clean(part, own)).collect()
 }
 
-/// `cleanup_separated_string`: drops pairs of quotes, reads `\'`, `\"`, `\\`, the escaped separator, and `\n`, `\r`,
-/// `\t`, `\s`.
+/// `cleanup_separated_string`: removes pairs of quotes, and unescapes `\'`, `\"`, `\\`, the escaped separator, and `
+/// `, `\r`, `\t`, `\s`.
 fn clean(part: &str, separator: char) -> String {
     let mut out = String::new();
     let mut quoted = false;
@@ -153,7 +153,7 @@ fn clean(part: &str, separator: char) -> String {
     out
 }
 
-/// Splits at separators outside `'quotes'` and `[brackets]` that are not escaped.
+/// Splits at unescaped separators outside `'quotes'` and `[brackets]`.
 fn split_outside(text: &str, separators: &[char]) -> Vec<String> {
     let mut parts = vec![String::new()];
     let (mut quoted, mut depth, mut escaped) = (false, 0u32, false);
@@ -180,9 +180,9 @@ fn split_outside(text: &str, separators: &[char]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// As FreeSWITCH 1.11.2 reads them, measured by `uuid_getvar`.
+    /// As FreeSWITCH 1.11.2 parses them, measured by `uuid_getvar`.
     #[test]
-    fn variables_quotes_and_action_are_read() {
+    fn variables_quotes_and_action_are_parsed() {
         let plan = parse(concat!(
             r"{a=1,name='O\\\\\\\'Brien\, Jr',two='J \\\\\\\'x\\\\\\\' y',back=a\\\\\\\\f,cut='a,b'}{^^:b=2:c=x,y}",
             "[d=4]sofia/internal/sip:1@[::1]:5060;x=y &park()",
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(
             plan.variable("cut"),
             Some("a"),
-            "quotes are gone when commas are looked for"
+            "quotes are removed before commas are searched"
         );
         assert_eq!(plan.variable("c"), Some("x,y"));
         assert_eq!(plan.variable("d"), Some("4"));

@@ -1,4 +1,4 @@
-//! One event and its forms on the wire.
+//! An event and its forms on the wire.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ pub struct Event {
     pub subclass: Option<String>,
     /// Headers, decoded.
     pub headers: Vec<(Cow<'static, str>, String)>,
-    /// What follows the headers (BACKGROUND_JOB).
+    /// The text after the headers (BACKGROUND_JOB).
     pub body: Option<String>,
     /// When it was made.
     pub fired_at: Instant,
@@ -40,7 +40,7 @@ impl Event {
         }
     }
 
-    /// The value of a header; names compare without case, as in FreeSWITCH.
+    /// The value of a header. Names are compared without case, as in FreeSWITCH.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -48,7 +48,7 @@ impl Event {
             .map(|(_, value)| value.as_str())
     }
 
-    /// When its bytes were first written to a socket, if they were.
+    /// When its bytes were first written to a socket.
     pub fn written_at(&self) -> Option<Instant> {
         self.written.get().copied()
     }
@@ -78,7 +78,7 @@ impl Event {
         })
     }
 
-    /// `text/event-json`: header values are not encoded; the body is `_body`.
+    /// `text/event-json`: header values are not encoded, and the body is `_body`.
     pub(crate) fn json(&self) -> String {
         let quote = |text: &str| serde_json::Value::from(text).to_string();
         let mut fields: Vec<String> = self
@@ -97,8 +97,8 @@ impl Event {
     }
 }
 
-/// Encodes what `switch_url_encode` encodes (SWITCH_URL_UNSAFE, controls and everything beyond ASCII). A `%` that
-/// already starts a pair of hex digits stays, so a client that decodes a contact once gets its `fs_path` decoded too.
+/// Encodes what `switch_url_encode` encodes (SWITCH_URL_UNSAFE, control characters and non-ASCII). A `%` in front of
+/// two hex digits stays. So a client that decodes a contact once also decodes its `fs_path`.
 fn percent_encode_into(out: &mut String, value: &str) {
     let bytes = value.as_bytes();
     for (at, byte) in value.bytes().enumerate() {
@@ -122,7 +122,7 @@ pub fn percent_encode(value: &str) -> String {
     out
 }
 
-/// Undoes [`percent_encode`]; a `%` that starts no pair stays.
+/// Reverses [`percent_encode`]. A `%` that is not followed by two hex digits stays.
 pub fn percent_decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());

@@ -14,18 +14,18 @@ use super::template::When;
 /// Who ended a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HangupBy {
-    /// FreeSWITCH: CANCEL or BYE goes out.
+    /// FreeSWITCH sends CANCEL or BYE.
     Ours,
-    /// FreeSWITCH, because `originate_timeout` was over.
+    /// FreeSWITCH, because `originate_timeout` expired.
     Timeout,
-    /// The remote end: CANCEL or BYE came in.
+    /// The remote end sends CANCEL or BYE.
     Remote,
-    /// A phone's failure answer.
+    /// The phone sends a failure response.
     Refused(u16),
 }
 
 impl Core {
-    /// Ends a channel that is still there, and soon after the one bridged to it.
+    /// Ends a channel if it still exists, and soon afterwards the one bridged to it.
     pub(crate) fn hang_up(self: &Arc<Self>, uuid: &str, cause: &str, ending: HangupBy) -> bool {
         let mut world = self.world();
         if !self.announce_end(&mut world, uuid, cause, ending) {
@@ -72,7 +72,7 @@ impl Core {
         true
     }
 
-    /// CHANNEL_HANGUP and what the other end of the channel gets.
+    /// Sends CHANNEL_HANGUP, and what the channel's remote end gets.
     fn announce_end(&self, world: &mut World, uuid: &str, cause: &str, ending: HangupBy) -> bool {
         let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
             return false;
@@ -116,7 +116,7 @@ impl Core {
         true
     }
 
-    /// What follows CHANNEL_HANGUP, up to CHANNEL_HANGUP_COMPLETE; tells a held channel's connection.
+    /// Sends the events from CHANNEL_HANGUP to CHANNEL_HANGUP_COMPLETE, and notifies a held channel's connection.
     fn complete(&self, world: &mut World, uuid: &str) {
         let Some(channel) = world.channels.get_mut(uuid) else {
             return;
@@ -150,7 +150,7 @@ impl Core {
         if let Some(listener) = listener {
             listener.channel_is_down();
         }
-        // The bridge that dialled a loopback goes on without fswake when the loopback ends.
+        // When a loopback ends, the bridge that dialled it goes on without fswake.
         let of_a_loopback = world.channels.get(uuid).filter(|c| c.is_loopback() && !c.replaced);
         if let Some(caller) = of_a_loopback.and_then(|c| c.behind.clone())
             && world.channels.get(&caller).is_some_and(|c| c.taken.is_none())
@@ -159,7 +159,7 @@ impl Core {
         }
     }
 
-    /// What happens to a channel when the one bridged to it has ended.
+    /// What happens to a channel after the end of the one bridged to it.
     fn end_peer(self: &Arc<Self>, uuid: &str, cause: &str) {
         let mut world = self.world();
         let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
@@ -197,7 +197,7 @@ pub(crate) fn bridge_events(world: &World, leg: &str) -> &'static super::catalog
     }
 }
 
-/// The recorded end that fits a channel.
+/// The recorded end for a channel.
 fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: HangupBy) -> &'a End {
     let channel = &world.channels[uuid];
     let (bridged, answered, rang) = (
@@ -241,7 +241,7 @@ fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: HangupBy)
     }
 }
 
-/// The SIP status that an unanswered caller gets for a cause; the phones' own if the channel has it.
+/// The SIP status that an unanswered caller gets for a cause. If the channel has one from its phones, it is that.
 fn final_status(cause: &str, told: Option<&str>) -> u16 {
     if let Some(status) = told.and_then(|told| told.strip_prefix("sip:")?.parse().ok()) {
         return status;

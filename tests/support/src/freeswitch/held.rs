@@ -12,14 +12,14 @@ use super::channel::{Channel, Role};
 use super::conn::Conn;
 use super::core::{Core, SlowPickUp, new_uuid};
 
-/// A call to be held.
+/// A call that is going to be held.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The argument of `socket` without `async full`: `host:port`, or several separated by `|`.
+    /// The argument of `socket` without `async full`: one `host:port`, or several separated by `|`.
     pub socket: String,
-    /// The channel's UUID; chosen when empty.
+    /// The channel's UUID; generated if empty.
     pub uuid: String,
-    /// Caller's number; empty when there is no caller.
+    /// Caller's number; empty if there is no caller.
     pub caller_number: String,
     /// Caller's name.
     pub caller_name: String,
@@ -33,30 +33,30 @@ pub struct Call {
     pub loopback: bool,
     /// Codecs the caller offers, in order.
     pub codecs: Vec<String>,
-    /// Variables set before `socket`, in order; `dialed_user`, `dialed_domain` and `socket_resume` are among them.
+    /// Variables set before `socket`, in order, including `dialed_user`, `dialed_domain` and `socket_resume`.
     pub variables: Vec<(String, String)>,
-    /// SIP Call-ID of the caller's INVITE; chosen when empty.
+    /// SIP Call-ID of the caller's INVITE; generated if empty.
     pub sip_call_id: String,
-    /// Whether to keep the commands that the client sends.
+    /// Whether the client's commands are recorded.
     pub record: bool,
     /// Variables of the caller's own channel behind a loopback, in order.
     pub behind: Vec<(String, String)>,
-    /// What the caller wants to be hidden: `name`, `number`.
+    /// What the caller hides: `name`, `number`.
     pub hides: Vec<String>,
-    /// UUIDs of that channel and of the loopback's other end; chosen when empty.
+    /// UUIDs of that channel and of the loopback's other end; generated if empty.
     pub behind_uuids: (String, String),
-    /// Somebody with this number picks it up before the client listens.
+    /// This number picks the call up before the client has subscribed.
     pub picked_up_unheard: Option<String>,
-    /// `socket` without `async`: the channel's own thread serves the connection, and does nothing else until that ends.
+    /// `socket` without `async`: the channel's own thread serves the connection, and nothing else meanwhile.
     pub is_static: bool,
     /// The application `sleep` holds it, if a client has set `fswake_holder`.
     pub is_held_by_sleep: bool,
 }
 
 impl Call {
-    /// A call to `user@domain` from 1000, "Alice", by way of the client at `socket`, with the variables that the
-    /// shipped dialplan sets, except for its `call_timeout`. `$FSWAKE_SOCKET` decides what holds it: `static` is
-    /// `socket` without `async`, and `sleep` is the application `sleep`.
+    /// A call to `user@domain` from 1000, "Alice", to the client at `socket`, with the shipped dialplan's variables
+    /// except `call_timeout`. `$FSWAKE_SOCKET` decides what holds it: `static` means `socket` without `async`, and
+    /// `sleep` the application `sleep`.
     pub fn to(socket: SocketAddr, user: &str, domain: &str) -> Self {
         let call = Self::with_async(socket, user, domain);
         match std::env::var("FSWAKE_SOCKET").as_deref() {
@@ -66,7 +66,7 @@ impl Call {
         }
     }
 
-    /// The same by `socket` with `async`.
+    /// The same, always with `async`.
     pub fn with_async(socket: SocketAddr, user: &str, domain: &str) -> Self {
         let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         Self {
@@ -88,7 +88,7 @@ impl Call {
             ],
             sip_call_id: String::new(),
             record: true,
-            // As vanilla's dialplan and the shipped dial-string have it.
+            // As in the vanilla dialplan and the shipped dial-string.
             behind: vec![
                 set("hangup_after_bridge", "true"),
                 set("loopback_no_pre_answer", "true"),
@@ -108,14 +108,14 @@ impl Call {
         self
     }
 
-    /// By `socket` without `async`, as its snippet has it.
+    /// Uses `socket` without `async`, as in its snippet.
     #[must_use]
     pub fn without_async(mut self) -> Self {
         self.is_static = true;
         self.variable("socket_resume", "false")
     }
 
-    /// The same through a loopback dial-string. Without a caller's number only `originate` has dialled it.
+    /// Uses a loopback dial-string. Without a caller's number, an `originate` has dialled it.
     #[must_use]
     pub fn through_loopback(mut self) -> Self {
         self.loopback = true;
@@ -125,14 +125,14 @@ impl Call {
         self
     }
 
-    /// Somebody with this number picks it up as soon as the client has its data, and before it can listen.
+    /// This number picks the call up as soon as the client has the channel data, before it can subscribe.
     #[must_use]
     pub fn picked_up_unheard(mut self, number: &str) -> Self {
         self.picked_up_unheard = Some(number.to_owned());
         self
     }
 
-    /// With a variable of the caller's own channel behind a loopback; an empty value removes it.
+    /// Sets a variable of the caller's own channel behind a loopback; an empty value removes it.
     #[must_use]
     pub fn behind(mut self, name: &str, value: &str) -> Self {
         self.behind.retain(|(known, _)| known != name);
@@ -142,14 +142,14 @@ impl Call {
         self
     }
 
-    /// With another caller.
+    /// Sets the caller.
     #[must_use]
     pub fn from(mut self, number: &str, name: &str) -> Self {
         (self.caller_number, self.caller_name) = (number.to_owned(), name.to_owned());
         self
     }
 
-    /// With a channel variable set before `socket`; an empty value removes it.
+    /// Sets a channel variable before `socket`; an empty value removes it.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.retain(|(known, _)| known != name);
@@ -159,14 +159,14 @@ impl Call {
         self
     }
 
-    /// From a caller who wants this hidden: `name` or `number`.
+    /// The caller hides this: `name` or `number`.
     #[must_use]
     pub fn hides(mut self, what: &str) -> Self {
         self.hides.push(what.to_owned());
         self
     }
 
-    /// With these codecs in the caller's offer.
+    /// Sets the codecs in the caller's offer.
     #[must_use]
     pub fn codecs(mut self, codecs: &[&str]) -> Self {
         self.codecs = codecs.iter().map(|codec| (*codec).to_owned()).collect();
@@ -177,7 +177,7 @@ impl Call {
 /// What happened to a held channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Bridged to a leg.
+    /// It was bridged to a leg.
     Connected {
         /// The leg's UUID.
         leg: String,
@@ -187,57 +187,57 @@ pub enum Outcome {
         held_codec: String,
         /// Codec the phone answered with.
         leg_codec: String,
-        /// The caller's side is the A leg, as with `bridge`.
+        /// Whether the caller's side is the A leg, as with `bridge`.
         caller_is_a_leg: bool,
     },
-    /// Bridged to a leg whose phone has not answered: the caller hears its early media.
+    /// It was bridged to a leg whose phone has not answered, so the caller hears early media.
     Early {
         /// The leg's UUID.
         leg: String,
     },
-    /// Somebody with this number has it.
+    /// Another phone picked it up.
     PickedUp {
-        /// The number.
+        /// The number of that phone.
         by: String,
     },
-    /// It is somewhere else in the dialplan.
+    /// It was transferred in the dialplan.
     Transferred {
-        /// Its new destination number.
+        /// The new destination number.
         to: String,
     },
-    /// The dialplan's `bridge` has failed, and its next action runs (`continue_on_fail`).
+    /// The dialplan's `bridge` failed, and the next action runs (`continue_on_fail`).
     WentOn {
         /// The cause of the failure.
         cause: String,
         /// The channel's variables then.
         variables: Vec<(String, String)>,
     },
-    /// The dialplan went on behind `socket`.
+    /// The dialplan went on after `socket`.
     Resumed {
         /// The channel's variables then.
         variables: Vec<(String, String)>,
     },
-    /// Over, with this cause.
+    /// It ended with this cause.
     HungUp(String),
-    /// The connection is gone and nothing will move the channel: the caller waits until it gives up.
+    /// The connection is gone and nothing moves the channel on: the caller waits until it hangs up.
     StuckParked,
 }
 
-/// What the caller's phone was sent.
+/// What the caller's phone received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallerSaw {
     /// 183 (before the 180, through a loopback).
     SessionProgress,
     /// 180.
     Ringing,
-    /// What it plays: application and argument.
+    /// Audio from an application: its name and argument.
     Played(String, String),
     /// 200 with this codec.
     Answered {
         /// The codec of the answer.
         codec: String,
     },
-    /// A failure status.
+    /// A failure response.
     Final(u16),
     /// BYE.
     Bye,
@@ -249,10 +249,10 @@ pub(crate) struct Log {
     pub(crate) commands: Vec<(Instant, String)>,
 }
 
-/// What outlives the channel.
+/// What remains after the channel's end.
 #[derive(Debug)]
 pub(crate) struct HeldShared {
-    /// The channel's thread serves its connection, and nothing else.
+    /// The channel's thread serves its connection, and nothing else meanwhile.
     pub(crate) is_busy: watch::Sender<bool>,
     pub(crate) outcomes: watch::Sender<Vec<(Instant, Outcome)>>,
     pub(crate) log: Mutex<Log>,
@@ -300,7 +300,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Puts a caller into the dialplan and runs `socket`.
+    /// Adds a caller to the dialplan and runs `socket`.
     pub(crate) fn start(core: &Arc<Core>, call: &Call) -> Self {
         let uuid = if call.uuid.is_empty() {
             new_uuid()
@@ -386,16 +386,16 @@ impl Held {
     ///
     /// # Panics
     ///
-    /// When nothing does within 60 s.
+    /// If there is none within 60 s.
     pub async fn outcome(&self) -> Outcome {
         self.nth_outcome(0).await
     }
 
-    /// The `n`th outcome (from 0): a connected call ends, a resumed one may be hung up.
+    /// Outcome number `n`, from 0: a connected call may end, and a resumed one may be hung up.
     ///
     /// # Panics
     ///
-    /// When that does not happen within 60 s.
+    /// If there is none within 60 s.
     pub async fn nth_outcome(&self, n: usize) -> Outcome {
         let mut changes = self.shared.outcomes.subscribe();
         let met = tokio::time::timeout(Duration::from_mins(1), changes.wait_for(|all| all.len() > n)).await;
@@ -408,11 +408,11 @@ impl Held {
         self.shared.outcomes.borrow().clone()
     }
 
-    /// Waits until it is bridged.
+    /// Waits until the call is bridged.
     ///
     /// # Panics
     ///
-    /// When something else happens first.
+    /// If something else happens first.
     pub async fn wait_bridged(&self) {
         let outcome = self.outcome().await;
         assert!(
@@ -432,7 +432,7 @@ impl Held {
         self.core.hung_up_by_remote(&uuid, cause);
     }
 
-    /// The channel whose end is the call's: the loopback until the caller was bridged in its place.
+    /// The channel whose end means the end of the call: a loopback, until the caller is bridged in its place.
     fn caller(&self) -> String {
         let world = self.core.world();
         let is_there = |uuid: &str| {
@@ -452,17 +452,17 @@ impl Held {
         self.core.hung_up_by_remote(&self.uuid, "LOSE_RACE");
     }
 
-    /// The time that the dial-string has for a loopback is over.
+    /// The dial-string's timeout for a loopback has expired.
     pub fn ring_time_is_over(&self) {
         self.core.hung_up_by_remote(&self.uuid, "NO_ANSWER");
     }
 
-    /// Somebody with this number picks the held channel up (`intercept`): see `Core::pick_up`.
+    /// The phone with this number picks up the held channel (`intercept`): see `Core::pick_up`.
     pub fn pick_up(&self, number: &str) {
         self.pick_up_with("", number);
     }
 
-    /// The same with a channel of this UUID; chosen when empty.
+    /// The same from a channel with this UUID; generated if empty.
     pub fn pick_up_with(&self, channel: &str, number: &str) {
         let channel = if channel.is_empty() {
             new_uuid()
@@ -472,16 +472,16 @@ impl Held {
         self.core.pick_up(&self.uuid, channel, number);
     }
 
-    /// The caller behind this loopback goes on in his dialplan with a `transfer`: his own `bridge` is over with this
-    /// cause.
+    /// The caller behind this loopback is sent on in its dialplan by a `transfer`. The caller's own `bridge` ends with
+    /// this cause.
     pub fn caller_goes_on(&self, cause: &str) {
         let caller = self.behind.as_deref().unwrap_or_default();
         let source = "0:x:bl_xfer:voicemail/default/XML".to_owned();
         self.core.caller_leaves(caller, &self.uuid, source, cause);
     }
 
-    /// Somebody transfers the caller behind this loopback to an extension that ends the call at once: the channel
-    /// cannot be asked any more. A busy FreeSWITCH sends its end late.
+    /// The caller behind this loopback is transferred to an extension that ends the call at once, so its channel cannot
+    /// be queried any more. A busy FreeSWITCH sends the hangup event late.
     pub fn caller_goes_to_his_end(&self, late: Duration) {
         let caller = self.behind.as_deref().unwrap_or_default();
         let source = "0:x:bl_xfer:valet_park:lot 8001/default/inline";
@@ -494,17 +494,17 @@ impl Held {
         self.core.wakes_up(&self.uuid);
     }
 
-    /// The channel that is bridged with a leg: the caller's own behind a loopback.
+    /// The channel that is bridged with a leg; behind a loopback, the caller's own.
     fn a_leg(&self) -> String {
         self.behind.clone().unwrap_or_else(|| self.uuid.clone())
     }
 
-    /// Somebody with this number picks the caller up who is bridged with a leg, or is to be.
+    /// The phone with this number picks up a caller who is bridged with a leg, or will be.
     pub fn pick_up_from_bridge(&self, number: &str) {
         self.core.pick_up(&self.a_leg(), new_uuid(), number);
     }
 
-    /// The same with somebody who has looked who ends with the caller (`signal_bond`) before the bridge was ordered.
+    /// The same, by a pick-up that read the partner (`signal_bond`) before the bridge was ordered.
     pub fn pick_up_around_the_order(&self, number: &str) {
         self.core.world().slow = Some(SlowPickUp {
             channel: self.a_leg(),
@@ -514,7 +514,7 @@ impl Held {
         });
     }
 
-    /// The same once the bridge is ordered, and too late: the channel that comes too late.
+    /// The same after the bridge was ordered, too late. Returns the channel that picks up.
     pub fn pick_up_too_late(&self, number: &str) -> String {
         let other = new_uuid();
         let late = (self.a_leg(), other.clone(), number.to_owned());
@@ -522,44 +522,44 @@ impl Held {
         other
     }
 
-    /// The late pick-up has the caller after all.
+    /// The late pick-up gets the caller after all.
     pub fn latecomer_wins(&self, channel: &str) {
         self.core.latecomer_wins(&self.a_leg(), channel);
     }
 
-    /// The channel ends that is bridged with a leg, or is to be.
+    /// Hangs up the channel that is bridged with a leg, or will be.
     pub fn ends_in_its_bridge(&self, cause: &str) {
         self.core.kill(&self.a_leg(), cause);
     }
 
-    /// The caller who is bridged with a leg, or is to be, is transferred.
+    /// Transfers the caller who is bridged with a leg, or will be.
     pub fn transfer_from_bridge(&self, to: &str) {
         self.core.transfer(&self.a_leg(), to);
     }
 
-    /// Whether a channel that picked somebody up is there.
+    /// Whether this channel of a phone that picked a call up exists.
     pub fn stranger_is_there(&self, channel: &str) -> bool {
         self.core.world().strangers.contains_key(channel)
     }
 
-    /// The same of the caller behind this loopback, as its own `bridge` gives up.
+    /// The phone with this number picks up the caller behind this loopback, whose own `bridge` ends.
     pub fn caller_is_picked_up(&self, number: &str) {
         let caller = self.behind.as_deref().unwrap_or_default();
         self.core.pick_caller_up(caller, &self.uuid, number);
     }
 
-    /// The same in the moment that its bridge with a leg is ordered, and a little sooner than that.
+    /// A pick-up by this number just before the bridge with a leg is ordered.
     pub fn pick_up_before_the_bridge(&self, number: &str) {
         self.core.world().faster = Some((self.a_leg(), number.to_owned()));
     }
 
-    /// Somebody takes a phone's leg that rings or has answered (`intercept` of it): the held channel ends with
+    /// A pick-up takes a leg that rings or has answered (`intercept` of the leg). The held channel ends with
     /// PICKED_OFF.
     pub fn leg_is_picked_up(&self) {
         self.core.pick_leg_up(&self.uuid);
     }
 
-    /// The same of one that rings, behind a loopback.
+    /// The same with a ringing leg behind a loopback.
     pub fn ringing_leg_is_picked_up(&self) {
         let caller = self.behind.as_deref().unwrap_or_default();
         self.core.pick_ringing_leg_up(caller, &self.uuid);
@@ -570,36 +570,36 @@ impl Held {
         self.core.transfer(&self.uuid, to);
     }
 
-    /// `uuid_park` of it by somebody else, or of the caller behind it.
+    /// Another client parks it with `uuid_park`, or the caller behind it.
     pub fn park(&self) {
         self.core.park_elsewhere(&self.uuid, self.behind.as_deref());
     }
 
-    /// What the caller was sent, with times.
+    /// What the caller received, with times.
     pub fn timeline(&self) -> Vec<(Instant, CallerSaw)> {
         lock(&self.shared.log).timeline.clone()
     }
 
-    /// First lines of the commands that came on its connection, with times.
+    /// First lines of the commands on its connection, with times.
     pub fn commands(&self) -> Vec<(Instant, String)> {
         lock(&self.shared.log).commands.clone()
     }
 
-    /// A channel variable's value now: the held channel's, else that of the caller behind it.
+    /// A channel variable's current value: the held channel's, otherwise that of the caller behind it.
     pub fn variable(&self, name: &str) -> Option<String> {
         let world = self.core.world();
         let of = |uuid: &String| Some(world.channels.get(uuid)?.variable(name)?.to_owned());
         of(&self.uuid).or_else(|| self.behind.as_ref().and_then(of))
     }
 
-    /// Takes a variable off the held channel, which has the rest.
+    /// Removes a variable from the held channel.
     pub fn forget(&self, name: &str) {
         if let Some(channel) = self.core.world().channels.get_mut(&self.uuid) {
             channel.set_variable(name, "", false);
         }
     }
 
-    /// Breaks its connection as a network fault would: no notice, FreeSWITCH sees an error.
+    /// Breaks its connection like a network fault: without a notice, and FreeSWITCH sees an error.
     pub fn cut_connection(&self) {
         let listener = self
             .core
@@ -645,7 +645,7 @@ fn behind(core: &Core, call: &Call, loopback: &mut Channel, shared: &Arc<HeldSha
     caller
 }
 
-/// The `socket` application: each address in turn; none means that the dialplan goes on.
+/// The `socket` application tries each address in turn. If all fail, the dialplan goes on.
 async fn run_socket(core: Arc<Core>, uuid: String, addresses: String) {
     for address in addresses.split('|').filter(|address| !address.is_empty()) {
         let Ok(stream) = TcpStream::connect(address).await else {

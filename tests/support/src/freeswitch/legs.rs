@@ -1,7 +1,7 @@
 //! `originate`: a leg from its INVITE to its answer or its end.
 //!
-//! The originate itself ends some milliseconds after the answer (or the early media, where that is not ignored). Only
-//! then the leg is parked and can be bridged: see [`Core::leg_parks`].
+//! The originate itself ends some milliseconds after the answer, or after early media unless it is ignored. Only then
+//! the leg is parked and can be bridged: see [`Core::leg_parks`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use super::hangup::HangupBy;
 use super::phone::{Behaviour, Invite, PhoneAct};
 use super::template::When;
 
-/// A leg that has been made, and what its phone is going to do.
+/// A new leg, and the behaviour of its phone.
 struct StartedLeg {
     uuid: String,
     behaviour: Behaviour,
@@ -28,9 +28,9 @@ struct StartedLeg {
 }
 
 impl Core {
-    /// Rings the first endpoint until it answers or fails; the error is the hangup cause.
+    /// Rings the first endpoint until it answers or fails. The error is the hangup cause.
     pub(crate) async fn originate(self: &Arc<Self>, plan: Plan) -> Result<String, String> {
-        // What names no kind of endpoint is tried in turn, and comes to nothing (captured with a variable's brace
+        // FreeSWITCH tries endpoints of an unknown kind in turn, and all fail (captured with a variable's brace
         // missing).
         if !plan
             .endpoints
@@ -68,7 +68,7 @@ impl Core {
         }
         let leg = self.start_leg(&plan, uri);
         self.presence();
-        // Run when the channel has been made; only what fswake uses is modelled.
+        // These run when the channel is made. Only those that fswake uses are modelled.
         let hooks = plan.endpoints[0].variables.iter();
         for (_, text) in hooks.filter(|(name, _)| name.starts_with("api_on_originate")) {
             let words: Vec<_> = text.split(' ').collect();
@@ -156,7 +156,7 @@ impl Core {
                 state.invites.push(invite_of(&channel, offer, seen));
             });
         }
-        // `originate_signal_bond` of the channel that it is a child of.
+        // `originate_signal_bond` of its parent channel.
         let parent = world.channels.get_mut(&get("origination_aleg_uuid"));
         if let Some(parent) = parent.filter(|parent| matches!(parent.partner, Partner::None)) {
             parent.partner = Partner::OfOriginate;
@@ -192,7 +192,7 @@ impl Core {
         )
     }
 
-    /// Does what the phone does, until the leg is over; reports the originate's end as soon as it comes.
+    /// Acts as the phone until the leg has ended. Reports the originate's result as soon as it is known.
     async fn follow(
         self: &Arc<Self>,
         mut leg: StartedLeg,
@@ -220,7 +220,7 @@ impl Core {
                 return;
             }
         };
-        // Who waits for the originate; until when it rings; when its thread ends.
+        // The receiver of the originate's result, the time until which it rings, and the end of its thread.
         let (mut result, mut timeout, mut tail) = (Some(result), Some(start + timeout), None);
         loop {
             let act = tokio::select! {
@@ -249,7 +249,7 @@ impl Core {
                     continue;
                 }
                 () = sleep_until(timeout.unwrap_or(start + far)), if timeout.is_some() => {
-                    // Here originate itself hangs up, and its job ends before the channel has reported.
+                    // Here the originate hangs up, and its job ends before the channel reports.
                     self.hang_up(&leg.uuid, "NO_ANSWER", HangupBy::Timeout);
                     return done(&mut result, Err("NO_ANSWER".to_owned()));
                 }
@@ -268,7 +268,7 @@ impl Core {
                 PhoneAct::Answer => {
                     (ring, answer, refuse) = (None, None, None);
                     self.leg_answers(&leg.uuid);
-                    // The originate goes on until the phone's user has pressed the key.
+                    // The originate goes on until the phone's user presses the key.
                     !confirms
                 }
                 PhoneAct::PressKey => confirms && self.leg_is_confirmed(&leg.uuid),
@@ -322,14 +322,14 @@ impl Core {
         self.emit(&world, uuid, &catalog().leg_answer);
         change_invite(&world, uuid, |invite| invite.answered = true);
         drop(world);
-        // Bridged while it rang: FreeSWITCH passes the answer on by itself.
+        // It was bridged while it rang, so FreeSWITCH passes the answer on by itself.
         if let Some(peer) = peer {
             self.answer_held(&peer);
             self.is_connected(uuid, &peer);
         }
     }
 
-    /// The key was the right one: FreeSWITCH takes the variables away that asked for it (switch_ivr_originate.c).
+    /// The right key was pressed. FreeSWITCH then removes the variables for the confirmation (switch_ivr_originate.c).
     fn leg_is_confirmed(&self, uuid: &str) -> bool {
         let mut world = self.world();
         if let Some(channel) = world.channels.get_mut(uuid) {
@@ -338,7 +338,7 @@ impl Core {
         true
     }
 
-    /// The originate's thread has released the leg, which runs `park` now. A bridge made before is lost.
+    /// The originate's thread has released the leg, which now runs `park`. A bridge made before this is lost.
     fn leg_parks(self: &Arc<Self>, uuid: &str) {
         let mut world = self.world();
         let Some(channel) = world.channels.get_mut(uuid).filter(|c| c.cause.is_none()) else {
@@ -380,7 +380,7 @@ impl Core {
     }
 }
 
-/// Notifies the originate, once.
+/// Reports the originate's result, once.
 fn done(waiting: &mut Option<oneshot::Sender<Result<String, String>>>, result: Result<String, String>) {
     if let Some(waiting) = waiting.take() {
         let _ = waiting.send(result);
@@ -388,7 +388,7 @@ fn done(waiting: &mut Option<oneshot::Sender<Result<String, String>>>, result: R
 }
 
 async fn until_gone(gone: &mut watch::Receiver<bool>) {
-    // The sender lives in the channel; when that is removed without a word, the leg is gone as well.
+    // The channel owns the sender. If the channel is dropped, the leg is gone as well.
     let _ = gone.wait_for(|gone| *gone).await;
 }
 
@@ -402,7 +402,7 @@ pub(crate) fn change_invite(world: &World, leg: &str, change: impl FnOnce(&mut I
     }
 }
 
-/// The phone at the address that FreeSWITCH would send to: `fs_path` if there is one, else the URI's own.
+/// The phone at the address that FreeSWITCH would send to: `fs_path` if there is one, otherwise the URI's own.
 fn route(world: &World, uri: &str) -> Option<usize> {
     let path = uri
         .split(';')

@@ -1,4 +1,4 @@
-//! What FreeSWITCH prints about itself: registrations, profiles, status.
+//! Status output: registrations, profiles, channels.
 
 use super::bus::lock;
 use super::clock;
@@ -58,8 +58,8 @@ pub(crate) fn channels_like(core: &Core, arg: &str) -> String {
     as_rows(&rows)
 }
 
-/// `uuid_dump`: all channel data of a caller; of a leg the line that tells how it stands, and nothing else. A leg of
-/// FreeSWITCH's own that a test made up gets its answer from the test.
+/// `uuid_dump`: all data of a caller's channel; for a leg, only the line with its state. Legs that a test invented as
+/// FreeSWITCH's own get the test's answer.
 pub(crate) fn dump(core: &Core, uuid: &str) -> String {
     let is_leg = core.world().channels.get(uuid).map(super::channel::Channel::is_leg);
     match is_leg {
@@ -67,7 +67,8 @@ pub(crate) fn dump(core: &Core, uuid: &str) -> String {
         Some(false) => {
             let data = core.channel_data(uuid).unwrap_or_default();
             let is_parked = core.world().channels.get(uuid).is_some_and(|c| c.parked_elsewhere);
-            // `uuid_park` writes the number at once (CS_PARK); the channel's thread writes the word when it gets there.
+            // `uuid_park` changes the number at once (CS_PARK). The channel's thread changes the name when it gets
+            // there.
             let state = |line: &str| match line.strip_prefix("Channel-State-Number: ") {
                 Some(_) if is_parked => "Channel-State-Number: 6\n".to_owned(),
                 _ => format!("{line}\n"),
@@ -78,7 +79,7 @@ pub(crate) fn dump(core: &Core, uuid: &str) -> String {
     }
 }
 
-/// The space after the colon of an empty list is FreeSWITCH's (mod_commands.c, `show_function`).
+/// FreeSWITCH itself has the space after the colon of an empty list (mod_commands.c, `show_function`).
 fn as_rows(rows: &[String]) -> String {
     if rows.is_empty() {
         return "{\"row_count\": 0}\n".to_owned();
@@ -86,7 +87,7 @@ fn as_rows(rows: &[String]) -> String {
     format!("{{\"row_count\":{},\"rows\":[{}]}}", rows.len(), rows.join(","))
 }
 
-/// As FreeSWITCH ships them.
+/// Values as shipped by FreeSWITCH.
 const PROFILES_CODECS: &str = "OPUS,G722,PCMU,PCMA,H264,VP8";
 
 /// `sofia status ...` and `sofia xmlstatus ...`.
@@ -223,7 +224,7 @@ fn escape(text: &str) -> String {
         .replace('"', "&quot;")
 }
 
-/// `sofia_contact [profile/]user@domain`; `*` is every profile.
+/// `sofia_contact [profile/]user@domain`, where `*` means every profile.
 pub(crate) fn sofia_contact(core: &Core, arg: &str) -> String {
     let (profile, address) = arg.split_once('/').unwrap_or(("*", arg));
     let (user, domain) = address.split_once('@').unwrap_or((address, ""));

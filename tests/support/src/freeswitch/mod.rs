@@ -1,7 +1,7 @@
-//! An in-process FreeSWITCH: a real event socket on 127.0.0.1, phones without SIP.
+//! An in-process FreeSWITCH: a real event socket on 127.0.0.1, and phones without SIP.
 //!
-//! Events are recorded ones ([`capture`]) with this call's values filled in, so that names, order and texts are
-//! FreeSWITCH's own. What the recordings do not show follows mod_event_socket.c of 1.10.12 and says so.
+//! Events are recorded ones ([`capture`]) with this call's values filled in, so names, order and texts are FreeSWITCH's
+//! own. What the recordings do not show follows mod_event_socket.c of 1.10.12, with a comment.
 //!
 //! ```no_run
 //! # use fswake_test_support::freeswitch::*;
@@ -23,7 +23,7 @@
 //! | `conn`, `command`, `bus` | the event socket: framing, 20 ms poll, commands, subscriptions and filters |
 //! | `api`, `lists`, `dialstring` | API commands and their texts |
 //! | `core`, `channel`, `calls`, `legs`, `bridges`, `hangup`, `sched` | channels and what happens to them |
-//! | `held`, `phone`, `registry`, `bulk` | what a test holds in its hands |
+//! | `held`, `phone`, `registry`, `bulk` | handles for tests |
 //! | `cause`, `clock` | hangup causes; times as FreeSWITCH prints them |
 //! | `capture`, `template`, `recognise`, `catalog`, `event` | recordings, and events made from them |
 
@@ -70,7 +70,7 @@ use self::bus::lock;
 use self::conn::Conn;
 use self::core::{Answer, Core, new_uuid};
 
-/// A running stand-in; it ends with the runtime.
+/// A running stand-in. It stops with the runtime.
 #[derive(Clone)]
 pub struct FakeFreeSwitch {
     core: Arc<Core>,
@@ -97,12 +97,12 @@ impl FakeFreeSwitch {
         self.address
     }
 
-    /// Adds a phone; it sleeps, and is not registered.
+    /// Adds a phone. It sleeps and is not registered.
     pub fn phone(&self, spec: PhoneSpec) -> Phone {
         Phone::add(&self.core, spec)
     }
 
-    /// A caller reaches `socket`.
+    /// Lets a caller reach `socket`.
     pub fn call(&self, call: &Call) -> Held {
         Held::start(&self.core, call)
     }
@@ -112,7 +112,7 @@ impl FakeFreeSwitch {
         bulk::register_burst(&self.core, burst).await
     }
 
-    /// Holds many calls, `call(n)` for each.
+    /// Holds many calls: `call(n)` gives each.
     pub async fn hold_many(&self, count: usize, call: impl Fn(usize) -> Call) -> Vec<Held> {
         bulk::hold_many(&self.core, count, call).await
     }
@@ -126,39 +126,39 @@ impl FakeFreeSwitch {
         self.core.custom(subclass, ("mod_test.c", "fire", "1"), fields)
     }
 
-    /// Sets the answer to an API command, in place of the stand-in's own.
+    /// Sets the answer to an API command, replacing the stand-in's own.
     pub fn answer(&self, command: &str, answer: &str) {
         self.answer_after(Duration::ZERO, command, answer);
     }
 
-    /// From now on the user of the event socket may not run this API command (`esl-allowed-api`).
+    /// From now on the event socket's user may not run this API command (`esl-allowed-api`).
     pub fn forbid(&self, command: &str) {
         self.core.world().forbidden.insert(command.to_owned());
     }
 
-    /// The same, with a FreeSWITCH that takes so long for it.
+    /// Sets the answer to a command that takes FreeSWITCH this long.
     pub fn answer_after(&self, after: Duration, command: &str, answer: &str) {
         let (text, asked) = (answer.to_owned(), 0);
         let answer = Answer { text, after, asked };
         self.core.world().answers.insert(command.to_owned(), answer);
     }
 
-    /// How often a command was sent that a test has given the answer to.
+    /// How often a command with a test's answer was sent.
     pub fn asked(&self, command: &str) -> usize {
         self.core.world().answers.get(command).map_or(0, |answer| answer.asked)
     }
 
-    /// From now on `originate` makes its channel this much later: until then it is unknown.
+    /// From now on `originate` makes its channel after this delay. Until then the channel is unknown.
     pub fn originates_late(&self, delay: Duration) {
         self.core.world().originate_delay = delay;
     }
 
-    /// From now on the stand-in answers that command itself.
+    /// Removes the test's answer to a command.
     pub fn answer_itself(&self, command: &str) {
         self.core.world().answers.remove(command);
     }
 
-    /// Fires an event of any name with a body, as mod_sms or another client's `sendevent` would.
+    /// Fires an event of any name with a body, as mod_sms or another client's `sendevent` does.
     pub fn fire(&self, name: &str, headers: &[(&'static str, &str)], body: &str) -> Arc<Event> {
         let mut fields = self.core.base_headers(name, None, ("mod_test.c", "fire", "1"));
         let given = headers
@@ -175,12 +175,12 @@ impl FakeFreeSwitch {
         Some(world.channels.get(uuid)?.variable(name)?.to_owned())
     }
 
-    /// What clients sent that FreeSWITCH would not have understood; empty after a clean test.
+    /// Commands from clients that FreeSWITCH would have rejected or that are wrong. Empty after a clean test.
     pub fn complaints(&self) -> Vec<String> {
         self.core.world().complaints.clone()
     }
 
-    /// UUIDs of the legs that are up now.
+    /// UUIDs of all current legs.
     pub fn legs(&self) -> Vec<String> {
         let world = self.core.world();
         world
@@ -198,7 +198,7 @@ impl FakeFreeSwitch {
         (all.len() - outbound, outbound)
     }
 
-    /// Fault: FreeSWITCH ends and starts again with a new Core-UUID; calls are gone, registrations if told.
+    /// Fault: FreeSWITCH restarts with a new Core-UUID. Calls are lost, and registrations on request.
     pub fn restart(&self, forget_registrations: bool) {
         *lock(&self.core.instance) = new_uuid();
         *lock(&self.core.started) = Instant::now();
@@ -212,6 +212,7 @@ impl FakeFreeSwitch {
             }
         }
         world.channels.clear();
+        world.globals.clear();
         world.has_presence = false;
         if forget_registrations {
             world.registrations.clear();
@@ -225,27 +226,27 @@ impl FakeFreeSwitch {
         self.core.listening.send_replace(on);
     }
 
-    /// Fault: `uuid_bridge` is accepted, and no bridge comes about.
+    /// Fault: `uuid_bridge` is accepted, but no bridge is made.
     pub fn lose_bridges(&self, on: bool) {
         self.core.world().loses_bridges = on;
     }
 
-    /// `api-expansion` of `switch.conf.xml`: whether commands may stand in what a command is expanded from.
+    /// Sets `api-expansion` of `switch.conf.xml`: whether commands in `${..}` are expanded.
     pub fn expand_no_commands(&self) {
         self.core.world().expands_no_commands = true;
     }
 
-    /// How long the list of a profile's registrations takes; the connection that asks for it waits.
+    /// Sets how long listing a profile's registrations takes. Meanwhile the connection that asked is blocked.
     pub fn list_takes(&self, time: std::time::Duration) {
         self.core.world().list_takes = time;
     }
 
-    /// A profile stops, without a word; its registrations stay.
+    /// Stops a profile without an event. Its registrations stay.
     pub fn stop_profile(&self, name: &str) {
         self.core.world().stopped.insert(name.to_owned());
     }
 
-    /// It starts again: the event comes a moment before it runs.
+    /// Starts it again. The event comes shortly before it runs.
     pub async fn start_profile(&self, name: &str, moment: std::time::Duration) {
         let fields = vec![
             ("module_name", "mod_sofia".to_owned()),
@@ -291,7 +292,7 @@ impl FakeFreeSwitch {
     }
 }
 
-/// Accepts clients while listening is on; closed, the port refuses.
+/// Accepts clients while listening is on. While it is off, the port refuses connections.
 async fn accept(core: Arc<Core>, listener: TcpListener, address: SocketAddr) {
     let mut listening = core.listening.subscribe();
     let mut socket = Some(listener);
@@ -305,7 +306,7 @@ async fn accept(core: Arc<Core>, listener: TcpListener, address: SocketAddr) {
         }
         let bound = match socket.take() {
             Some(bound) => bound,
-            None => TcpListener::bind(address).await.expect("the port we had"),
+            None => TcpListener::bind(address).await.expect("the previous port"),
         };
         tokio::select! {
             accepted = bound.accept() => {

@@ -1,4 +1,4 @@
-//! A phone: what it registers as, and what it does when it is called.
+//! A phone: its registration, and its behaviour when called.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::bus::lock;
 use super::core::{Core, new_uuid};
 use super::registry::Registration;
 
-/// What a phone is.
+/// A phone's properties.
 #[derive(Debug, Clone)]
 pub struct PhoneSpec {
     /// User part of its address.
@@ -18,28 +18,28 @@ pub struct PhoneSpec {
     pub domain: String,
     /// Contact URI parameters without the leading `;`.
     pub params: String,
-    /// `ip:port` that FreeSWITCH sees.
+    /// The `ip:port` that FreeSWITCH sees.
     pub address: String,
-    /// `ip:port` that the Contact names, when a NAT is between (adds `fs_nat` and `fs_path`).
+    /// The `ip:port` in the Contact, if there is a NAT in between (adds `fs_nat` and `fs_path`).
     pub behind: Option<String>,
     /// `udp`, `tcp`, `tls`, `ws` or `wss`.
     pub transport: String,
     /// User-Agent.
     pub agent: String,
-    /// Call-ID of its registrations; a new one for every phone.
+    /// Call-ID of its registrations; by default every phone has its own.
     pub call_id: String,
     /// Expires of its registrations, in seconds.
     pub expires: u32,
     /// Codecs it accepts.
     pub codecs: Vec<String>,
-    /// Whether the profile asks for a password (otherwise `username` is `unknown`).
+    /// Whether the profile requires a password. Otherwise `username` is `unknown`.
     pub authenticated: bool,
-    /// The SIP profile it registers on; the server's when empty.
+    /// The SIP profile that it registers on; the server's if empty.
     pub profile: String,
 }
 
 impl PhoneSpec {
-    /// An authenticated UDP phone without push parameters; its address is chosen when it is added.
+    /// An authenticated UDP phone without push parameters. It gets an address when it is added.
     pub fn new(user: &str, domain: &str) -> Self {
         Self {
             user: user.into(),
@@ -57,28 +57,28 @@ impl PhoneSpec {
         }
     }
 
-    /// With these Contact parameters (`pn-provider=apns;...`).
+    /// Sets its Contact parameters (`pn-provider=apns;...`).
     #[must_use]
     pub fn params(mut self, params: &str) -> Self {
         params.clone_into(&mut self.params);
         self
     }
 
-    /// Behind a NAT that hides this private `ip:port`.
+    /// Puts it behind a NAT, with this private `ip:port`.
     #[must_use]
     pub fn behind(mut self, private: &str) -> Self {
         self.behind = Some(private.to_owned());
         self
     }
 
-    /// At this network address.
+    /// Sets its network address.
     #[must_use]
     pub fn at(mut self, address: &str) -> Self {
         address.clone_into(&mut self.address);
         self
     }
 
-    /// Accepting only these codecs.
+    /// Limits its codecs.
     #[must_use]
     pub fn codecs(mut self, codecs: &[&str]) -> Self {
         self.codecs = codecs.iter().map(|codec| (*codec).to_owned()).collect();
@@ -86,12 +86,12 @@ impl PhoneSpec {
     }
 }
 
-/// What a phone does with an INVITE while it is awake (asleep it does nothing).
+/// How a phone reacts to an INVITE while it is awake. While asleep it does not react.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Rings after the first time; answers after the second, counted from the INVITE, if there is one.
+    /// Rings after the first time, and answers after the second, if any. Both count from the INVITE.
     Rings(Duration, Option<Duration>),
-    /// Refuses with a SIP status (486, 603, 404, 408, 480, 503, ...) after a time; rings before when told.
+    /// Refuses with a SIP status (486, 603, 404, 408, 480, 503, ...) after a time, and may ring before that.
     Refuses {
         /// The SIP status.
         status: u16,
@@ -102,18 +102,18 @@ pub enum Behaviour {
     },
     /// Never answers.
     Silent,
-    /// The transport is gone: the INVITE cannot be sent.
+    /// Its connection is gone, so the INVITE cannot be sent.
     Unreachable,
-    /// Rings, answers and refuses only on the test's orders.
+    /// Rings, answers and refuses only when the test says so.
     Manual,
-    /// Rings at once, answers after the first time, and hangs up when the second has passed since.
+    /// Rings at once, answers after the first time, and hangs up after a further second time.
     HangsUp(Duration, Duration),
 }
 
-/// An INVITE that a phone got, and what happened to it.
+/// An INVITE to a phone, and its outcome.
 #[derive(Debug, Clone)]
 pub struct Invite {
-    /// When FreeSWITCH began to originate it.
+    /// When FreeSWITCH started to originate it.
     pub at: Instant,
     /// The leg's channel.
     pub leg: String,
@@ -125,17 +125,17 @@ pub struct Invite {
     pub uri: String,
     /// Headers added with `sip_h_`.
     pub headers: Vec<(String, String)>,
-    /// The leg's variables, as FreeSWITCH read them out of the `originate`.
+    /// The leg's variables, as FreeSWITCH parsed them from the `originate`.
     pub variables: Vec<(String, String)>,
-    /// Applications that were run on the leg, with their arguments expanded.
+    /// Applications run on the leg, with expanded arguments.
     pub executed: Vec<(String, String)>,
     /// Codecs in the offer.
     pub offer: Vec<String>,
-    /// Whether the phone was awake to see it.
+    /// Whether the phone was awake and got it.
     pub seen: bool,
-    /// Reason text of the CANCEL that ended it.
+    /// Reason text of its CANCEL.
     pub cancel: Option<String>,
-    /// Reason text of the BYE that ended it.
+    /// Reason text of its BYE.
     pub bye: Option<String>,
     /// Whether the phone answered it.
     pub answered: bool,
@@ -149,7 +149,7 @@ impl Invite {
     }
 }
 
-/// What a test makes a phone do by hand.
+/// What a test makes a phone do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PhoneAct {
     Ring,
@@ -219,23 +219,23 @@ impl Phone {
         }
     }
 
-    /// What it does when called from now on.
+    /// Sets its behaviour for future calls.
     pub fn set_behaviour(&self, behaviour: Behaviour) {
         self.shared.change(|phone| phone.behaviour = behaviour);
     }
 
-    /// What it is.
+    /// Its properties.
     pub fn spec(&self) -> PhoneSpec {
         lock(&self.shared.state).spec.clone()
     }
 
-    /// Wakes and registers again, as an app does when a push starts it. Returns when the event was fired.
+    /// Wakes it up and sends a REGISTER, as an app does when a push starts it. Returns once the event was fired.
     pub fn wake(&self) -> Instant {
         self.shared.change(|phone| phone.awake = true);
         self.register()
     }
 
-    /// Sends a REGISTER: a first one, or one with a new contact after [`Phone::change`]. The phone is awake afterwards.
+    /// Sends a REGISTER: the first one, or one with a new contact after [`Phone::change`]. It also wakes the phone.
     pub fn register(&self) -> Instant {
         self.send_register(false)
     }
@@ -253,7 +253,7 @@ impl Phone {
         self.core.register(&Registration::new(&spec), refresh).fired_at
     }
 
-    /// Changes what the phone is (new port, new token) for its next REGISTER.
+    /// Changes its properties (new port, new token) for the next REGISTER.
     pub fn change(&self, change: impl FnOnce(&mut PhoneSpec)) {
         let (old, new) = self.shared.change(|phone| {
             let old = phone.spec.address.clone();
@@ -265,7 +265,7 @@ impl Phone {
         world.by_address.insert(new, self.index);
     }
 
-    /// Falls asleep: its registration stays, INVITEs are not seen.
+    /// Puts it to sleep. Its registration stays, and INVITEs do not reach it.
     pub fn sleep(&self) {
         self.shared.change(|phone| phone.awake = false);
     }
@@ -275,23 +275,23 @@ impl Phone {
         self.core.unregister(&Registration::new(&self.spec()));
     }
 
-    /// Lets its registration run out.
+    /// Lets its registration expire.
     pub fn expire(&self) {
         self.core.expire(&Registration::new(&self.spec()));
     }
 
-    /// Closes its TCP, TLS or WebSocket connection (`reason: socket-disconnection`), and sleeps.
+    /// Closes its TCP, TLS or WebSocket connection (`reason: socket-disconnection`), and puts it to sleep.
     pub fn disconnect(&self) {
         self.sleep();
         self.core.socket_disconnection(&Registration::new(&self.spec()));
     }
 
-    /// The connection that it had when it was like this closes; it goes on with another.
+    /// Closes the connection that it had with these properties. It goes on with another.
     pub fn old_connection_closes(&self, was: &PhoneSpec) {
         self.core.socket_disconnection(&Registration::new(was));
     }
 
-    /// The registration that it had when it was like this runs out.
+    /// Expires the registration that it had with these properties.
     pub fn old_registration_expires(&self, was: &PhoneSpec) {
         self.core.expire(&Registration::new(was));
     }
@@ -301,16 +301,16 @@ impl Phone {
         self.core.ping(&Registration::new(&self.spec()), reachable);
     }
 
-    /// The INVITEs so far, oldest first; those sent while it slept have `seen: false`.
+    /// All INVITEs so far, oldest first. Those sent while it slept have `seen: false`.
     pub fn invites(&self) -> Vec<Invite> {
         lock(&self.shared.state).invites.clone()
     }
 
-    /// Waits until `condition` holds for the INVITEs.
+    /// Waits until `condition` holds for its INVITEs.
     ///
     /// # Panics
     ///
-    /// After ten seconds.
+    /// If that takes more than ten seconds.
     pub async fn wait_for(&self, what: &str, condition: impl Fn(&[Invite]) -> bool) -> Vec<Invite> {
         let mut changes = self.shared.changed.subscribe();
         let met = changes.wait_for(|_| condition(&lock(&self.shared.state).invites));
@@ -324,7 +324,7 @@ impl Phone {
         self.invites()
     }
 
-    /// Waits for the `n`th INVITE (from 1) and returns it.
+    /// Waits for INVITE number `n`, from 1, and returns it.
     pub async fn invite(&self, n: usize) -> Invite {
         self.wait_for(&format!("INVITE {n}"), |invites| invites.len() >= n)
             .await[n - 1]
@@ -343,32 +343,32 @@ impl Phone {
         last(&self.wait_for("BYE", |invites| last(invites).is_some()).await).unwrap_or_default()
     }
 
-    /// Sends 180 for what it is called by now.
+    /// Sends 180 for its current INVITEs.
     pub fn ring(&self) {
         self.act(PhoneAct::Ring);
     }
 
-    /// Sends 183 with media for what it is called by now.
+    /// Sends 183 with media for its current INVITEs.
     pub fn early_media(&self) {
         self.act(PhoneAct::Progress);
     }
 
-    /// Answers what it is called by now.
+    /// Answers its current INVITEs.
     pub fn answer(&self) {
         self.act(PhoneAct::Answer);
     }
 
-    /// Its user presses the key of `group_confirm_key`.
+    /// Presses the key of `group_confirm_key`.
     pub fn press_key(&self) {
         self.act(PhoneAct::PressKey);
     }
 
-    /// Refuses what it is called by now.
+    /// Refuses its current INVITEs.
     pub fn refuse(&self, status: u16) {
         self.act(PhoneAct::Refuse(status));
     }
 
-    /// Hangs up its answered call.
+    /// Hangs up its answered calls.
     pub fn hang_up(&self) {
         let legs: Vec<String> = self
             .legs()

@@ -1,8 +1,8 @@
-//! Which parts of a recorded header value belong to its call.
+//! Finds the parts of a recorded header value that depend on the call.
 
 use super::template::{Form, Part, Slot, Symbols, When};
 
-/// Headers whose whole value is one slot, whatever was recorded.
+/// Headers whose whole value is one slot, whatever its recorded value.
 fn whole(header: &str, value: &str) -> Option<Slot> {
     use Form::{Micros, Millis, Seconds};
     let time = |when, form| Some(Slot::Time(when, form));
@@ -70,7 +70,7 @@ fn moment(header: &str, value: &str) -> Option<Slot> {
     (value != "0").then_some(Slot::Time(when, form))
 }
 
-/// A recorded value as fixed text and slots.
+/// A recorded value, split into fixed text and slots.
 pub(super) fn parts_of(header: &str, value: &str, symbols: &Symbols) -> Vec<Part> {
     if let Some(slot) = whole(header, value) {
         return vec![Part::Slot(slot)];
@@ -91,7 +91,7 @@ pub(super) fn parts_of(header: &str, value: &str, symbols: &Symbols) -> Vec<Part
     parts
 }
 
-/// Cuts a text at every place where `symbol` stands as a word of its own.
+/// Splits a text at every occurrence of `symbol` as a whole word.
 fn split(part: Part, symbol: &str, slot: Slot) -> Vec<Part> {
     let Part::Text(text) = part else { return vec![part] };
     let mut parts = Vec::new();

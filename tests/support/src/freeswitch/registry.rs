@@ -1,4 +1,4 @@
-//! Registrations: their events, with the recorded order of headers.
+//! Registrations and their events, with the recorded order of headers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use super::phone::PhoneSpec;
 /// FreeSWITCH rebuilds contacts in a buffer of 1024 bytes (mod_sofia/sofia_reg.c).
 const CONTACT_BUFFER: usize = 1023;
 
-/// A registration as FreeSWITCH keeps it.
+/// A registration as FreeSWITCH stores it.
 #[derive(Debug, Clone)]
 pub(crate) struct Registration {
     pub(crate) user: String,
     pub(crate) domain: String,
     pub(crate) call_id: String,
-    /// As in the event: `"" <sip:...>`, cut when too long.
+    /// As in the event: `"" <sip:...>`, truncated if too long.
     pub(crate) contact: String,
     pub(crate) status: String,
     pub(crate) expires: u32,
@@ -26,7 +26,7 @@ pub(crate) struct Registration {
     pub(crate) agent: String,
     pub(crate) authenticated: bool,
     pub(crate) profile: String,
-    /// Seconds since 1970.
+    /// Seconds since 1970-01-01.
     pub(crate) since: u64,
 }
 
@@ -76,7 +76,7 @@ impl Registration {
         (self.user.clone(), self.domain.clone(), self.contact.clone())
     }
 
-    /// The dial-string that `show registrations` and `sofia_contact` give: what is left without `<` and `>`.
+    /// The dial-string in `show registrations` and `sofia_contact`: the contact without `<` and `>`.
     pub(crate) fn dial_string(&self) -> String {
         let uri = self
             .contact
@@ -115,7 +115,7 @@ impl Core {
         self.announce(registration, refresh)
     }
 
-    /// Only sends the event (benches: nothing is stored).
+    /// Only sends the event, and stores nothing (for benches).
     pub(crate) fn announce(&self, r: &Registration, refresh: bool) -> Arc<Event> {
         let mut fields = vec![
             ("profile-name", r.profile.clone()),
@@ -171,7 +171,8 @@ impl Core {
         );
     }
 
-    /// A closed TCP connection on a profile with `tcp-unreg-on-socket-close`: the row of this Call-ID and address goes.
+    /// Closes a TCP connection on a profile with `tcp-unreg-on-socket-close`: removes the row of this Call-ID and
+    /// address.
     pub(crate) fn socket_disconnection(&self, r: &Registration) {
         self.world()
             .registrations
@@ -191,7 +192,7 @@ impl Core {
         );
     }
 
-    /// A registration that ran out (sofia_reg.c, `sofia_reg_del_callback`; not in the recordings).
+    /// Expires a registration (sofia_reg.c, `sofia_reg_del_callback`; not in the recordings).
     pub(crate) fn expire(&self, r: &Registration) {
         self.world().registrations.remove(&r.key());
         let fields = vec![
@@ -214,8 +215,8 @@ impl Core {
         );
     }
 
-    /// The answer to an OPTIONS ping, or its absence (sofia_reg.c, `sofia_reg_fire_custom_sip_user_state_event`; not in
-    /// the recordings). The event says REACHABLE in capitals, lists say Reachable.
+    /// Reports an answered or missed OPTIONS ping (sofia_reg.c, `sofia_reg_fire_custom_sip_user_state_event`; not in
+    /// the recordings). The event has REACHABLE in capitals, lists have Reachable.
     pub(crate) fn ping(&self, r: &Registration, reachable: bool) {
         let (state, status, phrase) = if reachable {
             ("REACHABLE", "200", "OK")

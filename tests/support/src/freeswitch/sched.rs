@@ -1,5 +1,5 @@
-//! The scheduler behind `sched_hangup`, `sched_api` and `sched_del`, as mod_commands and switch_scheduler.c of 1.10.12
-//! have it.
+//! The scheduler behind `sched_hangup`, `sched_api` and `sched_del`, as in mod_commands and switch_scheduler.c of
+//! 1.10.12.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -11,23 +11,23 @@ use super::cause;
 use super::channel::Role;
 use super::core::Core;
 
-/// What is scheduled, by group.
+/// Scheduled tasks, by group.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     last: u64,
     groups: HashMap<String, Vec<Task>>,
 }
 
-/// What is to come.
+/// A scheduled task.
 #[derive(Debug)]
 struct Task {
     id: u64,
-    /// The channel that it hangs up on in any case.
+    /// The channel that it will hang up.
     channel: Option<String>,
 }
 
 impl Core {
-    /// `sched_hangup +SECONDS UUID [CAUSE]`: needs a channel, and adds to what is scheduled for it already.
+    /// `sched_hangup +SECONDS UUID [CAUSE]` requires a channel, and adds to the tasks that it has.
     pub(crate) fn sched_hangup(self: &Arc<Self>, words: &[&str]) -> String {
         let [when, uuid, rest @ ..] = words else {
             return "-USAGE: [+]<time> <uuid> [<cause>]\n".to_owned();
@@ -40,8 +40,8 @@ impl Core {
         "+OK\n".to_owned()
     }
 
-    /// `sched_api +SECONDS GROUP uuid_kill UUID [CAUSE]`, or `.. expand COMMAND`: no other is known here; FreeSWITCH
-    /// looks at nothing of it.
+    /// `sched_api +SECONDS GROUP uuid_kill UUID [CAUSE]`, or `.. expand COMMAND`. The stand-in knows only these two;
+    /// FreeSWITCH checks nothing.
     pub(crate) fn sched_api(self: &Arc<Self>, arg: &str) -> String {
         let words: Vec<_> = arg.split_whitespace().collect();
         match words.as_slice() {
@@ -76,7 +76,7 @@ impl Core {
         self.later(when, group, Some(channel), hang_up)
     }
 
-    /// Does it when its time has come, unless its group is deleted before.
+    /// Runs the task when it is due, unless its group has been deleted.
     fn later(
         self: &Arc<Self>,
         when: &str,
@@ -142,8 +142,8 @@ impl Core {
         id
     }
 
-    /// `sched_del GROUP`, or `sched_del NUMBER`. A leg that still rings must not be without a lease then: its client may
-    /// die at any moment.
+    /// `sched_del GROUP`, or `sched_del NUMBER`. It must not leave a ringing leg without a lease, because the leg's client
+    /// may die at any moment.
     pub(crate) fn sched_del(&self, group: &str) -> String {
         let mut world = self.world();
         let deleted = match group.parse::<u64>() {
@@ -178,7 +178,7 @@ fn seconds(when: &str) -> Duration {
     Duration::from_secs(when.trim_start_matches('+').parse().unwrap_or(0))
 }
 
-/// A command, boxed: it may schedule another.
+/// A command, boxed because it may schedule further tasks.
 fn run(core: Arc<Core>, verb: String, argument: String) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move { drop(api::execute(&core, &verb, Some(&argument)).await) })
 }

@@ -1,4 +1,4 @@
-//! Channel events as FreeSWITCH sent them, with the parts that belong to one call made replaceable.
+//! Channel events as FreeSWITCH sent them, with the values that depend on the call replaced by slots.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -9,7 +9,7 @@ use super::clock;
 use super::event::Event;
 use super::recognise::parts_of;
 
-/// What changes from call to call inside a recorded header value.
+/// A value that depends on the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slot {
     CoreUuid,
@@ -33,8 +33,9 @@ pub(crate) enum Slot {
     LegPort,
     LegAgent,
     LegSipCallId,
-    /// The caller's channel behind a loopback, and the loopback's other end.
+    /// The caller's channel behind a loopback.
     BehindUuid,
+    /// The loopback's other end.
     EndUuid,
     TransferSource,
     HidesName,
@@ -55,7 +56,7 @@ pub(crate) enum Slot {
     Lasted(Form, bool),
 }
 
-/// A moment in a channel's life.
+/// A point in a channel's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
     Created,
@@ -66,7 +67,7 @@ pub(crate) enum When {
     Hangup,
 }
 
-/// How a moment or a duration is printed.
+/// The format of a point in time or a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Micros,
@@ -85,23 +86,23 @@ pub(crate) enum Part {
 #[derive(Debug, Clone)]
 enum Item {
     Header(String, Vec<Part>),
-    /// The variables a channel was made with (`dialed_user`, or those in `{}` of an originate).
+    /// The variables that a channel was made with (`dialed_user`, or those in `{}` of an originate).
     FirstVariables,
-    /// The variables set on it since.
+    /// The variables set later.
     LaterVariables,
 }
 
-/// What a recorded session used where another call has its own values, longest first.
+/// The recorded values that slots replace, longest first.
 pub(crate) type Symbols = Vec<(String, Slot)>;
 
-/// The values of the server that an event is sent from.
+/// Properties of the server that sends an event.
 pub(crate) struct Server<'a> {
     pub(crate) core_uuid: &'a str,
     pub(crate) hostname: &'a str,
     pub(crate) sequence: u64,
 }
 
-/// One recorded event, ready to be filled in.
+/// A recorded event, ready to be filled in.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
     name: String,
@@ -118,7 +119,7 @@ const FIRST: &[&str] = &[
 const FIRST_TOO: &[&str] = &["ignore_early_media", "park_timeout", "origination_caller_id_number"];
 const LATER: &[&str] = &["absolute_codec_string", "hangup_after_bridge"];
 
-/// The variables of a recording that its dialplan and its client set: those an `originate` names, and all others.
+/// The variables that the dialplan and the client of a recording set: those in an `originate`, and all others.
 fn set_in(file: &str) -> (HashSet<&'static str>, HashSet<&'static str>) {
     let (mut first, mut later) = (HashSet::new(), HashSet::new());
     if !file.starts_with("1.11/") {
@@ -148,7 +149,7 @@ fn set_in(file: &str) -> (HashSet<&'static str>, HashSet<&'static str>) {
 }
 
 impl Template {
-    /// The `nth` event called `name` of channel `uuid` in a recording, with the session's own values as slots.
+    /// Event number `nth` with the name `called` of channel `uuid` in a recording, with the session's values as slots.
     pub(crate) fn pick(file: &str, uuid: &str, name: &str, nth: usize, symbols: &Symbols) -> Self {
         let is_it = |headers: &Vec<(String, String)>| {
             let has = |key: &str, value: &str| headers.iter().any(|(k, v)| k == key && v == value);
@@ -193,7 +194,7 @@ impl Template {
         if is_new { template.with_answer_state() } else { template }
     }
 
-    /// Gives variables a place in events that were recorded without any: after the last variable.
+    /// Adds a place for variables, after the last one, to events recorded without any.
     fn place_variables(&mut self) {
         let has_variables = self.items.iter().any(|item| matches!(item, Item::FirstVariables));
         let has_later = self.items.iter().any(|item| matches!(item, Item::LaterVariables));
@@ -212,7 +213,7 @@ impl Template {
         &self.name
     }
 
-    /// The same channel in another event: for moments that no recording shows.
+    /// The same channel in another event, for steps that no recording shows.
     pub(crate) fn derive(&self, name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -221,7 +222,7 @@ impl Template {
         .set("Event-Name", &[Err(name)])
     }
 
-    /// Replaces a header's value, or adds the header at the end.
+    /// Replaces a header's value, or appends the header.
     pub(crate) fn set(mut self, header: &str, value: &[Result<Slot, &str>]) -> Self {
         let made = Item::Header(header.to_owned(), made_parts(value));
         match self.position(header) {
@@ -231,12 +232,12 @@ impl Template {
         self
     }
 
-    /// With the channel's answer state at that moment.
+    /// Adds the channel's answer state.
     pub(crate) fn with_answer_state(self) -> Self {
         self.set("Answer-State", &[Ok(Slot::AnswerState)])
     }
 
-    /// The end of this application, whatever ran on the channel last.
+    /// Makes this the end of the given application, whatever was recorded.
     pub(crate) fn of_app(self, name: &str) -> Self {
         let named = self.set("Application", &[Err(name)]);
         match name {
@@ -245,7 +246,7 @@ impl Template {
         }
     }
 
-    /// Adds a header behind another.
+    /// Adds a header after another.
     pub(crate) fn insert_after(mut self, behind: &str, header: &str, slot: Slot) -> Self {
         let at = self.position(behind).map_or(self.items.len(), |at| at + 1);
         self.items
@@ -253,7 +254,7 @@ impl Template {
         self
     }
 
-    /// Leaves headers out.
+    /// Removes headers.
     pub(crate) fn without(mut self, headers: &[&str]) -> Self {
         self.items
             .retain(|item| !matches!(item, Item::Header(name, _) if headers.contains(&name.as_str())));
@@ -266,7 +267,7 @@ impl Template {
             .position(|item| matches!(item, Item::Header(name, _) if name == header))
     }
 
-    /// The event for `own`, whose other side is `peer`.
+    /// Fills in the event for `own`, with `peer` on the other side.
     pub(crate) fn fill(&self, server: &Server<'_>, own: &Channel, peer: Option<&Channel>) -> Event {
         let now = clock::micros();
         let mut headers: Vec<(Cow<'static, str>, String)> = Vec::with_capacity(self.items.len() + own.variables.len());
@@ -280,7 +281,7 @@ impl Template {
                             Part::Slot(slot) => value.push_str(&fill_slot(*slot, server, own, peer, now)),
                         }
                     }
-                    // FreeSWITCH leaves out what a caller profile or a channel does not have.
+                    // FreeSWITCH omits what a caller profile or a channel does not have.
                     if !value.is_empty() {
                         headers.push((Cow::Owned(name.clone()), value));
                     }

@@ -1,30 +1,30 @@
-//! FreeSWITCH's configuration: the repository's own snippets (`fs-conf/`), and as little as possible around them.
+//! FreeSWITCH's configuration: the repository's own snippets (`fs-conf/`), and the minimum around them.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-/// The domain whose users are rung where they registered; calls to `7<user>` go through dialplan routing.
+/// The domain whose users are rung at their registered address. Calls to `7<user>` use dialplan routing.
 pub const DOMAIN: &str = "live.test";
 /// The domain whose users have dial-string routing.
 pub const WAKE_DOMAIN: &str = "wake.test";
-/// The domains whose users have plain contacts next to fswake: as shipped, as mod_apn's users write it, and as its
-/// README does.
+/// Domains whose users have plain contacts in their dial-string besides fswake: as shipped, as for mod_apn's users, and
+/// as in mod_apn's README.
 pub const BESIDE_DOMAINS: [&str; 3] = ["beside.test", "apn.test", "readme.test"];
-/// The users of all domains: from here on.
+/// The first user. Users are the same in all domains.
 pub const FIRST_USER: u32 = 10_000;
-/// One more user of all domains.
+/// One more user in all domains.
 pub const CAPITALS: &str = "Ann.Lee";
 /// Every user's password.
 pub const PASSWORD: &str = "1234";
 /// The event socket's password.
 pub const ESL_PASSWORD: &str = "ClueCon";
 
-/// The ports of one FreeSWITCH.
+/// The ports of a FreeSWITCH.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
-    /// Where its RTP is: an address of its own, because FreeSWITCH shares RTP ports (SO_REUSEADDR), and two of them on
-    /// one address take each other's packets.
+    /// The address of its RTP. Every instance has its own, because FreeSWITCH shares RTP ports (SO_REUSEADDR): two on
+    /// one address would receive each other's packets.
     pub rtp: Ipv4Addr,
     /// Event socket.
     pub esl: SocketAddr,
@@ -40,20 +40,20 @@ pub struct Ports {
     pub single: SocketAddr,
     /// A profile with `multiple-registrations=call-id`.
     pub by_call_id: SocketAddr,
-    /// A profile on `::1`, where this machine has it.
+    /// A profile on `::1`, if this machine has IPv6.
     pub six: Option<SocketAddr>,
-    /// Where its `socket` application connects to.
+    /// The address that its `socket` application connects to.
     pub fswake: SocketAddr,
 }
 
 impl Ports {
-    /// fswake's port on `::1`, where this machine has it.
+    /// fswake's address on `::1`, if this machine has IPv6.
     pub fn fswake_six(&self) -> Option<SocketAddr> {
         self.six.map(|six| SocketAddr::new(six.ip(), self.fswake.port()))
     }
 }
 
-/// Without `mod_fifo`, conference and the like: what fswake needs, and sounds.
+/// The modules that fswake needs, and sounds. There is no `mod_fifo`, conference and the like.
 const MODULES: [&str; 10] = [
     "mod_console",
     "mod_logfile",
@@ -67,7 +67,7 @@ const MODULES: [&str; 10] = [
     "mod_tone_stream",
 ];
 
-/// A snippet of the repository without its comments and with its ports replaced.
+/// A snippet of the repository, without comments and with its ports replaced.
 pub(super) fn snippet(name: &str, ports: &Ports) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fs-conf").join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -77,8 +77,8 @@ pub(super) fn snippet(name: &str, ports: &Ports) -> String {
     in_mode(&text)
 }
 
-/// A dialplan with `socket` as `$FSWAKE_SOCKET` wants it: `async`, without it (`static`), or as
-/// [`super::RealFs::holds_with_async`] says (`either`).
+/// A dialplan with `socket` as `$FSWAKE_SOCKET` says: with `async`, without it (`static`), or as
+/// [`super::RealFs::holds_with_async`] sets it (`either`).
 pub(super) fn in_mode(dialplan: &str) -> String {
     let (is, others) = ("socket_resume=false", "socket_resume=true");
     match std::env::var("FSWAKE_SOCKET").as_deref() {
@@ -89,7 +89,7 @@ pub(super) fn in_mode(dialplan: &str) -> String {
             .replace(is, others),
         Ok("either") => {
             let dialplan = dialplan.replace(" async full\"", " full\"").replace(others, is);
-            // Many calls wait for longer than a test's.
+            // Some of these calls wait for longer than the snippet's limit.
             let dialplan = dialplan.replace("call_timeout=20\"", "call_timeout=600\"");
             dialplan
                 .replace(" full\"", " ${socket_mode}\"")
@@ -112,7 +112,7 @@ fn without_comments(xml: &str) -> String {
         .fold(first, |all, (_comment, rest)| all + rest)
 }
 
-/// What is between the first `<element>` and the last `</element>`.
+/// The text between the first `<element>` and the last `</element>`.
 pub(super) fn inside<'a>(text: &'a str, element: &str) -> &'a str {
     let from = text.find(&format!("<{element}>")).expect("the element's start") + element.len() + 2;
     let to = text.rfind(&format!("</{element}>")).expect("the element's end");
@@ -125,7 +125,7 @@ fn profile(ports: &Ports, name: &str, at: SocketAddr, more: &str) -> String {
         SocketAddr::V6(six) => IpAddr::V6(*six.ip()),
     };
     let shipped = snippet("sip_profiles/fswake.xml", ports);
-    // "call-id" does not take "contact" back: only the last of them may be there.
+    // "call-id" does not undo "contact", so the shipped line must be left out.
     let multiple = "name=\"multiple-registrations\"";
     let of_its_own = |line: &&str| more.contains(multiple) && line.contains(multiple);
     let shipped: Vec<&str> = inside(&shipped, "settings")
@@ -173,16 +173,17 @@ fn profiles(ports: &Ports) -> String {
         + &six.unwrap_or_default()
 }
 
-/// With mod_lua loaded, the directory is as slow as the global variable `slow_directory` sets (`user:ms`).
+/// With mod_lua loaded, looking up a user in the directory takes as long as the global variable `slow_directory` says
+/// (`user:ms`).
 const SLOW_DIRECTORY: &str = r#"<configuration name="lua.conf"><settings>
     <param name="xml-handler-script" value="~local who, ms = string.match(freeswitch.getGlobalVariable('slow_directory') or '', '(%d+):(%d+)'); if who and params:getHeader('user') == who then freeswitch.msleep(tonumber(ms)) end; XML_STRING = ''"/>
     <param name="xml-handler-bindings" value="directory"/>
   </settings></configuration>"#;
 
-/// The dialplan: `7<user>` through the shipped snippet, and `9<user>`, an alias of the user's number; `6<user>` with
-/// 410 as the next action, `8<user>` the same over IPv6, `5<user>` and `4<user><user>` by `user/`, `0<user>` by a
-/// loopback to `5<user>`; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts.
-/// `7<user>-name=value` sets a variable before, and so does `6`; `5<user>-name=value` exports it.
+/// The dialplan. `7<user>` uses the shipped snippet, and `9<user>` does with an alias of the user's number. `6<user>`
+/// has 410 as the next action, `8<user>` is the same over IPv6. `5<user>` and `4<user><user>` use `user/`, `0<user>`
+/// uses a loopback to `5<user>`. `1<n><user>` and `2<n><user><user>` use `user/` of the domains with plain contacts.
+/// `7<user>-name=value` and `6<user>-name=value` set a variable first; `5<user>-name=value` exports it.
 fn dialplan(ports: &Ports) -> String {
     let shipped = snippet("dialplan/default/00_fswake.xml", ports);
     let numbers = r"^(?|7(\d{5})|(9\d{5}))$";
@@ -259,7 +260,7 @@ fn dialplan(ports: &Ports) -> String {
     )
 }
 
-/// The contexts under the names that docs/FUSIONPBX.md gives them.
+/// The contexts with the names in docs/FUSIONPBX.md.
 fn for_fusionpbx(contexts: &str) -> String {
     let renamed = contexts
         .replace(r#"context name="fswake""#, r#"context name="fswake@static""#)
@@ -292,7 +293,7 @@ fn beside() -> String {
     all
 }
 
-/// What the daemon needs, and nothing that only the doctor asks.
+/// Commands that the daemon needs, without those of the doctor.
 const NARROW_API: &str = "version sofia show user_data uuid_kill sched_api";
 const NARROW_EVENTS: &str =
     "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state CHANNEL_HANGUP_COMPLETE";
@@ -338,7 +339,7 @@ fn directory(users: u32, ports: &Ports) -> String {
     domain(DOMAIN, plain) + &domain(WAKE_DOMAIN, woken) + &besides
 }
 
-/// The configuration of every FreeSWITCH in the tests.
+/// The configuration that every FreeSWITCH of the tests has.
 pub(super) fn configuration<'a>(modules: impl IntoIterator<Item = &'a str>, sessions: u32, profile: &str) -> String {
     let modules = modules.into_iter().fold(String::new(), |mut all, module| {
         let _ = write!(all, r#"<load module="{module}"/>"#);
@@ -368,7 +369,7 @@ pub(super) fn configuration<'a>(modules: impl IntoIterator<Item = &'a str>, sess
     )
 }
 
-/// The whole `freeswitch.xml`.
+/// The complete `freeswitch.xml`.
 pub fn write(ports: &Ports, users: u32) -> String {
     let event_socket = snippet("autoload_configs/event_socket.conf.xml", ports);
     let event_socket = &event_socket[event_socket.find("<configuration").expect("the snippet's element")..];

@@ -1,4 +1,4 @@
-//! A small client of an event socket, FreeSWITCH's own or the stand-in's: for a test's questions, commands and events.
+//! A small event socket client for tests, for FreeSWITCH or the stand-in: API commands, and events.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -11,23 +11,23 @@ use tokio::net::TcpStream;
 
 use crate::freeswitch::percent_decode;
 
-/// A connection for questions; events are heard if it subscribes to them.
+/// A connection for commands. It gets events once it has subscribed.
 pub struct Console {
     stream: BufReader<TcpStream>,
     events: VecDeque<ConsoleEvent>,
 }
 
-/// An event as it is on the wire: names in their own case, values decoded.
+/// An event as on the wire: header names in their own case, values decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsoleEvent {
-    /// Headers in their order.
+    /// Headers, in order.
     pub headers: Vec<(String, String)>,
-    /// What follows them.
+    /// The body.
     pub body: String,
 }
 
 impl ConsoleEvent {
-    /// The value of a header whose name is exactly this.
+    /// The value of the header with exactly this name.
     pub fn get(&self, name: &str) -> Option<&str> {
         let header = self.headers.iter().find(|(n, _)| n == name);
         header.map(|(_, value)| value.as_str())
@@ -58,28 +58,28 @@ impl Console {
         }
     }
 
-    /// One API command; its output.
+    /// Runs an API command and returns its output.
     ///
     /// # Errors
-    /// If the connection ends or is silent for ten seconds.
+    /// If the connection ends or stays silent for ten seconds.
     pub async fn api(&mut self, command: &str) -> io::Result<String> {
         let line = format!("api {command}");
         let (_, body) = tokio::time::timeout(Duration::from_secs(10), self.ask(&line)).await??;
         Ok(body)
     }
 
-    /// Subscribes to events, in the words of the `event plain` command.
+    /// Subscribes to events. `events` is the argument of `event plain`.
     ///
     /// # Errors
-    /// When the connection ends or FreeSWITCH refuses.
+    /// If the connection ends or FreeSWITCH refuses.
     pub async fn subscribe(&mut self, events: &str) -> io::Result<()> {
         self.ask(&format!("event plain {events}")).await.and_then(accepted)
     }
 
-    /// `sendevent CUSTOM` with this subclass, these headers and this body. Headers may hold anything.
+    /// Sends `sendevent CUSTOM` with this subclass, headers and body. Headers may have any value.
     ///
     /// # Errors
-    /// When the connection ends or FreeSWITCH refuses.
+    /// If the connection ends or FreeSWITCH refuses.
     pub async fn send_custom(&mut self, subclass: &str, headers: &[(&str, &str)], body: &str) -> io::Result<()> {
         self.send_event(&format!("CUSTOM\nEvent-Subclass: {subclass}"), headers, body)
             .await
@@ -88,7 +88,7 @@ impl Console {
     /// Makes FreeSWITCH fire an event.
     ///
     /// # Errors
-    /// When the connection ends or FreeSWITCH refuses.
+    /// If the connection ends or FreeSWITCH refuses.
     pub async fn send_event(&mut self, name: &str, headers: &[(&str, &str)], body: &str) -> io::Result<()> {
         let mut command = format!("sendevent {name}\n");
         for (name, value) in headers {
@@ -101,10 +101,10 @@ impl Console {
         self.reply().await.and_then(accepted)
     }
 
-    /// The next event.
+    /// Waits for the next event.
     ///
     /// # Errors
-    /// When the connection ends or nothing comes for ten seconds.
+    /// If the connection ends or no event comes within ten seconds.
     pub async fn event(&mut self) -> io::Result<ConsoleEvent> {
         let wait = async {
             loop {
@@ -119,12 +119,12 @@ impl Console {
     }
 
     async fn ask(&mut self, line: &str) -> io::Result<(String, String)> {
-        assert!(!line.contains('\n'), "one command, one line");
+        assert!(!line.contains('\n'), "a command must be one line");
         self.stream.write_all(format!("{line}\n\n").as_bytes()).await?;
         self.reply().await
     }
 
-    /// The next message that is not an event.
+    /// Waits for the next message that is not an event.
     async fn reply(&mut self) -> io::Result<(String, String)> {
         loop {
             let (head, body) = self.block().await?;

@@ -1,7 +1,7 @@
-//! A real FreeSWITCH, started for the tests with a configuration of its own on loopback and free ports.
+//! A real FreeSWITCH, started for the tests with its own configuration on loopback and free ports.
 //!
-//! It is the one that is installed at `$FS_PREFIX` (without it, `/usr/local/freeswitch`). Everything that it writes is
-//! in a temporary directory. `$FSWAKE_LIVE_FS_LOG` names a file for all that it logs, then at debug level.
+//! The tests run the FreeSWITCH installed at `$FS_PREFIX` (default `/usr/local/freeswitch`). All files that it writes
+//! are in a temporary directory. `$FSWAKE_LIVE_FS_LOG` names a file for its complete log, then at debug level.
 
 mod config;
 mod console;
@@ -26,15 +26,15 @@ pub use self::vanilla::{ASSERTING, Plan, Routing, VANILLA_DOMAIN, filled};
 use crate::sip::Account;
 use crate::tls::OF_FREESWITCH;
 
-/// How long it may take to come up.
+/// Limit for starting.
 const START: Duration = Duration::from_secs(45);
 
-/// The variable that names a file for all that it logs.
+/// The variable that names a file for its log.
 const LOG_COPY: &str = "FSWAKE_LIVE_FS_LOG";
 
-/// A running FreeSWITCH; ends when dropped.
+/// A running FreeSWITCH. It stops when dropped.
 pub struct RealFs {
-    /// Where it listens, and where it looks for fswake.
+    /// Its addresses, and fswake's.
     pub ports: Ports,
     prefix: PathBuf,
     dir: TempDir,
@@ -45,7 +45,7 @@ pub struct RealFs {
 /// Where FreeSWITCH is installed.
 ///
 /// # Errors
-/// It is not: what to print.
+/// If it is not installed, with the text to print.
 pub fn installed() -> Result<PathBuf, String> {
     let prefix = std::env::var_os("FS_PREFIX").unwrap_or_else(|| "/usr/local/freeswitch".into());
     let prefix = PathBuf::from(prefix);
@@ -56,7 +56,7 @@ pub fn installed() -> Result<PathBuf, String> {
     }
 }
 
-/// Where its modules are: where the packages put them, or where a build of its own does.
+/// The directory of its modules, which differs between packages and builds from source.
 fn modules(prefix: &Path) -> PathBuf {
     let mut folders = ["mod", "lib/freeswitch/mod"]
         .into_iter()
@@ -70,7 +70,7 @@ fn free_port() -> SocketAddr {
     free(Ipv4Addr::LOCALHOST.into()).expect("a free port")
 }
 
-/// The same on `::1`, where this machine has it.
+/// The same on `::1`, if this machine has IPv6.
 fn free_six() -> Option<SocketAddr> {
     free(Ipv6Addr::LOCALHOST.into())
 }
@@ -78,13 +78,13 @@ fn free_six() -> Option<SocketAddr> {
 /// Whether this machine has IPv6.
 ///
 /// # Errors
-/// It has not: what to print.
+/// If it has not, with the text to print.
 pub fn has_six() -> Result<(), String> {
     let problem = || "no IPv6 on this machine (::1)".to_owned();
     free_six().map(|_| ()).ok_or_else(problem)
 }
 
-/// The same on a host, where this machine has it.
+/// The same on a given host; `None` if this machine does not have the address.
 pub(crate) fn free(host: IpAddr) -> Option<SocketAddr> {
     (0..100).find_map(|_| {
         let tcp = TcpListener::bind((host, 0)).ok()?;
@@ -94,15 +94,15 @@ pub(crate) fn free(host: IpAddr) -> Option<SocketAddr> {
 }
 
 impl RealFs {
-    /// A user of the event socket and his password, who may run little more than the daemon needs.
+    /// An event socket user and password. This user may run little more than the daemon needs.
     pub const NARROW: (&'static str, &'static str) = ("narrow", "narrow-sesame");
 
-    /// Starts one that knows so many users, and waits until its event socket answers.
+    /// Starts a FreeSWITCH with this many users, and waits until its event socket answers.
     pub async fn start(prefix: &Path, users: u32) -> Self {
         Self::start_with(prefix, |ports, _| config::write(ports, users)).await
     }
 
-    /// Starts one that is configured as an installed one, with a dialplan for each of these.
+    /// Starts a FreeSWITCH that is configured like an installed one, with a dialplan for each of these plans.
     pub async fn start_vanilla(prefix: &Path, plans: &[Plan]) -> Self {
         let modules = modules(prefix);
         Self::start_with(prefix, |ports, dir| vanilla::write(ports, plans, dir, &modules)).await
@@ -110,7 +110,7 @@ impl RealFs {
 
     async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
         let (esl, sip) = (free_port(), free_port());
-        // No other process has this port now, so none has this address.
+        // No other process has this port now, so the address derived from it is free, too.
         let [high, low] = sip.port().to_be_bytes();
         let ports = Ports {
             rtp: Ipv4Addr::new(127, 1, high, low),
@@ -187,27 +187,27 @@ impl RealFs {
         self.comes_back().await;
     }
 
-    /// Its process id; 0 while it does not run.
+    /// Its process id; 0 while it is not running.
     pub fn pid(&self) -> u32 {
         let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         child.as_ref().map_or(0, Child::id)
     }
 
-    /// Where `$FSWAKE_SOCKET` is `either`: whether `socket` has `async` from now on.
+    /// Sets whether `socket` has `async`, if `$FSWAKE_SOCKET` is `either`.
     pub async fn holds_with_async(&self, is_async: bool) {
         let mode = if is_async { "async full" } else { "full" };
         self.api(&format!("global_setvar socket_mode={mode}")).await;
         self.api(&format!("global_setvar socket_resumes={is_async}")).await;
     }
 
-    /// Waits until it answers.
+    /// Waits until its event socket answers.
     pub async fn comes_back(&self) {
         let deadline = Instant::now() + START;
-        // Whoever else has taken its port meanwhile may say nothing at all.
+        // Another process may have taken the port meanwhile, and stay silent.
         while !timeout(Duration::from_secs(5), self.is_up()).await.unwrap_or(false) {
             assert!(
                 Instant::now() < deadline && self.is_running(),
-                "FreeSWITCH does not come up:\n{}",
+                "FreeSWITCH does not start:\n{}",
                 self.log()
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -230,18 +230,18 @@ impl RealFs {
             .is_ok_and(|s| s.contains("REGISTRATIONS"))
     }
 
-    /// Shuts it down and starts it again with the same files and ports.
+    /// Shuts it down, and starts it again with the same files and ports.
     pub async fn restart(&self) {
         self.stop();
         self.launch().await;
     }
 
-    /// `fsctl shutdown now`; killed when it does not obey.
+    /// Runs `fsctl shutdown now`, and kills the process if it stays.
     pub fn stop(&self) {
         let child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut child) = child else { return };
         if let Err(error) = shut_down(self.ports.esl) {
-            eprintln!("FreeSWITCH is not asked to shut down: {error}");
+            eprintln!("cannot ask FreeSWITCH to shut down: {error}");
         }
         let deadline = Instant::now() + Duration::from_secs(15);
         while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
@@ -252,11 +252,11 @@ impl RealFs {
         if let Some(copy) = std::env::var_os(LOG_COPY)
             && let Err(error) = std::fs::copy(self.dir.path().join("log/freeswitch.log"), copy)
         {
-            eprintln!("FreeSWITCH's log is not copied: {error}");
+            eprintln!("cannot copy FreeSWITCH's log: {error}");
         }
     }
 
-    /// The end of its log.
+    /// The last lines of its log.
     pub fn log(&self) -> String {
         let read = |name| std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
         let text = read("console.log") + &read("log/freeswitch.log");
@@ -264,7 +264,7 @@ impl RealFs {
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
-    /// The names of the files of CDRs that it has written since then.
+    /// File names of the CDRs written since then.
     pub fn cdr_files(&self, since: SystemTime) -> Vec<String> {
         let files = std::fs::read_dir(self.dir.path().join("cdr"))
             .into_iter()
@@ -275,7 +275,7 @@ impl RealFs {
         files.filter(is_new).filter_map(name).collect()
     }
 
-    /// The CDRs that it has written since then, with the names of their files.
+    /// The CDRs written since then, with their file names.
     pub fn cdrs(&self, since: SystemTime) -> Vec<(String, Value)> {
         let read = |name: String| {
             let text = std::fs::read_to_string(self.dir.path().join("cdr").join(&name)).ok()?;
@@ -284,12 +284,12 @@ impl RealFs {
         self.cdr_files(since).into_iter().filter_map(read).collect()
     }
 
-    /// Where it records.
+    /// The directory of its recordings.
     pub fn recordings(&self) -> PathBuf {
         self.dir.path().join("other")
     }
 
-    /// The CDRs of all kinds that it has written since then: json, csv or xml, the file's name, and text.
+    /// The CDRs of every kind written since then: kind (json, csv or xml), file name and text.
     pub fn all_cdrs(&self, since: SystemTime) -> Vec<(&'static str, String, String)> {
         let mut all = Vec::new();
         for (kind, folder) in [("json", "cdr"), ("csv", "cdr-csv"), ("xml", "cdr-xml")] {
@@ -307,26 +307,26 @@ impl RealFs {
         all
     }
 
-    /// A connection for questions.
+    /// A new connection for commands.
     pub async fn console(&self) -> Console {
         Console::connect(self.ports.esl, ESL_PASSWORD)
             .await
             .expect("FreeSWITCH's event socket")
     }
 
-    /// One API command on a connection of its own.
+    /// Runs one API command on a new connection.
     pub async fn api(&self, command: &str) -> String {
         let answer = self.console().await.api(command).await;
         answer.unwrap_or_else(|e| panic!("{command}: {e}"))
     }
 
-    /// `show channels as json`: one object per channel.
+    /// `show channels as json`: one object for each channel.
     pub async fn channels(&self) -> Vec<Value> {
         let shown: Value = serde_json::from_str(&self.api("show channels as json").await).expect("JSON");
         shown["rows"].as_array().cloned().unwrap_or_default()
     }
 
-    /// Waits until there are so many channels and all are up, with their codecs known.
+    /// Waits until there are this many channels, all up and with known codecs.
     pub async fn active_channels(&self, count: usize) -> Vec<Value> {
         let is_up = |c: &Value| c["callstate"] == "ACTIVE" && c["read_codec"] != "" && c["write_codec"] != "";
         let deadline = Instant::now() + Duration::from_secs(3);
@@ -352,10 +352,10 @@ impl RealFs {
         Some(caller["uuid"].as_str()?.to_owned())
     }
 
-    /// Waits until no channel is left; the time that took.
+    /// Waits until no channel is left. Returns how long that took.
     ///
     /// # Panics
-    /// When channels are left after this long.
+    /// If channels are left after `within`.
     pub async fn becomes_silent(&self, within: Duration) -> Duration {
         let started = Instant::now();
         let mut console = self.console().await;
@@ -396,7 +396,7 @@ impl RealFs {
     }
 }
 
-/// Blocking, because it is also what a drop does.
+/// This function blocks, because `drop` uses it as well.
 fn shut_down(esl: SocketAddr) -> std::io::Result<()> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(esl)?;

@@ -1,9 +1,9 @@
-//! A FreeSWITCH that is configured as the one that is installed: authenticated callers, presence, directory variables,
-//! CDRs. Around each call it has the same dialplan three times: with the shipped `bridge user/..`, with fswake's
-//! snippet for the dialplan, and with fswake's dial-string.
+//! A FreeSWITCH configured like an installed one: authenticated callers, presence, directory variables, CDRs. Every row
+//! of the table has three dialplans: with the shipped `bridge user/..`, with fswake's dialplan snippet, and with
+//! fswake's dial-string.
 //!
-//! Users have numbers of five digits: the [`Routing`], a row's number of three digits, and whose phone it is. 0 calls,
-//! 1 to 4 are reached the way, 5 to 9 are always reached plainly.
+//! User numbers have five digits: the [`Routing`], the row's number with three digits, and the phone's. Phone 0 calls.
+//! Calls to phones 1 to 4 use the routing; calls to phones 5 to 9 always use the plain one.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use std::path::Path;
 use super::config::{ESL_PASSWORD, PASSWORD, Ports, configuration, holds_by_sleep, inside, snippet};
 use crate::sip::level_of;
 
-/// The voice in this site's music: no phone's.
+/// The voice in this site's music. No phone has it.
 const MUSIC: u8 = 8;
 
 /// The domain of all users here.
@@ -21,7 +21,7 @@ pub const VANILLA_DOMAIN: &str = "fidelity.test";
 /// How a phone is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Routing {
-    /// FreeSWITCH's own `bridge`, with the dial-string that it ships.
+    /// FreeSWITCH's own `bridge`, with its shipped dial-string.
     Plain,
     /// Through fs-conf/dialplan/default/00_fswake.xml.
     Dialplan,
@@ -30,7 +30,7 @@ pub enum Routing {
 }
 
 impl Routing {
-    /// All of them.
+    /// All routings.
     pub const ALL: [Self; 3] = [Self::Plain, Self::Dialplan, Self::DialString];
 
     /// The first digit of its users.
@@ -42,7 +42,7 @@ impl Routing {
         }
     }
 
-    /// As in the table.
+    /// Its name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -52,25 +52,26 @@ impl Routing {
     }
 }
 
-/// The dialplan of one row: applications with their data. `{id}` stands for way and row, `{1}` for the user of phone 1.
+/// The dialplan of one row: applications with their data. `{id}` is replaced by routing and row, `{1}` by the user of
+/// phone 1.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Between the settings of the default configuration and its `bridge`.
+    /// Actions after the settings of the default configuration, before its `bridge`.
     pub before: Vec<(String, String)>,
-    /// What is bridged to; empty means `user/` of the dialled number.
+    /// The argument of `bridge`. If it is empty, it is `user/` with the dialled number.
     pub bridge: String,
-    /// After the `bridge`.
+    /// Actions after the `bridge`.
     pub after: Vec<(String, String)>,
-    /// What FreeSWITCH's directory has for phone 1 besides.
+    /// Further directory variables of phone 1.
     pub variables: Vec<(String, String)>,
 }
 
-/// Loaded where they exist.
+/// Modules to load, if they are installed.
 const MODULES: [&str; 23] = [
     "mod_console",
     "mod_logfile",
     "mod_event_socket",
-    // Video without transcoding; codecs come before what uses them.
+    // Video without transcoding. Codecs must come before the modules that use them.
     "mod_h26x",
     "mod_sofia",
     "mod_loopback",
@@ -94,13 +95,12 @@ const MODULES: [&str; 23] = [
 ];
 
 const DIAL_STRING: &str = "{^^:sip_invite_domain=${dialed_domain}:presence_id=${dialed_user}@${dialed_domain}}${sofia_contact(*/${dialed_user}@${dialed_domain})}";
-/// The contexts that users have: phone 0's and the others'.
+/// The contexts of the users: phone 0's, and the others'.
 const CONTEXTS: [&str; 2] = ["site", "office"];
-/// Contexts that no call should reach, and that log it.
+/// Contexts that log every call, because no call should reach them.
 const OTHER_CONTEXTS: [&str; 2] = ["default", "public"];
 
-/// A profile that asserts who calls (P-Asserted-Identity), and does not tell callers who has answered. It has
-/// [`Ports::single`].
+/// A profile that sends P-Asserted-Identity, and does not tell callers who has answered. Its port is [`Ports::single`].
 pub const ASSERTING: &str = "asserting";
 
 fn profiles(ports: &Ports) -> String {
@@ -156,7 +156,7 @@ fn actions(list: &[(String, String)], id: &str) -> String {
     all
 }
 
-/// `{id}` and `{1}` by what they stand for.
+/// Replaces `{id}` and `{1}`.
 pub fn filled(text: &str, id: &str) -> String {
     let mut text = text.replace("{id}", id).replace("{domain}", VANILLA_DOMAIN);
     for phone in 0..10 {
@@ -165,7 +165,7 @@ pub fn filled(text: &str, id: &str) -> String {
     text
 }
 
-/// A row's extension for one way.
+/// The extension of a row for one routing.
 ///
 /// If `$FSWAKE_SOCKET` is `sleep`, a row without tones and answered callers has the snippet that holds calls by `sleep`
 /// before the other, as docs/VARIABLES.md says.
@@ -194,7 +194,7 @@ fn extension(way: Routing, id: &str, plan: &Plan, shipped: &[&str; 2]) -> String
                 head.contains(hold) && head.contains("^(10[01][0-9])$"),
                 "the snippet has changed"
             );
-            // The site's own settings follow the shipped ones, as in the plain extension.
+            // The row's own settings follow the shipped ones, as in the plain extension.
             let text = head.replacen(hold, &format!("{before}{hold}"), 1);
             let text = text.replace("user/${dialed_user}@${dialed_domain}", &bridge);
             text.replace("^(10[01][0-9])$", &numbers) + &after + "</condition>" + tail
@@ -328,7 +328,7 @@ fn directory(ports: &Ports, plans: &[Plan]) -> String {
     )
 }
 
-/// Four seconds of a phone's steady voice, as a file: the music of this site, that phones know when they hear it.
+/// Four seconds of a phone's steady voice as a WAV file: the music of this site, which phones recognise.
 fn steady(voice: u8) -> Vec<u8> {
     const RATE: u32 = 8000;
     let length = RATE * 4 * 2;
@@ -351,7 +351,7 @@ fn steady(voice: u8) -> Vec<u8> {
     wav
 }
 
-/// The whole `freeswitch.xml`. CDRs are written into folders of `dir`, modules come from `folder`.
+/// The complete `freeswitch.xml`. CDRs are written into subdirectories of `dir`; modules are in `folder`.
 pub fn write(ports: &Ports, plans: &[Plan], dir: &Path, folder: &Path) -> String {
     let is_there = |module: &&str| folder.join(format!("{module}.so")).is_file();
     let modules = MODULES.into_iter().filter(is_there);

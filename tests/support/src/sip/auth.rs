@@ -6,10 +6,10 @@ use md5::{Digest, Md5};
 
 use super::{Account, Message, unique};
 
-/// What a server wants to be proven, and how often that was done.
+/// A server's challenge, and how often it was used.
 #[derive(Clone, Debug)]
 pub(super) struct Challenge {
-    /// The name of the header that proves it.
+    /// The name of the header for the response to the challenge.
     header: &'static str,
     realm: String,
     nonce: String,
@@ -30,7 +30,7 @@ impl Challenge {
         })
     }
 
-    /// The header that proves it, for the next request.
+    /// The header for the next request.
     pub fn prove(&mut self, account: &Account, method: &str, uri: &str) -> String {
         self.used += 1;
         let (user, realm, nonce) = (&account.user, &self.realm, &self.nonce);

@@ -8,37 +8,37 @@ use super::sound::Sound;
 use super::stream::{Form, Stream};
 use super::{Message, Phone, Script, finish, unique};
 
-/// One dialog of a phone.
+/// A dialog of a phone.
 #[derive(Debug)]
 pub(super) struct Dialog {
-    /// How many the phone had before.
+    /// How many dialogs the phone had before.
     pub order: usize,
     /// Our tag.
     pub tag: String,
     pub call_id: String,
     /// Our side of From and To, tag included.
     pub local: String,
-    /// The far end's side, with its tag as soon as there is one.
+    /// The far end's side, with its tag once that is known.
     pub remote: String,
-    /// The INVITE that we got; `None` when we sent it.
+    /// The INVITE that we received; `None` if we sent it.
     pub invite: Option<Arc<Message>>,
-    /// Our INVITE.
+    /// The INVITE that we sent.
     pub sent: Option<SentInvite>,
-    /// The far end's answer.
+    /// The far end's responses.
     pub responses: Vec<Arc<Message>>,
-    /// Where the far end's messages come from.
+    /// The address that the far end's messages come from.
     pub far_end: SocketAddr,
     /// The far end's Contact.
     pub target: Option<String>,
     pub stage: Stage,
     /// The last response that we sent.
     pub response: Option<String>,
-    /// The number of the far end's last request.
+    /// The CSeq number of the far end's last request.
     pub asked: u32,
     pub line: Line,
 }
 
-/// The INVITE that began a dialog of ours.
+/// The INVITE of a dialog that we began.
 #[derive(Clone, Debug)]
 pub(super) struct SentInvite {
     pub uri: String,
@@ -61,12 +61,12 @@ pub(super) struct Line {
     host: IpAddr,
     port: u16,
     pub sound: Option<Sound>,
-    /// Its video and its fax, where it has a voice.
+    /// Its video and its fax, if it has a voice.
     pub video: Option<Stream>,
     pub fax: Option<Stream>,
     version: u32,
     pub direction: Direction,
-    /// Our last description and the far end's; empty before.
+    /// Our last session description and the far end's. Empty at first.
     pub ours: String,
     pub theirs: String,
 }
@@ -74,7 +74,7 @@ pub(super) struct Line {
 fn deaf_port() -> u16 {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Nothing listens there: these phones receive no media.
+    // No socket listens there, because these phones receive no media.
     10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 1000 * 6
 }
 
@@ -116,14 +116,14 @@ impl Line {
         self.ours.clone()
     }
 
-    /// An offer to go on with T.38.
+    /// An offer to switch to T.38.
     pub fn fax_offer(&mut self) -> String {
         let place = self.place();
         self.ours = sdp::fax_offer(place);
         self.ours.clone()
     }
 
-    /// The far end has rejected the last offer: `ours` applies again.
+    /// The far end has rejected the last offer, so `ours` applies again.
     pub fn take_back(&mut self, ours: String) {
         self.ours = ours;
         self.speak();
@@ -139,7 +139,7 @@ impl Line {
         Some(self.ours.clone())
     }
 
-    /// The far end has described itself.
+    /// The far end has sent its session description.
     pub fn learn(&mut self, theirs: &str) {
         if !theirs.trim().is_empty() {
             theirs.clone_into(&mut self.theirs);
@@ -147,7 +147,7 @@ impl Line {
         }
     }
 
-    /// Sends what both sides have agreed on.
+    /// Sends the media that both sides have agreed on.
     fn speak(&self) {
         let (ours, theirs) = (sdp::read(&self.ours), sdp::read(&self.theirs));
         let agreed = |kind: &str| {
@@ -182,7 +182,7 @@ impl Line {
 }
 
 impl Dialog {
-    /// The dialog that an INVITE from the far end begins.
+    /// The dialog for an INVITE from the far end.
     pub fn begun_by(invite: &Arc<Message>, from: SocketAddr, order: usize, script: &Script) -> Self {
         let tag = unique();
         Self {
@@ -209,7 +209,7 @@ impl Dialog {
     }
 }
 
-/// A request that is ready to be sent.
+/// A request, ready to send.
 pub(super) struct Request {
     pub text: String,
     pub sequence: u32,
@@ -218,7 +218,7 @@ pub(super) struct Request {
 }
 
 impl Phone {
-    /// The key of the dialog that a request of the far end belongs to.
+    /// The key of the dialog of a request from the far end.
     pub(super) fn find(&self, request: &Message) -> Option<String> {
         let (call_id, from) = (request.header("Call-ID"), request.dialog("From"));
         let state = self.lock();
@@ -231,7 +231,7 @@ impl Phone {
         }
     }
 
-    /// A request inside a dialog; `None` without such a dialog.
+    /// A request inside a dialog; `None` if there is no such dialog.
     pub(super) fn request_within(&self, key: &str, method: &str, headers: &str, body: &str) -> Option<Request> {
         let (sequence, branch) = (self.next_sequence() + 1000, format!("z9hG4bK{}", unique()));
         let address = self.via(&branch);

@@ -1,4 +1,4 @@
-//! Calls to the phone, and whatever else the far end of a call asks.
+//! Calls to the phone, and other requests of a call's far end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::dialog::{Dialog, Stage};
 use super::{Message, Phone, RETRANSMIT, Reaction, What};
 
-/// How long a phone takes to change to T.38, as real ones do.
+/// How long a phone takes to switch to T.38, as real ones do.
 const CHANGES_TO_FAX: Duration = Duration::from_millis(100);
 
 impl Phone {
@@ -31,11 +31,11 @@ impl Phone {
         tokio::spawn(async move { phone.react(&key, script.ring_after).await });
     }
 
-    /// A repeated INVITE, or a re-INVITE, which is agreed with.
+    /// Handles a repeated INVITE, or a re-INVITE, which is accepted.
     fn heard_invite_again(&self, key: &str, message: Message, from: SocketAddr) {
         let (again, tag, is_new) = {
             let mut state = self.lock();
-            let dialog = state.dialogs.get_mut(key).expect("it was found");
+            let dialog = state.dialogs.get_mut(key).expect("the dialog was found above");
             let is_new = message.sequence() != dialog.asked && message.tag("To").is_some();
             dialog.asked = message.sequence();
             (dialog.response.clone(), dialog.tag.clone(), is_new)
@@ -64,14 +64,14 @@ impl Phone {
         }
     }
 
-    /// Our answer to an offer, by the script of now.
+    /// Our answer to an offer, by the current script.
     fn describe(&self, key: &str, offer: &str) -> Option<String> {
         let mut state = self.lock();
         let script = state.script.clone();
         state.dialogs.get_mut(key)?.line.answer(&script, offer)
     }
 
-    /// A request that is neither INVITE, ACK, CANCEL nor BYE.
+    /// Handles a request other than INVITE, ACK, CANCEL and BYE.
     pub(super) fn heard_request(&self, message: Message, from: SocketAddr) {
         let key = self.find(&message);
         let status = if message.method() == "REFER" { 202 } else { 200 };
@@ -113,7 +113,7 @@ impl Phone {
         }
     }
 
-    /// The answer to the INVITE's description: the same in 183 and 200.
+    /// The answer to the INVITE's offer. It is the same in 183 and 200.
     fn answer_to_invite(&self, key: &str) -> Option<String> {
         let (offer, said) = {
             let state = self.lock();
@@ -128,7 +128,7 @@ impl Phone {
         }
     }
 
-    /// Answers the call that rings.
+    /// Answers the ringing call.
     pub async fn pick_up(&self) {
         match self.ringing() {
             Some(key) => self.pick_up_dialog(&key).await,
@@ -136,7 +136,7 @@ impl Phone {
         }
     }
 
-    /// The call that rings.
+    /// The ringing call.
     fn ringing(&self) -> Option<String> {
         let ringing = |d: &Dialog| d.stage == Stage::Early && d.invite.is_some();
         let state = self.lock();
@@ -144,13 +144,13 @@ impl Phone {
         all.find(|(_, d)| ringing(d)).map(|(key, _)| key.clone())
     }
 
-    /// As [`Phone::pick_up`], without waiting for the far end's ACK.
+    /// As [`Phone::pick_up`], but does not wait for the far end's ACK.
     pub fn pick_up_soon(&self) {
         let phone = self.clone();
         tokio::spawn(async move { phone.pick_up().await });
     }
 
-    /// Answers the call that rings without waiting for the far end's ACK; false when none rings.
+    /// Answers the ringing call without waiting for the far end's ACK. Returns false if no call rings.
     pub fn answer_soon(&self) -> bool {
         let Some(key) = self.ringing() else { return false };
         let phone = self.clone();
@@ -158,7 +158,7 @@ impl Phone {
         true
     }
 
-    /// Answers the call that rings with this status, a refusal; nothing happens when none rings.
+    /// Refuses the ringing call with this status, if there is one.
     pub fn refuse(&self, status: u16) {
         if let Some(key) = self.ringing() {
             self.answer_with(&key, status, "", What::Declined(status));
@@ -228,7 +228,7 @@ impl Phone {
         let Some(key) = self.find(message) else { return };
         let confirmed = {
             let mut state = self.lock();
-            let dialog = state.dialogs.get_mut(&key).expect("it was found");
+            let dialog = state.dialogs.get_mut(&key).expect("the dialog was found above");
             dialog.line.learn(&message.body);
             let first = dialog.stage == Stage::Answered;
             if first {
@@ -246,7 +246,7 @@ impl Phone {
         let Some(key) = self.find(message) else { return };
         let ended = {
             let mut state = self.lock();
-            let dialog = state.dialogs.get_mut(&key).expect("it was found");
+            let dialog = state.dialogs.get_mut(&key).expect("the dialog was found above");
             let ended = dialog.stage != Stage::Over;
             dialog.end();
             ended

@@ -1,4 +1,4 @@
-//! Watching another phone's calls: the lamp of a desk phone (RFC 4235).
+//! Subscribes to another phone's calls, as the lamp of a desk phone does (RFC 4235).
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::auth::Challenge;
 use super::{Message, Phone, What, finish, unique};
 
 impl Phone {
-    /// Subscribes to the calls of a user of its domain; the last status.
+    /// Subscribes to the calls of a user of its domain. Returns the last status.
     pub async fn watch(&self, user: &str) -> u16 {
         let account = self.account().clone();
         let (call_id, tag) = (unique(), unique());
@@ -35,7 +35,7 @@ impl Phone {
         401
     }
 
-    /// The NOTIFYs about calls that have come, in order.
+    /// All received NOTIFYs about calls, in order.
     pub fn notices(&self) -> Vec<Arc<Message>> {
         let all = self.happenings().into_iter();
         all.filter_map(|h| match h.what {

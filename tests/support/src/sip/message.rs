@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-/// A request or a response, as it came.
+/// A received request or response.
 #[derive(Clone, Debug)]
 pub struct Message {
     /// When it was read from the socket.
@@ -11,12 +11,12 @@ pub struct Message {
     pub start: String,
     /// Header fields in order.
     pub headers: Vec<(String, String)>,
-    /// What follows the blank line.
+    /// The text after the blank line.
     pub body: String,
 }
 
 impl Message {
-    /// Reads a datagram; `None` for keep-alives and other noise.
+    /// Parses a datagram; `None` for keep-alives and other noise.
     pub fn parse(datagram: &[u8]) -> Option<Self> {
         let at = Instant::now();
         let text = String::from_utf8_lossy(datagram);
@@ -48,12 +48,12 @@ impl Message {
             .map(|(_, value)| value.as_str())
     }
 
-    /// A response's code; `None` for a request.
+    /// A response's status; `None` for a request.
     pub fn status(&self) -> Option<u16> {
         self.start.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
     }
 
-    /// The method, of a response too.
+    /// The method, also of a response.
     pub fn method(&self) -> &str {
         self.header("CSeq").split(' ').nth(1).unwrap_or_default()
     }
@@ -83,7 +83,7 @@ impl Message {
         tag.split(';').next()
     }
 
-    /// What identifies a dialog at this phone: Call-ID and the far end's tag.
+    /// Identifies a dialog of this phone: Call-ID and the far end's tag.
     pub(super) fn dialog(&self, far_end: &str) -> String {
         format!("{} {}", self.header("Call-ID"), self.tag(far_end).unwrap_or_default())
     }
@@ -95,7 +95,7 @@ impl Message {
         rest.split_once('>').map(|(uri, _)| uri)
     }
 
-    /// A parameter of a challenge, of a server's or a proxy's.
+    /// A parameter of a server's or a proxy's challenge.
     pub(super) fn challenge(&self, name: &str) -> Option<&str> {
         let challenge = self
             .all("WWW-Authenticate")

@@ -1,8 +1,9 @@
 //! A scriptable SIP phone on loopback.
 //!
-//! It registers with digest authentication and any Contact, sleeps (hears nothing) and wakes (at a new port, or in
-//! place), rings, answers, declines or stays silent as its [`Script`] says, places calls, and keeps a list of what
-//! happened to it. Waiting for something that does not happen within [`PATIENCE`] fails the test and prints that list.
+//! It registers with digest authentication and any Contact, sleeps (receives nothing) and wakes (at a new port or the
+//! old one). It rings, answers, declines or stays silent as its [`Script`] says, places calls, and records what
+//! happened. If something that a test waits for does not happen within [`PATIENCE`], the test fails and prints that
+//! record.
 
 mod auth;
 mod dialog;
@@ -39,7 +40,7 @@ pub use self::wire::Transport;
 use self::wire::Wire;
 pub use self::within::Leg;
 
-/// How long a phone waits for what must happen.
+/// How long a phone waits for an expected event.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 /// RFC 3261's T1.
 const RETRANSMIT: Duration = Duration::from_millis(500);
@@ -57,14 +58,14 @@ pub struct Account {
     pub server: SocketAddr,
     /// Its address for TLS.
     pub tls_server: SocketAddr,
-    /// For WebSockets.
+    /// The server's address for WebSockets.
     pub ws_server: SocketAddr,
-    /// For WebSockets with TLS.
+    /// The server's address for secure WebSockets.
     pub wss_server: SocketAddr,
 }
 
 impl Account {
-    /// Where a phone with this transport finds its server.
+    /// The server's address for this transport.
     pub fn server_of(&self, transport: Transport) -> SocketAddr {
         match transport {
             Transport::Udp | Transport::Tcp => self.server,
@@ -75,7 +76,7 @@ impl Account {
     }
 }
 
-/// A phone; clones are the same phone.
+/// A phone. Clones are the same phone.
 #[derive(Clone)]
 pub struct Phone {
     inner: Arc<Inner>,
@@ -94,7 +95,7 @@ struct State {
     awake: bool,
     script: Script,
     contact: String,
-    /// What names it where it has no address of its own: the same for all its connections, as with JsSIP.
+    /// Its host name where it has no address of its own: the same for all its connections, as with JsSIP.
     name: String,
     display: String,
     happenings: Vec<StoryEvent>,
@@ -104,22 +105,22 @@ struct State {
     sequence: u32,
 }
 
-/// A place that a phone has left.
+/// An address that a phone has left.
 pub struct OldLocation(Arc<Wire>);
 
 impl OldLocation {
-    /// Where it was.
+    /// The address.
     pub fn address(&self) -> SocketAddr {
         self.0.address()
     }
 
-    /// Ends its connection.
+    /// Closes its connection.
     pub async fn close(&self) {
         self.0.close().await;
     }
 }
 
-/// A word that no other has: for tags, branches and Call-IDs.
+/// A unique word for tags, branches and Call-IDs.
 pub(crate) fn unique() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let nanos = SystemTime::now()
@@ -133,7 +134,7 @@ pub(crate) fn unique() -> String {
 }
 
 impl Phone {
-    /// A phone that is switched on and has not registered.
+    /// A phone that is switched on and not registered.
     pub async fn new(account: Account, script: impl Into<Script>) -> Self {
         let script = script.into();
         let transport = script.transport;
@@ -165,7 +166,8 @@ impl Phone {
         phone
     }
 
-    /// One reader per socket. What comes while it sleeps, or to a socket that it has left, is read and not heard.
+    /// Reads a socket, one task for each. Messages that arrive while the phone sleeps, or on a socket that it has left,
+    /// are dropped.
     fn listen(&self, socket: Arc<Wire>) {
         let phone = Arc::downgrade(&self.inner);
         tokio::spawn(async move {
@@ -189,51 +191,50 @@ impl Phone {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its account.
+    /// The phone's account.
     pub fn account(&self) -> &Account {
         &self.inner.account
     }
 
-    /// Where it listens.
+    /// Its local address.
     pub fn address(&self) -> SocketAddr {
         self.lock().socket.address()
     }
 
-    /// The host of its Contact, with the port if it has one.
+    /// The host of its Contact, with the port if there is one.
     pub fn place(&self) -> String {
         let state = self.lock();
         state.socket.place(&state.name)
     }
 
-    /// Puts this text behind `<sip:user@host:port` of its Contact, `>` included if there is to be one, and anything
-    /// after.
+    /// Appends this text to `<sip:user@host:port` of its Contact. The text includes the `>`, if there is to be one.
     pub fn contact_params(&self, params: &str) {
         let user = &self.inner.account.user;
         let mut state = self.lock();
         state.contact = format!("<sip:{user}@PLACE{}{params}>", state.socket.parameter());
     }
 
-    /// Makes this the whole value of its Contact; `PORT` stands for its port, `PLACE` for its address and port.
+    /// Sets the whole value of its Contact. `PORT` is replaced by its port, `PLACE` by its address and port.
     pub fn contact_text(&self, contact: &str) {
         contact.clone_into(&mut self.lock().contact);
     }
 
-    /// The whole value of its Contact, with `PLACE` and `PORT` where they stand.
+    /// The whole value of its Contact, before `PLACE` and `PORT` are replaced.
     pub fn own_contact(&self) -> String {
         self.lock().contact.clone()
     }
 
-    /// Puts this text before the URI in its From, quotes included if there are to be any.
+    /// Sets the text before the URI in its From, including any quotes.
     pub fn display_name(&self, display: &str) {
         display.clone_into(&mut self.lock().display);
     }
 
-    /// From now on it behaves like this.
+    /// Changes its behaviour.
     pub fn behave(&self, script: impl Into<Script>) {
         self.lock().script = script.into();
     }
 
-    /// Falls asleep: its UDP socket stays open, but it receives nothing. A connection ends.
+    /// Falls asleep: a UDP socket stays open but receives nothing, a connection is closed.
     pub fn sleep(&self) {
         let mut state = self.lock();
         state.awake = false;
@@ -242,28 +243,28 @@ impl Phone {
         tokio::spawn(async move { socket.close().await });
     }
 
-    /// Falls asleep and does not end its connection: to its server that looks as if it were there.
+    /// Falls asleep without closing its connection: to the server it seems to be there.
     pub fn doze(&self) {
         self.lock().awake = false;
     }
 
-    /// Is suspended. Messages wait on its socket.
+    /// Suspends it. Messages wait in its socket.
     pub fn freeze(&self) {
         self.inner.frozen.send_replace(true);
     }
 
-    /// Resumes, and gets the waiting messages.
+    /// Resumes it. It then gets the waiting messages.
     pub fn thaw(&self) {
         self.inner.frozen.send_replace(false);
     }
 
-    /// Wakes up at the same port. It has not registered yet.
+    /// Wakes it up at the same port. It has not registered yet.
     pub fn wake_in_place(&self) {
         self.lock().awake = true;
     }
 
-    /// Goes on at a new port with the same Call-ID for its REGISTERs, as when a phone changes networks. It has not
-    /// registered there yet. The old place stays as it is, and silent, until it is closed.
+    /// Moves it to a new port with the same Call-ID for its REGISTERs, as when a phone changes networks. It has not
+    /// registered there yet. The old socket stays open and silent until it is closed.
     pub async fn move_elsewhere(&self) -> OldLocation {
         let transport = self.lock().transport;
         let socket = Arc::new(Wire::open(transport, self.account()).await);
@@ -272,7 +273,7 @@ impl Phone {
         OldLocation(old)
     }
 
-    /// Wakes up at a new port and with a new Call-ID for its REGISTERs. It has not registered yet. The old port stays
+    /// Wakes it up at a new port, with a new Call-ID for its REGISTERs. It has not registered yet. The old port stays
     /// silent.
     pub async fn wake_elsewhere(&self) {
         let transport = self.lock().transport;
@@ -316,7 +317,7 @@ impl Phone {
         }
     }
 
-    /// Sends a request until it is answered for good.
+    /// Sends a request, and repeats it until it has a final answer.
     async fn transact(&self, request: &str, sequence: u32, method: &str, to: SocketAddr) -> Option<Message> {
         let (sender, mut answer) = oneshot::channel();
         self.lock().answers.insert((sequence, method.to_owned()), sender);
@@ -340,7 +341,7 @@ impl Phone {
             .replace("PORT", &port.to_string())
     }
 
-    /// The value of a Via of its own.
+    /// A Via with its own branch.
     fn via(&self, branch: &str) -> String {
         let state = self.lock();
         let (name, place) = (state.socket.name(), state.socket.place(&state.name));
@@ -368,7 +369,7 @@ impl Phone {
             Some(tag) => write!(text, "To: {to};tag={tag}\r\n"),
             None => write!(text, "To: {to}\r\n"),
         }
-        .expect("a string takes all");
+        .expect("writing to a string cannot fail");
         let contact = self.plain_contact();
         let params = self.lock().script.contact_params.clone();
         let contact = contact.replace('>', &format!("{params}>"));
@@ -376,7 +377,7 @@ impl Phone {
         finish(text, body)
     }
 
-    /// The Contact of calls: never the odd one that it may have registered with.
+    /// The Contact for calls, without the odd forms that it may register with.
     fn plain_contact(&self) -> String {
         let state = self.lock();
         let (user, place) = (&self.inner.account.user, state.socket.place(&state.name));
@@ -384,7 +385,7 @@ impl Phone {
     }
 }
 
-/// Appends the body's headers and the body.
+/// Appends the headers of the body, and the body.
 fn finish(mut head: String, body: &str) -> String {
     if !body.is_empty() {
         head.push_str("Content-Type: application/sdp\r\n");

@@ -79,7 +79,7 @@ impl Phone {
         call
     }
 
-    /// Our INVITE, with the proof that the server wants, or without.
+    /// Our INVITE, with or without the credentials that the server requires.
     fn send_invite(&self, key: &str, proof: &str) {
         let headers: String = {
             let state = self.lock();
@@ -97,7 +97,7 @@ impl Phone {
         Some((dialog.sent.clone()?, dialog.line.ours.clone()))
     }
 
-    /// A request that belongs to our INVITE: itself, its ACK, its CANCEL.
+    /// A request of the INVITE transaction: the INVITE, its ACK or its CANCEL.
     fn request_of(&self, key: &str, method: &str, uri: &str, sequence: u32, branch: &str) -> String {
         let (via, contact) = (self.via(branch), self.plain_contact());
         let state = self.lock();
@@ -153,7 +153,7 @@ impl Phone {
         }
     }
 
-    /// Sends the INVITE again with the required credentials; only once.
+    /// Sends the INVITE again with credentials, only once.
     fn prove(&self, key: &str, message: &Message) -> bool {
         let Some(mut challenge) = Challenge::read(message) else {
             return false;
@@ -196,7 +196,7 @@ impl OutgoingCall {
         dialog.is_none_or(|d| !d.responses.is_empty() || d.sent.as_ref().is_none_or(|s| s.proven))
     }
 
-    /// Waits so long for a response that is wanted, or came already.
+    /// Waits up to `patience` for a matching response, unless it is there already.
     pub async fn response_within(&self, patience: Duration, wanted: impl Fn(u16) -> bool) -> Option<(Instant, u16)> {
         let found = self
             .phone
@@ -210,17 +210,17 @@ impl OutgoingCall {
         }
     }
 
-    /// Waits for the final response; fails the test if there is none.
+    /// Waits for the final response. Fails the test if there is none.
     pub async fn outcome(&self) -> u16 {
         self.outcome_at().await.1
     }
 
-    /// Waits for the final response, and returns when it came.
+    /// Waits for the final response, and returns its time of arrival.
     pub async fn outcome_at(&self) -> (Instant, u16) {
         self.outcome_within(PATIENCE).await
     }
 
-    /// Waits this long for the final response; fails the test if there is none.
+    /// Waits this long for the final response. Fails the test if there is none.
     pub async fn outcome_within(&self, patience: Duration) -> (Instant, u16) {
         match self.response_within(patience, |status| status >= 200).await {
             Some(outcome) => outcome,
@@ -242,19 +242,19 @@ impl OutgoingCall {
         self.answers().iter().filter_map(|m| m.status()).collect()
     }
 
-    /// All responses so far, whole.
+    /// All responses so far, as complete messages.
     pub fn answers(&self) -> Vec<Arc<Message>> {
         let state = self.phone.lock();
         let dialog = state.dialogs.get(&self.dialog);
         dialog.map(|d| d.responses.clone()).unwrap_or_default()
     }
 
-    /// The call as either side has it.
+    /// This call, for what both callers and callees can do.
     pub fn leg(&self) -> Leg {
         Leg::new(self.phone.clone(), self.dialog.clone())
     }
 
-    /// Cancels, once there is a response to cancel.
+    /// Cancels the call, once there has been a response.
     pub async fn cancel(&self) {
         let _ = self.response_within(PATIENCE, |_| true).await;
         let Some((sent, _)) = self.phone.sent(&self.dialog) else {

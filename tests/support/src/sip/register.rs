@@ -3,7 +3,7 @@
 use super::auth::Challenge;
 use super::{Phone, unique};
 
-/// The state of the phone's registration for its next REGISTER.
+/// The state that the phone's next REGISTER needs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registration {
     call_id: String,
@@ -11,17 +11,17 @@ pub(super) struct Registration {
 }
 
 impl Phone {
-    /// Registers, as a refresh if it has registered before: same Call-ID, same nonce. Returns the last status.
+    /// Registers, with the Call-ID and nonce of an earlier registration, if any. Returns the last status.
     pub async fn register(&self) -> u16 {
         self.register_for(3600).await
     }
 
-    /// Registers, for Contacts that the server may not even answer.
+    /// Registers with a Contact that the server may not even answer.
     pub async fn wait_registered(&self, patience: std::time::Duration) -> Option<u16> {
         tokio::time::timeout(patience, self.register()).await.ok()
     }
 
-    /// Registers with a new Call-ID and without the nonce of before.
+    /// Registers with a new Call-ID, and without the earlier nonce.
     pub async fn register_anew(&self) -> u16 {
         self.lock().registration = Registration::default();
         self.register().await
@@ -41,7 +41,7 @@ impl Phone {
         self.register_for(0).await
     }
 
-    /// Registers for so many seconds.
+    /// Registers for this many seconds.
     pub async fn register_for(&self, expires: u32) -> u16 {
         for _ in 0..3 {
             let sequence = self.next_sequence();
@@ -58,7 +58,7 @@ impl Phone {
         401
     }
 
-    /// Sends a refresh without waiting for its answer, for bursts. There must have been a registration before.
+    /// Sends a refresh without waiting for the answer, for bursts. The phone must have registered before.
     pub async fn register_at_once(&self) {
         let sequence = self.next_sequence();
         let request = self.register_request(sequence, 3600);

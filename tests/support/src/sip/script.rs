@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::Transport;
 
-/// What a phone does with an INVITE.
+/// A phone's reaction to an INVITE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaction {
-    /// Rings, and is answered so long after it began to ring.
+    /// Rings, and answers this long after it began to ring.
     Answer(Duration),
     /// Rings until the caller gives up.
     Ring,
@@ -26,30 +26,29 @@ pub enum Reaction {
     reason = "each is one ability, and they combine freely"
 )]
 pub struct Script {
-    /// What it does with an INVITE.
+    /// Its reaction to an INVITE.
     pub on_invite: Reaction,
-    /// How long it takes before that.
+    /// The delay before that.
     pub ring_after: Duration,
-    /// Payload types that it can do, best first: 0 is PCMU, 8 is PCMA, 9 is G722.
+    /// Payload types that it supports, best first: 0 is PCMU, 8 is PCMA, 9 is G722.
     pub codecs: Vec<u8>,
-    /// Rings with 183 and its own audio in place of 180.
+    /// Rings with 183 and its own audio instead of 180.
     pub early_media: bool,
-    /// Speaks with this voice (0 to 9) and listens; without one it is deaf and dumb.
+    /// Sends and recognises voices; its own is this one (0 to 9). Without one it neither sends nor receives audio.
     pub voice: Option<u8>,
-    /// Can do video, H.264 and VP8, and offers it.
+    /// Supports and offers video, H.264 and VP8.
     pub video: bool,
-    /// Offers its audio with an SDES key. In an answer it does what was offered.
+    /// Offers its audio with an SDES key. Its answers follow the offer.
     pub secure: bool,
-    /// Can do T.38, and takes it when it is offered; it does not offer it by itself.
+    /// Supports T.38, and accepts an offer of it, but does not offer it itself.
     pub fax: bool,
-    /// Where [`Reaction::Redirect`] sends callers.
+    /// The target of [`Reaction::Redirect`].
     pub redirect_to: String,
-    /// What stands behind the URI's place in the Contact of its answers, `;` included. Apps put their push parameters
-    /// there.
+    /// Parameters in the Contact of its answers, with the leading `;`. Apps put their push parameters there.
     pub contact_params: String,
-    /// How it reaches its server.
+    /// The transport to its server.
     pub transport: Transport,
-    /// Headers of its own for the INVITEs that it sends.
+    /// Additional headers of its INVITEs.
     pub headers: Vec<(String, String)>,
 }
 

@@ -1,25 +1,25 @@
-//! Session descriptions: what a phone offers and answers, and reading what it was offered.
+//! Session descriptions: makes a phone's offers and answers, and parses those of the far end.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Script;
 
-/// Codecs by payload type, of those that a phone here can have.
+/// Codecs that a phone here can have, by payload type.
 const NAMES: [(u8, &str); 4] = [(0, "PCMU"), (8, "PCMA"), (9, "G722"), (101, "telephone-event")];
 /// The payload type of H.264.
 pub(super) const H264: u8 = 97;
 /// Video codecs by payload type.
 const VIDEO: [(u8, &str); 2] = [(H264, "H264"), (98, "VP8")];
-/// An SDES key (RFC 4568). Nothing is ever encrypted with it.
+/// An SDES key (RFC 4568). Nothing is encrypted with it.
 const CRYPTO: &str = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n";
 
-/// Which way media may go, as its sender sees it.
+/// The direction of media, from the sender's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Both ways.
     Both,
-    /// The other side is on hold, and may get music.
+    /// The sender puts the other side on hold, and may play music.
     SendOnly,
     /// Nothing in any direction.
     Inactive,
@@ -35,15 +35,15 @@ impl Direction {
     }
 }
 
-/// What else a line of a description depends on.
+/// Further values in a description.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub host: IpAddr,
     pub port: u16,
-    /// Of video and of T.38.
+    /// The ports for video and T.38.
     pub video_port: u16,
     pub fax_port: u16,
-    /// Counts up with every description of one dialog.
+    /// Increases with every description of a dialog.
     pub version: u32,
     pub direction: Direction,
 }
@@ -91,12 +91,12 @@ fn fax(place: Place) -> String {
     )
 }
 
-/// An offer of T.38 in place of everything else.
+/// An offer of T.38 instead of all other media.
 pub(super) fn fax_offer(place: Place) -> String {
     head(place) + &fax(place)
 }
 
-/// An offer of all that the phone has; video that it had `before` and has no longer is taken back.
+/// An offer of all media of the phone. Video that it had `before` and no longer has is refused.
 pub(super) fn offer(script: &Script, before: &str, place: Place) -> String {
     let mut sdp = head(place);
     if !script.codecs.is_empty() {
@@ -105,13 +105,13 @@ pub(super) fn offer(script: &Script, before: &str, place: Place) -> String {
     if script.video {
         sdp.push_str(&video(&VIDEO, place));
     } else if read(before).media.iter().any(|m| m.kind == "video") {
-        // Lines never go away (RFC 3264, section 8).
+        // Lines are never removed (RFC 3264, section 8).
         let _ = write!(sdp, "m=video 0 RTP/AVP {H264}\r\n");
     }
     sdp
 }
 
-/// The answer to an offer; `None` when nothing in it is wanted. Without an offer it is one itself.
+/// The answer to an offer; `None` if no medium in it is accepted. Without an offer, it is an offer itself.
 pub(super) fn answer(script: &Script, offered: &str, place: Place) -> Option<String> {
     if offered.trim().is_empty() {
         return Some(self::offer(script, "", place));
@@ -143,19 +143,19 @@ pub(super) fn answer(script: &Script, offered: &str, place: Place) -> Option<Str
     wanted.then_some(sdp)
 }
 
-/// A description that was read.
+/// A parsed description.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Session {
-    /// Its media in order.
+    /// Its media, in order.
     pub media: Vec<Media>,
 }
 
-/// One `m=` line and what belongs to it.
+/// An `m=` line and its attributes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Media {
     /// audio, video or image.
     pub kind: String,
-    /// 0 when it is refused.
+    /// 0 if it is refused.
     pub port: u16,
     /// RTP/AVP, RTP/SAVP, udptl ..
     pub profile: String,
@@ -167,7 +167,7 @@ pub struct Media {
     pub parameters: Vec<String>,
     /// sendrecv, sendonly, recvonly or inactive.
     pub direction: String,
-    /// Where it is to be sent.
+    /// The address that its sender receives it at.
     pub address: String,
     /// Whether it has an SDES key.
     pub has_key: bool,
@@ -179,7 +179,7 @@ impl Media {
         known.map_or(format!("type {format}"), |(_, name)| (*name).to_owned())
     }
 
-    /// Where to send to, if it can be.
+    /// The address to send to, if there is one.
     pub(super) fn target(&self) -> Option<SocketAddr> {
         let host: IpAddr = self.address.parse().ok()?;
         (self.port != 0).then_some(SocketAddr::new(host, self.port))
@@ -187,7 +187,7 @@ impl Media {
 }
 
 impl Session {
-    /// The audio line.
+    /// The first audio line.
     pub fn audio(&self) -> Option<&Media> {
         self.of("audio")
     }
@@ -197,7 +197,7 @@ impl Session {
         self.media.iter().find(|m| m.kind == kind)
     }
 
-    /// In few words, without ports: `audio RTP/AVP PCMU,PCMA; video refused`. Digits and comfort noise are left out.
+    /// A short form without ports, such as `audio RTP/AVP PCMU,PCMA; video refused`. It omits digits and comfort noise.
     pub fn in_short(&self) -> String {
         let one = |media: &Media| {
             if media.port == 0 {
@@ -206,7 +206,7 @@ impl Session {
             let names: Vec<&str> = media.names.iter().map(String::as_str).collect();
             let told = names.iter().filter(|n| **n != "telephone-event" && **n != "CN");
             let told: Vec<String> = told.map(|n| (*n).to_owned()).collect();
-            // Audio codecs here have none.
+            // Audio codecs here have no parameters.
             let with = |(name, parameters): (&String, &String)| match parameters.as_str() {
                 "" => name.clone(),
                 parameters => format!("{name} ({parameters})"),
@@ -228,7 +228,7 @@ impl Session {
     }
 }
 
-/// Reads a description.
+/// Parses a description.
 pub fn read(text: &str) -> Session {
     let mut session = Session::default();
     let (mut address, mut direction) = (String::new(), "sendrecv".to_owned());
@@ -307,7 +307,7 @@ mod tests {
     };
 
     #[test]
-    fn answer_takes_our_best_codec_and_refuses_what_the_phone_cannot_do() {
+    fn answer_has_our_best_codec_and_refuses_unsupported_media() {
         let caller = Script {
             video: true,
             ..Script::default()
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn hold_and_keys_are_told() {
+    fn short_form_shows_hold_and_keys() {
         let script = Script {
             secure: true,
             ..Script::default()
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn video_that_was_there_is_taken_back_and_fax_is_taken_where_it_can_be() {
+    fn dropped_video_is_refused_and_fax_accepted_where_supported() {
         let (seeing, blind) = (
             Script {
                 video: true,

@@ -1,4 +1,4 @@
-//! RTP (RFC 3550) of one call: a phone sends one steady value, which identifies it.
+//! The RTP (RFC 3550) of one call. A phone sends one constant value, which identifies it.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-/// What one packet sounds like.
+/// The audio in one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Noise {
     /// Silence.
@@ -19,26 +19,26 @@ pub enum Noise {
     Tone,
     /// A digit (RFC 4733).
     Digit(u8),
-    /// A payload that is not understood: video, encrypted.
+    /// A payload that cannot be decoded: video, or encrypted.
     Other(u8),
 }
 
-/// Where to send, and as which payload type.
+/// The target address, and the payload type.
 type Target = Arc<Mutex<Option<(SocketAddr, u8)>>>;
 type NoiseLog = Arc<Mutex<Vec<(Instant, Noise)>>>;
-/// Digits to be pressed.
+/// Digits that are still to be sent.
 type Digits = Arc<Mutex<VecDeque<u8>>>;
 
 /// The payload type of digits.
 const DIGITS: u8 = 101;
-/// So many packets a digit takes, the last three of which say that it is over.
+/// How many packets a digit takes. The last three mark its end.
 const OF_A_DIGIT: u16 = 8;
-/// How loud it is: -10 dBm0.
+/// A digit's volume: -10 dBm0.
 const VOLUME: u8 = 0x0a;
-/// So many packets of voice follow it.
+/// How many packets of voice follow a digit.
 const AFTER_A_DIGIT: u16 = 5;
 
-/// Both directions of one call's audio. Ends when dropped.
+/// Both directions of one call's audio. It stops when dropped.
 #[derive(Debug)]
 pub(super) struct Sound {
     pub port: u16,
@@ -49,7 +49,7 @@ pub(super) struct Sound {
 }
 
 impl Sound {
-    /// Opens a port, listens there, and sends `voice` as soon as it knows where to.
+    /// Opens a port, listens on it, and sends `voice` once it has a target.
     pub fn start(voice: u8, host: IpAddr) -> Self {
         let socket = std::net::UdpSocket::bind((host, 0)).expect("a UDP port");
         socket.set_nonblocking(true).expect("a socket");
@@ -69,18 +69,18 @@ impl Sound {
         }
     }
 
-    /// From now on it sends to this address; without one it is silent.
+    /// Sets the address that it sends to. With `None` it stays silent.
     pub fn speak_to(&self, target: Option<(SocketAddr, u8)>) {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
-    /// Presses these digits, one after another.
+    /// Sends these digits, one after another.
     pub fn press(&self, digits: &[u8]) {
         let mut queue = self.digits.lock().unwrap_or_else(PoisonError::into_inner);
         queue.extend(digits);
     }
 
-    /// What it has received, and when.
+    /// What it has received, with times.
     pub fn heard(&self) -> Vec<(Instant, Noise)> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -110,7 +110,7 @@ async fn listen(socket: Arc<UdpSocket>, heard: NoiseLog) {
 
 async fn speak(socket: Arc<UdpSocket>, voice: u8, target: Target, digits: Digits) {
     let mut clock = tokio::time::interval(Duration::from_millis(20));
-    // The digit that is being pressed, the time of its first packet, and how many packets it has had.
+    // The current digit, the time of its first packet, and how many packets of it were sent.
     let mut pressed: Option<(u8, u32, u16)> = None;
     for sequence in 0_u16.. {
         clock.tick().await;
@@ -161,7 +161,7 @@ fn digit_packet(sequence: u16, since: u32, voice: u8, digit: u8, count: u16) -> 
     packet
 }
 
-/// The value that a phone sends: far enough from another's, whatever codecs it goes through.
+/// The value that a phone sends. Values differ enough to be distinguished after any codec.
 pub fn level_of(voice: u8) -> i32 {
     3000 + 2500 * i32::from(voice)
 }
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn voices_are_told_apart_in_both_codecs() {
+    fn voices_are_distinguished_in_both_codecs() {
         for voice in 0..10 {
             for (format, decode) in [(0, from_ulaw as fn(u8) -> i32), (8, from_alaw)] {
                 let payload = [nearest(level_of(voice), decode); 160];

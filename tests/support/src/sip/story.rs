@@ -1,4 +1,4 @@
-//! What has happened to a phone, and waiting for it.
+//! Records what happened to a phone, and waits for it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -6,39 +6,39 @@ use std::time::{Duration, Instant};
 
 use super::{Message, PATIENCE, Phone};
 
-/// What can happen to a phone.
+/// Events of a phone.
 #[derive(Clone, Debug)]
 pub enum What {
     /// A REGISTER was answered with this status.
     Registered(u16),
-    /// An INVITE came (once per dialog, not per retransmission).
+    /// An INVITE arrived (once for each dialog, not for retransmissions).
     Invited(Arc<Message>),
-    /// It sent 180.
+    /// The phone sent 180.
     Rang,
-    /// It sent 200.
+    /// The phone sent 200.
     Answered,
-    /// It sent this refusal.
+    /// The phone sent this refusal.
     Declined(u16),
-    /// The far end acknowledged its 200.
+    /// The far end acknowledged the phone's 200.
     Confirmed,
-    /// The far end cancelled, for this Reason.
+    /// The far end cancelled, with this Reason.
     Cancelled(Option<String>),
-    /// The far end hung up, for this Reason.
+    /// The far end hung up, with this Reason.
     Ended(Option<String>),
-    /// The far end answered our INVITE with this status.
+    /// The far end answered the phone's INVITE with this status.
     Response(u16),
-    /// The far end sent another request: a re-INVITE, UPDATE, INFO, NOTIFY, REFER ..
+    /// The far end sent another request, such as re-INVITE, UPDATE, INFO, NOTIFY or REFER.
     Asked(Arc<Message>),
 }
 
-/// Something that happened.
+/// A recorded event.
 #[derive(Clone, Debug)]
 pub struct StoryEvent {
-    /// When.
+    /// Its time.
     pub at: Instant,
-    /// In which dialog (Call-ID and tag); empty for registrations.
+    /// Its dialog (Call-ID and tag); empty for registrations.
     pub dialog: String,
-    /// What.
+    /// The event itself.
     pub what: What,
 }
 
@@ -55,7 +55,7 @@ impl Phone {
         self.inner.changes.send_replace(count);
     }
 
-    /// All that has happened so far.
+    /// All events so far.
     pub fn happenings(&self) -> Vec<StoryEvent> {
         self.lock().happenings.clone()
     }
@@ -65,7 +65,7 @@ impl Phone {
         self.lock().happenings.iter().filter(|h| wanted(&h.what)).count()
     }
 
-    /// Waits for something that happens, or happened already; fails the test when it does not.
+    /// Waits until something happens, unless it has already. Fails the test if it does not.
     pub async fn expect(&self, name: &str, wanted: impl Fn(&StoryEvent) -> bool) -> StoryEvent {
         match self.wait(PATIENCE, wanted).await {
             Some(happening) => happening,
@@ -77,7 +77,7 @@ impl Phone {
         }
     }
 
-    /// Waits so long for something that happens, or happened already.
+    /// Waits up to `patience` until something happens, unless it has already.
     pub async fn wait(&self, patience: Duration, wanted: impl Fn(&StoryEvent) -> bool) -> Option<StoryEvent> {
         let mut changes = self.inner.changes.subscribe();
         let find = async {
@@ -94,7 +94,7 @@ impl Phone {
         tokio::time::timeout(patience, find).await.ok()
     }
 
-    /// The list of happenings as text.
+    /// The record as text.
     pub fn story(&self) -> String {
         let state = self.lock();
         let Some(first) = state.happenings.first().map(|h| h.at) else {
@@ -113,7 +113,7 @@ impl Phone {
         story
     }
 
-    /// Waits until so many of its REGISTERs were accepted; when the last of them was.
+    /// Waits until this many of its REGISTERs were accepted. Returns the time of the last one.
     pub async fn registered(&self, times: usize) -> Instant {
         let mut changes = self.inner.changes.subscribe();
         let find = async {
@@ -131,7 +131,7 @@ impl Phone {
         let found = tokio::time::timeout(PATIENCE, find).await.ok();
         found.unwrap_or_else(|| {
             let user = &self.inner.account.user;
-            panic!("phone {user}: no REGISTER number {times}; {}", self.story())
+            panic!("phone {user}: fewer than {times} REGISTERs; {}", self.story())
         })
     }
 
@@ -144,12 +144,12 @@ impl Phone {
         invite
     }
 
-    /// How many INVITEs came.
+    /// How many INVITEs arrived.
     pub fn invites(&self) -> usize {
         self.count(|w| matches!(w, What::Invited(_)))
     }
 
-    /// From its last REGISTER's answer to its last INVITE.
+    /// The time between the answer to its last REGISTER and its last INVITE.
     pub fn invited_after(&self) -> Duration {
         let all = self.happenings();
         let last = |is: fn(&What) -> bool| all.iter().rev().find(|h| is(&h.what)).map(|h| h.at);
@@ -184,7 +184,7 @@ impl Phone {
         (found.at, reason.unwrap_or_default())
     }
 
-    /// Waits for a BYE.
+    /// Waits for a BYE; returns its time and Reason.
     pub async fn ended(&self) -> Instant {
         self.expect("BYE", |h| matches!(h.what, What::Ended(_))).await.at
     }

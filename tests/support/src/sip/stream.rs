@@ -1,4 +1,4 @@
-//! What a phone shows and faxes: packets that name their sender, and nobody has to decode.
+//! A phone's video and fax: packets that name their sender and need no decoding.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,56 +7,56 @@ use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-/// What the packets look like.
+/// The form of the packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// A video codec's frames of one packet each, of this payload type (RFC 3550).
+    /// Frames of a video codec with this payload type, one packet each (RFC 3550).
     Video(u8),
     /// UDPTL (ITU-T T.38).
     Fax,
 }
 
-/// What came, and when: the sender's voice; `None` for a packet that is not from a phone here.
-type Came = Arc<Mutex<Vec<(Instant, Option<u8>)>>>;
+/// Received packets with times. Each has its sender's voice; `None` if it does not come from one of these phones.
+type PacketLog = Arc<Mutex<Vec<(Instant, Option<u8>)>>>;
 type Target = Arc<Mutex<Option<(SocketAddr, Form)>>>;
 
-/// Both directions of one call's video, or of its fax. Ends when dropped.
+/// Both directions of one call's video or fax. It stops when dropped.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub port: u16,
     target: Target,
-    came: Came,
+    received: PacketLog,
     tasks: [JoinHandle<()>; 2],
 }
 
 impl Stream {
-    /// Opens a port, listens there, and sends in the name of `voice` as soon as it knows where to.
+    /// Opens a port, listens on it, and sends with the mark of `voice` once it has a target.
     pub fn start(voice: u8, host: IpAddr) -> Self {
         let socket = std::net::UdpSocket::bind((host, 0)).expect("a UDP port");
         socket.set_nonblocking(true).expect("a socket");
         let port = socket.local_addr().expect("its address").port();
         let socket = Arc::new(UdpSocket::from_std(socket).expect("a socket"));
-        let (target, came) = (Target::default(), Came::default());
+        let (target, received) = (Target::default(), PacketLog::default());
         let tasks = [
-            tokio::spawn(listen(socket.clone(), came.clone())),
+            tokio::spawn(listen(socket.clone(), received.clone())),
             tokio::spawn(send(socket, voice, target.clone())),
         ];
         Self {
             port,
             target,
-            came,
+            received,
             tasks,
         }
     }
 
-    /// From now on it sends there; nowhere without a place.
+    /// Sets the address that it sends to. With `None` it stays silent.
     pub fn send_to(&self, target: Option<(SocketAddr, Form)>) {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
-    /// What has come, and when.
-    pub fn came(&self) -> Vec<(Instant, Option<u8>)> {
-        self.came.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The received packets, with times.
+    pub fn received(&self) -> Vec<(Instant, Option<u8>)> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -68,17 +68,18 @@ impl Drop for Stream {
     }
 }
 
-/// What every packet ends with, before its sender's voice.
+/// The end of every packet, before its sender's voice.
 const MARK: &[u8] = b"packet of ";
 
-async fn listen(socket: Arc<UdpSocket>, came: Came) {
+async fn listen(socket: Arc<UdpSocket>, received: PacketLog) {
     let mut buffer = [0; 2048];
     loop {
         let Ok((length, _)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
         let voice = sender(&buffer[..length]);
-        came.lock()
+        received
+            .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push((Instant::now(), voice));
     }
@@ -89,9 +90,9 @@ fn sender(packet: &[u8]) -> Option<u8> {
     before.ends_with(MARK).then_some(*voice)
 }
 
-/// A modem is silent for a moment before its first tone. FreeSWITCH 1.11.2 needs it: with packets from another port
-/// than the audio's before it has read the 200 that names that port, the leg's thread takes them for an attack and
-/// reads nothing else any more (`read_rtp_packet`), the 200 neither.
+/// A modem is silent for a moment before its first tone, and FreeSWITCH 1.11.2 depends on this. If packets come from a
+/// port other than the audio's before FreeSWITCH has read the 200 with that port, the leg's thread treats them as an
+/// attack (`read_rtp_packet`). Then it reads nothing else, not even the 200.
 const LEAD: Duration = Duration::from_millis(200);
 
 async fn send(socket: Arc<UdpSocket>, voice: u8, target: Target) {
@@ -115,12 +116,12 @@ fn packet(form: Form, sequence: u16, voice: u8) -> Vec<u8> {
     let mut packet = Vec::new();
     match form {
         Form::Video(format) => {
-            // Each is a whole frame.
+            // Each packet is a whole frame.
             packet.extend([0x80, 0x80 | format]);
             packet.extend(sequence.to_be_bytes());
             packet.extend((u32::from(sequence) * 2700).to_be_bytes());
             packet.extend([0xf6, 0, 0, voice]);
-            // To H.264 a key frame (RFC 6184), to VP8 something that begins a frame (RFC 7741).
+            // For H.264 this is a key frame (RFC 6184), for VP8 the start of a frame (RFC 7741).
             packet.extend(if format == super::sdp::H264 {
                 [0x65, 0x88]
             } else {

@@ -20,7 +20,7 @@ pub(super) async fn shake_hands(stream: &mut (impl AsyncRead + AsyncWrite + Unpi
     );
 }
 
-/// A message as it is sent: in a masked text frame, where it is a WebSocket.
+/// A message as sent: in a masked text frame on a WebSocket, otherwise as it is.
 pub(super) fn framed(text: &str, is_websocket: bool) -> Vec<u8> {
     let payload = text.as_bytes();
     if !is_websocket {
@@ -40,7 +40,7 @@ pub(super) fn framed(text: &str, is_websocket: bool) -> Vec<u8> {
     frame
 }
 
-/// The payload of the next frame, once all of it is there; servers do not mask.
+/// The payload of the next frame, once it is complete. Servers do not mask.
 pub(super) fn take_frame(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
     let short = usize::from(*buffer.get(1)? & 0x7f);
     let (from, length) = match short {

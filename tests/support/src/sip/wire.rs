@@ -1,4 +1,4 @@
-//! What a phone's messages go through: a UDP socket, or the one connection that it has with its server.
+//! A phone's transport: a UDP socket, or a connection to its server.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
@@ -16,29 +16,29 @@ use crate::tls::OF_FREESWITCH;
 /// The longest message.
 const LONGEST: usize = 65_536;
 
-/// How a phone reaches its server.
+/// The transport between a phone and its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Transport {
     /// Datagrams.
     #[default]
     Udp,
-    /// A connection, which ends when the phone falls asleep, as with apps that are put to sleep.
+    /// A TCP connection. It is closed when the phone falls asleep, as by apps that are suspended.
     Tcp,
-    /// The same with TLS.
+    /// A TLS connection.
     Tls,
-    /// A WebSocket connection (RFC 7118), as browsers have.
+    /// A WebSocket connection (RFC 7118), as from browsers.
     Ws,
-    /// The same with TLS.
+    /// A WebSocket connection over TLS.
     Wss,
 }
 
 impl Transport {
-    /// All of them.
+    /// All transports.
     pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
-    /// Those with a connection of the phone's own.
+    /// Transports with a connection of the phone's own.
     pub const CONNECTIONS: [Self; 4] = [Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
 
-    /// Of a connection that frames its messages.
+    /// For a connection on which messages must be framed.
     fn is_websocket(self) -> bool {
         matches!(self, Self::Ws | Self::Wss)
     }
@@ -104,7 +104,7 @@ impl Wire {
         }
     }
 
-    /// Where others reach it: its address, and for a WebSocket, which nobody reaches, the name that RFC 7118 gives it.
+    /// The address in its Contact and Via. A WebSocket cannot be connected to, so there it is a name, as in RFC 7118.
     pub fn place(&self, name: &str) -> String {
         match self {
             Self::Connection { transport, .. } if transport.is_websocket() => format!("{name}.invalid"),
@@ -112,7 +112,7 @@ impl Wire {
         }
     }
 
-    /// As in a Via.
+    /// The transport's name in a Via.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Udp(_) => "UDP",
@@ -125,20 +125,20 @@ impl Wire {
         }
     }
 
-    /// What a Contact says of it.
+    /// The transport's parameter in a Contact.
     pub fn parameter(&self) -> &'static str {
         match self {
             Self::Udp(_) => "",
             Self::Connection { transport, .. } => match transport {
                 Transport::Tls => ";transport=tls",
-                // With TLS too, as JsSIP has it.
+                // The same with TLS, as in JsSIP.
                 Transport::Ws | Transport::Wss => ";transport=ws",
                 _ => ";transport=tcp",
             },
         }
     }
 
-    /// The next message; `None` when there will be none.
+    /// The next message; `None` once the connection has ended.
     pub async fn receive(&self) -> Option<(Message, SocketAddr)> {
         match self {
             Self::Udp(socket) => {
@@ -168,7 +168,7 @@ impl Wire {
                             None => continue,
                         }
                     }
-                    // Keep-alives (RFC 5626) stand between messages.
+                    // Keep-alives (RFC 5626) may come between messages.
                     let blank = buffer.iter().take_while(|b| b"\r\n".contains(*b)).count();
                     buffer.drain(..blank);
                     if let Some(length) = complete(buffer) {
@@ -201,7 +201,7 @@ impl Wire {
         }
     }
 
-    /// Sends at once if that is possible.
+    /// Sends at once if possible.
     pub fn try_send(&self, text: &str, to: SocketAddr) -> bool {
         match self {
             Self::Udp(socket) => socket.try_send_to(text.as_bytes(), to).is_ok(),
@@ -212,16 +212,16 @@ impl Wire {
                     let _ = write.write_all(&bytes).await;
                     let _ = write.flush().await;
                 });
-                // However much its task has done already.
+                // `unconstrained`, so that tokio's budget for tasks does not delay it.
                 let all = pin!(unconstrained(all));
                 let sent = all.poll(&mut Context::from_waker(Waker::noop()));
-                assert!(matches!(sent, Poll::Ready(())), "a message was cut");
+                assert!(matches!(sent, Poll::Ready(())), "only part of a message could be sent");
                 true
             }
         }
     }
 
-    /// Ends a connection.
+    /// Closes a connection.
     pub async fn close(&self) {
         if let Self::Connection { write, .. } = self {
             let _ = write.lock().await.shutdown().await;
@@ -229,7 +229,7 @@ impl Wire {
     }
 }
 
-/// How long the message at the beginning is, once all of it is there.
+/// The length of the first message, once it is complete.
 fn complete(buffer: &[u8]) -> Option<usize> {
     let head = buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
     let message = Message::parse(&buffer[..head]);

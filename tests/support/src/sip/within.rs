@@ -1,4 +1,4 @@
-//! What either side does inside a call: hang up, hold, change codecs, transfer.
+//! What either side can do during a call: hang up, hold, change codecs, transfer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use super::sdp::{self, Direction, Session};
 use super::stream::Stream;
 use super::{Message, Noise, Phone, Script, What};
 
-/// A phone's side of one call.
+/// One phone's side of a call.
 #[derive(Clone)]
 pub struct Leg {
     phone: Phone,
@@ -25,7 +25,7 @@ impl Phone {
         up.into_iter().map(|(_, key)| Leg::new(self.clone(), key)).collect()
     }
 
-    /// Its calls, oldest first, finished ones included.
+    /// All its calls, oldest first, including finished ones.
     pub fn all_legs(&self) -> Vec<Leg> {
         let state = self.lock();
         let mut all: Vec<_> = state.dialogs.iter().map(|(key, d)| (d.order, key.clone())).collect();
@@ -33,14 +33,14 @@ impl Phone {
         all.into_iter().map(|(_, key)| Leg::new(self.clone(), key)).collect()
     }
 
-    /// Hangs up every call that it is in.
+    /// Hangs up all its calls.
     pub async fn hang_up(&self) {
         for leg in self.legs() {
             leg.hang_up().await;
         }
     }
 
-    /// The answer to a re-INVITE.
+    /// Waits for the answer to a re-INVITE.
     pub(super) fn heard_response_within(&self, message: Message, status: u16) {
         if status < 200 {
             return;
@@ -61,7 +61,7 @@ impl Phone {
         }
     }
 
-    /// The dialog of a response to this phone's request.
+    /// The dialog of a response to one of this phone's requests.
     fn find_own(&self, response: &Message) -> Option<String> {
         let (call_id, tag) = (response.header("Call-ID"), response.tag("From")?);
         let state = self.lock();
@@ -76,7 +76,7 @@ impl Leg {
         Self { phone, key }
     }
 
-    /// Hangs up, if it is up.
+    /// Hangs up, if the call is up.
     pub async fn hang_up(&self) {
         let up = {
             let mut state = self.phone.lock();
@@ -91,7 +91,7 @@ impl Leg {
         }
     }
 
-    /// Sends a request inside the call; its answer. Headers end with line ends.
+    /// Sends a request inside the call. Returns its answer. Every header ends with a line end.
     pub async fn ask(&self, method: &str, headers: &str, body: &str) -> Option<Message> {
         let request = self.phone.request_within(&self.key, method, headers, body)?;
         self.phone
@@ -99,7 +99,7 @@ impl Leg {
             .await
     }
 
-    /// Offers these codecs from now on, in this direction; the status of the answer, 0 without one.
+    /// Offers these codecs and this direction from now on. Returns the status of the answer, or 0 without one.
     pub async fn reinvite(&self, codecs: &[u8], direction: Direction) -> u16 {
         let script = Script {
             codecs: codecs.to_vec(),
@@ -112,12 +112,12 @@ impl Leg {
         .await
     }
 
-    /// Offers T.38 in place of what there is; the status of the answer, 0 without one.
+    /// Offers T.38 instead of the current media. Returns the status of the answer, or 0 without one.
     pub async fn offer_fax(&self) -> u16 {
         self.offer(Line::fax_offer).await
     }
 
-    /// Sends a re-INVITE; the status of the answer, 0 without one.
+    /// Sends a re-INVITE. Returns the status of the answer, or 0 without one.
     async fn offer(&self, describe: impl FnOnce(&mut Line) -> String) -> u16 {
         let (before, offer) = {
             let mut state = self.phone.lock();
@@ -136,13 +136,13 @@ impl Leg {
         status
     }
 
-    /// Hands the far end over to a number: a blind transfer. The status of the answer.
+    /// Transfers the far end to a number (blind transfer). Returns the status of the answer.
     pub async fn refer(&self, number: &str) -> u16 {
         let domain = &self.phone.account().domain;
         self.refer_to(&format!("<sip:{number}@{domain}>")).await
     }
 
-    /// Connects the far ends of two of its calls: an attended transfer. The status of the answer.
+    /// Connects the far ends of two of its calls (attended transfer). Returns the status of the answer.
     pub async fn refer_to_far_end_of(&self, other: &Leg) -> u16 {
         let to = {
             let state = self.phone.lock();
@@ -167,21 +167,21 @@ impl Leg {
         answer.and_then(|m| m.status()).unwrap_or_default()
     }
 
-    /// The far end's last answer about its media.
+    /// The far end's last session description.
     pub fn theirs(&self) -> Session {
         let state = self.phone.lock();
         let dialog = state.dialogs.get(&self.key);
         dialog.map(|d| sdp::read(&d.line.theirs)).unwrap_or_default()
     }
 
-    /// The audio address in the far end's SDP, and the one in the phone's.
+    /// The audio addresses in the far end's SDP and in the phone's.
     pub fn ours(&self) -> Session {
         let state = self.phone.lock();
         let dialog = state.dialogs.get(&self.key);
         dialog.map(|d| sdp::read(&d.line.ours)).unwrap_or_default()
     }
 
-    /// Presses these digits, if it has a voice.
+    /// Sends these digits, if the phone has a voice.
     pub fn press(&self, digits: &[u8]) {
         let state = self.phone.lock();
         let sound = state.dialogs.get(&self.key).and_then(|d| d.line.sound.as_ref());
@@ -190,14 +190,14 @@ impl Leg {
         }
     }
 
-    /// What it has received, and when.
+    /// What it has received, with times.
     pub fn heard(&self) -> Vec<(Instant, Noise)> {
         let state = self.phone.lock();
         let sound = state.dialogs.get(&self.key).and_then(|d| d.line.sound.as_ref());
         sound.map(super::sound::Sound::heard).unwrap_or_default()
     }
 
-    /// What it receives from now on, for this long.
+    /// What it receives within this time from now on.
     pub async fn listen(&self, time: Duration) -> Vec<Noise> {
         let from = Instant::now();
         tokio::time::sleep(time).await;
@@ -205,12 +205,12 @@ impl Leg {
         heard.iter().filter(|(at, _)| *at > from).map(|(_, n)| *n).collect()
     }
 
-    /// Whose video comes from now on, for so long: each packet's sender by its voice.
+    /// Whose video it receives within this time from now on: the sender's voice for each packet.
     pub async fn watch_video(&self, time: Duration) -> Vec<Option<u8>> {
         self.watch(time, |line| &line.video).await
     }
 
-    /// Whose T.38 comes from now on, for so long.
+    /// Whose T.38 it receives within this time from now on.
     pub async fn watch_fax(&self, time: Duration) -> Vec<Option<u8>> {
         self.watch(time, |line| &line.fax).await
     }
@@ -220,14 +220,14 @@ impl Leg {
         tokio::time::sleep(time).await;
         let state = self.phone.lock();
         let stream = state.dialogs.get(&self.key).and_then(|d| of(&d.line).as_ref());
-        let came = stream.map(Stream::came).unwrap_or_default();
+        let came = stream.map(Stream::received).unwrap_or_default();
         came.into_iter()
             .filter(|(at, _)| *at > from)
             .map(|(_, voice)| voice)
             .collect()
     }
 
-    /// Whether it is up.
+    /// Whether the call is up.
     pub fn is_up(&self) -> bool {
         let state = self.phone.lock();
         state
@@ -236,7 +236,7 @@ impl Leg {
             .is_some_and(|d| d.stage == Stage::Confirmed)
     }
 
-    /// What the far end has sent in this call, in order: its INVITE or its responses to ours, and requests.
+    /// What the far end has sent in this call, in order: its INVITE or its responses to ours, and other requests.
     pub fn messages(&self) -> Vec<Arc<Message>> {
         let mut all: Vec<Arc<Message>> = {
             let state = self.phone.lock();
@@ -255,7 +255,7 @@ impl Leg {
         all
     }
 
-    /// The reason that the far end gave when it hung up or cancelled; `None` when it did neither.
+    /// The far end's Reason for its BYE or CANCEL; `None` if it sent neither.
     pub fn end(&self) -> Option<String> {
         let of_this = self.phone.happenings().into_iter().filter(|h| h.dialog == self.key);
         of_this.into_iter().find_map(|h| match h.what {

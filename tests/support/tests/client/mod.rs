@@ -7,7 +7,7 @@ use fswake_test_support::freeswitch::FakeFreeSwitch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A client that reads messages as text.
+/// A client that receives messages as text.
 pub struct Client {
     /// The connection, for raw bytes.
     pub stream: TcpStream,
@@ -56,7 +56,7 @@ impl Client {
             .unwrap();
     }
 
-    /// The next message; `None` at the end of the connection.
+    /// The next message; `None` once the connection has ended.
     pub async fn message(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
@@ -78,15 +78,15 @@ impl Client {
         }
     }
 
-    /// The next message, in time.
+    /// The next message, within a time limit.
     pub async fn next(&mut self) -> String {
         tokio::time::timeout(Duration::from_secs(8), self.message())
             .await
-            .expect("a message in time")
+            .expect("no message within the time limit")
             .expect("open")
     }
 
-    /// Reads until a message has all these words.
+    /// Reads until a message contains all these words.
     pub async fn until(&mut self, words: &[&str]) -> String {
         loop {
             let message = self.next().await;
@@ -96,7 +96,7 @@ impl Client {
         }
     }
 
-    /// Sends a command and reads its reply, over events.
+    /// Sends a command and waits for its reply, past any events.
     pub async fn ask(&mut self, command: &str) -> String {
         self.send(command).await;
         loop {

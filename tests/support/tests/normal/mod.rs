@@ -1,40 +1,40 @@
-//! Messages reduced to what must be equal.
+//! Messages reduced to the parts that must be equal.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use fswake_test_support::freeswitch::capture;
 
-/// One message of the event socket.
+/// An event socket message.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// The stream within which order counts.
+    /// The stream within which order matters.
     key: String,
     /// Decoded headers of an event or of channel data.
     headers: Vec<(String, String)>,
-    /// All else: the text, or an event's body.
+    /// The rest: the text, or an event's body.
     text: String,
 }
 
 impl Message {
-    /// Takes a whole message apart.
+    /// Splits up a whole message.
     pub fn read(text: &str) -> Self {
         let headers = capture::event_headers(text).unwrap_or_default();
         let get = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let key = match get("Event-Name") {
             Some("CHANNEL_DATA") => "replies".to_owned(),
-            // Of a leg it is its originate's end.
+            // For a leg, it is sent at the end of its originate.
             Some("CHANNEL_PARK") if get("Call-Direction") != Some("outbound") => "ignored".to_owned(),
-            // What a channel still ran when it ended.
+            // The applications that a channel was still running when it ended.
             Some("CHANNEL_UNPARK" | "CHANNEL_EXECUTE_COMPLETE") if get("Hangup-Cause").is_some() => {
                 "ignored".to_owned()
             }
-            // What ran on the caller's own channel, next to a loopback.
+            // The applications on the caller's own channel behind a loopback.
             Some("CHANNEL_EXECUTE_COMPLETE") if get("Application") == Some("bridge") => "ignored".to_owned(),
             Some("BACKGROUND_JOB") => {
                 let [command, arg] = ["Job-Command", "Job-Command-Arg"].map(|name| get(name).unwrap_or(""));
                 format!("job {command} {arg}")
             }
-            // A leg's applications and its originate race.
+            // A leg's applications race with its originate.
             Some("CHANNEL_EXECUTE_COMPLETE") if get("Call-Direction") == Some("outbound") => {
                 format!("applications of {}", get("Unique-ID").unwrap_or(""))
             }
@@ -57,11 +57,11 @@ impl Message {
 pub enum Strictness {
     /// All headers, in their order.
     Whole,
-    /// Values of those that say what happened, to whom.
+    /// Values that say what happened to which channel.
     Essential,
 }
 
-/// What events of 1.11 are compared by.
+/// The headers by which events of 1.11 are compared.
 const ESSENTIAL: [&str; 13] = [
     "Event-Name",
     "Unique-ID",
@@ -78,15 +78,15 @@ const ESSENTIAL: [&str; 13] = [
     "variable_sip_term_status",
 ];
 
-/// Messages by stream.
+/// Messages, grouped by stream.
 pub struct Streams(pub BTreeMap<String, Vec<Message>>);
 
 impl Streams {
-    /// Sorts messages into their streams.
+    /// Groups messages by stream.
     pub fn of(messages: &[Message], strictness: Strictness) -> Self {
         let mut all: BTreeMap<String, Vec<Message>> = BTreeMap::new();
         let is_goodbye = |m: &Message| m.text.contains("+OK bye") || m.text.contains("Disposition: disconnect");
-        // fswake closes without waiting for it.
+        // fswake closes the connection without waiting for it.
         let messages = messages
             .iter()
             .filter(|m| strictness == Strictness::Whole || !is_goodbye(m));
@@ -97,7 +97,7 @@ impl Streams {
     }
 }
 
-/// The UUIDs in some texts: those that a client sent must come back unchanged.
+/// The UUIDs in some texts. Those that a client sent must be returned unchanged.
 pub fn uuids<'a>(texts: impl Iterator<Item = &'a str>) -> HashSet<String> {
     let is_uuid = |word: &&str| word.len() == 36 && word.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
     let in_text = |text: &'a str| text.split(|c: char| !c.is_ascii_hexdigit() && c != '-').filter(is_uuid);
@@ -112,7 +112,7 @@ fn without_foreign_uuids(text: &str, kept: &HashSet<String>) -> String {
         .fold(text.to_owned(), |text, uuid| text.replace(uuid, "<uuid>"))
 }
 
-/// Headers whose values belong to one moment, one packet or one machine; they must be there, in place, no more.
+/// Headers whose values depend on the moment, the packet or the machine. They must only be present and in place.
 fn is_volatile(name: &str) -> bool {
     let parts = [
         "Event-Date",
@@ -148,12 +148,12 @@ fn is_volatile(name: &str) -> bool {
     parts.iter().any(|part| name.contains(part))
 }
 
-/// A leg's SIP Call-ID is FreeSWITCH's own choice.
+/// FreeSWITCH itself chooses a leg's SIP Call-ID.
 fn is_own_choice(name: &str, headers: &[(String, String)]) -> bool {
     name == "variable_sip_call_id" && headers.iter().any(|(n, v)| n == "variable_is_outbound" && v == "true")
 }
 
-/// What differs between the streams of a recording and those of the stand-in.
+/// The differences between the streams of a recording and those of the stand-in.
 pub fn compare(
     conn: &str,
     want: &Streams,
@@ -175,7 +175,7 @@ pub fn compare(
             };
             all.iter().map(|m| name(m).unwrap_or_else(|| m.text.clone())).collect()
         };
-        // fswake closes when it is done: what came later is not in its recordings.
+        // fswake closes the connection when it is done, so its recordings lack what came later.
         let may_be_cut = |m: &Message| {
             let cut = [
                 "BACKGROUND_JOB",
@@ -222,7 +222,7 @@ fn compare_messages(want: &Message, got: &Message, kept: &HashSet<String>, stric
             "{event}: missing headers {missing:?}, extra {extra:?}, or another order"
         ));
     }
-    // A loopback's codec is L16 in 1.11, and was its caller's in 1.10.
+    // A loopback's codec is L16 in 1.11. In 1.10 it was its caller's.
     let is_loopback = |(name, value): &(String, String)| name == "Channel-Name" && value.starts_with("loopback/");
     let of_a_loopback = want.headers.iter().any(is_loopback);
     let compared = |name: &str| {
@@ -241,12 +241,12 @@ fn compare_messages(want: &Message, got: &Message, kept: &HashSet<String>, stric
             found.push(format!("{event} {name}: recorded {value:?}, got {same:?}"));
         }
     }
-    // A moment later the variable is there.
+    // The variable is set a moment later.
     if essential && want.text.ends_with("\n\n_undef_") {
         return found;
     }
     let (want, got) = (settled(&want.text, kept), settled(&got.text, kept));
-    // The recorded server also knew registrations from before the recording; their order is its database's.
+    // The recorded server had registrations from before the recording, in the order of its database.
     let same = if want.len() > 1 {
         got.is_subset(&want) && !got.is_empty()
     } else {
@@ -262,9 +262,9 @@ fn compare_messages(want: &Message, got: &Message, kept: &HashSet<String>, stric
     found
 }
 
-/// A text as a set of its entries (one, unless it is a list of registrations), without what time changes.
+/// A text as a set of entries (only one, unless it is a list of registrations), without values that change over time.
 ///
-/// The desk phone had just registered for 2 s; mod_sofia's lists did not have it yet, FreeSWITCH's own list had.
+/// The desk phone had just registered for 2 s. mod_sofia's lists did not have it yet, but FreeSWITCH's own list did.
 fn settled(text: &str, kept: &HashSet<String>) -> BTreeSet<String> {
     let text = without_foreign_uuids(text, kept);
     let body = text.split_once("\n\n").map_or("", |(_, body)| body);
@@ -320,7 +320,7 @@ fn without_digits(text: &str) -> String {
     out
 }
 
-/// Cuts out what stands between two marks.
+/// Removes the text between two marks.
 fn without(text: &str, from: &str, to: &str) -> String {
     let Some((head, rest)) = text.split_once(from) else {
         return text.to_owned();
