@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use crate::harness::*;
 use crate::outcomes::result_of;
+use crate::taken::ringing;
 
 const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO));
 
@@ -194,7 +195,12 @@ async fn store_that_cannot_be_written_delays_no_call_and_loses_no_device() {
 
 #[tokio::test]
 async fn caller_goes_on_after_a_broken_connection_and_the_legs_are_killed_over_another_one() {
-    let (_stage, daemon, phone, held) = one_ringing().await;
+    let mut stage = Stage::new().await;
+    stage.set("freeswitch.hold", "socket");
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    let [call, _] = both_ways(&daemon, "1001");
+    let held = ringing(&stage, &daemon, &[&phone], &call).await;
     held.cut_connection();
     assert!(matches!(held.outcome().await, Outcome::Resumed { .. }));
     let lease = std::time::Instant::now();

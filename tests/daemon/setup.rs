@@ -96,6 +96,7 @@ async fn wrong_password_is_logged_without_it_and_calls_still_wake_known_devices(
     std::fs::write(stage.dir.path().join("password"), "open-sesame\n").unwrap();
     stage.secret("open-sesame");
     stage.set("freeswitch.password-file", "password");
+    stage.set("freeswitch.hold", "socket");
     stage.set("wake.max-wait", "1s");
     let daemon = stage.start_alone().await;
     daemon.log.wait(&[" WARN ", "no connection to FreeSWITCH"]).await;
