@@ -265,11 +265,10 @@ impl Parts {
             listeners
         };
         for listener in listeners {
-            let sent = state
-                .listeners
-                .get(&listener)
-                .map(|events| events.try_send(event.clone()));
-            if let Some(Err(mpsc::error::TrySendError::Full(_))) = sent {
+            let Some(events) = state.listeners.get(&listener) else {
+                continue;
+            };
+            if let Err(mpsc::error::TrySendError::Full(_)) = events.try_send(event.clone()) {
                 warn!("a call does not keep up with its events, and loses its connection");
                 state.listeners.remove(&listener);
             }

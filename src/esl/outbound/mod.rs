@@ -71,7 +71,7 @@ impl Outbound {
                 }
                 Ok((stream, peer)) => {
                     let this = self.clone();
-                    self.tasks.spawn(async move { this.serve(stream, peer).await });
+                    self.tasks.spawn(Box::pin(this.serve(stream, peer)));
                 }
                 Err(error) if is_out_of_files(&error) => {
                     self.no_room("out of file descriptors");

@@ -54,20 +54,17 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         "regex" => {
             // A third part is the answer if the text matches; with `n` the answer is empty if it does not.
             let parts: Vec<&str> = arg.split('|').collect();
-            match parts.as_slice() {
-                [text, pattern, then, "n"] => {
-                    if matches(text, pattern) {
-                        (*then).to_owned()
-                    } else {
-                        String::new()
-                    }
+            if let [text, pattern, then, "n"] = parts.as_slice() {
+                if matches(text, pattern) {
+                    (*then).to_owned()
+                } else {
+                    String::new()
                 }
-                _ => {
-                    let matched = arg
-                        .rsplit_once('|')
-                        .is_some_and(|(text, pattern)| matches(text, pattern));
-                    matched.to_string()
-                }
+            } else {
+                let matched = arg
+                    .rsplit_once('|')
+                    .is_some_and(|(text, pattern)| matches(text, pattern));
+                matched.to_string()
             }
         }
         "cond" => cond(arg).unwrap_or("-ERR").to_owned(),

@@ -14,6 +14,7 @@ use super::core::{Core, SlowPickUp, new_uuid};
 
 /// A call that is going to be held.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one option of a call")]
 pub struct Call {
     /// The argument of `socket` without `async full`: one `host:port`, or several separated by `|`.
     pub socket: String,
