@@ -176,7 +176,8 @@ impl Outbound {
                 continue;
             }
             let (this, connection) = (self.clone(), connection.clone());
-            self.tasks.spawn(async move { Box::pin(this.take(&connection, event)).await });
+            self.tasks
+                .spawn(async move { Box::pin(this.take(&connection, event)).await });
         }
     }
 
