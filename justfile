@@ -50,7 +50,7 @@ unused:
 
 # Fuzzes each parser for a minute with changed inputs (tests/fuzz); an argument selects one
 fuzz *args:
-    FUZZ_SECONDS=60 cargo test --locked --test fuzz -- --test-threads 3 {{ args }}
+    FUZZ_SECONDS=60 FUZZ_INPUTS=200000 cargo test --locked --test fuzz -- --test-threads 3 {{ args }}
 
 # Runs one parser under libFuzzer until you stop it. RUSTC_BOOTSTRAP, because its compiler flags are unstable
 fuzz-deep target *args:

@@ -1,4 +1,4 @@
--- fswake's store, version 5. Applied at start in one transaction if the file's user_version is older. Applying it again changes
+-- fswake's store, version 6. Applied at start in one transaction if the file's user_version is older. Applying it again changes
 -- nothing. Text has no length limits, because providers may make tokens longer.
 -- Changes, by the version that they came after:
 -- - 1: the two indexes of wakes.
@@ -6,6 +6,8 @@
 -- - 3: tokens in the normalised form that fswake compares and sends (Apple's in lower case, no placeholders). fswake rewrites
 --   older ones afterwards.
 -- - 4: the code of a push's error in the journal. fswake adds it to older lines afterwards.
+-- - 5: devices.changed and devices.elsewhere, which fswake adds before this is applied, and the tables outbox and shared: what a
+--   copy of a shared store needs (docs/CLUSTER.md).
 
 -- Devices that can be pushed, one row for each. A row outlives its registration.
 CREATE TABLE IF NOT EXISTS devices (
@@ -24,11 +26,42 @@ CREATE TABLE IF NOT EXISTS devices (
     last_seen        INTEGER NOT NULL,             -- seconds since 1970, UTC: last REGISTER
     set_aside        TEXT,                         -- why the device is not pushed before its next REGISTER
     public_id        INTEGER,                      -- the id in the HTTP API: 64 bits of a hash of provider, app and token
+    changed          INTEGER NOT NULL DEFAULT 0,   -- microseconds since 1970, UTC: its last change
+    elsewhere        INTEGER NOT NULL DEFAULT 0,   -- 1: another daemon made the last change
     UNIQUE (provider, app, token)                  -- a token has one owner
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS devices_by_aor ON devices (aor_user, aor_domain);
 CREATE INDEX IF NOT EXISTS devices_by_public_id ON devices (public_id);
+
+-- Changes that the shared store does not have yet, the newest of each token. Empty where no store is shared.
+CREATE TABLE IF NOT EXISTS outbox (
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    aor_user         TEXT    NOT NULL,
+    aor_domain       TEXT    NOT NULL,
+    provider         TEXT    NOT NULL,
+    app              TEXT    NOT NULL,
+    token            TEXT    NOT NULL,
+    team             TEXT,
+    call_token       TEXT,
+    remote_token     TEXT,
+    user_agent       TEXT    NOT NULL,
+    register_call_id TEXT    NOT NULL,
+    first_seen       INTEGER NOT NULL,
+    last_seen        INTEGER NOT NULL,
+    set_aside        TEXT,
+    changed          INTEGER NOT NULL,
+    dropped          INTEGER NOT NULL,             -- 1: it is forgotten
+    UNIQUE (provider, app, token)
+) STRICT;
+
+-- The shared store that this file is a copy of; no row where there is none.
+CREATE TABLE IF NOT EXISTS shared (
+    one              INTEGER PRIMARY KEY CHECK (one = 1),
+    server           TEXT    NOT NULL,             -- which server and table it was read from; '' before the first time
+    read_to          INTEGER NOT NULL,             -- the server's transactions before this one have been read
+    arrival          TEXT    NOT NULL              -- how other daemons' changes arrive: notify, poll, or '' while not known
+) STRICT;
 
 -- All steps of every wake. Old lines are pruned by age and by number.
 CREATE TABLE IF NOT EXISTS journal (
@@ -49,4 +82,4 @@ CREATE INDEX IF NOT EXISTS journal_by_age ON journal (at_ms);
 CREATE INDEX IF NOT EXISTS journal_wakes ON journal (at_ms) WHERE event = 'call-held';
 CREATE INDEX IF NOT EXISTS journal_wakes_by_aor ON journal (aor_user, aor_domain, at_ms) WHERE event = 'call-held';
 
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;

@@ -35,6 +35,7 @@ fn registration(n: u32, port: u32) -> Event {
         user_agent: "bench".into(),
         expires: Duration::from_secs(3600),
         at: 1_800_000_000,
+        stamp: 1_800_000_000_000_000,
         source: Source::Event,
     })
 }

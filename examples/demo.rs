@@ -207,7 +207,7 @@ async fn tell() -> Result<()> {
     let pushes = ms(held.started, apple.request.at.max(google.request.at));
     println!(
         "\nConnected. Both pushes were with Apple and Google {pushes:.1} ms after the call; one phone answered, the other stopped ringing.\n\
-         Next: README.md says how to put fswake beside your own FreeSWITCH."
+         Next: README.md says how to run fswake with your own FreeSWITCH."
     );
     Ok(())
 }

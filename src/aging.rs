@@ -81,6 +81,7 @@ mod tests {
             first_seen: last_seen,
             last_seen,
             set_aside: None,
+            changed: 0,
         }
     }
 

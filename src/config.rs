@@ -6,6 +6,7 @@
 //!
 //! Every mistake is one [`ConfigError`]: `file: key: value: what is allowed`. `fswake.example.toml` has the defaults.
 
+mod apns;
 mod app;
 mod check;
 mod contact;

@@ -110,9 +110,14 @@ impl Control {
         answered.map_err(|_| NoAnswer::Stopping)
     }
 
-    /// Tells the loop of something that happened outside.
-    pub fn tell(&self, event: Event) -> Result<(), NoAnswer> {
-        self.inputs.try_send(Input::Event(event)).map_err(|e| refused(&e))
+    /// Passes on an event from outside. Returns when the loop has carried out the engine's commands.
+    pub async fn report(&self, event: Event) -> Result<(), NoAnswer> {
+        let (to, answer) = oneshot::channel();
+        self.inputs
+            .try_send(Input::Reported(event, to))
+            .map_err(|e| refused(&e))?;
+        let answered = tokio::time::timeout(self.patience, answer).await;
+        answered.map_err(|_| NoAnswer::Busy)?.map_err(|_| NoAnswer::Stopping)
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, NoAnswer> {

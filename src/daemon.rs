@@ -17,7 +17,7 @@ use crate::clock::unix_now;
 use crate::config::Config;
 use crate::control::Control;
 use crate::driver::Driver;
-use crate::engine::{Engine, Event};
+use crate::engine::{DeviceChange, Engine, Event};
 use crate::esl::answers::Answerer;
 use crate::esl::directory::Directory;
 use crate::esl::inbound::Inbound;
@@ -30,11 +30,11 @@ use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::reload::{self, AllowedNetworks, Reload};
-use crate::store::StoreWriter;
+use crate::store::shared::{self, SharedStore};
 use crate::store::sqlite::{Options, Sqlite};
-use crate::store::{Snapshot, StoreOp};
+use crate::store::{StoreOp, StoreWriter};
 use crate::supervise::Parts;
-use crate::types::Device;
+use crate::types::{Device, Moment};
 use crate::words;
 
 /// Inputs that may wait for the loop. If the queue is full, senders wait, and FreeSWITCH queues for them.
@@ -49,6 +49,9 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 const LAST_ANSWER: Duration = Duration::from_millis(100);
 /// At shutdown: how long the store may take for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// How long a start waits for other daemons' changes. After that fswake starts with what its file has.
+const FIRST_CHANGES: Duration = Duration::from_secs(20);
 
 /// Runs until a signal ends it.
 ///
@@ -69,6 +72,7 @@ struct Daemon {
     calls: TaskTracker,
     pushes: TaskTracker,
     store: StoreWriter,
+    shared: Option<SharedStore>,
     /// Wakes that may be asked for at once, and those that nobody has asked for.
     wakes: (usize, Arc<Semaphore>),
     /// Notified when the configuration must be read again.
@@ -87,23 +91,30 @@ impl Daemon {
             rlimit::Resource::NOFILE.get_soft()
         });
         let pushers = Pushers::new(config.apps.clone())?;
+        let (inputs, inputs_rx) = mpsc::channel(INPUTS);
+        let token_ttl = Arc::new(AtomicU64::new(config.policy.token_ttl.as_secs()));
+        let mut parts = Parts::default();
+        let shared = share(&config, &inputs, &token_ttl, &mut parts)?;
         let options = Options {
             journal_keep: config.store.journal_keep,
             journal_max_lines: config.store.journal_max_lines,
+            // FreeSWITCH lists its registrations after a power failure; others do not repeat theirs.
+            sync: !config.has_freeswitch,
+            shared: shared.as_ref().map(SharedStore::file_access),
             ..Options::default()
         };
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
         // The store's folder exists from here on.
         pushers.keep_tokens_beside(&config.store.path);
-        let devices = still_wanted(snapshot, config.policy.token_ttl, &store);
-        info!(devices = devices.len(), store = %config.store.path.display(), "devices loaded");
+        let ttl = config.policy.token_ttl;
+        let devices = still_wanted(snapshot.devices, ttl, &store);
+        let elsewhere = still_wanted(snapshot.elsewhere, ttl, &store);
+        info!(devices = devices.len() + elsewhere.len(), store = %config.store.path.display(), "devices loaded");
 
-        let (inputs, inputs_rx) = mpsc::channel(INPUTS);
         let (kills, kills_rx) = mpsc::channel(1024);
         let (questions, questions_rx) = mpsc::channel(QUESTIONS);
         let (users, users_rx) = mpsc::channel(QUESTIONS);
         let (waiting, now_waiting) = watch::channel(0);
-        let mut parts = Parts::default();
         let stop = CancellationToken::new();
         let (calls, pushes) = (TaskTracker::new(), TaskTracker::new());
 
@@ -158,6 +169,7 @@ impl Daemon {
             control: Control::new(inputs.clone()),
             pushers: pushers.clone(),
             store: store.clone(),
+            shared: shared.clone(),
             store_path: config.store.path.clone(),
             esl_up: esl_up.clone(),
             has_freeswitch: config.has_freeswitch,
@@ -169,8 +181,13 @@ impl Daemon {
             .on_a_thread("fswake-http", http)
             .context("start the HTTP thread")?;
 
+        let mut engine = Engine::new(config.policy.clone(), devices);
+        for device in elsewhere {
+            let change = DeviceChange::Kept(Arc::new(device));
+            engine.handle(Moment::default(), Event::DeviceChangedElsewhere(change));
+        }
         let driver = Driver {
-            engine: Engine::new(config.policy.clone(), devices),
+            engine,
             pushers: pushers.clone(),
             store: store.clone(),
             waiting,
@@ -219,7 +236,6 @@ impl Daemon {
         // the start.
         let warming = pushers.clone();
         parts.spawn("what looks after the apps", async move { warming.keep().await });
-        let token_ttl = Arc::new(AtomicU64::new(config.policy.token_ttl.as_secs()));
         let aging = aging::run(
             config.store.path.clone(),
             token_ttl.clone(),
@@ -249,6 +265,7 @@ impl Daemon {
             calls,
             pushes,
             store,
+            shared,
             wakes: (most_wakes, wakes),
             reload: reload_asked,
             reloading,
@@ -313,8 +330,36 @@ impl Daemon {
                 "the last changes could not be written to the store"
             );
         }
+        if let Some(shared) = &self.shared {
+            shared.stop(LAST_WRITES).await;
+        }
         info!("stopped");
     }
+}
+
+/// Connects to the store that several daemons share, if the configuration names one.
+fn share(
+    config: &Config,
+    inputs: &mpsc::Sender<Input>,
+    token_ttl: &Arc<AtomicU64>,
+    parts: &mut Parts,
+) -> anyhow::Result<Option<SharedStore>> {
+    let Some(dsn) = config.store.shared.clone() else {
+        return Ok(None);
+    };
+    let (shared, ended) = SharedStore::start(shared::Start {
+        dsn,
+        path: &config.store.path,
+        inputs: inputs.clone(),
+        token_ttl: Arc::clone(token_ttl),
+        wait: FIRST_CHANGES,
+    })?;
+    // Changes from now on go to the engine. Earlier ones are in the file, which is read next.
+    shared.feed_engine();
+    parts.spawn("what synchronizes with the shared store", async {
+        let _ = ended.await;
+    });
+    Ok(Some(shared))
 }
 
 /// How many calls may be held at once, and how many wakes may be under way on request. Each needs a descriptor. Pushes, the
@@ -340,15 +385,14 @@ fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Leaves out, and drops from the store, devices that have not registered for the token's time to live.
-fn still_wanted(snapshot: Snapshot, ttl: Duration, store: &StoreWriter) -> Vec<Device> {
+fn still_wanted(devices: Vec<Device>, ttl: Duration, store: &StoreWriter) -> Vec<Device> {
     let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
     let now = unix_now();
-    let (wanted, old): (Vec<_>, Vec<_>) = snapshot
-        .devices
+    let (wanted, old): (Vec<_>, Vec<_>) = devices
         .into_iter()
         .partition(|d| now.saturating_sub(d.last_sign()) <= ttl);
-    for key in old.iter().map(Device::key) {
-        store.submit(StoreOp::Delete(key));
+    for device in &old {
+        store.submit(StoreOp::Delete(device.key(), device.changed.saturating_add(1)));
     }
     wanted
 }

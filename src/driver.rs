@@ -185,6 +185,10 @@ impl DriverLoop {
     fn take(&mut self, input: Input) {
         match input {
             Input::Event(event) => self.feed(event),
+            Input::Reported(event, done) => {
+                self.feed(event);
+                let _ = done.send(());
+            }
             Input::Held(call, orders) => {
                 self.calls
                     .insert(call.call, CallLine::new(Some(orders), call.aor.clone()));
@@ -283,10 +287,10 @@ impl DriverLoop {
                 Command::AskRegistrations { aor, number, profiles } => self.ask(aor, number, profiles),
                 Command::Push(request) => self.push(*request),
                 Command::StoreDevice(device) => self.store_device(device),
-                Command::ForgetDevice { key, why } => {
+                Command::ForgetDevice { key, changed, why } => {
                     self.d.metrics.forgotten(why);
                     info!(aor = %key.aor, device = %key.label(), why, "device forgotten");
-                    self.d.store.submit(StoreOp::Delete(Arc::unwrap_or_clone(key)));
+                    self.d.store.submit(StoreOp::Delete(Arc::unwrap_or_clone(key), changed));
                 }
                 Command::Answer(id, delivery) => {
                     if let Some(asker) = self.askers.remove(&id) {

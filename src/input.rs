@@ -11,6 +11,8 @@ use crate::types::{Aor, CallId, DeviceKey, LegId, Moment};
 pub enum Input {
     /// For the engine.
     Event(Event),
+    /// For the engine, and who is notified when the engine's commands have been carried out.
+    Reported(Event, oneshot::Sender<()>),
     /// A channel to hold, and where its orders go.
     Held(HeldCall, mpsc::UnboundedSender<CallOrder>),
     /// A leg to kill whose call's own connection is gone.

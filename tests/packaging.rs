@@ -105,6 +105,37 @@ fn laid_out(assets: impl Iterator<Item = (String, String)>) -> BTreeMap<String, 
 }
 
 #[test]
+fn every_file_of_gateway_is_in_the_packages_and_scripts_can_be_run_there() {
+    let manifest = manifest();
+    let metadata = &manifest["package"]["metadata"];
+    let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+    let deb = metadata["deb"]["assets"].as_array().unwrap();
+    let deb = deb.iter().map(|a| [&a[0], &a[1], &a[2]].map(text));
+    let rpm = metadata["generate-rpm"]["assets"].as_array().unwrap();
+    let rpm = rpm.iter().map(|a| ["source", "dest", "mode"].map(|key| text(&a[key])));
+    let mut shipped = BTreeMap::<_, usize>::new();
+    for [source, dest, mode] in deb.chain(rpm).filter(|[source, ..]| source.starts_with("gateway/")) {
+        let folder = source.rsplit_once('/').unwrap().0;
+        assert_eq!(dest.trim_start_matches('/'), format!("usr/share/fswake/{folder}/"));
+        let ending = source.rsplit_once('*').map_or("", |(_, ending)| ending);
+        for file in files(&source) {
+            if file.is_file() && file.to_string_lossy().ends_with(ending) {
+                let is_script = std::fs::read(&file).unwrap().starts_with(b"#!/");
+                assert_eq!(mode == "755", is_script, "{}", file.display());
+                let can_be_run = file.metadata().unwrap().permissions().mode() & 0o111 != 0;
+                assert_eq!(can_be_run, is_script, "{}", file.display());
+                *shipped.entry(file).or_default() += 1;
+            }
+        }
+    }
+    let all: Vec<_> = files("gateway/**").into_iter().filter(|file| file.is_file()).collect();
+    assert!(all.len() > 5, "{all:?}");
+    for file in all {
+        assert_eq!(shipped.get(&file), Some(&2), "{}: not in both packages", file.display());
+    }
+}
+
+#[test]
 fn links_of_packaged_documents_lead_to_packaged_files() {
     let manifest = manifest();
     let metadata = &manifest["package"]["metadata"];

@@ -148,6 +148,7 @@ fn main() {
     runtime.block_on(async {
         if wanted != "held" {
             let fs = Arc::new(RealFs::start(&prefix, 4000).await);
+            fs.holds_with_async(true).await;
             at_rest(&fs, wakes).await;
             fs.stop();
         }

@@ -2,16 +2,19 @@
 //!
 //! 1. `rate`: pushes a second over one connection, compared with the bare HTTP library.
 //! 2. `many`: 10,000 pushes in flight to a slow provider: their memory, and their effect on pushes to another provider.
+//! 3. `faults`: how long a push takes when the provider, or the way to it, fails.
 //!
 //! `FSWAKE_BENCH` selects one.
 
+mod faults;
 mod many;
 mod rate;
+mod stand_ins;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use fswake::push::app::{App, Credentials, PayloadStyle};
+use fswake::push::app::{ApnsRules, App, Credentials, PayloadStyle};
 use fswake::push::{About, CallPush, PushKind, PushRequest};
 use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken, Tokens};
 use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
@@ -22,14 +25,17 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let only = std::env::var("FSWAKE_BENCH").ok();
     let runs = |name: &str| only.as_deref().is_none_or(|only| only == name);
-    if std::env::var_os(many::STAND_INS).is_some() {
-        return runtime.block_on(many::stand_ins());
+    if std::env::var_os(stand_ins::STAND_INS).is_some() {
+        return runtime.block_on(stand_ins::run());
     }
     if runs("rate") {
         runtime.block_on(rate::measure());
     }
     if runs("many") {
         runtime.block_on(many::measure());
+    }
+    if runs("faults") {
+        runtime.block_on(faults::measure());
     }
 }
 
@@ -63,10 +69,12 @@ fn app(name: &str, at: &Endpoint) -> App {
         app_ids: Vec::new(),
         domains: Vec::new(),
         tenant: None,
+        apns: ApnsRules::default(),
         credentials: Credentials::ApnsToken {
             key_file: at.key_file.clone(),
             key_id: KEY_ID.into(),
             team_id: TEAM_ID.into(),
+            next: None,
         },
         base_url: Some(at.base_url.clone()),
         ca_file: Some(at.ca_file.clone()),

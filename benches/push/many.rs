@@ -1,83 +1,22 @@
 //! 10,000 pushes in flight to a provider that takes a second for each, and pushes to another provider meanwhile.
 //!
-//! The stand-ins run in a separate process, so that this process's memory is only fswake's. Like Apple's, each
-//! connection allows 1,000 streams.
+//! The stand-ins run in a process of their own, so that this process's memory is only fswake's.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fswake::push::Pushers;
 use fswake::types::Aor;
-use fswake_test_support::apns::Apns;
-use fswake_test_support::http2::Fault;
+use fswake_test_support::process::Process;
 use tokio::task::JoinSet;
 
+use super::stand_ins::{SLOW, StandIns, TAKES};
 use super::{Endpoint, TOKEN, app, request};
 
-/// Set in the stand-ins' process.
-pub const STAND_INS: &str = "FSWAKE_BENCH_STAND_INS";
-/// A token whose pushes take a second.
-const SLOW: &str = "5105105105105105105105105105105105105105105105105105105105105100";
 const IN_FLIGHT: u64 = 10_000;
-const TAKES: Duration = Duration::from_secs(1);
 /// Pushes to the other provider, one every [`EVERY`].
 const OTHERS: u64 = 400;
 const EVERY: Duration = Duration::from_millis(5);
 const ROUNDS: usize = 3;
-
-/// Runs the two stand-ins until standard input ends, and prints their addresses.
-pub async fn stand_ins() {
-    let (slow, quick) = (Apns::start().await, Apns::start().await);
-    slow.faults.token(SLOW, Fault::Delay(TAKES));
-    for apns in [&slow, &quick] {
-        apns.keep_pushes(false);
-        let at = Endpoint::of(apns);
-        println!("{}\t{}\t{}", at.base_url, at.ca_file.display(), at.key_file.display());
-    }
-    std::io::stdout().flush().expect("a pipe");
-    let wait = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
-    let _ = wait.await;
-}
-
-struct StandIns {
-    process: Child,
-    slow: Endpoint,
-    quick: Endpoint,
-}
-
-impl StandIns {
-    fn start() -> Self {
-        let mut process = Command::new(std::env::current_exe().expect("this program"))
-            .env(STAND_INS, "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a process");
-        let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        let mut endpoint = || {
-            let line = lines.next().expect("a line").expect("text");
-            let fields: Vec<&str> = line.split('\t').collect();
-            Endpoint {
-                base_url: fields[0].to_owned(),
-                ca_file: fields[1].into(),
-                key_file: fields[2].into(),
-            }
-        };
-        Self {
-            slow: endpoint(),
-            quick: endpoint(),
-            process,
-        }
-    }
-}
-
-impl Drop for StandIns {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 /// Prints the memory and time of 10,000 pushes in flight, and how long pushes to the other provider take without and
 /// with them.
@@ -92,9 +31,10 @@ pub async fn measure() {
         Pushers::new(vec![of("slow", &stand_ins.slow), of("quick", &stand_ins.quick)]).expect("own credentials");
     pushers.warm().await;
     others(&pushers).await;
+    let this = Process(std::process::id());
     for round in 1..=ROUNDS {
         let alone = others(&pushers).await;
-        let before = resident();
+        let before = this.resident();
         let started = Instant::now();
         let mut under_way = JoinSet::new();
         for n in 0..IN_FLIGHT {
@@ -103,7 +43,7 @@ pub async fn measure() {
         }
         // Long enough for all pushes to start, and too short for any to finish.
         tokio::time::sleep(TAKES / 2).await;
-        let each = resident().saturating_sub(before) * 1024 / IN_FLIGHT;
+        let each = this.resident().saturating_sub(before) * 1024 / IN_FLIGHT;
         let meanwhile = others(&pushers).await;
         let taken = under_way.join_all().await.into_iter().filter(|taken| *taken).count();
         println!(
@@ -142,14 +82,4 @@ fn shown(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let at = |hundredths: usize| times[(times.len() - 1) * hundredths / 100].as_secs_f64() * 1000.0;
     format!("p50 {:.2}, p90 {:.2}, p99 {:.2} ms", at(50), at(90), at(99))
-}
-
-/// Resident memory of this process, in KiB.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }

@@ -69,6 +69,9 @@ impl Hash for Moment {
 /// Seconds since 1970 in UTC: the form that is stored, and that providers and operators read.
 pub type UnixSeconds = i64;
 
+/// Microseconds since 1970 in UTC, the unit of FreeSWITCH's event times. Decides which of two changes is the later one.
+pub type UnixMicros = i64;
+
 /// Where a phone is, as a dial-string that is safe to give to FreeSWITCH: `sofia/<profile>/sip:user@host:port;..`.
 ///
 /// Its `Debug` ends at the first parameter: with `strip-push-params = false` a token may follow.

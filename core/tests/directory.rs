@@ -40,7 +40,7 @@ fn phone_whose_app_id_is_parsed_differently_stays_one_device() {
         now.source = source;
         b.register(now);
         let forgotten = b.out.iter().find_map(|c| match c {
-            fswake_core::engine::Command::ForgetDevice { key, why } => Some((key.app.to_string(), *why)),
+            fswake_core::engine::Command::ForgetDevice { key, why, .. } => Some((key.app.to_string(), *why)),
             _ => None,
         });
         assert_eq!(forgotten, Some(("ABCD1234.com.example.app".to_owned(), "app-renamed")));
@@ -457,6 +457,7 @@ fn imported_device_is_kept_for_its_ttl_from_the_import() {
             first_seen: imported,
             last_seen: 0,
             set_aside: None,
+            changed: 0,
         };
         let mut b = bench();
         b.engine = Engine::new(Policy::default(), vec![old]);
@@ -479,6 +480,7 @@ fn phone_whose_token_a_resync_omits_is_one_phone_after_a_restart() {
         first_seen: T0,
         last_seen: T0,
         set_aside: None,
+        changed: 0,
     };
     let mut b = bench();
     b.engine = Engine::new(Policy::default(), vec![known]);

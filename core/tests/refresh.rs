@@ -7,8 +7,8 @@ use std::time::Duration;
 use common::{Bench, apns, reg, unreg};
 use fswake_core::engine::policy::{AppPolicy, Policy, Refresh};
 use fswake_core::engine::{Command, Count, Event, Source, UnregisterWhy};
-use fswake_core::types::push::{About, NotificationPurpose, PushError, PushRequest};
-use fswake_core::types::{Provider, PushParams, PushToken, TokenType, Tokens};
+use fswake_core::types::push::{About, KeptBy, NotificationPurpose, PushError, PushRequest};
+use fswake_core::types::{Provider, PushParams, PushToken, TokenType, Tokens, with_keys};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -91,6 +91,28 @@ fn phone_is_pushed_quietly_shortly_before_its_registration_ends_and_counted_when
     b.pass(Duration::from_secs(3600 - 240 - 1));
     b.expect_nothing_more();
     pushed_within(&mut b, "a", 2 * MINUTE + Duration::from_secs(1));
+}
+
+#[test]
+fn web_push_subscription_is_pushed_only_with_keys_because_without_it_would_look_like_a_call() {
+    let with = |token: &str| PushParams {
+        provider: Provider::WebPush,
+        tokens: Tokens::Call(PushToken::new(token)),
+        ..apns(token)
+    };
+    let endpoint = "https://push.example/1";
+    let keys = with_keys(endpoint, &format!("B{}", "A".repeat(86)), &"A".repeat(22));
+    for (token, is_pushed) in [(endpoint, false), (keys.as_str(), true)] {
+        let mut b = bench();
+        b.register(reg("1001", token, "1001@a:1", Some(with(token))));
+        b.out.clear();
+        b.pass(55 * MINUTE);
+        for _ in 0..29 {
+            b.pass(Duration::from_secs(10));
+        }
+        let pushes = std::mem::take(&mut b.out).len();
+        assert_eq!(pushes, usize::from(is_pushed), "{token}");
+    }
 }
 
 #[test]
@@ -254,4 +276,76 @@ fn token_that_is_gone_is_dropped_by_its_refresh_push() {
     let is_call_push = |command: &Command| matches!(command, Command::Push(push) if push.call().is_some());
     assert!(!b.all.iter().any(is_call_push));
     b.set_rest_aside();
+}
+
+/// A registration that a list has, with so much left of it.
+fn listed(b: &mut Bench, resync: u64, left: Duration) {
+    let mut listed = reg("1001", "a", "1001@a:1", Some(android("a")));
+    listed.source = Source::Resync(resync);
+    listed.expires = left;
+    b.feed(Event::ResyncBegan(resync));
+    b.feed(Event::Registered(listed));
+    b.out.clear();
+}
+
+#[test]
+fn register_that_was_missed_moves_the_push_and_counts_nothing() {
+    let mut b = bench();
+    registers(&mut b, "a", android("a"));
+    b.pass(50 * MINUTE);
+    // It registered two minutes ago, while the connection to FreeSWITCH was down.
+    listed(&mut b, 1, 58 * MINUTE);
+    b.pass(53 * MINUTE);
+    b.expect_nothing_more();
+    pushed_within(&mut b, "a", 4 * MINUTE);
+
+    listed(&mut b, 2, HOUR);
+    assert_eq!(counted(&b), []);
+}
+
+#[test]
+fn registration_that_a_restarted_daemon_finds_is_refreshed_whatever_is_left_of_it() {
+    let mut b = bench();
+    listed(&mut b, 1, 5 * MINUTE);
+    pushed_within(&mut b, "a", 3 * MINUTE);
+}
+
+#[test]
+fn push_is_never_sent_later_than_its_time_because_of_the_gap() {
+    let mut b = bench_with(Refresh {
+        gap: Duration::from_secs(1800),
+        ..REFRESH
+    });
+    let half_an_hour = |b: &mut Bench| {
+        let mut short = reg("1001", "a", "1001@a:1", Some(android("a")));
+        short.expires = 30 * MINUTE;
+        b.register(short);
+        b.out.clear();
+    };
+    half_an_hour(&mut b);
+    let (_, push) = pushed_within(&mut b, "a", 30 * MINUTE);
+    b.accepts(&push);
+    half_an_hour(&mut b);
+    b.pass(30 * MINUTE);
+    b.expect_nothing_more();
+    half_an_hour(&mut b);
+    let (_, push) = pushed_within(&mut b, "a", 30 * MINUTE);
+    assert!(push.ttl >= 2 * MINUTE, "{:?}", push.ttl);
+}
+
+#[test]
+fn phone_whose_push_was_not_delivered_is_not_counted() {
+    let mut b = bench();
+    registers(&mut b, "a", android("a"));
+    let (_, push) = pushed_within(&mut b, "a", HOUR);
+    b.refuses(
+        &push,
+        PushError::Exhausted {
+            kept_by: KeptBy::NoConnection,
+            reason: "away".into(),
+        },
+    );
+    assert!(b.noted("refresh-refused").is_none(), "one for each phone");
+    registers(&mut b, "a", android("a"));
+    assert_eq!(counted(&b), []);
 }

@@ -5,7 +5,7 @@ mod common;
 use common::{Bench, T0, apns, reg};
 use fswake_core::engine::policy::{AppPolicy, Policy};
 use fswake_core::engine::{Event, Mailbox, MessagesWaiting, Nobody};
-use fswake_core::types::push::About;
+use fswake_core::types::push::{About, PushPurpose};
 use fswake_core::types::{Aor, NotificationId, Provider, PushParams, PushToken, Tokens};
 use serde_json::{Value, json};
 
@@ -65,6 +65,7 @@ fn expect_push(b: &mut Bench) -> Value {
     let About::Notification(about) = &push.about else {
         unreachable!()
     };
+    assert_eq!(push.about.purpose(), PushPurpose::Voicemail);
     b.accepts(&push);
     b.out.clear();
     serde_json::from_str(&about.payload.to_json()).unwrap()

@@ -12,6 +12,7 @@ mod run;
 mod setup;
 mod table;
 mod trace;
+mod transfer;
 mod wake;
 
 use std::path::PathBuf;
@@ -83,6 +84,10 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Show a call's wake as a timeline, and why it was missed
     Trace(trace::TraceArgs),
+    /// Write all devices into a file, to put them into another store
+    Export(transfer::ExportArgs),
+    /// Put the devices of such a file into the store; the later change of a token counts
+    Import(transfer::ImportArgs),
     /// Set up fswake next to FreeSWITCH on this host: show what is missing, write it, say what is left to do
     Setup(setup::SetupArgs),
 }
@@ -100,6 +105,8 @@ impl Cli {
             Command::Man { directory } => completions::man(directory.as_deref(), Self::command()),
             Command::Setup(args) => setup::setup(&args, file, &env),
             Command::Run => run::run(config()?),
+            Command::Export(args) => transfer::export(&config()?, &args),
+            Command::Import(args) => transfer::import(&config()?, &args),
             Command::Check(args) => check::check(config(), &args),
             Command::Devices(args) => devices::devices(&to_ask()?, &args, self.wide),
             Command::Calls(args) => calls::calls(&to_ask()?, &args, self.wide),

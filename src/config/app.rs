@@ -136,6 +136,7 @@ impl Section<'_> {
             return self.wrong("voicemail-push", true, "false, or a section [app.im]");
         }
         let refresh = self.refresh(&credentials, &raw)?;
+        let apns = self.apns_rules(is_apns, &raw)?;
         let app = App {
             name: self.name.to_owned(),
             providers,
@@ -148,6 +149,7 @@ impl Section<'_> {
             app_ids: raw.app_ids,
             tenant: raw.tenant,
             credentials,
+            apns,
             topic: raw.topic,
         };
         let on_unregister = on_unregister.unwrap_or(general);
@@ -207,7 +209,7 @@ impl Section<'_> {
             return self.wrong(
                 key,
                 true,
-                "false, or ${kind} or ${payload} in url or body of the profile voip",
+                "false, or ${kind} or ${payload} in url, headers or body of the profile voip",
             );
         }
         let is_gateway = matches!(credentials, Credentials::Http(_));

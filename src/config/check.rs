@@ -14,6 +14,7 @@ use super::{app, http, raw};
 use crate::engine::Mode;
 use crate::engine::policy::{Alert, Decline, Policy};
 use crate::esl::inbound::Endpoint;
+use crate::postgres::{Dsn, split_scheme};
 use crate::types::Secret;
 
 /// FreeSWITCH's own default password.
@@ -80,6 +81,7 @@ pub(super) fn config(
         notification_events: raw.notifications.events.unwrap_or(true),
         store: StoreConfig {
             path: store_path(at, raw.store.path, env)?,
+            shared: shared_store(at, files, raw.store.url, raw.store.password_file)?,
             journal_keep: duration(
                 at,
                 "store.journal-keep",
@@ -253,6 +255,50 @@ fn store_path(at: In<'_>, path: Option<String>, env: &Environment) -> CheckResul
         return Err(at.wrong("store.path", path, "the name of a file"));
     }
     Ok(env.state_file(&path))
+}
+
+/// The shared store. Its password is in a file of its own, because other users can often read the configuration.
+fn shared_store(
+    at: In<'_>,
+    files: Files<'_>,
+    url: Option<String>,
+    password: Option<String>,
+) -> CheckResult<Option<Dsn>> {
+    const KEY: &str = "store.url";
+    const ALLOWED: &str = r#""postgresql://user@host/database" (the password is in store.password-file)"#;
+    let Some(url) = url else {
+        return match password {
+            None => Ok(None),
+            Some(file) => Err(at.wrong(
+                "store.password-file",
+                file,
+                "set store.url too: nothing else needs this password",
+            )),
+        };
+    };
+    // The URL may have a password, so that no message shows it.
+    let hidden = |allowed: String| at.plain(KEY, "(not shown)", allowed);
+    let is_postgresql = matches!(split_scheme(&url), Some(("postgres" | "postgresql", _)));
+    let read = Dsn::read(&url, None).map_err(|e| hidden(format!("{ALLOWED}: {e}")))?;
+    if !is_postgresql || read.has_password() {
+        return Err(hidden(ALLOWED.into()));
+    }
+    let password = match password {
+        None => None,
+        Some(name) => files.secret(at, "store.password-file", &name)?.1,
+    };
+    let dsn = Dsn::read(&url, password.as_deref()).map_err(|e| hidden(format!("{ALLOWED}: {e}")))?;
+    let dsn = dsn.with_tls().for_writing();
+    for key in &dsn.unused {
+        files.note(format!("{KEY}: {key} is not used"));
+    }
+    if dsn.is_unencrypted() {
+        files.note(format!(
+            "{KEY}: sslmode=disable: all push tokens cross the network to {} unencrypted; leave sslmode out",
+            dsn.place()
+        ));
+    }
+    Ok(Some(dsn))
 }
 
 fn journal_max_lines(at: In<'_>, lines: Option<u64>) -> CheckResult<u64> {

@@ -2,8 +2,10 @@
 
 use super::app::Section;
 use super::raw;
-use super::values::CheckResult;
-use crate::push::app::Credentials;
+use super::values::{CheckResult, is_https};
+use crate::files;
+use crate::push::app::{Credentials, NextKey};
+use crate::push::is_pkcs12;
 use crate::types::Provider;
 
 impl Section<'_> {
@@ -11,23 +13,9 @@ impl Section<'_> {
     pub(super) fn credentials(&self, provider: &Provider, raw: &mut raw::AppTable) -> CheckResult<Credentials> {
         let credentials = match provider {
             Provider::Apns | Provider::ApnsSandbox if raw.cert_file.is_some() && raw.key_file.is_none() => {
-                let cert_file = self.need("cert-file", raw.cert_file.take(), "")?;
-                Credentials::ApnsCertificate {
-                    key_file: self
-                        .file("cert-key-file", raw.cert_key_file.take())?
-                        .unwrap_or_else(|| cert_file.clone()),
-                    cert_file,
-                }
+                self.certificate(raw)?
             }
-            Provider::Apns | Provider::ApnsSandbox => Credentials::ApnsToken {
-                key_file: self.need(
-                    "key-file",
-                    raw.key_file.take(),
-                    "a .p8 file with key-id and team-id, or else cert-file",
-                )?,
-                key_id: self.apple_id("key-id", raw.key_id.take())?,
-                team_id: self.apple_id("team-id", raw.team_id.take())?,
-            },
+            Provider::Apns | Provider::ApnsSandbox => self.signing_key(raw)?,
             Provider::Fcm => Credentials::FcmServiceAccount {
                 file: self.need(
                     "service-account-file",
@@ -41,8 +29,12 @@ impl Section<'_> {
             Provider::Other(_) => Credentials::Log,
         };
         let allowed = match &credentials {
-            Credentials::ApnsToken { .. } => "key-file, key-id and team-id without other credentials",
-            Credentials::ApnsCertificate { .. } => "cert-file and cert-key-file without other credentials",
+            Credentials::ApnsToken { .. } => {
+                "key-file, key-id and team-id (and next-key-file, next-key-id) without other credentials"
+            }
+            Credentials::ApnsCertificate { .. } => {
+                "cert-file and cert-key-file (or cert-password-file) without other credentials"
+            }
             Credentials::FcmServiceAccount { .. } => "service-account-file without other credentials",
             Credentials::HmsClient { .. } => "client-id and client-secret-file without other credentials",
             Credentials::WebPush(_) => "vapid-key-file and vapid-subject without other credentials",
@@ -75,8 +67,11 @@ impl Section<'_> {
             ("key-file", &raw.key_file),
             ("key-id", &raw.key_id),
             ("team-id", &raw.team_id),
+            ("next-key-file", &raw.next_key_file),
+            ("next-key-id", &raw.next_key_id),
             ("cert-file", &raw.cert_file),
             ("cert-key-file", &raw.cert_key_file),
+            ("cert-password-file", &raw.cert_password_file),
             ("service-account-file", &raw.service_account_file),
         ];
         match left.into_iter().find_map(|(key, value)| Some((key, value.as_ref()?))) {
@@ -99,7 +94,7 @@ impl Section<'_> {
         };
         let token_url = raw.token_url.take();
         if let Some(url) = &token_url
-            && reqwest::Url::parse(url).ok().is_none_or(|url| url.scheme() != "https")
+            && !is_https(url)
         {
             return self.wrong_url(
                 "token-url",
@@ -112,6 +107,66 @@ impl Section<'_> {
             secret_file: self.files.secret(self.at, &name, &file)?.0,
             token_url,
         })
+    }
+
+    /// A client certificate: PEM, or PKCS #12.
+    fn certificate(&self, raw: &mut raw::AppTable) -> CheckResult<Credentials> {
+        let cert_file = self.need("cert-file", raw.cert_file.take(), "")?;
+        let (other_key, password) = (raw.cert_key_file.take(), raw.cert_password_file.take());
+        // What this user may not read is not judged.
+        let is_pkcs12 = files::read(&cert_file).ok().map(|bytes| is_pkcs12(&bytes));
+        match (is_pkcs12, &other_key, &password) {
+            (Some(true), Some(file), _) => {
+                return self.wrong("cert-key-file", file, "nothing: a PKCS #12 file (.p12) has its key");
+            }
+            (Some(false), _, Some(file)) => {
+                return self.wrong(
+                    "cert-password-file",
+                    file,
+                    "only with a PKCS #12 file (.p12) in cert-file",
+                );
+            }
+            _ => {}
+        }
+        let name = self.key("cert-password-file");
+        let password_file = password
+            .map(|file| self.files.secret(self.at, &name, &file))
+            .transpose()?;
+        Ok(Credentials::ApnsCertificate {
+            key_file: self
+                .file("cert-key-file", other_key)?
+                .unwrap_or_else(|| cert_file.clone()),
+            cert_file,
+            password_file: password_file.map(|(path, _)| path),
+        })
+    }
+
+    fn signing_key(&self, raw: &mut raw::AppTable) -> CheckResult<Credentials> {
+        let needed = "a .p8 file with key-id and team-id, or else cert-file";
+        let key_file = self.need("key-file", raw.key_file.take(), needed)?;
+        let key_id = self.apple_id("key-id", raw.key_id.take())?;
+        Ok(Credentials::ApnsToken {
+            team_id: self.apple_id("team-id", raw.team_id.take())?,
+            next: self.next_key(&key_id, raw)?,
+            key_file,
+            key_id,
+        })
+    }
+
+    /// The signing key that takes the first one's place.
+    fn next_key(&self, key_id: &str, raw: &mut raw::AppTable) -> CheckResult<Option<NextKey>> {
+        let (file, id) = (raw.next_key_file.take(), raw.next_key_id.take());
+        if file.is_none() && id.is_none() {
+            return Ok(None);
+        }
+        let next = NextKey {
+            key_file: self.need("next-key-file", file, "the .p8 file of next-key-id")?,
+            key_id: self.apple_id("next-key-id", id)?,
+        };
+        if next.key_id == key_id {
+            return self.wrong("next-key-id", next.key_id, "another than key-id");
+        }
+        Ok(Some(next))
     }
 
     fn apple_id(&self, key: &str, id: Option<String>) -> CheckResult<String> {

@@ -160,7 +160,10 @@ impl<'de> Deserializer<'de> for DocumentValue<'_, '_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         match self.0.get_ref() {
             DeValue::String(_) => self.text(Type::Text, visitor),
-            DeValue::Integer(_) => self.number(u64::MAX, visitor),
+            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(negative @ ..0) => visitor.visit_i64(negative),
+                _ => self.number(u64::MAX, visitor),
+            },
             DeValue::Boolean(_) => self.deserialize_bool(visitor),
             DeValue::Array(_) => self.deserialize_seq(visitor),
             DeValue::Table(_) => self.table(visitor),

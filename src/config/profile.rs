@@ -1,14 +1,15 @@
 //! The profiles `[app.voip]` and `[app.im]` of an `http` app: mod_apn's, with our spelling.
 
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::app::Section;
 use super::raw;
-use super::values::{CheckResult, duration, is_word};
+use super::values::{CheckResult, duration, is_https, is_word};
 use crate::files;
 use crate::push::app::{HttpAuth, HttpProfile, HttpProfiles};
 use crate::push::refused_when::{Found, Meaning, RefusedWhen};
-use crate::push::template::{BodyTemplate, JSON, UrlTemplate, is_media_type};
+use crate::push::template::{BodyTemplate, HeaderTemplate, JSON, UrlTemplate, is_media_type};
 use crate::types::Provider;
 
 /// The same limit as for one try at any provider.
@@ -41,16 +42,16 @@ impl Section<'_> {
         })
     }
 
-    fn profile(&self, profile: &str, raw: raw::ProfileSection) -> CheckResult<HttpProfile> {
+    fn profile(&self, profile: &str, mut raw: raw::ProfileSection) -> CheckResult<HttpProfile> {
         let key = |key: &str| format!("{profile}.{key}");
-        let Some(url) = raw.url else {
+        let Some(url) = raw.url.take() else {
             let needed = r#"a URL, as in "https://push.example.org/${type}/${token}""#;
             return Err(self.at.missing(&self.key(&key("url")), needed));
         };
         // It may contain a key, so the error does not repeat it.
         let url = UrlTemplate::parse(&url)
             .map_err(|problem| self.at.plain(&self.key(&key("url")), "", problem.to_string()))?;
-        let content_type = raw.content_type.unwrap_or_else(|| JSON.into());
+        let content_type = raw.content_type.take().unwrap_or_else(|| JSON.into());
         if !is_media_type(&content_type) {
             return self.wrong(
                 &key("content-type"),
@@ -59,7 +60,7 @@ impl Section<'_> {
             );
         }
         let body = match raw.method.as_deref() {
-            None | Some("post") => Some(self.body(&key, &content_type, raw.body, raw.body_file)?),
+            None | Some("post") => Some(self.body(&key, &content_type, raw.body.take(), raw.body_file.take())?),
             Some("get") => {
                 if let Some((name, _)) = [("body", &raw.body), ("body-file", &raw.body_file)]
                     .into_iter()
@@ -76,17 +77,47 @@ impl Section<'_> {
             let name = self.key(&key(name));
             duration(self.at, &name, written.as_deref(), TIMEOUT, "100ms", "60s")
         };
-        let refused_when = self.refused_when(profile, raw.refused_when)?;
+        let (connect_timeout, timeout) = (
+            time("connect-timeout", &raw.connect_timeout)?,
+            time("timeout", &raw.timeout)?,
+        );
+        let auth = self.auth(&key, &mut raw)?;
+        if matches!(auth, HttpAuth::Field(_)) && !body.as_ref().is_some_and(BodyTemplate::is_form) {
+            let allowed = r#"only with content-type = "application/x-www-form-urlencoded" and a body"#;
+            return self.wrong(&key("auth-type"), "field", allowed);
+        }
         Ok(HttpProfile {
-            refused_when,
+            refused_when: self.refused_when(profile, raw.refused_when)?,
             url,
+            headers: self.headers(&key, raw.headers)?,
             body,
             content_type,
-            auth: self.auth(&key, raw.auth_type.as_deref(), raw.auth_file)?,
-            connect_timeout: time("connect-timeout", &raw.connect_timeout)?,
-            timeout: time("timeout", &raw.timeout)?,
+            auth,
+            connect_timeout,
+            timeout,
             insecure: raw.insecure.unwrap_or(false),
         })
+    }
+
+    fn headers(
+        &self,
+        key: &impl Fn(&str) -> String,
+        written: BTreeMap<String, String>,
+    ) -> CheckResult<Vec<HeaderTemplate>> {
+        let header = |(name, value): (String, String)| {
+            HeaderTemplate::parse(&name, &value).map_err(|problem| {
+                let name = self.key(&key(&format!("headers.{name}")));
+                self.at.plain(&name, "", problem.to_string())
+            })
+        };
+        let headers: Vec<HeaderTemplate> = written.into_iter().map(header).collect::<CheckResult<_>>()?;
+        let mut names = HashSet::new();
+        // In another case it is the same header.
+        if let Some(twice) = headers.iter().find(|header| !names.insert(header.name())) {
+            let name = self.key(&key("headers"));
+            return Err(self.at.plain(&name, twice.name().as_str(), "each header once"));
+        }
+        Ok(headers)
     }
 
     fn refused_when(&self, profile: &str, written: Vec<raw::RefusedWhenTable>) -> CheckResult<Vec<RefusedWhen>> {
@@ -96,11 +127,12 @@ impl Section<'_> {
             let Some(pointer) = rule.pointer else {
                 return Err(self.at.missing(&key("pointer"), allowed));
             };
-            let found = match (rule.is, rule.not) {
-                (Some(raw::Values(values)), None) if !values.is_empty() => Found::One(values),
-                (None, Some(raw::Values(values))) if !values.is_empty() => Found::NoneOf(values),
+            let found = match (rule.is, rule.not, rule.exists) {
+                (Some(raw::Values(values)), None, None) if !values.is_empty() => Found::One(values),
+                (None, Some(raw::Values(values)), None) if !values.is_empty() => Found::NoneOf(values),
+                (None, None, Some(true)) => Found::Anything,
                 _ => {
-                    let allowed = "either is (values of a refusal) or not (values of anything else)";
+                    let allowed = "one of is (values of a refusal), not (values of anything else), exists = true";
                     return Err(self.at.missing(&key("is"), allowed));
                 }
             };
@@ -147,9 +179,19 @@ impl Section<'_> {
             .map_err(|problem| self.at.plain(&self.key(&key(name)), "", problem.to_string()))
     }
 
-    fn auth(&self, key: &impl Fn(&str) -> String, kind: Option<&str>, file: Option<String>) -> CheckResult<HttpAuth> {
+    fn auth(&self, key: &impl Fn(&str) -> String, raw: &mut raw::ProfileSection) -> CheckResult<HttpAuth> {
         type Kind = fn(std::path::PathBuf) -> HttpAuth;
-        let (kind, holds): (Kind, _) = match kind {
+        let (kind, file) = (raw.auth_type.as_deref(), raw.auth_file.take());
+        if kind != Some("oauth") {
+            let of_oauth = [("client-id", &raw.client_id), ("token-url", &raw.token_url)];
+            if let Some((name, value)) = of_oauth
+                .into_iter()
+                .find_map(|(name, value)| Some((name, value.as_ref()?)))
+            {
+                return self.wrong_url(&key(name), value, r#"only with auth-type = "oauth""#);
+            }
+        }
+        let (kind, holds): (Option<Kind>, _) = match kind {
             None | Some("none") => {
                 return match file {
                     None => Ok(HttpAuth::None),
@@ -157,12 +199,14 @@ impl Section<'_> {
                 };
             }
             // mod_apn's word, and its meaning.
-            Some("jwt" | "bearer") => (HttpAuth::Bearer, "a file with the token on one line"),
-            Some("basic") => (HttpAuth::Basic, "a file with user:password on one line"),
-            Some("digest") => (HttpAuth::Digest, "a file with user:password on one line"),
-            Some("header") => (HttpAuth::Header, "a file with Name: value on one line"),
+            Some("jwt" | "bearer") => (Some(HttpAuth::Bearer), "a file with the token on one line"),
+            Some("basic") => (Some(HttpAuth::Basic), "a file with user:password on one line"),
+            Some("digest") => (Some(HttpAuth::Digest), "a file with user:password on one line"),
+            Some("header") => (Some(HttpAuth::Header), "a file with Name: value on one line"),
+            Some("field") => (Some(HttpAuth::Field), "a file with name=value on one line"),
+            Some("oauth") => (None, "a file with the client secret on one line"),
             Some(other) => {
-                let allowed = r#""none", "jwt" or "bearer", "basic", "digest" or "header""#;
+                let allowed = r#""none", "jwt" or "bearer", "basic", "digest", "header", "field" or "oauth""#;
                 return self.wrong(&key("auth-type"), other, allowed);
             }
         };
@@ -170,6 +214,35 @@ impl Section<'_> {
         let Some(file) = file else {
             return Err(self.at.missing(&name, holds));
         };
-        Ok(kind(self.files.secret(self.at, &name, &file)?.0))
+        let file = self.files.secret(self.at, &name, &file)?.0;
+        match kind {
+            Some(kind) => Ok(kind(file)),
+            None => self.oauth(key, raw, file),
+        }
+    }
+
+    /// A client of OAuth 2.0 (RFC 6749 section 4.4).
+    fn oauth(
+        &self,
+        key: &impl Fn(&str) -> String,
+        raw: &mut raw::ProfileSection,
+        secret_file: std::path::PathBuf,
+    ) -> CheckResult<HttpAuth> {
+        let Some(client_id) = raw.client_id.take().filter(|id| !id.is_empty()) else {
+            let allowed = "the client id that belongs to the secret";
+            return Err(self.at.missing(&self.key(&key("client-id")), allowed));
+        };
+        let allowed = r#"the https URL where access tokens are asked for, as in "https://host/oauth2/token""#;
+        let Some(token_url) = raw.token_url.take() else {
+            return Err(self.at.missing(&self.key(&key("token-url")), allowed));
+        };
+        if !is_https(&token_url) {
+            return self.wrong_url(&key("token-url"), &token_url, allowed);
+        }
+        Ok(HttpAuth::OAuth {
+            client_id,
+            secret_file,
+            token_url,
+        })
     }
 }

@@ -105,6 +105,8 @@ pub(super) struct Notifications {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Store {
     pub path: Option<String>,
+    pub url: Option<String>,
+    pub password_file: Option<String>,
     pub token_ttl: Option<Time>,
     pub journal_keep: Option<Time>,
     pub journal_max_lines: Option<u64>,
@@ -142,8 +144,11 @@ pub(super) struct AppTable {
     pub key_file: Option<String>,
     pub key_id: Option<String>,
     pub team_id: Option<String>,
+    pub next_key_file: Option<String>,
+    pub next_key_id: Option<String>,
     pub cert_file: Option<String>,
     pub cert_key_file: Option<String>,
+    pub cert_password_file: Option<String>,
     pub service_account_file: Option<String>,
     pub client_id: Option<String>,
     pub client_secret_file: Option<String>,
@@ -159,6 +164,9 @@ pub(super) struct AppTable {
     pub proxy: Option<String>,
     pub proxy_auth_file: Option<String>,
     pub topic: Option<String>,
+    pub apns_collapse_id: BTreeMap<String, String>,
+    pub apns_expiration: BTreeMap<String, Time>,
+    pub apns_priority: BTreeMap<String, i64>,
     pub payload: Option<String>,
     pub payload_file: Option<String>,
     pub on_unregister: Option<String>,
@@ -179,6 +187,9 @@ pub(super) struct ProfileSection {
     pub method: Option<String>,
     pub auth_type: Option<String>,
     pub auth_file: Option<String>,
+    pub client_id: Option<String>,
+    pub token_url: Option<String>,
+    pub headers: BTreeMap<String, String>,
     pub content_type: Option<String>,
     pub body: Option<String>,
     pub body_file: Option<String>,
@@ -194,6 +205,7 @@ pub(super) struct RefusedWhenTable {
     pub pointer: Option<String>,
     pub is: Option<Values>,
     pub not: Option<Values>,
+    pub exists: Option<bool>,
     pub means: Option<String>,
 }
 
@@ -216,6 +228,10 @@ impl<'de> Deserialize<'de> for Values {
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Values, E> {
+                Ok(Values(vec![number.to_string()]))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Values, E> {
                 Ok(Values(vec![number.to_string()]))
             }
 

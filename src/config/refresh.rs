@@ -23,10 +23,10 @@ impl Section<'_> {
             };
         };
         if matches!(credentials, Credentials::Http(profiles) if profiles.im.is_none()) {
-            return self.wrong("refresh-before", before, "none, or a section [app.im]");
+            return self.wrong("refresh-before", before, "[app.im] as well: refresh pushes go there");
         }
         let time = |key, written, default, min, max| duration(self.at, &self.key(key), written, default, min, max);
-        let least = Duration::from_secs(1800);
+        let least = Duration::from_secs(20 * 60);
         Ok(Some(Refresh {
             before: time("refresh-before", Some(before), Duration::ZERO, "10s", "1h")?,
             gap: time("refresh-gap", gap, least, "1m", "7d")?,

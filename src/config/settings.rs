@@ -9,6 +9,7 @@ use super::text::Network;
 use crate::contact::ContactRules;
 use crate::engine::policy::Policy;
 use crate::esl::inbound::Endpoint;
+use crate::postgres::Dsn;
 use crate::push::app::App;
 use crate::types::Secret;
 
@@ -81,6 +82,8 @@ pub struct Listen {
 pub struct StoreConfig {
     /// The SQLite file.
     pub path: PathBuf,
+    /// The store that several daemons share, of which the file is a copy.
+    pub shared: Option<Dsn>,
     /// Journal lines older than this are deleted.
     pub journal_keep: Duration,
     /// The journal's oldest lines are deleted when there are more than so many.

@@ -55,3 +55,8 @@ pub(super) fn on_unregister(at: In<'_>, key: &str, written: Option<&str>) -> Che
 pub(super) fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
+
+/// Whether a text is an https URL.
+pub(super) fn is_https(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| url.scheme() == "https")
+}

@@ -2,11 +2,29 @@
 
 use crate::journal::Pattern;
 use crate::push::app::{App, Credentials};
+use crate::push::apps::status::ProblemKind;
 use crate::push::{Fault, KeptBy, PushErrorKind};
 
 /// Advice for a changed credential file that cannot be used.
-pub(crate) const BROKEN_FILE: &str =
+const BROKEN_FILE: &str =
     "fix the file: fswake reads it again by itself. Until then it uses the previous one, and a restart would fail";
+
+/// Advice for an old signing key that is refused.
+const OLD_KEY: &str = "write next-key-file and next-key-id as key-file and key-id, and remove the old key: after a restart, the first \
+                       push takes a moment longer with it";
+
+/// Advice for a next signing key that is refused.
+const NEXT_KEY: &str =
+    "next-key-id, team-id and next-key-file must belong together: do not revoke the other key before this is fixed";
+
+/// Advice for a problem that is no error of a push.
+pub(crate) fn advice_without_error(kind: ProblemKind) -> &'static str {
+    match kind {
+        ProblemKind::OldKey => OLD_KEY,
+        ProblemKind::NextKey => NEXT_KEY,
+        _ => BROKEN_FILE,
+    }
+}
 
 /// Advice for a failed push, by provider and kind of failure.
 pub(crate) fn advice(app: &App, error: PushErrorKind) -> (Option<Pattern>, String) {
@@ -131,7 +149,7 @@ fn busy(app: &App, kept_by: KeptBy) -> &'static str {
 
 fn through(proxy: &str) -> String {
     format!(
-        "everything for this app goes through its proxy {proxy}: does it run, and does it let this host CONNECT to the provider?"
+        "everything for this app goes through its proxy {proxy}: does it run, and does it let this host CONNECT to the provider? If it asks for a login: proxy-auth-file holds one"
     )
 }
 
@@ -166,7 +184,11 @@ fn credentials(app: &App, fault: Fault) -> &'static str {
             "Apple rejects this certificate: is it revoked, or for the other environment (apns, apns.dev)? A new one \
              comes from developer.apple.com"
         }
-        Credentials::ApnsToken { .. } => {
+        Credentials::ApnsToken { next: Some(_), .. } => {
+            "Apple rejects both keys: key-id, next-key-id and team-id must belong to key-file and next-key-file; if they do, the \
+             keys were revoked: make a new one at developer.apple.com"
+        }
+        Credentials::ApnsToken { next: None, .. } => {
             "Apple rejects this key: key-id, team-id and key-file must belong together; if they do, it was revoked: \
              make a new one at developer.apple.com"
         }
@@ -187,6 +209,9 @@ fn credentials(app: &App, fault: Fault) -> &'static str {
              app (AppGallery Connect)"
         }
         Credentials::WebPush(_) => "look at vapid-key-file: it must hold a P-256 key that can sign",
+        Credentials::Http(profiles) if profiles.all().any(|(_, profile)| profile.auth.is_oauth()) => {
+            "the gateway or its token server rejects this client: client-id, auth-file and token-url must belong together"
+        }
         Credentials::Http(_) | Credentials::Log => {
             "the gateway rejects these credentials: compare auth-type and auth-file with what it wants"
         }
@@ -213,6 +238,8 @@ mod tests {
         let proxied = format!("{key}\nproxy = 'http://proxy.example:3128'");
         let certificate = "provider = 'apns'\ncert-file = 'k'";
         let gateway = "provider = 'http'\nvoip = { url = 'https://127.0.0.1:9/' }";
+        let client = "provider = 'http'\nvoip = { url = 'https://127.0.0.1:9/', auth-type = 'oauth', auth-file = 'k', \
+                      client-id = 'c', token-url = 'https://127.0.0.1:9/' }";
         let kept = |kept_by, reason: &str| {
             let reason = reason.into();
             PushError::Exhausted { kept_by, reason }
@@ -263,6 +290,13 @@ mod tests {
                 credentials,
                 "service account",
                 "team",
+            ),
+            (
+                client,
+                &refused("access token: 401 unauthorized_client"),
+                credentials,
+                "client-id, auth-file and token-url",
+                "auth-type",
             ),
             (
                 certificate,

@@ -9,7 +9,7 @@ use self::clock::{clock, skew};
 use self::files::files;
 
 use super::Daemon;
-use super::advice::{BROKEN_FILE, advice};
+use super::advice::{advice, advice_without_error};
 use super::check::{APPS as FAMILY, AppFault, Check, CheckState, Evidence};
 use super::daemon::DaemonApp;
 use crate::clock::{span, unix_now};
@@ -41,10 +41,13 @@ pub(super) async fn checks(config: &Config, daemon: &Daemon, evidence: &mut Evid
     let probed_apps = apps.iter().zip(&set_up).filter(|(app, error)| is_probed(app, error));
     // Together, so that apps with the same key share a token.
     let probed_apps: Vec<App> = probed_apps.map(|(app, _)| (*app).clone()).collect();
+    let mut states = Vec::new();
     let mut probes = match Pushers::new(probed_apps) {
         Ok(pushers) => {
             pushers.keep_tokens_beside(&config.store.path);
-            pushers.probe().await
+            let probes = pushers.probe().await;
+            states = pushers.states();
+            probes
         }
         Err(error) => {
             let advice = "`fswake check` says the same; the daemon does not start with it";
@@ -87,6 +90,12 @@ pub(super) async fn checks(config: &Config, daemon: &Daemon, evidence: &mut Evid
             Ok(_) if known.is_some_and(|known| !known.problems.is_empty()) => checks.extend(says(evidence)),
             _ => checks.push(probed(app, &probe, evidence)),
         }
+        let state = states.iter().find(|state| *state.name == app.name);
+        let without_error = state.into_iter().flat_map(|state| &state.problems);
+        checks.extend(without_error.filter(|problem| problem.error.is_none()).map(|problem| {
+            let advice = advice_without_error(problem.kind);
+            Check::warning(FAMILY, app.name.clone(), problem.reason.clone(), advice)
+        }));
     }
     checks.extend(clock(&clocks, &told_by));
     checks
@@ -127,7 +136,7 @@ fn said(app: &App, known: &DaemonApp, evidence: &mut Evidence) -> Vec<Check> {
                     let words = problem.words();
                     judged(app, error, seen(&words), words, evidence)
                 }
-                None => Check::warning(FAMILY, name.clone(), seen(&problem.reason), BROKEN_FILE),
+                None => Check::warning(FAMILY, name.clone(), seen(&problem.reason), problem.advice()),
             }
         })
         .collect();

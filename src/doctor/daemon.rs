@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
+use super::advice::advice_without_error;
 use crate::push::apps::status::ProblemKind;
 use crate::push::{Fault, KeptBy, PushErrorKind};
 
@@ -55,7 +56,12 @@ impl AppProblem {
     pub(super) fn error(&self) -> Option<PushErrorKind> {
         let code = self.code.as_deref();
         code.and_then(|code| PushErrorKind::from_code(code, self.status))
-            .or_else(|| of_an_older_daemon(ProblemKind::named(&self.kind)?))
+            .or_else(|| of_an_older_daemon(ProblemKind::from_word(&self.kind)?))
+    }
+
+    /// What to do about one that fails no push.
+    pub(super) fn advice(&self) -> &'static str {
+        advice_without_error(ProblemKind::from_word(&self.kind).unwrap_or(ProblemKind::BrokenFile))
     }
 
     /// That error in words.
@@ -80,7 +86,7 @@ fn of_an_older_daemon(kind: ProblemKind) -> Option<PushErrorKind> {
         ProblemKind::Unreachable => PushErrorKind::Exhausted(KeptBy::NoConnection),
         ProblemKind::NoAnswer => PushErrorKind::Exhausted(KeptBy::NoAnswer),
         ProblemKind::Busy => PushErrorKind::Exhausted(KeptBy::Busy { status: 0 }),
-        ProblemKind::BrokenFile => return None,
+        ProblemKind::BrokenFile | ProblemKind::OldKey | ProblemKind::NextKey => return None,
     })
 }
 

@@ -151,6 +151,7 @@ mod tests {
             first_seen: 0,
             last_seen: 0,
             set_aside: None,
+            changed: 0,
         }
     }
 

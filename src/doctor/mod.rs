@@ -109,6 +109,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
         Some(Err(check)) => all.push(*check),
     }
     all.append(&mut checks);
+    all.extend(store::shared::checks(config).await);
     all.extend(apps::checks(config, daemon, &mut evidence).await);
     match &known {
         Ok(known) => all.extend(devices::checks(config, known, &mut evidence)),

@@ -1,6 +1,7 @@
 //! The store: file, schema, disk.
 
 mod owner;
+pub(super) mod shared;
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;

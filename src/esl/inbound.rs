@@ -228,7 +228,7 @@ impl Inbound {
                         let client = client.clone();
                         tokio::spawn(async move { loosen(&client).await });
                     }
-                    Some(Ok(event)) => self.heard(&event, rules).await?,
+                    Some(Ok(event)) => self.handle(&event, rules).await?,
                     Some(Err(error)) => debug!(error = words::of_esl(&error), "event skipped"),
                     None => return Err(EndReason::Closed),
                 },
@@ -250,27 +250,27 @@ impl Inbound {
         }
     }
 
-    async fn heard(&self, event: &EslEvent, rules: &ContactRules) -> Result<(), EndReason> {
-        if let Some(heard) = notifications::heard(event, unix_now()) {
-            return self.notify(heard).await;
+    async fn handle(&self, event: &EslEvent, rules: &ContactRules) -> Result<(), EndReason> {
+        if let Some(request) = notifications::read(event, unix_now()) {
+            return self.notify(request).await;
         }
-        if let Some(told) = voicemail::heard(event, unix_now()) {
-            return self.send(Input::MessagesWaiting(told)).await;
+        if let Some(waiting) = voicemail::read(event, unix_now()) {
+            return self.send(Input::MessagesWaiting(waiting)).await;
         }
         let subclass = event.header_str("Event-Subclass").unwrap_or_default();
-        match registrations::heard(subclass, |h| event.header_str(h), rules, unix_now()) {
-            Some(heard) => self.pass_on(heard).await,
+        match registrations::from_event(subclass, |h| event.header_str(h), rules, unix_now()) {
+            Some(registration) => self.pass_on(registration).await,
             None => Ok(()),
         }
     }
 
     /// Passes a notification on. A separate task sends its answer, which takes as long as the provider takes.
-    async fn notify(&self, heard: notifications::NotificationRequest) -> Result<(), EndReason> {
-        let notifications::NotificationRequest { asked, aor, answer_to } = heard;
+    async fn notify(&self, request: notifications::NotificationRequest) -> Result<(), EndReason> {
+        let notifications::NotificationRequest { asked, aor, answer_to } = request;
         let delivery = match asked {
             Ok(asked) => {
-                let (told, delivery) = oneshot::channel();
-                self.send(Input::Notify(asked, told)).await?;
+                let (answer, delivery) = oneshot::channel();
+                self.send(Input::Notify(asked, answer)).await?;
                 Some(delivery)
             }
             Err(refusal) => {
@@ -290,8 +290,8 @@ impl Inbound {
         Ok(())
     }
 
-    async fn pass_on(&self, heard: RegistrationEvent) -> Result<(), EndReason> {
-        let RegistrationEvent { event, warnings } = heard;
+    async fn pass_on(&self, registration: RegistrationEvent) -> Result<(), EndReason> {
+        let RegistrationEvent { event, warnings } = registration;
         if !warnings.is_empty()
             && let Event::Registered(reg) = &event
         {

@@ -90,6 +90,7 @@ pub(super) fn registration(
             user_agent: agent.into(),
             expires: Duration::from_secs(seconds),
             at,
+            stamp: at.saturating_mul(1_000_000),
             source: Source::Resync(number),
         }),
         warnings: read.warnings,
@@ -164,7 +165,7 @@ mod tests {
                 "network-port" => Some("52238"),
                 _ => None,
             };
-            match registrations::heard("sofia::register", header, &rules(), 0)
+            match registrations::from_event("sofia::register", header, &rules(), 0)
                 .unwrap()
                 .event
             {

@@ -57,7 +57,7 @@ pub enum RequestFault {
 }
 
 /// Reads an event. `None`: it does not ask for a notification.
-pub fn heard(event: &EslEvent, at: UnixSeconds) -> Option<NotificationRequest> {
+pub fn read(event: &EslEvent, at: UnixSeconds) -> Option<NotificationRequest> {
     let header = |name: &str| event.header_str(name).filter(|v| !v.is_empty());
     match header("Event-Name")? {
         "CUSTOM" if header("Event-Subclass") == Some(QUESTION) => Some(question(header, event.body(), at)),
@@ -204,7 +204,7 @@ mod tests {
     fn custom(headers: &[(&str, &str)], body: &str) -> NotificationRequest {
         let mut all = vec![("Event-Subclass", QUESTION)];
         all.extend(headers);
-        heard(&event("CUSTOM", &all, body), 7).expect("a notification")
+        read(&event("CUSTOM", &all, body), 7).expect("a notification")
     }
 
     const WHOLE: [(&str, &str); 5] = [
@@ -281,10 +281,10 @@ mod tests {
     #[test]
     fn answers_and_other_events_are_no_questions() {
         let answered = [("Event-Subclass", ANSWER), ("uuid", "u"), ("response", "sent")];
-        assert!(heard(&event("CUSTOM", &answered, ""), 0).is_none());
-        assert!(heard(&event("CUSTOM", &[("Event-Subclass", "sofia::register")], ""), 0).is_none());
+        assert!(read(&event("CUSTOM", &answered, ""), 0).is_none());
+        assert!(read(&event("CUSTOM", &[("Event-Subclass", "sofia::register")], ""), 0).is_none());
         assert!(
-            heard(&event("MESSAGE", &MESSAGE[1..], "hi"), 0).is_none(),
+            read(&event("MESSAGE", &MESSAGE[1..], "hi"), 0).is_none(),
             "without the mark"
         );
     }
@@ -302,7 +302,7 @@ mod tests {
     fn chat(change: &[(&str, &str)], body: &str) -> Option<Notification> {
         let mut headers = MESSAGE.to_vec();
         headers.extend(change);
-        Some(heard(&event("MESSAGE", &headers, body), 0)?.asked.unwrap())
+        Some(read(&event("MESSAGE", &headers, body), 0)?.asked.unwrap())
     }
 
     #[test]

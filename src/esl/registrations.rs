@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::contact::{self, Contact, ContactRules, NetworkHint};
 use crate::engine::{Event, Registration, Source, UnregisterWhy, Unregistration};
-use crate::types::{Aor, PushParams, Target, UnixSeconds};
+use crate::types::{Aor, PushParams, Target, UnixMicros, UnixSeconds};
 
 /// An event, with warnings for operators.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct RegistrationEvent {
 }
 
 /// Reads one `sofia::*` event. `None`: it is not about a registration, or it has no AOR.
-pub fn heard<'a>(
+pub fn from_event<'a>(
     subclass: &str,
     header: impl Fn(&str) -> Option<&'a str>,
     rules: &ContactRules,
@@ -26,6 +26,7 @@ pub fn heard<'a>(
     let get = |name: &str| header(name).filter(|v| !v.is_empty());
     let aor = |user: &str, host: &str| Some(Aor::new(get(user)?, get(host)?));
     let call_id = || get("call-id").unwrap_or_default().into();
+    let stamp = stamp(&get, at);
     match subclass {
         "sofia::register" => {
             let aor = aor("from-user", "from-host")?;
@@ -39,6 +40,7 @@ pub fn heard<'a>(
                 user_agent: get("user-agent").unwrap_or_default().into(),
                 expires: Duration::from_secs(get("expires").and_then(|e| e.parse().ok()).unwrap_or(3600)),
                 at,
+                stamp,
                 source: Source::Event,
             });
             Some(RegistrationEvent {
@@ -54,14 +56,14 @@ pub fn heard<'a>(
             } else {
                 UnregisterWhy::Explicit
             };
-            Some(over(aor, call_id(), &get, rules, (why, at)))
+            Some(over(aor, call_id(), &get, rules, (why, at, stamp)))
         }
         "sofia::expire" => Some(over(
             aor("user", "host")?,
             call_id(),
             &get,
             rules,
-            (UnregisterWhy::Expired, at),
+            (UnregisterWhy::Expired, at, stamp),
         )),
         "sofia::sip_user_state" => {
             let reachable = get("Ping-Status")?.eq_ignore_ascii_case("reachable");
@@ -88,7 +90,7 @@ fn over<'a>(
     call_id: Arc<str>,
     get: &impl Fn(&str) -> Option<&'a str>,
     rules: &ContactRules,
-    (why, at): (UnregisterWhy, UnixSeconds),
+    (why, at, stamp): (UnregisterWhy, UnixSeconds, UnixMicros),
 ) -> RegistrationEvent {
     let read = if get("contact").is_some() {
         read_contact(get, rules)
@@ -102,12 +104,25 @@ fn over<'a>(
         push: read.push,
         user_agent: get("user-agent").unwrap_or_default().into(),
         at,
+        stamp,
         why,
     });
     RegistrationEvent {
         event,
         warnings: Vec::new(),
     }
+}
+
+/// If FreeSWITCH's clock differs from ours by more than this, its times are not used.
+const MOST_CLOCK_DIFFERENCE: UnixMicros = 3_600_000_000;
+
+/// The event's time by FreeSWITCH's clock, or by ours if FreeSWITCH's cannot be right.
+fn stamp<'a>(get: &impl Fn(&str) -> Option<&'a str>, at: UnixSeconds) -> UnixMicros {
+    let ours = at.saturating_mul(1_000_000);
+    let theirs = get("Event-Date-Timestamp").and_then(|stamp| stamp.parse().ok());
+    theirs
+        .filter(|theirs: &UnixMicros| theirs.abs_diff(ours) <= MOST_CLOCK_DIFFERENCE.unsigned_abs())
+        .unwrap_or(ours)
 }
 
 /// The result of parsing a Contact.

@@ -13,7 +13,7 @@ use crate::types::{Aor, UnixSeconds};
 pub const EVENT: &str = "MESSAGE_WAITING";
 
 /// Reads an event. `None`: it is another, or does not say how many messages there are.
-pub fn heard(event: &EslEvent, at: UnixSeconds) -> Option<MessagesWaiting> {
+pub fn read(event: &EslEvent, at: UnixSeconds) -> Option<MessagesWaiting> {
     let header = |name: &str| event.header_str(name).filter(|v| !v.is_empty());
     if header("Event-Name")? != EVENT {
         return None;
@@ -69,13 +69,13 @@ mod tests {
         event
     }
 
-    fn told(account: &str, counts: &str) -> Option<MessagesWaiting> {
+    fn reported(account: &str, counts: &str) -> Option<MessagesWaiting> {
         let headers = [
             ("MWI-Messages-Waiting", "yes"),
             ("MWI-Message-Account", account),
             ("MWI-Voice-Message", counts),
         ];
-        heard(&event(&headers), 7)
+        read(&event(&headers), 7)
     }
 
     #[test]
@@ -86,14 +86,14 @@ mod tests {
             new_urgent: 3,
             saved_urgent: 4,
         };
-        let read = told("1001@fs.test", "2/1 (3/4)").unwrap();
+        let read = reported("1001@fs.test", "2/1 (3/4)").unwrap();
         assert_eq!(
             (read.aor, read.mailbox, read.is_answer),
             (Aor::new("1001", "fs.test"), all, false)
         );
-        let read = told("sip:1001@fs.test", "5/0 (0/0)").unwrap();
+        let read = reported("sip:1001@fs.test", "5/0 (0/0)").unwrap();
         assert_eq!((read.aor, read.mailbox.new), (Aor::new("1001", "fs.test"), 5));
-        assert_eq!(told("1001@fs.test", "1/2").unwrap().mailbox.saved, 2);
+        assert_eq!(reported("1001@fs.test", "1/2").unwrap().mailbox.saved, 2);
     }
 
     #[test]
@@ -103,17 +103,17 @@ mod tests {
             ("MWI-Voice-Message", "1/0 (0/0)"),
             ("call-id", "subscribe@phone"),
         ];
-        assert!(heard(&event(&headers), 0).unwrap().is_answer);
+        assert!(read(&event(&headers), 0).unwrap().is_answer);
     }
 
     #[test]
     fn what_does_not_say_whose_or_how_many_is_left_alone() {
         for account in ["1001", "@fs.test", "1001@", "sip:"] {
-            assert_eq!(told(account, "1/0"), None, "{account}");
+            assert_eq!(reported(account, "1/0"), None, "{account}");
         }
         for counts in ["", "yes", "1", "-1/0", "1/0 (", "1/0 (x/y)", "99999999999/0"] {
-            assert_eq!(told("1001@fs.test", counts), None, "{counts}");
+            assert_eq!(reported("1001@fs.test", counts), None, "{counts}");
         }
-        assert_eq!(heard(&event(&[("MWI-Messages-Waiting", "yes")]), 0), None);
+        assert_eq!(read(&event(&[("MWI-Messages-Waiting", "yes")]), 0), None);
     }
 }

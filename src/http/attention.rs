@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::cache::Census;
 use super::census;
 use super::{ProblemDetails, Site};
-use crate::doctor::advice::{BROKEN_FILE, advice};
+use crate::doctor::advice::{advice, advice_without_error};
 use crate::push::app::App;
 use crate::push::apps::status::{AppState, ProblemKind};
 use crate::push::{Fault, PushErrorKind};
@@ -56,7 +56,11 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
     // A separate item reports an unreadable store.
     let census: Result<Arc<Census>, ProblemDetails> = census::take(&site).await;
     let census = census.as_deref().ok();
-    let mut items: Vec<Item> = event_socket(&site, census).into_iter().chain(store(&site)).collect();
+    let mut items: Vec<Item> = event_socket(&site, census)
+        .into_iter()
+        .chain(store(&site))
+        .chain(shared_store(&site))
+        .collect();
     let apps = site.pushers.apps();
     items.extend(apps.iter().flat_map(|(app, state)| of_app(app, state, census)));
     items.extend(census.and_then(no_app));
@@ -100,6 +104,20 @@ fn store(site: &Site) -> Option<Item> {
     })
 }
 
+fn shared_store(site: &Site) -> Option<Item> {
+    let health = site.shared.as_ref()?.health();
+    health.failing.map(|failing| Item {
+        what: "shared store".into(),
+        level: Level::Warning,
+        problem: format!("cannot be used: {}", failing.reason),
+        advice: "run `fswake doctor`. Until then calls are woken from memory. Phones that register at this daemon are sent later; \
+                 those that register at others are not known here."
+            .into(),
+        phones: None,
+        since: Some(failing.since),
+    })
+}
+
 fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
     let phones = census.map(|census| census.by_app.get(&state.name).copied().unwrap_or(0));
     let item = |level, problem: String, advice: String, since| Item {
@@ -118,7 +136,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
             let text = match problem.kind {
                 ProblemKind::Refused => format!("its provider rejects the credentials: {reason}"),
                 ProblemKind::BrokenFile => format!("its new file cannot be used: {reason}"),
-                ProblemKind::Expired => reason.clone(),
+                ProblemKind::Expired | ProblemKind::OldKey | ProblemKind::NextKey => reason.clone(),
                 ProblemKind::Rejected => format!("its provider refuses the pushes: {reason}"),
                 ProblemKind::Unreachable => format!("its provider cannot be reached: {reason}"),
                 ProblemKind::NoAnswer => format!("its provider does not answer: {reason}"),
@@ -126,7 +144,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
             };
             let (level, advice) = match &problem.error {
                 Some(error) => (Level::Error, to_do(app, error.kind())),
-                None => (Level::Warning, BROKEN_FILE.to_owned()),
+                None => (Level::Warning, advice_without_error(problem.kind).to_owned()),
             };
             item(level, text, advice, Some(problem.since))
         })

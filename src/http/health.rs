@@ -76,6 +76,9 @@ impl Readiness {
         });
         let mut checks: Vec<_> = esl.into_iter().chain([store]).collect();
         let is_up = checks.iter().all(|check| check.ok);
+        // Without it calls are woken from memory.
+        let shared = site.shared.as_ref().map(|shared| shared.health().failing);
+        checks.extend(shared.map(|failing| HealthCheck::new("shared store", failing.map(|f| f.reason))));
         let apps = site.pushers.states();
         let only_logs = apps.iter().all(AppState::only_logs);
         let wakes = if only_logs {

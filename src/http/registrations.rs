@@ -12,17 +12,21 @@ use tracing::warn;
 
 use super::devices::parse_aor;
 use super::{ProblemDetails, Site};
-use crate::clock::unix_now;
+use crate::clock::{now_ms, unix_now};
 use crate::engine::{Event, Registration, Source, UnregisterWhy, Unregistration};
 use crate::esl::registrations;
 use crate::types::{Aor, Target};
 
+/// Rows of a list are newer than what fswake knows: the other server reports lists and REGISTERs in order.
+const LIST: Source = Source::Resync(1);
 /// The node where none is told.
 const NODE: &str = "default";
 /// The longest text of a field, in bytes; a Contact may be longer.
 const LONGEST: usize = 512;
 /// The longest Contact, in bytes. One with several tokens has some 1,500.
 const LONGEST_CONTACT: usize = 8 * 1024;
+/// How long an answer waits for the store. A write takes some 20 ms, and SIP servers wait for answers.
+const STORED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is told.
 #[derive(Debug, Deserialize)]
@@ -40,6 +44,9 @@ pub(super) struct RegistrationBody {
     node: Option<String>,
     /// Why it has ended.
     reason: Option<String>,
+    /// Read from a list: the phone registered some time ago, and may sleep by now.
+    #[serde(default)]
+    listed: bool,
 }
 
 /// What was read in the Contact.
@@ -47,6 +54,8 @@ pub(super) struct RegistrationBody {
 pub(super) struct Answer {
     /// Whether the phone is registered now.
     registered: bool,
+    /// Whether the store has it on the disk.
+    stored: bool,
     /// The provider of its token; `null` if it has none.
     provider: Option<String>,
     app: Option<String>,
@@ -88,8 +97,9 @@ pub(super) async fn tell(
         return Err(ProblemDetails::wrong(detail));
     }
     let push = read.push.as_ref();
-    let answer = Answer {
+    let mut answer = Answer {
         registered: !is_end,
+        stored: false,
         provider: push.map(|push| push.provider.name().to_owned()),
         app: push.map(|push| push.app.to_string()),
         served_by: push
@@ -98,12 +108,13 @@ pub(super) async fn tell(
         warnings: read.warnings,
     };
     warn_of(&aor, &answer.warnings);
-    let (call_id, user_agent, at) = (
+    let (call_id, user_agent, at, stamp) = (
         call_id(told.call_id, read.target.as_ref()),
         told.user_agent.into(),
         unix_now(),
+        now_ms().saturating_mul(1_000),
     );
-    site.control.tell(if is_end {
+    let event = if is_end {
         Event::Unregistered(Unregistration {
             aor,
             call_id,
@@ -111,6 +122,7 @@ pub(super) async fn tell(
             push: read.push,
             user_agent,
             at,
+            stamp,
             why,
         })
     } else {
@@ -123,9 +135,15 @@ pub(super) async fn tell(
             user_agent,
             expires: Duration::from_secs(told.expires.into()),
             at,
-            source: Source::Event,
+            stamp,
+            source: if told.listed { LIST } else { Source::Event },
         })
-    })?;
+    };
+    let lost = || site.store.health().dropped_devices;
+    let lost_before = lost();
+    site.control.report(event).await?;
+    // A change that the store refuses is no longer waited for. It may also be that of another request.
+    answer.stored = site.store.is_written(STORED_WITHIN).await && lost() == lost_before;
     Ok(Json(answer))
 }
 

@@ -12,6 +12,7 @@ use crate::esl::inbound::Settings;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::StoreWriter;
+use crate::store::shared::SharedStore;
 use crate::types::Secret;
 
 /// What the answers are made of.
@@ -22,6 +23,8 @@ pub struct Site {
     pub pushers: Pushers,
     /// How the store is doing.
     pub store: StoreWriter,
+    /// The store that several daemons share, if there is one.
+    pub shared: Option<SharedStore>,
     /// Its file, for reading.
     pub store_path: PathBuf,
     /// What is counted.

@@ -16,7 +16,7 @@ use crate::clock::unix_now;
 use crate::config::{Config, Environment};
 use crate::files as reader;
 use crate::import::apn_conf::{self, ApnConf};
-use crate::import::convert::{Beside, ConvertedConfig, convert};
+use crate::import::convert::{ConvertedConfig, ImportContext, convert};
 use crate::import::source::Source;
 use crate::import::tokens::{self, TokenPlan};
 use crate::new_files::{self, Fresh, Made, NewFile};
@@ -118,12 +118,12 @@ fn import(args: &ImportModApn, config: Option<&Path>, env: &Environment) -> anyh
     let plan = tokens::plan(rows.unwrap_or_default(), unix_now());
     let store = store(args, config, env)?;
     let converted = conf.as_ref().zip(args.conf.as_deref()).map(|(conf, file)| {
-        let beside = Beside {
+        let context = ImportContext {
             file: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             store: args.store.as_ref().map(|_| store.display().to_string()),
             platforms: plan.platforms.clone(),
         };
-        convert(conf, &beside)
+        convert(conf, &context)
     });
     let files = converted
         .as_ref()

@@ -312,5 +312,6 @@ fn device(rows: &[Fit], now: UnixSeconds) -> Option<Device> {
         first_seen: now,
         last_seen: newest.last_update,
         set_aside: None,
+        changed: newest.last_update.saturating_mul(1_000_000),
     })
 }

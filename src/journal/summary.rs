@@ -18,9 +18,9 @@ const BARS_MS: [i64; 11] = [
 const STEPS: &str = "SELECT call, at_ms, event, CASE WHEN NOT json_valid(detail) THEN NULL
      WHEN event = 'call-held' THEN json_extract(detail, '$.way')
      WHEN event = 'call-over' THEN json_extract(detail, '$.result')
-     WHEN event IN ('push-sent', 'leg-answered') THEN json_extract(detail, '$.device')
+     WHEN event IN ('push-sent', 'push-shared', 'device-registered', 'leg-answered') THEN json_extract(detail, '$.device')
      WHEN event = 'push-accepted' THEN json_extract(detail, '$.status') END FROM journal WHERE at_ms >= ?1 AND call IS NOT NULL
-     AND event IN ('call-held', 'push-sent', 'push-accepted', 'device-registered', 'leg-answered', 'call-over')
+     AND event IN ('call-held', 'push-sent', 'push-shared', 'push-accepted', 'device-registered', 'leg-answered', 'call-over')
      ORDER BY at_ms, id";
 
 /// The results of the calls that began within a time.
@@ -40,7 +40,9 @@ pub struct Summary {
     pub answered: u64,
     /// Of the connected calls: a phone with a push token answered.
     pub by_mobile: u64,
-    /// Of those: the phone that answered had not been pushed for the call. This is what refresh pushes are to raise.
+    /// Of those: the phone that answered did not register during the call. Refresh pushes are to raise it.
+    pub by_mobile_in_place: u64,
+    /// Of those: the phone that answered had not been pushed for the call either.
     pub by_mobile_without_push: u64,
     /// From the first push of a call to the first REGISTER after it.
     pub wake: Latency,
@@ -77,8 +79,9 @@ struct Progress {
     accepted: bool,
     woken_after: Option<i64>,
     connected: bool,
-    /// The phones that were pushed, and the one that answered, by their labels.
+    /// The phones that were pushed, those that registered, and the one that answered, by their labels.
     pushed: Vec<String>,
+    registered: Vec<String>,
     answered_by: Option<String>,
 }
 
@@ -118,10 +121,12 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
                 progress.pushed_at.get_or_insert(at);
                 progress.pushed.push(text(row, 3)?);
             }
+            Some(StepKind::PushShared) => progress.pushed.push(text(row, 3)?),
             Some(StepKind::LegAnswered) => progress.answered_by = Some(text(row, 3)?),
             // With status 0 it was only written to the log.
             Some(StepKind::PushAccepted) => progress.accepted |= text(row, 3)?.parse() != Ok(0_u16),
             Some(StepKind::DeviceRegistered) => {
+                progress.registered.push(text(row, 3)?);
                 if let Some(pushed) = progress.pushed_at {
                     progress.woken_after.get_or_insert(at.saturating_sub(pushed).max(0));
                 }
@@ -153,7 +158,9 @@ impl Summary {
             summary.answered += u64::from(call.woken_after.is_some() && call.connected);
             if let Some(label) = call.by_mobile() {
                 summary.by_mobile += 1;
-                summary.by_mobile_without_push += u64::from(!call.pushed.contains(label));
+                let is_in_place = !call.registered.contains(label);
+                summary.by_mobile_in_place += u64::from(is_in_place);
+                summary.by_mobile_without_push += u64::from(is_in_place && !call.pushed.contains(label));
             }
             times.extend(call.woken_after);
         }
@@ -224,6 +231,17 @@ mod tests {
             (3, 301, "push-sent", other),
             (3, 302, "leg-answered", one),
             (3, 303, "call-over", connected),
+            // Pushed for this call and another one's, and rung where it was registered.
+            (6, 310, "call-held", "{}"),
+            (6, 311, "push-shared", one),
+            (6, 312, "leg-answered", one),
+            (6, 313, "call-over", connected),
+            // Woken.
+            (7, 320, "call-held", "{}"),
+            (7, 321, "push-sent", one),
+            (7, 322, "device-registered", one),
+            (7, 323, "leg-answered", one),
+            (7, 324, "call-over", connected),
             // A desk phone.
             (4, 400, "call-held", "{}"),
             (4, 401, "leg-answered", r#"{"device":"binding"}"#),
@@ -235,8 +253,13 @@ mod tests {
         ]);
         let summary = since(&store, 100).unwrap();
         assert_eq!(
-            (summary.connected, summary.by_mobile, summary.by_mobile_without_push),
-            (4, 3, 2)
+            (
+                summary.connected,
+                summary.by_mobile,
+                summary.by_mobile_in_place,
+                summary.by_mobile_without_push
+            ),
+            (6, 5, 4, 2)
         );
     }
 
@@ -282,6 +305,7 @@ mod tests {
             registered,
             answered,
             by_mobile,
+            by_mobile_in_place,
             by_mobile_without_push,
             wake,
         } = summary;
@@ -289,7 +313,7 @@ mod tests {
             (calls, connected, pushed, accepted, registered, answered),
             (4, 2, 3, 1, 1, 1)
         );
-        assert_eq!((by_mobile, by_mobile_without_push), (0, 0));
+        assert_eq!((by_mobile, by_mobile_in_place, by_mobile_without_push), (0, 0, 0));
         assert_eq!((wake.count, wake.p50_ms, wake.p99_ms), (1, Some(6_000), Some(6_000)));
         let bars: Vec<_> = wake.histogram.iter().filter(|bar| bar.count > 0).collect();
         assert_eq!(

@@ -10,10 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use super::names::Name;
 use super::registry::{Counters, Gauges, Histograms, Labels, RegistryBuilder};
 use crate::engine::count::WakeOutcome;
-use crate::types::push::{About, PushError, PushKind, PushOutcome};
-
-/// What a push was for.
-const KINDS: [&str; 5] = ["call", "cancel", "missed-call", "notification", "refresh"];
+use crate::types::push::{About, PushError, PushOutcome, PushPurpose};
 
 /// What came of a refresh push.
 const REFRESHES: [&str; 2] = ["registered", "expired"];
@@ -74,9 +71,14 @@ impl AppFamilies {
     pub(super) fn app(&self, app: &str, provider: &str) -> AppMetrics {
         let labels: Labels<2> = [("app", app.to_owned().into()), ("provider", provider.to_owned().into())];
         let [a, p] = labels.clone();
-        let pushes = KINDS.map(|kind| {
+        let pushes = PushPurpose::ALL.map(|purpose| {
             RESULTS.map(|result| {
-                let labels = [a.clone(), p.clone(), ("kind", kind.into()), ("result", result.into())];
+                let labels = [
+                    a.clone(),
+                    p.clone(),
+                    ("kind", purpose.as_str().into()),
+                    ("result", result.into()),
+                ];
                 self.pushes.get_or_create_owned(&labels)
             })
         });
@@ -103,7 +105,7 @@ impl AppFamilies {
 /// One app's numbers, as handles, so that counting is one addition.
 pub struct AppMetrics {
     pub(super) provider: String,
-    pushes: [[Counter; RESULTS.len()]; KINDS.len()],
+    pushes: [[Counter; RESULTS.len()]; PushPurpose::ALL.len()],
     wakes: [(WakeOutcome, Counter); WakeOutcome::ALL.len()],
     push_seconds: Histogram,
     under_way: Gauge,
@@ -121,22 +123,15 @@ impl AppMetrics {
 
     /// A push ended.
     pub fn pushed(&self, about: &About, outcome: &PushOutcome, took: Duration) {
-        let kind = match about {
-            About::Notification(what) => what.purpose.as_str(),
-            About::Call(call) => match call.kind {
-                PushKind::Call => "call",
-                PushKind::Cancel(_) => "cancel",
-                PushKind::MissedCall => "missed-call",
-            },
-        };
         let result = match outcome {
             Ok(_) => "accepted",
             Err(PushError::CallOver) => "call-over",
             Err(error) => error.class(),
         };
-        let place = |words: &[&str], word| words.iter().position(|w| *w == word);
-        if let Some((kind, result)) = place(&KINDS, kind).zip(place(&RESULTS, result)) {
-            self.pushes[kind][result].inc();
+        let purpose = PushPurpose::ALL.iter().position(|purpose| *purpose == about.purpose());
+        let result = RESULTS.iter().position(|word| *word == result);
+        if let Some((purpose, result)) = purpose.zip(result) {
+            self.pushes[purpose][result].inc();
         }
         if !matches!(outcome, Err(PushError::CallOver)) {
             self.push_seconds.observe(took.as_secs_f64());

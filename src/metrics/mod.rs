@@ -7,6 +7,7 @@
 mod app;
 mod names;
 mod registry;
+mod shared;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -24,10 +25,12 @@ use self::app::AppFamilies;
 pub use self::app::AppMetrics;
 pub use self::names::Name;
 use self::registry::{Counters, Gauges, Histograms, RegistryBuilder};
+use self::shared::SharedMetrics;
 use crate::clock::unix_now;
 use crate::engine::{HoldResult, Summary};
 use crate::push::apps::status::{AppState, ProblemKind};
 use crate::store::Health;
+use crate::store::shared::SharedHealth;
 
 /// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -81,6 +84,7 @@ struct Inner {
     store_queued: Gauge,
     dropped_devices: Counter,
     dropped_journal: Counter,
+    shared_store: SharedMetrics,
     inputs: Gauge,
 }
 
@@ -93,6 +97,8 @@ pub struct GaugeSample {
     pub esl_up: bool,
     /// How the store is doing.
     pub store: Health,
+    /// How the shared store is doing; the default if there is none.
+    pub shared: SharedHealth,
     /// How the apps are doing.
     pub apps: Vec<AppState>,
     /// Inputs that wait for the loop.
@@ -141,6 +147,7 @@ impl Metrics {
             store_queued: r.add(Name::StoreQueued, Gauge::default()),
             dropped_devices: dropped.get_or_create_owned(&[("what", "device".into())]),
             dropped_journal: dropped.get_or_create_owned(&[("what", "journal".into())]),
+            shared_store: SharedMetrics::register(&mut r),
             inputs: r.add(Name::InputsWaiting, Gauge::default()),
             apps: RwLock::default(),
             registry: started(r),
@@ -259,6 +266,7 @@ impl Metrics {
         m.dropped_journal
             .inner()
             .store(state.store.dropped_journal, Ordering::Relaxed);
+        m.shared_store.set(&state.shared);
         m.inputs.set(number(state.inputs));
         // An app that was removed has no state any more.
         m.problems.clear();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 
 use crate::types::Printable;
 
@@ -32,7 +32,7 @@ const TAKEN: [&str; 13] = [
 const UNKNOWN_SCHEME: &str = "an unknown scheme (known are pgsql://, postgres:// and postgresql://)";
 
 /// A database, and how to reach it. Its `Debug` shows neither user nor password.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Dsn {
     pub(crate) config: Config,
     /// Whether the connection is encrypted.
@@ -126,6 +126,32 @@ impl Dsn {
             tls,
             unused: unused.collect(),
         })
+    }
+
+    /// The same with TLS required, except with `sslmode=disable` or, without `sslmode`, a server on this machine.
+    #[must_use]
+    pub fn with_tls(mut self) -> Self {
+        if let Tls::IfOffered { root } = self.tls {
+            self.tls = Tls::Required { root };
+        }
+        self
+    }
+
+    /// The same, for writing: of several servers the one that can be written, never a standby.
+    #[must_use]
+    pub fn for_writing(mut self) -> Self {
+        self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        self
+    }
+
+    /// Whether passwords and rows cross a network unencrypted.
+    pub fn is_unencrypted(&self) -> bool {
+        self.tls == Tls::None && !is_here(&self.config)
+    }
+
+    /// Whether the name has a password in it.
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
     }
 
     /// Server and database, for messages.

@@ -8,8 +8,10 @@ pub use dsn::{Dsn, DsnError, Tls, split_scheme};
 use std::time::Duration;
 
 use crate::words;
+use tokio::sync::mpsc;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification, Socket};
 
 /// How long connecting may take, unless the connection string sets it.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -40,6 +42,16 @@ pub enum ConnectError {
 /// # Errors
 /// When the server cannot be reached, is not the one that it should be, or does not let us in.
 pub async fn connect(dsn: &Dsn) -> Result<Client, ConnectError> {
+    connect_with_notifications(dsn).await.map(|(client, _)| client)
+}
+
+/// Connects. The receiver gets the server's notifications, and ends with the connection.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_with_notifications(
+    dsn: &Dsn,
+) -> Result<(Client, mpsc::UnboundedReceiver<Notification>), ConnectError> {
     let place = dsn.place();
     let mut config = dsn.config.clone();
     if config.get_connect_timeout().is_none() {
@@ -62,9 +74,7 @@ pub async fn connect(dsn: &Dsn) -> Result<Client, ConnectError> {
     match &dsn.tls {
         Tls::None => {
             config.ssl_mode(SslMode::Disable);
-            let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
-            tokio::spawn(connection);
-            Ok(client)
+            open(&config, NoTls).await.map_err(refused)
         }
         Tls::IfOffered { root } | Tls::Required { root } => {
             let tls = tls::Connector::new(root.as_deref()).map_err(|reason| ConnectError::Tls {
@@ -73,9 +83,29 @@ pub async fn connect(dsn: &Dsn) -> Result<Client, ConnectError> {
             })?;
             let required = matches!(dsn.tls, Tls::Required { .. });
             config.ssl_mode(if required { SslMode::Require } else { SslMode::Prefer });
-            let (client, connection) = config.connect(tls).await.map_err(refused)?;
-            tokio::spawn(connection);
-            Ok(client)
+            open(&config, tls).await.map_err(refused)
         }
     }
+}
+
+async fn open<T>(
+    config: &Config,
+    tls: T,
+) -> Result<(Client, mpsc::UnboundedReceiver<Notification>), tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, mut connection) = config.connect(tls).await?;
+    let (sender, notifications) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        // The client's queries fail with the same error.
+        while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notification(notification) = message {
+                // Most callers do not listen.
+                let _ = sender.send(notification);
+            }
+        }
+    });
+    Ok((client, notifications))
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use crate::push::apns::rules::{ApnsPriority, ApnsRules, CollapseId, LONGEST_COLLAPSE_ID};
 use crate::push::endpoint::EndpointRules;
 use crate::push::refused_when::RefusedWhen;
-use crate::push::template::{BodyTemplate, UrlTemplate};
+use crate::push::template::{BodyTemplate, HeaderTemplate, UrlTemplate};
 use crate::types::{Provider, app_id};
 
 /// How an app proves to its provider that it may push. Files are read by the provider's own module.
@@ -19,13 +20,17 @@ pub enum Credentials {
         key_id: String,
         /// 10-character team id.
         team_id: String,
+        /// The key to use when Apple refuses this one.
+        next: Option<NextKey>,
     },
     /// APNs with a client certificate.
     ApnsCertificate {
-        /// PEM file with the certificate (and its chain).
+        /// PEM file with the certificate (and its chain), or a PKCS #12 file with its key too.
         cert_file: PathBuf,
         /// PEM file with its private key; may be the same file.
         key_file: PathBuf,
+        /// The file with the password of a PKCS #12 file on one line; without it the password is empty.
+        password_file: Option<PathBuf>,
     },
     /// FCM HTTP v1 with a Google service account.
     FcmServiceAccount {
@@ -47,6 +52,15 @@ pub enum Credentials {
     Http(Box<HttpProfiles>),
     /// None: the push is written to the log.
     Log,
+}
+
+/// The signing key that takes another's place at Apple.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextKey {
+    /// PEM file with the PKCS #8 P-256 key.
+    pub key_file: PathBuf,
+    /// 10-character key id.
+    pub key_id: String,
 }
 
 /// How fswake authenticates to push services, and to which of them phones may let it push.
@@ -76,6 +90,8 @@ pub struct HttpProfiles {
 pub struct HttpProfile {
     /// The gateway's URL.
     pub url: UrlTemplate,
+    /// Headers of the operator's own.
+    pub headers: Vec<HeaderTemplate>,
     /// The body of the POST request; `None` sends GET.
     pub body: Option<BodyTemplate>,
     /// Its `Content-Type`; a header value.
@@ -106,6 +122,17 @@ pub enum HttpAuth {
     Digest(PathBuf),
     /// A header of the operator's own; the line is `Name: value`.
     Header(PathBuf),
+    /// A field of a form; the line is `name=value`.
+    Field(PathBuf),
+    /// `Authorization: Bearer` with an access token of OAuth 2.0 (RFC 6749 section 4.4).
+    OAuth {
+        /// The client's id.
+        client_id: String,
+        /// The client's secret is the line.
+        secret_file: PathBuf,
+        /// Where access tokens are asked for: an https URL.
+        token_url: String,
+    },
 }
 
 impl HttpAuth {
@@ -117,14 +144,26 @@ impl HttpAuth {
             Self::Basic(_) => "basic",
             Self::Digest(_) => "digest",
             Self::Header(_) => "header",
+            Self::Field(_) => "field",
+            Self::OAuth { .. } => "oauth",
         }
+    }
+
+    /// Whether it needs an access token.
+    pub fn is_oauth(&self) -> bool {
+        matches!(self, Self::OAuth { .. })
     }
 
     /// The file that holds the secret.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::None => None,
-            Self::Bearer(file) | Self::Basic(file) | Self::Digest(file) | Self::Header(file) => Some(file),
+            Self::Bearer(file)
+            | Self::Basic(file)
+            | Self::Digest(file)
+            | Self::Header(file)
+            | Self::Field(file)
+            | Self::OAuth { secret_file: file, .. } => Some(file),
         }
     }
 }
@@ -159,8 +198,18 @@ impl Credentials {
     /// The files they are in.
     pub fn files(&self) -> Vec<&Path> {
         match self {
-            Self::ApnsToken { key_file, .. } => vec![key_file],
-            Self::ApnsCertificate { cert_file, key_file } => vec![cert_file, key_file],
+            Self::ApnsToken { key_file, next, .. } => {
+                let next = next.iter().map(|next| next.key_file.as_path());
+                [key_file.as_path()].into_iter().chain(next).collect()
+            }
+            Self::ApnsCertificate {
+                cert_file,
+                key_file,
+                password_file,
+            } => {
+                let files = [cert_file.as_path(), key_file.as_path()];
+                files.into_iter().chain(password_file.as_deref()).collect()
+            }
             Self::FcmServiceAccount { file } => vec![file],
             Self::HmsClient { secret_file, .. } => vec![secret_file],
             Self::WebPush(settings) => vec![&settings.key_file],
@@ -226,19 +275,25 @@ pub struct App {
     /// APNs topic of call pushes; without it the app id of [`App::app_ids`] that the device's stands for, with `.voip`;
     /// without those the device's.
     pub topic: Option<String>,
+    /// Headers of pushes to Apple, by purpose.
+    pub apns: ApnsRules,
     /// What call pushes look like.
     pub payload: PayloadStyle,
 }
 
 impl App {
+    /// The file with its login at the proxy.
+    pub(crate) fn proxy_login(&self) -> Option<&Path> {
+        self.proxy.as_ref()?.auth_file.as_deref()
+    }
+
     /// All files that it reads. When one changes, the app is set up again.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.auth_file.as_deref());
         self.credentials
             .files()
             .into_iter()
             .chain(self.ca_file.as_deref())
-            .chain(proxy)
+            .chain(self.proxy_login())
     }
 
     /// The app of a configuration without apps: it writes every push to the log.
@@ -250,6 +305,7 @@ impl App {
             app_ids: Vec::new(),
             domains: Vec::new(),
             tenant: None,
+            apns: ApnsRules::default(),
             credentials: Credentials::Log,
             base_url: None,
             ca_file: None,

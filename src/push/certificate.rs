@@ -1,5 +1,6 @@
 //! How long a client certificate is still good.
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use x509_parser::oid_registry::OID_USERID;
@@ -9,8 +10,9 @@ use x509_parser::x509::X509Name;
 use crate::clock::{day, from_unix};
 use crate::files;
 use crate::push::app::{App, Credentials};
+use crate::push::pkcs12;
 use crate::push::setup::SetupError;
-use crate::types::Printable;
+use crate::types::{Printable, Secret};
 
 /// One certificate of a PEM file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,13 +50,55 @@ pub fn certificates(pem: &[u8]) -> Vec<Certificate> {
         .collect()
 }
 
+/// The file of an app's client certificate, and the certificates in it, its own first. `None`: it has none, or the file
+/// cannot be read, which [`crate::push::Pushers::new`] reports.
+pub fn certificate_chain(app: &App) -> Option<(&Path, Vec<Certificate>)> {
+    let Credentials::ApnsCertificate {
+        cert_file,
+        password_file,
+        ..
+    } = &app.credentials
+    else {
+        return None;
+    };
+    let (pem, _) = read(app, cert_file, password_file.as_deref()).ok()?;
+    Some((cert_file, certificates(pem.as_bytes())))
+}
+
+/// A client certificate, its chain and its private key as PEM.
+pub(crate) fn pem_with_key(
+    app: &App,
+    cert_file: &Path,
+    key_file: &Path,
+    password_file: Option<&Path>,
+) -> Result<String, SetupError> {
+    let (mut pem, has_key) = read(app, cert_file, password_file)?;
+    if !has_key && key_file != cert_file {
+        pem.push('\n');
+        pem.push_str(&SetupError::read(app, key_file, files::pem)?);
+    }
+    Ok(pem)
+}
+
+/// A certificate's file as PEM, and whether the key is surely in it: PKCS #12 has both.
+fn read(app: &App, file: &Path, password_file: Option<&Path>) -> Result<(String, bool), SetupError> {
+    let bytes = SetupError::read(app, file, |file| Ok(files::read(file)?))?;
+    let unusable = |problem: &dyn std::fmt::Display| SetupError::file(app, file, &problem.to_string());
+    if !pkcs12::is_pkcs12(&bytes) {
+        let pem = files::pem_of(&bytes).map_err(|error| unusable(&error))?;
+        return Ok((pem, false));
+    }
+    let password = password_file
+        .map(|file| SetupError::secret_line(app, file))
+        .transpose()?;
+    let pem = pkcs12::to_pem(&bytes, password.as_ref().map_or("", Secret::expose));
+    Ok((pem.map_err(|error| unusable(&error))?, true))
+}
+
 /// Why an app's certificate wakes no phone, although its file is good: it has expired, is not valid yet, or is for
 /// another bundle id. `None` also if it cannot be read, which [`crate::push::Pushers::new`] reports.
 pub fn unfit(app: &App, now: SystemTime) -> Option<SetupError> {
-    let Credentials::ApnsCertificate { cert_file, .. } = &app.credentials else {
-        return None;
-    };
-    let chain = certificates(&files::read(cert_file).ok()?);
+    let (file, chain) = certificate_chain(app)?;
     let first = chain.first()?;
     let problem = if first.until <= now {
         format!(
@@ -69,7 +113,7 @@ pub fn unfit(app: &App, now: SystemTime) -> Option<SetupError> {
     } else {
         other_bundle(app, first)?
     };
-    Some(SetupError::file(app, cert_file, &problem))
+    Some(SetupError::file(app, file, &problem))
 }
 
 /// The error if a certificate is for another bundle id than the app's.

@@ -17,14 +17,13 @@ pub(crate) fn push(app: &str, req: &PushRequest) -> PushReceipt {
 }
 
 fn log_call(app: &str, req: &PushRequest, call: &CallPush) {
-    let (kind, reason) = match call.kind {
-        PushKind::Call => ("call", None),
-        PushKind::Cancel(reason) => ("cancel", Some(reason.as_str())),
-        PushKind::MissedCall => ("missed-call", None),
+    let reason = match call.kind {
+        PushKind::Cancel(reason) => Some(reason.as_str()),
+        PushKind::Call | PushKind::MissedCall => None,
     };
     tracing::info!(
         app,
-        kind,
+        kind = req.about.purpose().as_str(),
         reason,
         call.id = %call.call,
         aor = %req.callee,
@@ -50,7 +49,7 @@ fn log_notification(app: &str, req: &PushRequest, notification: &NotificationPus
     }
     tracing::info!(
         app,
-        kind = notification.purpose.as_str(),
+        kind = req.about.purpose().as_str(),
         r#type = notification.token_type.as_str(),
         aor = %req.callee,
         payload = %Printable(&payload),

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! `app` is one checked `[[app]]` of the configuration; `endpoint` has the rules for push services that phones choose (web push);
-//! `setup` has the reasons why an app cannot be used; `certificate` reads a client certificate's validity. No two files
-//! depend on each other (tests/house/circles.rs).
+//! `setup` has the reasons why an app cannot be used; `certificate` reads client certificates, `pkcs12` those that Keychain
+//! Access has exported. No two files depend on each other (tests/house/circles.rs).
 
 mod apns;
 pub mod app;
@@ -27,6 +27,7 @@ mod hms;
 mod log;
 mod oauth;
 pub(crate) mod payload;
+mod pkcs12;
 pub mod refused_when;
 mod setup;
 pub mod template;
@@ -36,8 +37,9 @@ mod webpush;
 pub use app::HttpAuth;
 pub use apps::pushers::{AppHandle, Pushers};
 pub use apps::renewal::AppChanges;
-pub use certificate::{Certificate, certificates, other_bundle, unfit};
+pub use certificate::{Certificate, certificate_chain, other_bundle, unfit};
 pub use clock::{Clock, Now};
+pub(crate) use pkcs12::is_pkcs12;
 pub use setup::SetupError;
 pub use transport::probe::{Probe, Proof};
 pub(crate) use webpush::public_key as vapid_public_key;

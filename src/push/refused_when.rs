@@ -26,8 +26,11 @@ pub struct Pointer(String);
 pub enum Found {
     /// One of these.
     One(Vec<String>),
-    /// Anything but these, or nothing.
+    /// Any other value, or a missing one, in a reply with a status of success: others may come from something on the way,
+    /// and have no such value.
     NoneOf(Vec<String>),
+    /// Anything at all but `null`.
+    Anything,
 }
 
 word_enum! {
@@ -61,13 +64,19 @@ impl std::str::FromStr for Pointer {
 }
 
 impl RefusedWhen {
-    /// Why a reply is a refusal by this rule, if it is one. The reason is safe to log.
-    pub(crate) fn refusal(&self, reply: &Value) -> Option<String> {
-        let value = reply.pointer(&self.pointer.0).and_then(text);
+    /// Why a reply is a refusal by this rule, if it is one; `is_success` is its status. The reason is safe to log.
+    pub(crate) fn refusal(&self, reply: &Value, is_success: bool) -> Option<String> {
+        let found = reply.pointer(&self.pointer.0);
+        let value = found.and_then(text);
         let among = |list: &[String]| value.as_ref().is_some_and(|value| list.contains(value));
         let is_refusal = match &self.found {
             Found::One(list) => among(list),
-            Found::NoneOf(list) => !among(list),
+            Found::NoneOf(list) => is_success && !among(list),
+            // What is there may be the phone's token.
+            Found::Anything if found.is_some_and(|value| !value.is_null()) => {
+                return Some(format!("{} is there", Printable(&self.pointer.0)));
+            }
+            Found::Anything => false,
         };
         let value = || {
             value
@@ -126,16 +135,37 @@ mod tests {
             ("/in", none_of(&["x"]), Some("/in is nothing")),
             ("/null", one(&["null"]), None),
         ] {
-            assert_eq!(rule(pointer, found).refusal(&reply).as_deref(), reason, "{pointer}");
+            let refusal = rule(pointer, found).refusal(&reply, true);
+            assert_eq!(refusal.as_deref(), reason, "{pointer}");
         }
         // No JSON at all.
-        assert!(rule("/code", none_of(&["0"])).refusal(&Value::Null).is_some());
+        assert!(rule("/code", none_of(&["0"])).refusal(&Value::Null, true).is_some());
+        let of_something_on_the_way = rule("/code", none_of(&["0"])).refusal(&Value::Null, false);
+        assert_eq!(of_something_on_the_way, None);
+        assert!(rule("", Found::Anything).refusal(&Value::Null, true).is_none());
+    }
+
+    #[test]
+    fn anything_at_a_place_is_a_refusal_that_does_not_repeat_it() {
+        let reply = json!({"value": {"110002": ["s3cret-token"]}, "expired": [], "null": null, "no": false});
+        for (pointer, reason) in [
+            ("/value/110002", Some("/value/110002 is there")),
+            ("/value/110002/0", Some("/value/110002/0 is there")),
+            ("/expired", Some("/expired is there")),
+            ("/expired/0", None),
+            ("/value/110003", None),
+            ("/null", None),
+            ("/no", Some("/no is there")),
+        ] {
+            let refusal = rule(pointer, Found::Anything).refusal(&reply, true);
+            assert_eq!(refusal.as_deref(), reason, "{pointer}");
+        }
     }
 
     #[test]
     fn what_may_be_a_token_is_not_repeated_and_pointers_are_checked() {
         let reply = json!({"reason": "no such id abcdefghijklmnopqrstuvwx0123456789\n!"});
-        let refusal = rule("/reason", none_of(&["x"])).refusal(&reply).unwrap();
+        let refusal = rule("/reason", none_of(&["x"])).refusal(&reply, true).unwrap();
         assert_eq!(refusal, "/reason is no such id .. !");
         for wrong in ["code", "/a~2", "/a~", "a/b"] {
             assert!(wrong.parse::<Pointer>().is_err(), "{wrong}");

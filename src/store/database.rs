@@ -3,12 +3,14 @@
 use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
-use super::queue::Batch;
-use super::rows::{append, delete, put};
+use super::outbox::{self, FileAccess};
+use super::queue::{Batch, Change};
+use super::rows::{Origin, append, delete, put};
 use super::schema::{StoreError, failure};
 use super::upgrade;
 use crate::clock::unix_now;
@@ -30,6 +32,11 @@ pub struct Options {
     pub max_queued_devices: usize,
     /// Limit of the file's size in pages of 4 KiB (`PRAGMA max_page_count`); none by default.
     pub max_pages: Option<u32>,
+    /// Whether each write is on the disk before it counts as written, so that it survives a power failure. Without it the
+    /// last writes may be lost then, but none if only fswake is killed.
+    pub sync: bool,
+    /// Set if the file is a copy of a shared store.
+    pub shared: Option<Arc<FileAccess>>,
 }
 
 impl Default for Options {
@@ -40,6 +47,8 @@ impl Default for Options {
             max_queued_journal: 100_000,
             max_queued_devices: 1_000_000,
             max_pages: None,
+            sync: false,
+            shared: None,
         }
     }
 }
@@ -65,7 +74,13 @@ impl Database {
             Some(connection) => connection,
             None => connect(&self.path, &self.options)?,
         };
-        let refused = write(&mut connection, batch).map_err(|e| failure(&self.path, &e))?;
+        let shared = self.options.shared.as_ref();
+        let turn = shared.map(|access| access.blocking_turn());
+        let refused = write(&mut connection, batch, shared.is_some()).map_err(|e| failure(&self.path, &e))?;
+        drop(turn);
+        if let Some(access) = shared.filter(|_| !batch.changes.is_empty()) {
+            access.set_written();
+        }
         self.connection = Some(connection);
         Ok(refused)
     }
@@ -75,6 +90,7 @@ impl Database {
         let Some(connection) = &self.connection else {
             return Ok(0);
         };
+        let _turn = self.options.shared.as_ref().map(|access| access.blocking_turn());
         let keep = i64::try_from(self.options.journal_keep.as_secs()).unwrap_or(i64::MAX);
         let before = unix_now().saturating_sub(keep).saturating_mul(1000);
         let max = i64::try_from(max).unwrap_or(i64::MAX);
@@ -113,7 +129,7 @@ fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update(None, "synchronous", if options.sync { "full" } else { "normal" })?;
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
     if let Some(pages) = options.max_pages {
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
@@ -121,15 +137,18 @@ fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<u64> {
+fn write(connection: &mut Connection, batch: &Batch, is_shared: bool) -> rusqlite::Result<u64> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut refused = 0;
     for (_, key, change) in &batch.changes {
         let done = match change {
-            Some(device) => put(&tx, key, device),
-            None => delete(&tx, key),
+            Change::Put(device) => put(&tx, key, device, Origin::Here),
+            Change::Delete(changed) => delete(&tx, key, *changed),
         };
         refused += left_out(done)?;
+        if is_shared {
+            left_out(outbox::add(&tx, key, change))?;
+        }
     }
     for entry in &batch.journal {
         refused += left_out(append(&tx, entry))?;
@@ -162,5 +181,27 @@ fn left_out(done: rusqlite::Result<usize>) -> rusqlite::Result<u64> {
             Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch) => Ok(1),
             _ => Err(e),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_are_synced_only_where_the_options_say_so() {
+        let dir = tempfile::tempdir().unwrap();
+        // SQLite's numbers: 1 is NORMAL, 2 is FULL.
+        for (sync, expected) in [(false, 1), (true, 2)] {
+            let options = Options {
+                sync,
+                ..Options::default()
+            };
+            let connection = connect(&dir.path().join("fswake.db"), &options).unwrap();
+            let found: i64 = connection
+                .query_row("PRAGMA synchronous", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(found, expected);
+        }
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::database::{self, Options};
-use super::rows;
+use super::outbox;
+use super::queue::Change;
+use super::rows::{self, Origin};
 use super::schema::{self, StoreError};
 use crate::types::{Aor, Device, DeviceKey, Tokens};
 
@@ -55,11 +57,15 @@ impl Import {
         let begun = connection.busy_timeout(BUSY);
         let begun = begun.and_then(|()| connection.execute_batch("BEGIN IMMEDIATE"));
         begun.map_err(|e| schema::failure(path, &e))?;
+        let is_shared = outbox::is_shared(&connection).map_err(|e| schema::failure(path, &e))?;
         let put = devices.iter().map(|d| (d.key(), d));
         let fates = put.map(|(key, device)| {
             let (fate, row) = fate(&connection, &key, device)?;
             if let Some(row) = row {
-                rows::put(&connection, &key, &row)?;
+                rows::put(&connection, &key, &row, Origin::Here)?;
+                if is_shared {
+                    outbox::add(&connection, &key, &Change::Put(row.into()))?;
+                }
             }
             Ok(fate)
         });
@@ -108,7 +114,7 @@ impl Import {
 }
 
 /// If root creates the file, gives it to the daemon's user, who owns the directory.
-fn give_to_owner_of_directory(path: &Path) {
+pub(super) fn give_to_owner_of_directory(path: &Path) {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
     let owner = std::fs::metadata(directory.unwrap_or(Path::new(".")));
     if let (Ok(owner), Ok(file)) = (owner, std::fs::metadata(path))
@@ -129,7 +135,7 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
     let known = db
         .prepare_cached(&format!(
             "SELECT {} FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3",
-            rows::DEVICE
+            rows::columns(db)?
         ))?
         .query_row(params![key.provider.name(), key.app, key.token.expose()], rows::device)
         .optional()?
@@ -144,9 +150,17 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
         return Ok((fate, row));
     };
     let same = known.aor.user == device.aor.user && known.aor.domain.eq_ignore_ascii_case(&device.aor.domain);
+    // Other daemons that share the store take the row only if it is later than the known one.
+    let changed = known.changed.saturating_add(1).max(device.changed);
     Ok(match (same, known.last_seen < device.last_seen) {
         (false, false) => (Fate::Kept(known.aor), None),
-        (false, true) => (Fate::Taken(known.aor), Some(device.clone())),
+        (false, true) => {
+            let row = Device {
+                changed,
+                ..device.clone()
+            };
+            (Fate::Taken(known.aor), Some(row))
+        }
         (true, newer) => {
             // A REGISTER's values stay; missing ones are filled in.
             let mut row = known.clone();
@@ -157,6 +171,7 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
             if row == known {
                 (Fate::Known, None)
             } else {
+                row.changed = changed;
                 (Fate::Renewed, Some(row))
             }
         }

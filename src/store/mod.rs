@@ -6,16 +6,21 @@
 //! ```text
 //! engine --StoreOp--> StoreWriter::submit --> queue (newest change per device) --> writer thread --> SQLite
 //! ```
+//!
+//! Several daemons may share a store ([`shared`]). Each daemon's file is then its copy of that store.
 
 mod database;
 pub mod devices;
 mod import;
 mod journal;
 pub(crate) mod older_journal;
+pub(crate) mod outbox;
 mod queue;
 mod rows;
 mod schema;
+pub mod shared;
 pub mod sqlite;
+pub mod transfer;
 mod upgrade;
 mod writer;
 
@@ -26,15 +31,15 @@ pub use writer::{FlushError, Health, StoreWriter, WriteFailure};
 
 use std::sync::Arc;
 
-use crate::types::{Device, DeviceKey, UnixSeconds};
+use crate::types::{Device, DeviceKey, UnixMicros, UnixSeconds};
 
 /// One change to the stored devices, or one journal line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreOp {
     /// Insert the device, or replace the row with its key.
     Put(Arc<Device>),
-    /// Remove the device with this key.
-    Delete(DeviceKey),
+    /// Remove the device with this key. It was dropped at this time.
+    Delete(DeviceKey, UnixMicros),
     /// Append to the journal.
     Journal(JournalEntry),
 }
@@ -42,8 +47,10 @@ pub enum StoreOp {
 /// What a start reads.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// All devices.
+    /// All devices whose last change this daemon made.
     pub devices: Vec<Device>,
+    /// Those whose last change another daemon made, if they share a store.
+    pub elsewhere: Vec<Device>,
     /// When the snapshot was read (UTC).
     pub read_at: UnixSeconds,
 }

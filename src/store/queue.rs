@@ -8,10 +8,16 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::{JournalEntry, StoreOp};
-use crate::types::{Device, DeviceKey};
+use crate::types::{Device, DeviceKey, UnixMicros};
 
-/// A change to one device: its new row, or `None` to delete it.
-type Change = Option<Arc<Device>>;
+/// A change to one device.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    /// Its new row.
+    Put(Arc<Device>),
+    /// Its row is deleted. The time of the change.
+    Delete(UnixMicros),
+}
 
 /// What one transaction writes.
 #[derive(Debug, Default)]
@@ -64,11 +70,16 @@ impl Queue {
         self.changes.len() + self.journal.len()
     }
 
+    /// Whether a device's change waits.
+    pub(super) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// Adds a change.
     pub(super) fn push(&mut self, op: StoreOp) {
         match op {
-            StoreOp::Put(device) => self.push_change(device.key(), Some(device)),
-            StoreOp::Delete(key) => self.push_change(key, None),
+            StoreOp::Put(device) => self.push_change(device.key(), Change::Put(device)),
+            StoreOp::Delete(key, changed) => self.push_change(key, Change::Delete(changed)),
             StoreOp::Journal(entry) => self.journal.push_back(entry),
         }
         self.make_room();
@@ -145,6 +156,7 @@ mod tests {
             first_seen: 0,
             last_seen,
             set_aside: None,
+            changed: 0,
         }
     }
 
@@ -160,7 +172,11 @@ mod tests {
     /// Users and what is written for them, in order.
     fn written(batch: &Batch) -> Vec<(String, Option<i64>)> {
         let change = |(_, key, change): &(u64, DeviceKey, Change)| {
-            (key.aor.user.to_string(), change.as_ref().map(|d| d.last_seen))
+            let seen = match change {
+                Change::Put(device) => Some(device.last_seen),
+                Change::Delete(_) => None,
+            };
+            (key.aor.user.to_string(), seen)
         };
         batch.changes.iter().map(change).collect()
     }
@@ -182,7 +198,7 @@ mod tests {
         queue.push(StoreOp::Put(device("b", "2", 1).into()));
         queue.push(line(1));
         let batch = queue.take(10);
-        queue.push(StoreOp::Delete(device("a", "1", 0).key()));
+        queue.push(StoreOp::Delete(device("a", "1", 0).key(), 1));
         queue.push(line(2));
         queue.restore(batch);
         let again = queue.take(10);

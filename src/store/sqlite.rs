@@ -5,7 +5,9 @@ use std::path::Path;
 use super::Snapshot;
 pub use super::database::Options;
 use super::database::{Database, connect};
+use super::outbox;
 pub(crate) use super::rows::devices;
+use super::rows::{Origin, devices_from};
 use super::schema::failure;
 pub use super::schema::{SCHEMA, SCHEMA_VERSION, StoreError};
 use super::writer::StoreWriter;
@@ -21,8 +23,14 @@ impl Sqlite {
     /// and starts the writer's thread.
     pub fn open(path: &Path, options: &Options) -> Result<(Snapshot, StoreWriter), StoreError> {
         let connection = connect(path, options)?;
+        let shared = match options.shared {
+            Some(_) => outbox::begin(&connection),
+            None => outbox::end(&connection),
+        };
+        shared.map_err(|e| failure(path, &e))?;
         let snapshot = Snapshot {
-            devices: devices(&connection).map_err(|e| failure(path, &e))?,
+            devices: devices_from(&connection, Origin::Here).map_err(|e| failure(path, &e))?,
+            elsewhere: devices_from(&connection, Origin::Elsewhere).map_err(|e| failure(path, &e))?,
             read_at: unix_now(),
         };
         let db = Database {

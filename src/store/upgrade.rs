@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::older_journal;
-use super::rows::{self, DEVICE};
+use super::rows::{self, DEVICE, Origin};
 use super::schema::{SCHEMA, SCHEMA_VERSION, StoreError, failure};
 use crate::types::{Device, PushParams, PushToken, Tokens};
 
@@ -35,6 +35,13 @@ fn apply(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     let tx = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     if tx.table_exists(None, "devices")? && !tx.column_exists(None, "devices", "public_id")? {
         tx.execute_batch("ALTER TABLE devices ADD COLUMN public_id INTEGER")?;
+    }
+    if tx.table_exists(None, "devices")? && !tx.column_exists(None, "devices", "changed")? {
+        tx.execute_batch(
+            "ALTER TABLE devices ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE devices ADD COLUMN elsewhere INTEGER NOT NULL DEFAULT 0;
+             UPDATE devices SET changed = last_seen * 1000000 WHERE last_seen BETWEEN 0 AND 9000000000000;",
+        )?;
     }
     tx.execute_batch(SCHEMA)?;
     let mut unnamed = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices WHERE public_id IS NULL"))?;
@@ -80,7 +87,7 @@ fn give_tokens_one_form(tx: &Transaction<'_>) -> rusqlite::Result<()> {
                 row.get(0)
             })?;
         if seen.is_none_or(|seen| seen <= device.last_seen) {
-            rows::put(tx, &key, &device)?;
+            rows::put(tx, &key, &device, Origin::Here)?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tracing::{error, info};
 
 use super::StoreOp;
@@ -79,6 +80,7 @@ impl StoreWriter {
     pub fn submit(&self, op: StoreOp) {
         let mut state = self.0.shared.lock();
         let before = state.queue.len();
+        state.submitted += u64::from(!matches!(op, StoreOp::Journal(_)));
         state.queue.push(op);
         let after = state.queue.len();
         drop(state);
@@ -96,6 +98,23 @@ impl StoreWriter {
             dropped_journal: state.queue.dropped_journal,
             dropped_devices: state.queue.dropped_devices + state.refused,
         }
+    }
+
+    /// Waits until every change of a device that was submitted before is in the file, at most `within`. Returns whether it
+    /// is, or is lost ([`Health::dropped_devices`]). Does not wait if writing has failed for that long already.
+    pub async fn is_written(&self, within: Duration) -> bool {
+        let mut written = self.0.shared.written.subscribe();
+        let (submitted, gives_up) = {
+            let state = self.0.shared.lock();
+            let has_failed = state.failing.as_ref().is_some_and(|failing| {
+                let seconds = unix_now().saturating_sub(failing.since);
+                u64::try_from(seconds).is_ok_and(|seconds| seconds > within.as_secs())
+            });
+            (state.submitted, state.ended || has_failed)
+        };
+        let within = if gives_up { Duration::ZERO } else { within };
+        let is_written = written.wait_for(|&written| written >= submitted);
+        matches!(tokio::time::timeout(within, is_written).await, Ok(Ok(_)))
     }
 
     /// Waits until no change waits in memory, at most `within`. Blocks the thread: in async code call it through
@@ -142,12 +161,18 @@ struct WriterShared {
     wake: Condvar,
     /// Notifies flushes that a batch was written, or that the thread has ended.
     settled: Condvar,
+    /// Of all changes of devices submitted since the start, so many are in the file.
+    written: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
 struct QueueState {
     queue: Queue,
     in_flight: usize,
+    /// How many changes of devices were submitted since the start.
+    submitted: u64,
+    /// With the batch under way, so many of them are in the file; `None` if devices wait that are not in it.
+    in_file_then: Option<u64>,
     refused: u64,
     failing: Option<WriteFailure>,
     flushing: u32,
@@ -172,6 +197,8 @@ impl WriterShared {
             state: Mutex::new(QueueState {
                 queue: Queue::new(options.max_queued_journal, options.max_queued_devices),
                 in_flight: 0,
+                submitted: 0,
+                in_file_then: None,
                 refused: 0,
                 failing: None,
                 flushing: 0,
@@ -180,6 +207,7 @@ impl WriterShared {
             }),
             wake: Condvar::new(),
             settled: Condvar::new(),
+            written: watch::Sender::new(0),
         }
     }
 
@@ -209,6 +237,9 @@ impl WriterShared {
         let mut state = self.wait(state, GATHER, |s| !s.hurried() && s.queue.len() < BATCH);
         let batch = state.queue.take(BATCH);
         state.in_flight = batch.len();
+        // A newer change of a device may wait in the place of an older one. So only a batch that leaves none behind proves
+        // that all are in the file.
+        state.in_file_then = (!state.queue.has_changes()).then_some(state.submitted);
         Next::Write(batch)
     }
 
@@ -216,6 +247,9 @@ impl WriterShared {
         let mut state = self.lock();
         state.in_flight = 0;
         state.refused += refused;
+        if let Some(written) = state.in_file_then.take() {
+            self.written.send_replace(written);
+        }
         let failed = state.failing.take();
         let dropped = state.queue.dropped_journal;
         drop(state);
@@ -317,6 +351,8 @@ impl Drop for EndNotice<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::AssertUnwindSafe;
+
     use super::*;
     use crate::logging::tests::capture;
     use crate::store::JournalEntry;
@@ -338,12 +374,12 @@ mod tests {
             let shared = Arc::clone(&shared);
             move || {
                 capture(|| {
-                    let defect = std::panic::catch_unwind(|| {
+                    let defect = std::panic::catch_unwind(AssertUnwindSafe(|| {
                         let _end = EndNotice(&shared);
                         // The thread ends with a batch under way.
                         drop(shared.next(Instant::now() + Duration::from_secs(60)));
                         panic!("a defect")
-                    });
+                    }));
                     assert!(defect.is_err());
                 })
             }

@@ -36,17 +36,27 @@ fn examples_in_the_example_are_valid() {
         "huawei-secret",
         "vapid.pem",
         "push-server-token",
-        "push-server-user",
+        "push-server-secret",
+        "AuthKey_XYZ987UVWT.p8",
+        "voip-password",
+        "voip.p12",
     ] {
         place.write(file, "-");
     }
     place.write("acme-payload.json", r#"{"from-number": "${caller-number}"}"#);
     place.write("message.form", "to=${token}&say=${payload}");
     place.write("esl-password", "secret\n");
+    place.write("postgresql.password", "hunter2\n");
     place.write("http-token", "0123456789abcdef\n");
     let config = place.load();
     assert_eq!(config.freeswitch.password, Secret::new("secret"));
     assert_eq!(config.http.token, Some(Secret::new("0123456789abcdef")));
+    let shared = config.store.shared.as_ref().unwrap();
+    assert_eq!(
+        (shared.place().as_str(), &shared.tls),
+        ("db.example.org:5432/fswake", &Tls::Required { root: None })
+    );
+    assert!(!format!("{config:?}").contains("hunter2"));
     let aliases = [("192.0.2.10", "example.org"), ("sip.example.org", "example.org")];
     let aliases = aliases.map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(config.policy.domain_aliases, aliases);
@@ -56,6 +66,7 @@ fn examples_in_the_example_are_valid() {
         [
             "acme-ios",
             "acme-ios-sandbox",
+            "acme-ios-certificate",
             "acme-android",
             "acme-huawei",
             "acme-web",
@@ -63,7 +74,7 @@ fn examples_in_the_example_are_valid() {
         ]
     );
     assert_eq!(
-        config.apps[2].payload,
+        config.apps[3].payload,
         PayloadStyle::Template(r#"{"from-number": "${caller-number}"}"#.into())
     );
 }

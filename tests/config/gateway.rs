@@ -3,7 +3,7 @@
 use super::*;
 
 /// An app with provider http and one profile.
-fn gateway(app: &str, profile: &str) -> String {
+pub(super) fn gateway(app: &str, profile: &str) -> String {
     format!("[[app]]\nname = 'a'\nprovider = 'http'\n{app}\n[app.voip]\n{profile}")
 }
 
@@ -195,7 +195,82 @@ fn every_mistake_in_a_profile_is_reported_with_app_profile_and_key() {
         (
             "",
             "URL\nauth-type = 'ntlm'",
-            "voip.auth-type: \"ntlm\": \"none\", \"jwt\" or \"bearer\", \"basic\", \"digest\" or \"header\"",
+            "voip.auth-type: \"ntlm\": \"none\", \"jwt\" or \"bearer\", \"basic\", \"digest\", \"header\", \"field\" or \"oauth\"",
+        ),
+        (
+            "",
+            "URL\nauth-type = 'field'\nauth-file = 'k'",
+            "voip.auth-type: \"field\": only with content-type = \"application/x-www-form-urlencoded\" and a body",
+        ),
+        (
+            "",
+            "URL\nmethod = 'get'\nauth-type = 'field'\nauth-file = 'k'",
+            "voip.auth-type: \"field\": only with content-type = \"application/x-www-form-urlencoded\" and a body",
+        ),
+        (
+            "",
+            "URL\nauth-type = 'oauth'\nclient-id = 'c'",
+            "voip.auth-file: missing: a file with the client secret on one line",
+        ),
+        (
+            "",
+            "URL\nauth-type = 'oauth'\nauth-file = 'k'",
+            "voip.client-id: missing: the client id that belongs to the secret",
+        ),
+        (
+            "",
+            "URL\nauth-type = 'oauth'\nauth-file = 'k'\nclient-id = 'c'",
+            "voip.token-url: missing: the https URL where access tokens are asked for",
+        ),
+        (
+            "",
+            "URL\nauth-type = 'oauth'\nauth-file = 'k'\nclient-id = 'c'\ntoken-url = 'http://h/'",
+            "voip.token-url: \"http://h/\": the https URL where access tokens are asked for",
+        ),
+        (
+            "",
+            "URL\ntoken-url = 'https://h/'",
+            "voip.token-url: \"https://h/\": only with auth-type = \"oauth\"",
+        ),
+        (
+            "",
+            "URL\nheaders = { Authorization = 'x' }",
+            "voip.headers.Authorization: cannot be set here: use auth-type, which takes the secret from a file",
+        ),
+        (
+            "",
+            "URL\nheaders = { 'a b' = 'x' }",
+            "voip.headers.a b: is not a header that can be set",
+        ),
+        (
+            "",
+            "URL\nheaders = { host = 'x' }",
+            "voip.headers.host: is not a header that can be set",
+        ),
+        (
+            "",
+            "URL\nheaders = { a = \"x\\r\\ny: z\" }",
+            "voip.headers.a: holds characters that no header can carry",
+        ),
+        (
+            "",
+            "URL\nheaders = { a = '${nothing}' }",
+            "voip.headers.a: has the unknown ${nothing}; known are: ",
+        ),
+        (
+            "",
+            "URL\nrefused-when = [{ pointer = '/a', is = 1, exists = true }]",
+            "voip.refused-when[1].is: missing: one of is (values of a refusal), not (values of anything else), exists = true",
+        ),
+        (
+            "",
+            "URL\nrefused-when = [{ pointer = '/a', exists = false }]",
+            "voip.refused-when[1].is: missing: one of is (values of a refusal), not (values of anything else), exists = true",
+        ),
+        (
+            "",
+            "URL\ncontent-type = 'application/x-www-form-urlencoded'\nbody = 'm={\"a\":1}x'",
+            "voip.body: has text after the JSON of a field: & must follow it",
         ),
         (
             "",
@@ -251,12 +326,12 @@ fn every_mistake_in_a_profile_is_reported_with_app_profile_and_key() {
         (
             "cancel-push = true",
             "URL\nbody = '{\"t\":\"${token}\"}'",
-            "cancel-push: true: false, or ${kind} or ${payload} in url or body of the profile voip",
+            "cancel-push: true: false, or ${kind} or ${payload} in url, headers or body of the profile voip",
         ),
         (
             "missed-call-push = true",
             "URL\nmethod = 'get'",
-            "missed-call-push: true: false, or ${kind} or ${payload} in url or body of the profile voip",
+            "missed-call-push: true: false, or ${kind} or ${payload} in url, headers or body of the profile voip",
         ),
     ];
     for (app, profile, error) in cases {

@@ -1,8 +1,11 @@
 //! The configuration: the shipped one equals the defaults, and every mistake is reported.
 
+mod apns;
 mod documents;
 mod gateway;
+mod gateway_replies;
 mod mistakes;
+mod shared;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +14,8 @@ use fswake::config::{Config, EXAMPLE, Environment, LogFormat};
 use fswake::contact::{ParamSet, Pattern};
 use fswake::engine::Mode;
 use fswake::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
-use fswake::push::app::{App, Credentials, PayloadStyle};
+use fswake::postgres::Tls;
+use fswake::push::app::{ApnsRules, App, Credentials, PayloadStyle};
 use fswake::push::template::BodyTemplate;
 use fswake::types::{Aor, DeviceKey, Provider, PushToken, Secret};
 use tempfile::TempDir;
@@ -34,8 +38,14 @@ impl Place {
         place
     }
 
+    /// Writes a file. A `.p12` has what such files begin with.
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
+        let content = if Path::new(name).extension().is_some_and(|end| end == "p12") {
+            &[0x30, 0x81, 0x03, 0x02, 0x01, 0x03][..]
+        } else {
+            text.as_bytes()
+        };
+        std::fs::write(self.path(name), content).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -83,6 +93,7 @@ fn without_a_configuration_it_uses_the_local_freeswitch_and_logs_its_pushes() {
         app_ids: vec![],
         domains: vec![],
         tenant: None,
+        apns: ApnsRules::default(),
         credentials: Credentials::Log,
         base_url: None,
         ca_file: None,

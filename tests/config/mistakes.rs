@@ -204,7 +204,7 @@ fn every_mistake_in_an_app_is_reported_with_the_app() {
         ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'a'", r#"app[2].name: "a": one word, unique among apps"#.into()),
         ("name = 'a'", format!("app.a.provider: missing: {providers}")),
         ("name = 'a'\nprovider = 'gcm'", format!(r#"app.a.provider: "gcm": {providers}"#)),
-        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, providers, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, client-id, client-secret-file, token-url, vapid-key-file, vapid-subject, allow-hosts, deny-hosts, allow-networks, deny-networks, base-url, ca-file, proxy, proxy-auth-file, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push, voicemail-push, refresh-before, refresh-gap, platforms, voip, im".into()),
+        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, providers, app-ids, domains, tenant, key-file, key-id, team-id, next-key-file, next-key-id, cert-file, cert-key-file, cert-password-file, service-account-file, client-id, client-secret-file, token-url, vapid-key-file, vapid-subject, allow-hosts, deny-hosts, allow-networks, deny-networks, base-url, ca-file, proxy, proxy-auth-file, topic, apns-collapse-id, apns-expiration, apns-priority, payload, payload-file, on-unregister, cancel-push, missed-call-push, voicemail-push, refresh-before, refresh-gap, platforms, voip, im".into()),
         ("name = 'a'\nprovider = 'log'\nrefresh-gap = '1h'", r#"app.a.refresh-gap: "1h": refresh-before as well: without it nothing is refreshed"#.into()),
         ("name = 'a'\nprovider = 'log'\nrefresh-before = '5s'", r#"app.a.refresh-before: "5s": a duration from 10s to 1h, as in "500ms", "30s", "5m", "2h" or "60d""#.into()),
         ("name = 'a'\nprovider = 'apns'", "app.a.key-file: missing: a .p8 file with key-id and team-id, or else cert-file".into()),
@@ -212,8 +212,21 @@ fn every_mistake_in_an_app_is_reported_with_the_app() {
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'", "app.a.team-id: missing: 10 letters and digits".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'short'", r#"app.a.key-id: "short": 10 letters and digits"#.into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'nope'", "app.a.key-file: nope: cannot be read: no such file or directory".into()),
-        ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nkey-id = 'x'", r#"app.a.key-id: "x": cert-file and cert-key-file without other credentials"#.into()),
-        ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nKEY", r#"app.a.cert-file: "k": key-file, key-id and team-id without other credentials"#.into()),
+        ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nkey-id = 'x'", r#"app.a.key-id: "x": cert-file and cert-key-file (or cert-password-file) without other credentials"#.into()),
+        ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nKEY", r#"app.a.cert-file: "k": key-file, key-id and team-id (and next-key-file, next-key-id) without other credentials"#.into()),
+        ("name = 'a'\nprovider = 'apns'\nKEY\nnext-key-id = 'ABCDE12345'", "app.a.next-key-file: missing: the .p8 file of next-key-id".into()),
+        ("name = 'a'\nprovider = 'apns'\nKEY\nnext-key-file = 'k'", "app.a.next-key-id: missing: 10 letters and digits".into()),
+        ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nnext-key-id = 'x'", r#"app.a.next-key-id: "x": cert-file and cert-key-file (or cert-password-file) without other credentials"#.into()),
+        ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\ncert-password-file = 'k'", r#"app.a.cert-password-file: "k": only with a PKCS #12 file (.p12) in cert-file"#.into()),
+        ("name = 'a'\nprovider = 'apns'\ncert-file = 'k.p12'\ncert-key-file = 'k'", r#"app.a.cert-key-file: "k": nothing: a PKCS #12 file (.p12) has its key"#.into()),
+        ("name = 'a'\nprovider = 'log'\napns-priority = { voicemail = 5 }", "app.a.apns-priority: only with provider apns or apns.dev".into()),
+        ("name = 'a'\nprovider = 'apns'\nKEY\napns-priority = { news = 5 }", r#"app.a.apns-priority: "news": a kind of push: call, cancel, missed-call, notification, voicemail, refresh"#.into()),
+        ("name = 'a'\nprovider = 'apns'\nKEY\napns-priority = { voicemail = 7 }", "app.a.apns-priority.voicemail: 7: 10 (at once), 5 (when the battery allows) or 1 (never wakes the phone)".into()),
+        ("name = 'a'\nprovider = 'apns'\nKEY\napns-priority = { call = 5 }", "app.a.apns-priority.call: 5: nothing: a call is pushed with 10, at once".into()),
+        ("name = 'a'\nprovider = 'apns'\nKEY\napns-priority = { cancel = 10 }", "app.a.apns-priority.cancel: 10: nothing: Apple takes background pushes with priority 5 only".into()),
+        ("name = 'a'\nprovider = 'apns'\nKEY\napns-expiration = { missed-call = '29d' }", r#"app.a.apns-expiration.missed-call: "29d": a duration from 0s to 28d, as in "500ms", "30s", "5m", "2h" or "60d""#.into()),
+        ("name = 'a'\nprovider = 'apns'\nKEY\napns-collapse-id = { voicemail = '${call-id}' }", r#"app.a.apns-collapse-id.voicemail: "${call-id}": has the unknown ${call-id}; known are: app-id, kind, callee, callee-user, callee-domain"#.into()),
+        ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'FGHIJ67890'\nnext-key-file = 'k'\nnext-key-id = 'ABCDE12345'", r#"app.a.next-key-id: "ABCDE12345": another than key-id"#.into()),
         ("name = 'a'\nprovider = 'hms'", "app.a.client-id: missing: the app's OAuth 2.0 client id, digits only (AppGallery Connect, project settings)".into()),
         ("name = 'a'\nprovider = 'hms'\nclient-id = 'com.acme'", r#"app.a.client-id: "com.acme": the app's OAuth 2.0 client id, digits only (AppGallery Connect, project settings)"#.into()),
         ("name = 'a'\nprovider = 'hms'\nclient-id = '1'", "app.a.client-secret-file: missing: a file with the client secret on one line".into()),
@@ -254,6 +267,7 @@ fn every_mistake_in_an_app_is_reported_with_the_app() {
     for (config, error) in cases {
         let place = Place::with(&format!("[[app]]\n{}", config.replace("KEY", key)));
         place.write("k", "-----BEGIN");
+        place.write("k.p12", "");
         let found = place.error().replace(&format!("{:?}", place.path("k")), "\"k\"");
         assert_eq!(found, format!("fswake.toml: {error}"));
     }

@@ -31,6 +31,7 @@
 //! | `page` | the status page in a browser (`browser`) |
 //! | `reload` | credentials and configuration that change in a running daemon |
 //! | `setup` | mistakes in the configuration, and apps that are not configured |
+//! | `shared` | daemons that share a store in PostgreSQL |
 //! | `idle` | an idle daemon |
 //! | `import` | data imported from mod_apn |
 //! | `variables` | channel variables that change a call |
@@ -66,6 +67,7 @@ mod refresh;
 mod reload;
 mod routing;
 mod setup;
+mod shared;
 mod sleep_hold;
 mod taken;
 mod tokens;

@@ -19,12 +19,12 @@ async fn wake(site: &Site, body: Value) -> (u16, Value) {
     checked(site, Method::POST, "/v1/wake", "/v1/wake", Some(body)).await
 }
 
-async fn tell(site: &Site, body: Value) -> (u16, Value) {
+pub async fn tell(site: &Site, body: Value) -> (u16, Value) {
     checked(site, Method::POST, "/v1/registrations", "/v1/registrations", Some(body)).await
 }
 
 /// A daemon without FreeSWITCH.
-async fn gateway(change: impl FnOnce(&mut Stage)) -> (Stage, Daemon, Site) {
+pub async fn gateway(change: impl FnOnce(&mut Stage)) -> (Stage, Daemon, Site) {
     let mut stage = Stage::new().await;
     stage.set("freeswitch.enabled", false);
     change(&mut stage);
@@ -42,7 +42,7 @@ fn contact(user: &str, port: u16, token: &str) -> String {
     )
 }
 
-fn registration(user: &str, port: u16, token: &str, expires: u32) -> Value {
+pub fn registration(user: &str, port: u16, token: &str, expires: u32) -> Value {
     json!({
         "aor": format!("{user}@fs.test"),
         "contact": contact(user, port, token),
@@ -300,7 +300,7 @@ async fn without_freeswitch_reported_registrations_are_enough() {
         (status, answer),
         (
             200,
-            json!({"registered": true, "provider": "apns", "app": fswake_test_support::apns::BUNDLE_ID, "served_by": "ios", "warnings": []})
+            json!({"registered": true, "stored": true, "provider": "apns", "app": fswake_test_support::apns::BUNDLE_ID, "served_by": "ios", "warnings": []})
         )
     );
     stage.stored(1).await;
@@ -340,6 +340,41 @@ async fn without_freeswitch_reported_registrations_are_enough() {
     assert_eq!(daemon.log.count(&[" WARN "]) + daemon.log.count(&[" ERROR "]), 0);
     let (code, out, _) = stage.tool(&["doctor"]).await;
     assert!(!out.contains("freeswitch\n"), "{code:?} {out}");
+}
+
+#[tokio::test]
+async fn listed_registration_stores_the_token_and_does_not_count_as_awake() {
+    let (stage, _daemon, site) = gateway(|stage| stage.set("wake.fresh-for", "30s")).await;
+    let token = hex_token();
+    let row = |port: u16, expires: u32| {
+        let mut row = registration("1001", port, &token, expires);
+        row["listed"] = json!(true);
+        row
+    };
+    let (status, answer) = tell(&site, row(5060, 600)).await;
+    assert_eq!((status, &answer["registered"]), (200, &json!(true)));
+    stage.stored(1).await;
+    let asked = wake(&site, json!({"aor": "1001@fs.test"}));
+    let comes = async {
+        stage.push().await;
+        // The same row again, with less time left, is not a REGISTER.
+        tell(&site, row(5060, 500)).await;
+        tell(&site, registration("1001", 5061, &token, 600)).await;
+    };
+    let ((status, answer), ()) = tokio::join!(asked, comes);
+    assert_eq!((status, &answer["devices"][0]["state"]), (200, &json!("registered")));
+    assert!(answer["contact"].as_str().unwrap().contains(":5061"), "{answer}");
+
+    // A later row moves the phone.
+    tell(&site, row(5062, 900)).await;
+    let known = site.json("/v1/devices?aor=1001@fs.test").await;
+    assert_eq!(known["bindings"].as_array().unwrap().len(), 1, "{known}");
+    assert!(
+        known["bindings"][0]["contact"].as_str().unwrap().contains(":5062"),
+        "{known}"
+    );
+    tell(&site, row(5062, 0)).await;
+    stage.stored(0).await;
 }
 
 #[tokio::test]

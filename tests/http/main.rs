@@ -8,12 +8,15 @@
 //! | `guard` | access |
 //! | `hostile` | slow, huge and broken requests |
 //! | `gateway` | wakes on request, and registrations reported by other servers |
+//! | `stored` | an answered registration is in the store |
 //! | `kamailio` | gateway/kamailio.cfg on a real Kamailio |
+//! | `asterisk` | gateway/asterisk on a real Asterisk |
 //! | `cli` | `fswake devices`, `calls`, `apps` |
 //! | `site` | a client for the tests |
 //! | `schema` | checks a value against a schema of the document |
 
 mod answers;
+mod asterisk;
 mod board;
 mod cli;
 mod gateway;
@@ -26,3 +29,4 @@ mod kamailio;
 mod metrics;
 mod schema;
 mod site;
+mod stored;

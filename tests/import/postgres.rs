@@ -2,155 +2,31 @@
 //!
 //! Without the server's programs (Debian: `postgresql`) these tests are skipped, and noted as such.
 
-use std::net::TcpListener;
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::path::Path;
+use std::process::Command;
 
-use fswake_test_support::tls::Authority;
+use fswake_test_support::postgres::{PASSWORD, Server};
 use rusqlite::Connection;
 
 use super::command::{self, Ran};
 
-/// PostgreSQL refuses to run as root.
-const NOBODY: u32 = 65534;
-const PASSWORD: &str = "p'a\\ss w0rd";
-
-/// A server with TLS and passwords; stopped when dropped.
-struct Server {
-    dir: tempfile::TempDir,
-    programs: PathBuf,
-    port: u16,
-}
-
-/// The directory of the server's programs.
-fn programs() -> Option<PathBuf> {
-    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let find = || {
-        let on_path = std::env::var_os("PATH").unwrap_or_default();
-        let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-        let places = std::env::split_paths(&on_path).chain(versions.map(|v| v.path().join("bin")));
-        places
-            .into_iter()
-            .find(|place| ["initdb", "pg_ctl", "postgres"].iter().all(|p| place.join(p).exists()))
-    };
-    FOUND.get_or_init(find).clone()
-}
-
-impl Server {
-    /// `None` if PostgreSQL is not installed.
-    fn start() -> Option<Self> {
-        let Some(programs) = programs() else {
-            fswake_test_support::skipped::note("no PostgreSQL server is installed (Debian: postgresql)");
-            return None;
-        };
-        let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Self { dir, programs, port };
-        let authority = Authority::default();
-        let (certificate, key) = authority.issue("localhost");
-        let password = format!("{PASSWORD}\n");
-        for (name, text) in [
-            ("ca.pem", authority.pem()),
-            ("server.crt", certificate),
-            ("server.key", key),
-            ("password", password),
-        ] {
-            std::fs::write(server.file(name), text).unwrap();
-            std::fs::set_permissions(server.file(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-            Self::give(&server.file(name));
-        }
-        Self::give(server.dir.path());
-        let passwords = format!("--pwfile={}", server.file("password").display());
-        server.run(
-            "initdb",
-            &[
-                "-D",
-                "data",
-                "-U",
-                "pbx",
-                "-A",
-                "scram-sha-256",
-                "-E",
-                "UTF8",
-                "--no-sync",
-                &passwords,
-            ],
-        );
-        let settings = format!(
-            "-k {dir} -p {port} -c listen_addresses=127.0.0.1 -c fsync=off -c ssl=on -c ssl_cert_file={dir}/server.crt \
-             -c ssl_key_file={dir}/server.key -c timezone=Asia/Dhaka",
-            dir = server.dir.path().display()
-        );
-        server.run("pg_ctl", &["-D", "data", "-w", "-l", "log", "-o", &settings, "start"]);
-        Some(server)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Makes the server's user the owner, if that is another user.
-    fn give(path: &Path) {
-        if is_root() {
-            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-    }
-
-    fn run(&self, program: &str, args: &[&str]) {
-        let mut command = Command::new(self.programs.join(program));
-        command.args(args).current_dir(self.dir.path()).env("LC_ALL", "C.UTF-8");
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        if is_root() {
-            command.uid(NOBODY).gid(NOBODY);
-        }
-        let status = command.status().unwrap();
-        assert!(
-            status.success(),
-            "{program}: {}",
-            std::fs::read_to_string(self.file("log")).unwrap_or_default()
-        );
-    }
-
-    /// Runs SQL, as mod_apn does.
-    fn sql(&self, sql: &str) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let dsn = fswake::postgres::Dsn::read(&self.dsn("host=127.0.0.1"), None).unwrap();
-            let client = fswake::postgres::connect(&dsn).await.unwrap();
-            client.batch_execute(sql).await.unwrap();
-        });
-    }
-
-    /// A connection string as in FreeSWITCH's configuration.
-    fn dsn(&self, host: &str) -> String {
-        let password = PASSWORD.replace('\\', "\\\\").replace('\'', "\\'");
-        let port = self.port;
-        format!(
-            "pgsql://{host} port={port} dbname=postgres user=pbx password='{password}' options='-c client_min_messages=NOTICE'"
-        )
-    }
+/// Runs SQL, as mod_apn does.
+fn sql(server: &Server, sql: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let dsn = fswake::postgres::Dsn::read(&server.dsn("host=127.0.0.1"), None).unwrap();
+        let client = fswake::postgres::connect(&dsn).await.unwrap();
+        client.batch_execute(sql).await.unwrap();
+    });
 }
 
 fn import(state: &Path, dsn: &str) -> Ran {
     let ran = command::import(state, &["--store", "fswake.db", "--db", dsn]);
     assert!(!format!("{ran:?}").contains("w0rd"), "{ran:?}");
     ran
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.run("pg_ctl", &["-D", "data", "-m", "immediate", "-w", "stop"]);
-    }
-}
-
-fn is_root() -> bool {
-    std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0
 }
 
 /// The table as mod_apn creates it, with rows as mod_apn writes them. The server's time zone is UTC+6.
@@ -176,14 +52,14 @@ fn stored(state: &Path) -> Vec<(String, String, i64)> {
 #[test]
 fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
     let Some(server) = Server::start() else { return };
-    server.sql(TABLE);
+    sql(&server, TABLE);
     let state = tempfile::tempdir().unwrap();
     // Midnight in the server's time zone, which must be taken into account.
     let expected = [
         ("1001".to_owned(), "ca111001".to_owned(), 1_795_132_800),
         ("1002".to_owned(), "droid-1002".to_owned(), 1_795_219_200),
     ];
-    let (socket, port) = (server.dir.path().display(), server.port);
+    let (socket, port) = (server.dir().display(), server.port);
     let password = "p'a%5Css%20w0rd";
     let names = [
         server.dsn("hostaddr=127.0.0.1"),
@@ -213,7 +89,10 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
             ran.stderr
         );
     }
-    server.sql("UPDATE push_tokens SET last_update = '2026-11-22 06:00:00' WHERE extension = '1001' AND type = 'im'");
+    sql(
+        &server,
+        "UPDATE push_tokens SET last_update = '2026-11-22 06:00:00' WHERE extension = '1001' AND type = 'im'",
+    );
     let ran = import(state.path(), &names[0]);
     assert!(
         ran.stderr.contains("has 0 new devices, 1 renewed, 1 unchanged"),
@@ -255,12 +134,15 @@ fn tables_made_by_hand_are_accepted_with_any_types() {
         let row = |id: u32, seen: &str| {
             format!("({id}, 'ca11{id:04}', '{id}', 'pbx.example', 'com.example.phone', 'voip', 'iOS', {seen})")
         };
-        server.sql(&format!(
-            "DROP TABLE IF EXISTS push_tokens; CREATE TABLE push_tokens ({}); INSERT INTO push_tokens VALUES {}, {}",
-            columns.join(", "),
-            row(1, last_update),
-            row(2, "NULL")
-        ));
+        sql(
+            &server,
+            &format!(
+                "DROP TABLE IF EXISTS push_tokens; CREATE TABLE push_tokens ({}); INSERT INTO push_tokens VALUES {}, {}",
+                columns.join(", "),
+                row(1, last_update),
+                row(2, "NULL")
+            ),
+        );
         let state = tempfile::tempdir().unwrap();
         let ran = import(state.path(), &server.dsn("host=127.0.0.1"));
         assert_eq!(ran.code, Some(0), "{types}: {}", ran.stderr);
@@ -270,9 +152,12 @@ fn tables_made_by_hand_are_accepted_with_any_types() {
         ];
         assert_eq!(stored(state.path()), expected, "{types}");
     }
-    server.sql("DROP TABLE push_tokens");
-    server.sql(TABLE);
-    server.sql("UPDATE push_tokens SET last_update = 'infinity' WHERE extension = '1002'");
+    sql(&server, "DROP TABLE push_tokens");
+    sql(&server, TABLE);
+    sql(
+        &server,
+        "UPDATE push_tokens SET last_update = 'infinity' WHERE extension = '1002'",
+    );
     let state = tempfile::tempdir().unwrap();
     let ran = import(state.path(), &server.dsn("host=127.0.0.1"));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -282,7 +167,7 @@ fn tables_made_by_hand_are_accepted_with_any_types() {
 #[test]
 fn postgresql_certificate_is_verified_where_tls_is_required() {
     let Some(server) = Server::start() else { return };
-    server.sql(TABLE);
+    sql(&server, TABLE);
     let state = tempfile::tempdir().unwrap();
     let ca = server.file("ca.pem");
     // Readable only for the server's user and the test's user.
@@ -325,7 +210,7 @@ fn missing_permission_in_postgresql_is_reported() {
 #[test]
 fn postgresql_password_can_come_from_the_environment() {
     let Some(server) = Server::start() else { return };
-    server.sql(TABLE);
+    sql(&server, TABLE);
     let state = tempfile::tempdir().unwrap();
     let name = format!("postgresql://pbx@127.0.0.1:{}/postgres", server.port);
     let output = Command::new(env!("CARGO_BIN_EXE_fswake-import-mod-apn"))

@@ -33,6 +33,7 @@ fn device(user: &str, call: Option<&str>, message: Option<&str>, last_seen: i64)
         first_seen: 1000,
         last_seen,
         set_aside: None,
+        changed: 0,
     }
 }
 
@@ -119,6 +120,8 @@ fn older_data_is_renewed_and_the_phones_own_data_stays() {
         call: PushToken::new("a"),
         remote: PushToken::new("b"),
     };
+    // Later than the row that it replaces.
+    expected.changed = 1;
     assert_eq!(stored(&place.path), [expected]);
 }
 
@@ -131,7 +134,9 @@ fn token_moves_from_a_user_who_was_seen_earlier() {
         import(&place.path, std::slice::from_ref(&newer)),
         [Fate::Taken(Aor::new("101", "pbx.example"))]
     );
-    assert_eq!(stored(&place.path), [newer]);
+    // Later than the row that it replaces.
+    let taken = Device { changed: 1, ..newer };
+    assert_eq!(stored(&place.path), [taken]);
 }
 
 #[test]
@@ -204,4 +209,22 @@ fn import_works_while_the_daemon_has_the_store_open() {
     drop(store);
     let users: Vec<_> = stored(&place.path).iter().map(|d| d.aor.user.to_string()).collect();
     assert_eq!(users, ["101", "102", "103"]);
+}
+
+#[test]
+fn dry_run_reads_the_store_of_an_older_version_and_does_not_change_it() {
+    let place = place();
+    put(&place.path, &[registered("101", "a", 800)]);
+    let older = Connection::open(&place.path).unwrap();
+    let columns = "ALTER TABLE devices DROP COLUMN changed; ALTER TABLE devices DROP COLUMN elsewhere;
+                   PRAGMA user_version = 5";
+    older.execute_batch(columns).unwrap();
+    let devices = [device("101", Some("a"), None, 700), device("102", Some("b"), None, 900)];
+    assert_eq!(
+        Import::foresee(&place.path, &devices).unwrap(),
+        [Fate::Known, Fate::Added]
+    );
+    assert!(!older.column_exists(None, "devices", "changed").unwrap());
+    drop(older);
+    assert_eq!(import(&place.path, &devices), [Fate::Known, Fate::Added]);
 }

@@ -1,7 +1,7 @@
 //! fswake's binary against a real FreeSWITCH, SIP phones and APNs' stand-in, all on loopback.
 //!
-//! One FreeSWITCH serves all tests, one after another, each with an fswake and users of its own. Each test starts without
-//! channels and registrations, and ends without channels. Without an installed FreeSWITCH (`$FS_PREFIX`, else `/usr/local/freeswitch`) all tests are
+//! One FreeSWITCH serves all tests, one after another, each with an fswake and users of its own. Each test starts and
+//! ends without channels. Without an installed FreeSWITCH (`$FS_PREFIX`, else `/usr/local/freeswitch`) all tests are
 //! listed as ignored, and the reason is printed; so are those of a proxy without a Kamailio, and those of a web page
 //! without Chromium and JsSIP.
 //!
@@ -86,11 +86,8 @@ fn trial(lab: &Arc<Lab>, name: &'static str, test: fn(Arc<RealFs>) -> Running) -
     let run = move || {
         lab.runtime.block_on(async {
             let fs = lab.fs().await;
-            // Each test starts without channels and registrations: those of an earlier one end first.
-            let empty = AssertUnwindSafe(async {
-                fs.forget_registrations().await;
-                fs.becomes_silent(QUIET).await
-            });
+            // Each test starts without channels: those of an earlier one end first.
+            let empty = AssertUnwindSafe(fs.becomes_silent(QUIET));
             if let Err(panic) = futures_util::FutureExt::catch_unwind(empty).await {
                 return Err(Failed::from(format!("before it began: {}", text(&*panic))));
             }

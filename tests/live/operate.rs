@@ -137,6 +137,8 @@ async fn doctor_finds_a_real_freeswitch_well_and_leaves_no_channel(fs: Arc<RealF
 }
 
 async fn doctor_says_what_a_user_of_the_event_socket_may_not_run(fs: Arc<RealFs>) {
+    // Devices of other tests' apps would be errors here.
+    fs.forget_registrations().await;
     let site = site(fs, &Settings::default()).await;
     let (user, password) = RealFs::NARROW;
     site.tools_log_in_as(&format!("{user}@{DOMAIN}"), password);

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fswake::push::app::{App, PayloadStyle};
+use fswake::push::app::{ApnsPriority, ApnsRules, App, CollapseId};
 use fswake::push::{CancelReason, PushError, PushKind, PushRequest, Pushers};
+use fswake::types::push::PushPurpose;
 use fswake::types::{PushId, PushToken, Tokens};
 use fswake_test_support::apns::{Apns, BUNDLE_ID};
 use fswake_test_support::http2::Fault;
 
-use super::support::{apns_app, apns_call, attempts, parallel, pushers, turned};
+use super::support::{apns_app, apns_call, attempts, parallel, pushers, styles, turned};
 
 #[tokio::test]
 async fn call_reaches_the_phone_as_a_voip_push_that_ends_with_the_wait() {
@@ -33,13 +34,7 @@ async fn call_reaches_the_phone_as_a_voip_push_that_ends_with_the_wait() {
 
 #[tokio::test]
 async fn every_kind_of_push_in_every_style_is_accepted_by_apns() {
-    let template = PayloadStyle::Template(r#"{"who":"${caller-name}"}"#.into());
-    for payload in [
-        PayloadStyle::Default,
-        PayloadStyle::Linphone,
-        PayloadStyle::ModApn,
-        template,
-    ] {
+    for payload in styles(r#"{"who":"${caller-name}"}"#) {
         let apns = Apns::start().await;
         let app = App {
             payload,
@@ -173,4 +168,54 @@ async fn slow_app_delays_no_other() {
     let pushed = tokio::time::timeout(Duration::from_secs(2), pushers.push(&apns_call())).await;
     assert_eq!(attempts(pushed.unwrap()), Ok(1));
     background.abort();
+}
+
+#[tokio::test]
+async fn headers_are_what_the_app_sets_for_each_kind_of_push() {
+    let headers = ["apns-push-type", "apns-collapse-id", "apns-expiration", "apns-priority"];
+    let mut seen = Vec::new();
+    let set = ApnsRules {
+        collapse_ids: vec![(
+            PushPurpose::MissedCall,
+            CollapseId::parse("missed ${callee}", PushPurpose::MissedCall).unwrap(),
+        )],
+        expirations: vec![
+            (PushPurpose::MissedCall, Duration::ZERO),
+            (PushPurpose::Call, Duration::ZERO),
+        ],
+        priorities: vec![(PushPurpose::MissedCall, ApnsPriority::Passive)],
+    };
+    for rules in [ApnsRules::default(), set] {
+        let apns = Apns::start().await;
+        let pushers = pushers(App {
+            apns: rules,
+            ..apns_app(&apns)
+        });
+        for (kind, call_token) in [
+            (PushKind::Call, Some(PushToken::new("aa11"))),
+            (PushKind::Call, None),
+            (PushKind::MissedCall, None),
+        ] {
+            let mut request = turned(apns_call(), kind);
+            request.to.tokens = Tokens::new(call_token, Some(PushToken::new("bb22"))).unwrap();
+            pushers.push(&request).await.unwrap();
+            let push = apns.next_push().await.request;
+            seen.push(headers.map(|name| match push.header(name) {
+                time if name == "apns-expiration" && time != "0" => "later".to_owned(),
+                value => value.to_owned(),
+            }));
+        }
+    }
+    let call = uuid::Uuid::from_u128(7).to_string();
+    assert_eq!(
+        seen,
+        [
+            ["voip", "", "later", "10"],
+            ["alert", &call, "later", "10"],
+            ["alert", &call, "later", "10"],
+            ["voip", "", "0", "10"],
+            ["alert", "", "0", "10"],
+            ["alert", "missed 1000@pbx.example", "0", "1"],
+        ]
+    );
 }

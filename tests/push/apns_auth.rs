@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use fswake::push::app::{App, Credentials, ProxySettings};
+use fswake::push::app::{App, Credentials, NextKey, ProxySettings};
+use fswake::push::apps::status::ProblemKind;
 use fswake::push::{PushError, PushRequest, Pushers};
 use fswake::types::Provider;
 use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
@@ -92,6 +93,7 @@ async fn wrong_key_or_team_is_misconfigured() {
             key_file: apns.key_file(),
             key_id: key_id.into(),
             team_id: team_id.into(),
+            next: None,
         };
         let app = App {
             credentials,
@@ -102,7 +104,7 @@ async fn wrong_key_or_team_is_misconfigured() {
     }
 }
 
-fn certificate_app(apns: &Apns) -> App {
+pub fn certificate_app(apns: &Apns) -> App {
     let (cert_file, key_file) = apns.client_files();
     App {
         base_url: Some(apns.base_url()),
@@ -110,7 +112,11 @@ fn certificate_app(apns: &Apns) -> App {
         ..app(
             "iphone",
             Provider::Apns,
-            Credentials::ApnsCertificate { cert_file, key_file },
+            Credentials::ApnsCertificate {
+                cert_file,
+                key_file,
+                password_file: None,
+            },
         )
     }
 }
@@ -133,6 +139,7 @@ async fn certificate_and_key_may_be_one_file() {
         credentials: Credentials::ApnsCertificate {
             cert_file: both.clone(),
             key_file: both,
+            password_file: None,
         },
         ..certificate_app(&apns)
     };
@@ -208,4 +215,141 @@ async fn proxy_that_asks_for_a_password_gets_it_and_a_wrong_one_is_named_without
         assert!(!refused.contains("wrong"), "{refused}");
     }
     assert_eq!(proxy.tunnels(), 1);
+}
+
+/// An app with a second signing key that Apple knows.
+fn with_next_key(apns: &Apns) -> App {
+    let file = apns.file("next.p8");
+    std::fs::write(&file, apns.new_key("NEXTKEY123")).unwrap();
+    let credentials = Credentials::ApnsToken {
+        key_file: apns.key_file(),
+        key_id: KEY_ID.into(),
+        team_id: TEAM_ID.into(),
+        next: Some(NextKey {
+            key_file: file,
+            key_id: "NEXTKEY123".into(),
+        }),
+    };
+    App {
+        credentials,
+        ..apns_app(apns)
+    }
+}
+
+#[tokio::test]
+async fn next_key_takes_over_when_the_first_is_revoked_and_no_push_is_lost() {
+    let apns = Apns::start().await;
+    let pushers = pushers(with_next_key(&apns));
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+    assert_eq!(apns.next_push().await.key, Some(0));
+    apns.revoke_old_keys();
+    let outcomes = parallel(&pushers, (0..200).map(|_| apns_call())).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let taken: Vec<_> = apns
+        .pushes_so_far()
+        .await
+        .into_iter()
+        .filter_map(|push| push.key)
+        .collect();
+    assert_eq!(taken, vec![1; 200]);
+    // Apple takes another key on another connection only.
+    assert_eq!((apns.tokens_taken(), apns.server().connections()), (2, 2));
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+
+    let state = &pushers.states()[0];
+    assert!(state.would_wake());
+    let kinds: Vec<_> = state.problems.iter().map(|problem| problem.kind).collect();
+    assert_eq!(kinds, [ProblemKind::OldKey]);
+    assert!(state.problems[0].reason.contains("InvalidProviderToken"));
+}
+
+#[tokio::test]
+async fn probe_finds_that_the_next_key_has_to_be_used() {
+    let apns = Apns::start().await;
+    let pushers = pushers(with_next_key(&apns));
+    apns.revoke_old_keys();
+    let probes = pushers.probe().await;
+    let probe = probes[0].1.as_ref().unwrap();
+    assert!(probe.outcome.is_ok(), "{:?}", probe.outcome);
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+}
+
+#[tokio::test]
+async fn key_for_another_environment_is_replaced_too() {
+    let apns = Apns::start().await;
+    let pushers = pushers(with_next_key(&apns));
+    apns.faults.next(Fault::apns(403, "BadEnvironmentKeyIdInToken"));
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(2));
+    assert_eq!(key_problems(&pushers), [ProblemKind::OldKey]);
+    // The first key works again, and the probe finds it.
+    pushers.probe().await;
+    assert_eq!(key_problems(&pushers), []);
+    while apns.next_push().await.key != Some(1) {}
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+    assert_eq!(apns.next_push().await.key, Some(0));
+}
+
+#[tokio::test]
+async fn next_key_that_apple_refuses_is_reported_before_it_is_needed() {
+    let apns = Apns::start().await;
+    let mut app = with_next_key(&apns);
+    std::fs::write(apns.file("next.p8"), super::support::other_key()).unwrap();
+    let refused = pushers(app.clone());
+    refused.probe().await;
+    assert_eq!(key_problems(&refused), [ProblemKind::NextKey]);
+    assert_eq!(attempts(refused.push(&apns_call()).await), Ok(1));
+
+    app = with_next_key(&apns);
+    let good = pushers(app);
+    good.probe().await;
+    assert_eq!(key_problems(&good), []);
+}
+
+#[tokio::test]
+async fn two_refused_keys_are_an_error_after_one_try_with_each() {
+    let (apns, moved) = (Apns::start().await, MovedClock::default());
+    let app = with_next_key(&apns);
+    apns.new_key("THIRDKEY12");
+    apns.revoke_old_keys();
+    let pushers = Pushers::with_clock(vec![app], &moved.clock()).unwrap();
+    for (minutes, tries) in [(0, 2), (0, 1), (2, 2), (0, 1), (2, 2)] {
+        moved.minutes(minutes);
+        let outcome = attempts(pushers.push(&apns_call()).await);
+        assert_eq!(outcome, Err("InvalidProviderToken, for both keys".into()));
+        assert_eq!(apns.pushes_so_far().await.len(), tries);
+    }
+    moved.minutes(2);
+    let probes = pushers.probe().await;
+    let outcome = &probes[0].1.as_ref().unwrap().outcome;
+    assert!(matches!(outcome, Err(PushError::Misconfigured { .. })), "{outcome:?}");
+    assert_eq!(key_problems(&pushers), []);
+}
+
+/// The problems of an app's keys.
+fn key_problems(pushers: &Pushers) -> Vec<ProblemKind> {
+    let states = pushers.states();
+    let kinds = states[0].problems.iter().map(|problem| problem.kind);
+    kinds
+        .filter(|kind| matches!(kind, ProblemKind::OldKey | ProblemKind::NextKey))
+        .collect()
+}
+
+#[tokio::test]
+async fn daemon_and_doctor_share_the_tokens_of_both_keys() {
+    let apns = Apns::start().await;
+    let app = with_next_key(&apns);
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("fswake.db");
+    let start = || {
+        let pushers = pushers(app.clone());
+        pushers.keep_tokens_beside(&store);
+        pushers
+    };
+    let daemon = start();
+    daemon.push(&apns_call()).await.unwrap();
+    apns.revoke_old_keys();
+    daemon.push(&apns_call()).await.unwrap();
+    // Apple takes one new token of a key in 20 minutes.
+    assert!(start().push(&apns_call()).await.is_ok());
+    assert_eq!(apns.tokens_taken(), 2);
 }

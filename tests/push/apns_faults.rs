@@ -6,6 +6,7 @@ use fswake::push::app::App;
 use fswake::push::{KeptBy, PushError, PushRequest};
 use fswake_test_support::apns::Apns;
 use fswake_test_support::http2::Fault;
+use fswake_test_support::proxy::Forwarder;
 
 use super::support::{apns_app, apns_call, attempts, parallel, pushers};
 
@@ -176,4 +177,20 @@ async fn provider_that_is_down_is_tried_until_the_wait_ends_and_does_not_block_t
         "{:?}",
         started.elapsed()
     );
+}
+
+#[tokio::test]
+async fn connection_that_a_nat_has_forgotten_costs_one_try() {
+    let apns = Apns::start().await;
+    let way = Forwarder::start(apns.server().addr).await;
+    let pushers = pushers(App {
+        base_url: Some(format!("https://localhost:{}", way.address().port())),
+        ..apns_app(&apns)
+    });
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+    way.forget();
+    let started = Instant::now();
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(2));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fswake::push::app::{HttpAuth, HttpProfile};
-use fswake::push::template::BodyTemplate;
+use fswake::push::template::{BodyTemplate, HeaderTemplate};
 use fswake::push::{About, OwnRefusal, PushError, PushRequest, Pushers};
 use fswake::types::{Aor, Provider, PushToken, Tokens};
 use fswake_test_support::gateway::{Gateway, GatewayRequest, Over, Wants};
@@ -146,6 +146,9 @@ impl SentRequest<'_> {
                 .is_some_and(|port| port.parse::<u16>().is_ok()),
             "{host}"
         );
+        let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        let who = format!("<{}>", self.values[4].replace(breaks, " "));
+        assert_eq!(self.asked.request.headers["x-who"].as_bytes(), who.as_bytes());
     }
 }
 
@@ -158,13 +161,14 @@ fn property(content_type: &str, body: Option<&str>, check: impl Fn(&SentRequest<
         .unwrap();
     let gateway = runtime.block_on(Gateway::start(Over::Http1, Wants::Bearer));
     let spec = HttpProfile {
+        headers: vec![HeaderTemplate::parse("X-Who", "<${cid_name}>").unwrap()],
         body: body.map(|body| BodyTemplate::parse(content_type, Some(body)).unwrap()),
         content_type: content_type.into(),
         auth: HttpAuth::Bearer(gateway.file("bearer")),
         ..http_profile(&gateway, PATH)
     };
     let pushers: Pushers = pushers(gateway_app(&gateway, spec));
-    let mut headers = vec!["accept", "authorization", "host", "user-agent"];
+    let mut headers = vec!["accept", "authorization", "host", "user-agent", "x-who"];
     if body.is_some() {
         headers.extend(["content-length", "content-type"]);
     }
@@ -220,7 +224,8 @@ fn no_value_changes_the_structure_of_a_json_body() {
 
 #[test]
 fn no_value_changes_the_structure_of_a_form() {
-    let template = "token=${token}&name=${cid_name}&payload=${payload}&last=${user}";
+    let template =
+        r#"token=${token}&name=${cid_name}&payload=${payload}&deep={"n": "${cid_name}", "p": ${payload}}&last=${user}"#;
     property("application/x-www-form-urlencoded", Some(template), |sent| {
         let [user, _, token, _, name, number, _] = sent.values else {
             unreachable!("seven values")
@@ -228,9 +233,13 @@ fn no_value_changes_the_structure_of_a_form() {
         let url = reqwest::Url::parse(&format!("http://x/?{}", sent.asked.body())).unwrap();
         let pairs: Vec<_> = url.query_pairs().collect();
         let keys: Vec<_> = pairs.iter().map(|(key, _)| key.as_ref()).collect();
-        assert_eq!(keys, ["token", "name", "payload", "last"]);
+        assert_eq!(keys, ["token", "name", "payload", "deep", "last"]);
+        let deep: Value = serde_json::from_str(&pairs[3].1).unwrap();
+        assert_eq!(deep["n"], **name);
+        assert_eq!(deep.as_object().unwrap().len(), 2);
+        sent.check_payload(&deep["p"], number);
         assert_eq!(
-            (&pairs[0].1, &pairs[1].1, &pairs[3].1),
+            (&pairs[0].1, &pairs[1].1, &pairs[4].1),
             (&token.into(), &name.into(), &user.into())
         );
         sent.check_payload(&serde_json::from_str(&pairs[2].1).unwrap(), number);

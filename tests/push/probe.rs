@@ -454,7 +454,11 @@ async fn expired_certificate_is_not_used_for_probes() {
     std::fs::write(&cert_file, cert).unwrap();
     std::fs::write(&key_file, key).unwrap();
     let pushers = pushers(App {
-        credentials: Credentials::ApnsCertificate { cert_file, key_file },
+        credentials: Credentials::ApnsCertificate {
+            cert_file,
+            key_file,
+            password_file: None,
+        },
         ..ios(&apns)
     });
     let _kept = keep(&pushers);

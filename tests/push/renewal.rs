@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use fswake::push::app::{App, Credentials};
+use fswake::push::app::{App, Credentials, ProxySettings};
 use fswake::push::apps::status::{AppState, ProblemKind};
 use fswake::push::{AppChanges, PushRequest, Pushers};
 use fswake::types::Provider;
 use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
 use fswake_test_support::fcm::Fcm;
 use fswake_test_support::http2::Fault;
+use fswake_test_support::proxy::Proxy;
 
 use super::support::{MovedClock, TOKEN, apns_app, apns_call, app, attempts, fcm_app, fcm_call, pushers};
 
@@ -35,7 +36,11 @@ fn problem(pushers: &Pushers) -> Option<ProblemKind> {
 
 fn certificate_app(apns: &Apns) -> App {
     let (cert_file, key_file) = apns.client_files();
-    let credentials = Credentials::ApnsCertificate { cert_file, key_file };
+    let credentials = Credentials::ApnsCertificate {
+        cert_file,
+        key_file,
+        password_file: None,
+    };
     App {
         base_url: Some(apns.base_url()),
         ca_file: Some(apns.ca_file()),
@@ -258,6 +263,30 @@ async fn remaining_days_are_counted_and_an_expired_certificate_is_a_problem() {
 }
 
 #[tokio::test]
+async fn new_login_at_the_proxy_is_used_for_the_access_token_too() {
+    let (fcm, proxy) = (Fcm::start().await, Proxy::start_for("fswake:new").await);
+    let dir = tempfile::tempdir().unwrap();
+    let login = dir.path().join("login");
+    std::fs::write(&login, "fswake:old").unwrap();
+    let pushers = pushers(App {
+        proxy: Some(ProxySettings {
+            url: proxy.url(),
+            auth_file: Some(login.clone()),
+        }),
+        ..fcm_app(&fcm)
+    });
+    let soon = PushRequest {
+        ttl: Duration::from_millis(500),
+        ..fcm_call()
+    };
+    assert!(pushers.push(&soon).await.is_err());
+    replace(&login, "fswake:new");
+    pushers.look();
+    assert_eq!(attempts(pushers.push(&fcm_call()).await), Ok(1));
+    assert_eq!(proxy.tunnels(), 2, "for the token, and for the push");
+}
+
+#[tokio::test]
 async fn new_service_account_key_gets_the_next_access_token() {
     let fcm = Fcm::start().await;
     let pushers = pushers(fcm_app(&fcm));
@@ -338,6 +367,7 @@ async fn unchanged_apps_keep_connection_and_token_at_a_reload_and_a_bad_one_chan
             key_file: "/nowhere.p8".into(),
             key_id: KEY_ID.into(),
             team_id: TEAM_ID.into(),
+            next: None,
         },
         ..named("c", "c.example")
     };

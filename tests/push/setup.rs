@@ -37,6 +37,7 @@ async fn bad_credential_files_are_named_with_app_and_problem_and_never_quoted() 
         key_file: file,
         key_id: id.into(),
         team_id: TEAM_ID.into(),
+        next: None,
     };
     let cases = [
         (
@@ -56,6 +57,7 @@ async fn bad_credential_files_are_named_with_app_and_problem_and_never_quoted() 
             refused(apns_with(Credentials::ApnsCertificate {
                 cert_file: bad.clone(),
                 key_file: bad.clone(),
+                password_file: None,
             })),
             "not a PEM certificate",
         ),

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use fswake::push::app::{App, Credentials, HttpAuth, HttpProfile, HttpProfiles, PayloadStyle, WebPushSettings};
+use fswake::push::app::{
+    ApnsRules, App, Credentials, HttpAuth, HttpProfile, HttpProfiles, PayloadStyle, WebPushSettings,
+};
 use fswake::push::endpoint::EndpointRules;
 use fswake::push::template::{BodyTemplate, JSON, UrlTemplate};
 use fswake::push::{About, CallPush, Clock, Now, PushKind, PushOutcome, PushRequest, Pushers};
@@ -27,6 +29,7 @@ pub fn app(name: &str, provider: Provider, credentials: Credentials) -> App {
         app_ids: Vec::new(),
         domains: Vec::new(),
         tenant: None,
+        apns: ApnsRules::default(),
         credentials,
         base_url: None,
         ca_file: None,
@@ -41,6 +44,7 @@ pub fn apns_app(apns: &Apns) -> App {
         key_file: apns.key_file(),
         key_id: KEY_ID.into(),
         team_id: TEAM_ID.into(),
+        next: None,
     };
     App {
         base_url: Some(apns.base_url()),
@@ -102,10 +106,22 @@ pub fn with_rules(service: &PushService, rules: EndpointRules) -> App {
     }
 }
 
+/// Every style of a payload, with this as the template.
+pub fn styles(template: &str) -> [PayloadStyle; 4] {
+    let template = PayloadStyle::Template(template.into());
+    [
+        PayloadStyle::Default,
+        PayloadStyle::Linphone,
+        PayloadStyle::ModApn,
+        template,
+    ]
+}
+
 /// A profile that posts mod_apn's body.
 pub fn http_profile(gateway: &Gateway, path: &str) -> HttpProfile {
     HttpProfile {
         url: UrlTemplate::parse(&format!("{}{path}", gateway.url())).unwrap(),
+        headers: Vec::new(),
         body: Some(BodyTemplate::parse(JSON, None).unwrap()),
         content_type: JSON.into(),
         auth: HttpAuth::None,

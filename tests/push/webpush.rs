@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fswake::push::app::{App, PayloadStyle};
+use fswake::push::app::App;
 use fswake::push::endpoint::EndpointRules;
 use fswake::push::{
     About, CancelReason, KeptBy, NotificationPurpose, NotificationPush, OwnRefusal, Payload, PushError, PushKind,
@@ -13,7 +13,7 @@ use fswake_test_support::http2::{Fault, Reply};
 use fswake_test_support::webpush::{PushService, name_in};
 use serde_json::json;
 
-use super::support::{MovedClock, attempts, call, pushers, turned, web_push_app, web_push_call, with_rules};
+use super::support::{MovedClock, attempts, call, pushers, styles, turned, web_push_app, web_push_call, with_rules};
 
 #[tokio::test]
 async fn call_reaches_the_phone_alone_at_once_and_for_as_long_as_the_wait() {
@@ -77,13 +77,7 @@ async fn news_of_a_call_take_its_place_and_other_pushes_do_not() {
 #[tokio::test]
 async fn every_style_fits_what_every_push_service_takes() {
     let service = PushService::start().await;
-    let template = PayloadStyle::Template(r#"{"who":"${caller-name}","again":"${caller-name}"}"#.into());
-    for payload in [
-        PayloadStyle::Default,
-        PayloadStyle::Linphone,
-        PayloadStyle::ModApn,
-        template,
-    ] {
+    for payload in styles(r#"{"who":"${caller-name}","again":"${caller-name}"}"#) {
         let app = App {
             payload,
             ..web_push_app(&service)

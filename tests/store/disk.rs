@@ -7,7 +7,8 @@ use std::time::Duration;
 use fswake::store::{Options, Sqlite, StoreError, StoreOp};
 use rusqlite::Connection;
 
-use super::{LONG, count, device, line, now_ms, place, stored, until};
+use super::place::{Place, stored};
+use super::{LONG, count, device, line, now_ms, until};
 
 /// A file system of 1 MiB; `None` if the user may not mount one.
 struct SmallDisk(tempfile::TempDir);
@@ -82,7 +83,7 @@ fn read_only_file_system_is_refused_at_start_with_what_is_needed() {
 
 #[test]
 fn full_disk_keeps_devices_in_memory_until_there_is_space_again() {
-    let place = place();
+    let place = Place::file();
     drop(Sqlite::open(&place.path, &Options::default()).unwrap());
     let other = Connection::open(&place.path).unwrap();
     other
@@ -115,7 +116,7 @@ fn full_disk_keeps_devices_in_memory_until_there_is_space_again() {
 
 #[test]
 fn file_locked_by_another_process_is_written_after_the_lock() {
-    let place = place();
+    let place = Place::file();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     let other = Connection::open(&place.path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -132,7 +133,7 @@ fn file_locked_by_another_process_is_written_after_the_lock() {
 
 #[test]
 fn stop_while_the_file_is_locked_ends_and_is_reported() {
-    let place = place();
+    let place = Place::file();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     let other = Connection::open(&place.path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();

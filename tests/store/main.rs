@@ -1,10 +1,14 @@
-//! The SQLite store on real files: what it returns, what survives, what it refuses.
+//! The store: what it returns, what survives, what it refuses. What holds for both a file and a shared store is tested on
+//! both: on real files, and on a real PostgreSQL.
 
 mod disk;
+mod place;
+mod shared;
+mod transfer;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,21 +17,11 @@ use fswake::store::sqlite::{SCHEMA, SCHEMA_VERSION};
 use fswake::store::{Health, JournalEntry, Options, Sqlite, StoreError, StoreOp, StoreWriter};
 use fswake::types::{Aor, CallId, Device, Provider, PushParams, PushToken, Tokens};
 use rusqlite::{Connection, params};
-use tempfile::TempDir;
 use uuid::Uuid;
 
+use place::{Place, on_each};
+
 const LONG: Duration = Duration::from_secs(60);
-
-struct Place {
-    _dir: TempDir,
-    path: PathBuf,
-}
-
-fn place() -> Place {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("fswake.db");
-    Place { _dir: dir, path }
-}
 
 fn device(n: u32) -> Device {
     Device {
@@ -43,6 +37,7 @@ fn device(n: u32) -> Device {
         first_seen: 1_700_000_000,
         last_seen: 1_700_000_000 + i64::from(n),
         set_aside: None,
+        changed: (1_700_000_000 + i64::from(n)) * 1_000_000,
     }
 }
 
@@ -62,13 +57,6 @@ fn line(at_ms: i64) -> StoreOp {
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(since.as_millis()).unwrap()
-}
-
-fn stored(path: &Path) -> Vec<Device> {
-    let (snapshot, _writer) = Sqlite::open(path, &Options::default()).unwrap();
-    let mut devices = snapshot.devices;
-    devices.sort_by(|a, b| a.aor.cmp(&b.aor));
-    devices
 }
 
 fn count(path: &Path, table: &str) -> i64 {
@@ -91,84 +79,116 @@ fn until(writer: &StoreWriter, what: &str, holds: impl Fn(&Health) -> bool) -> H
 
 #[test]
 fn every_field_is_stored_unchanged_with_any_text() {
-    let place = place();
-    let odd = "\u{0} ' \" ; -- \r\n \\ %00 \u{202e} \u{1f4f1} ${x} ]]> 007";
-    let mut strange = device(1);
-    strange.aor = Aor::new(odd, "Example.ORG");
-    strange.push = PushParams {
-        provider: Provider::from_name("acme"),
-        app: odd.into(),
-        team: Some("".into()),
-        tokens: Tokens::Both {
-            call: PushToken::new(odd.repeat(500)),
-            remote: PushToken::new("0123"),
-        },
-    };
-    strange.user_agent = odd.into();
-    strange.register_call_id = odd.into();
-    strange.first_seen = i64::MIN;
-    strange.last_seen = i64::MAX;
-    strange.set_aside = Some(odd.into());
-    let mut bare = device(2);
-    bare.push.team = None;
-    bare.push.app = "".into();
-    bare.push.tokens = Tokens::Remote(bare.push.token().clone());
-    let (snapshot, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
-    assert!(snapshot.devices.is_empty() && snapshot.read_at > 1_700_000_000);
-    writer.submit(StoreOp::Put(strange.clone().into()));
-    writer.submit(StoreOp::Put(bare.clone().into()));
-    writer.flush(LONG).unwrap();
-    drop(writer);
-    assert_eq!(stored(&place.path), [strange, bare]);
+    on_each(|place| {
+        let odd = "\u{0} ' \" ; -- \r\n \\ %00 \u{202e} \u{1f4f1} ${x} ]]> 007";
+        let mut strange = device(1);
+        strange.aor = Aor::new(odd, "Example.ORG");
+        strange.push = PushParams {
+            provider: Provider::from_name("acme"),
+            app: odd.into(),
+            team: Some("".into()),
+            tokens: Tokens::Both {
+                call: PushToken::new(odd.repeat(500)),
+                remote: PushToken::new("0123"),
+            },
+        };
+        strange.user_agent = odd.into();
+        strange.register_call_id = odd.into();
+        strange.first_seen = i64::MIN;
+        strange.last_seen = i64::MAX;
+        strange.set_aside = Some(odd.into());
+        let mut bare = device(2);
+        bare.push.team = None;
+        bare.push.app = "".into();
+        bare.push.tokens = Tokens::Remote(bare.push.token().clone());
+        let store = place.open(Options::default());
+        assert!(store.devices().is_empty() && store.snapshot.read_at > 1_700_000_000);
+        store.submit(StoreOp::Put(strange.clone().into()));
+        store.submit(StoreOp::Put(bare.clone().into()));
+        drop(store);
+        assert_eq!(place.stored(), [strange, bare]);
+    });
 }
 
 #[test]
 fn put_replaces_and_delete_removes() {
-    let place = place();
-    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
-    writer.submit(StoreOp::Put(device(1).into()));
-    writer.submit(StoreOp::Put(device(2).into()));
-    writer.flush(LONG).unwrap();
-    let newer = Device {
-        last_seen: 1_800_000_000,
-        ..device(1)
-    };
-    writer.submit(StoreOp::Put(newer.clone().into()));
-    writer.submit(StoreOp::Delete(device(2).key()));
-    drop(writer);
-    assert_eq!(stored(&place.path), [newer]);
+    on_each(|place| {
+        let store = place.open(Options::default());
+        store.submit(StoreOp::Put(device(1).into()));
+        store.submit(StoreOp::Put(device(2).into()));
+        store.flush(LONG).unwrap();
+        let newer = Device {
+            last_seen: 1_800_000_000,
+            changed: device(1).changed + 1,
+            ..device(1)
+        };
+        store.submit(StoreOp::Put(newer.clone().into()));
+        store.submit(StoreOp::Delete(device(2).key(), device(2).changed + 1));
+        drop(store);
+        assert_eq!(place.stored(), [newer]);
+    });
 }
 
 #[test]
 fn token_has_one_owner_and_a_late_delete_for_the_former_one_is_ignored() {
-    let place = place();
-    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
-    let former = device(1);
-    let mut owner = device(1);
-    owner.aor = Aor::new("other", "example.org");
-    writer.submit(StoreOp::Put(former.clone().into()));
-    writer.submit(StoreOp::Put(owner.clone().into()));
-    writer.submit(StoreOp::Delete(former.key()));
-    drop(writer);
-    assert_eq!(stored(&place.path), [owner]);
+    on_each(|place| {
+        let former = device(1);
+        let mut owner = device(1);
+        owner.aor = Aor::new("other", "example.org");
+        owner.changed += 1;
+        let store = place.open(Options::default());
+        store.submit(StoreOp::Put(former.clone().into()));
+        store.submit(StoreOp::Put(owner.clone().into()));
+        store.submit(StoreOp::Delete(former.key(), owner.changed));
+        drop(store);
+        assert_eq!(place.stored(), [owner]);
+    });
 }
 
 #[test]
-fn two_writers_share_one_file() {
-    let place = place();
-    let (_, one) = Sqlite::open(&place.path, &Options::default()).unwrap();
-    let (_, two) = Sqlite::open(&place.path, &Options::default()).unwrap();
-    for n in 0..100 {
-        if n % 2 == 0 { &one } else { &two }.submit(StoreOp::Put(device(n).into()));
-    }
-    one.flush(LONG).unwrap();
-    two.flush(LONG).unwrap();
-    assert_eq!(stored(&place.path).len(), 100);
+fn two_writers_share_one_store() {
+    on_each(|place| {
+        let (one, two) = (place.open(Options::default()), place.another().open(Options::default()));
+        for n in 0..100 {
+            if n % 2 == 0 { &one } else { &two }.submit(StoreOp::Put(device(n).into()));
+        }
+        drop((one, two));
+        assert_eq!(place.stored().len(), 100);
+    });
+}
+
+#[test]
+fn burst_of_100_000_devices_loses_none() {
+    on_each(|place| {
+        let store = place.open(Options::default());
+        for n in 0..100_000 {
+            store.submit(StoreOp::Put(device(n).into()));
+        }
+        // With PostgreSQL on a busy machine this takes more than half a minute.
+        store.flush(LONG * 4).unwrap();
+        assert_eq!((store.health().dropped_devices, store.health().queued), (0, 0));
+        drop(store);
+        assert_eq!(place.stored().len(), 100_000);
+    });
+}
+
+#[test]
+fn store_of_a_newer_version_is_refused_in_words() {
+    on_each(|place| {
+        drop(place.open(Options::default()));
+        place.make_newer();
+        let refused = place.try_open(Options::default()).err().unwrap();
+        assert!(
+            refused.contains("has schema version 99, this fswake knows up to")
+                && refused.contains("run the newer fswake"),
+            "{refused}"
+        );
+    });
 }
 
 #[test]
 fn file_is_readable_by_its_owner_only() {
-    let place = place();
+    let place = Place::file();
     std::fs::write(&place.path, "").unwrap();
     std::fs::set_permissions(&place.path, PermissionsExt::from_mode(0o644)).unwrap();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
@@ -180,64 +200,56 @@ fn file_is_readable_by_its_owner_only() {
     }
 }
 
-#[test]
-fn burst_of_100_000_devices_loses_none() {
-    let place = place();
-    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
-    for n in 0..100_000 {
-        writer.submit(StoreOp::Put(device(n).into()));
-    }
-    writer.flush(LONG).unwrap();
-    assert_eq!(count(&place.path, "devices"), 100_000);
-    assert_eq!((writer.health().dropped_devices, writer.health().queued), (0, 0));
-}
-
 /// Not a test: this is the process that the next test kills.
 #[test]
 #[ignore = "run by the next test"]
 fn child_that_writes_until_it_is_killed() {
-    let path = std::env::var("FSWAKE_TEST_STORE").expect("the store to write to");
-    let (_, writer) = Sqlite::open(Path::new(&path), &Options::default()).unwrap();
+    let place = Place::of_child();
+    let store = place.open(Options::default());
     for n in 0.. {
         for n in n * 50..(n + 1) * 50 {
-            writer.submit(StoreOp::Put(device(n).into()));
-            writer.submit(line(now_ms()));
+            store.submit(StoreOp::Put(device(n).into()));
+            store.submit(line(now_ms()));
         }
-        writer.flush(LONG).unwrap();
+        store.flush(LONG).unwrap();
         println!("\nwritten {}", (n + 1) * 50);
     }
 }
 
 #[test]
 fn kill_during_a_write_loses_nothing_that_was_committed() {
-    let place = place();
-    for batches in [1, 3, 9] {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "child_that_writes_until_it_is_killed",
-                "--ignored",
-                "--nocapture",
-            ])
-            .env("FSWAKE_TEST_STORE", &place.path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let written = lines.filter_map(|l| l.unwrap().strip_prefix("written ")?.parse::<usize>().ok());
-        let written = written.take(batches).last().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(stored(&place.path).len() >= written);
-        let db = Connection::open(&place.path).unwrap();
-        let verdict: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-        assert_eq!(verdict, "ok");
-    }
+    on_each(|place| {
+        for batches in [1, 3, 9] {
+            let mut child = Command::new(std::env::current_exe().unwrap());
+            place.name_to_child(&mut child);
+            let mut child = child
+                .args([
+                    "--exact",
+                    "child_that_writes_until_it_is_killed",
+                    "--ignored",
+                    "--nocapture",
+                ])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let written = lines.filter_map(|l| l.unwrap().strip_prefix("written ")?.parse::<usize>().ok());
+            let written = written.take(batches).last().unwrap();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            // What is in the file is sent when the store is opened again.
+            drop(place.open(Options::default()));
+            assert!(place.stored().len() >= written);
+            let db = Connection::open(&place.path).unwrap();
+            let verdict: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+            assert_eq!(verdict, "ok");
+        }
+    });
 }
 
 #[test]
 fn old_journal_lines_are_pruned_in_small_steps_and_new_ones_stay() {
-    let place = place();
+    let place = Place::file();
     // Both writers use one file. The first one must not prune what the second one has to.
     let keeps_long = Options {
         journal_keep: Duration::from_secs(10 * 365 * 86_400),
@@ -261,7 +273,7 @@ fn old_journal_lines_are_pruned_in_small_steps_and_new_ones_stay() {
 
 #[test]
 fn journal_keeps_its_newest_lines_when_there_are_too_many() {
-    let place = place();
+    let place = Place::file();
     let options = Options {
         journal_max_lines: 1_200,
         ..Options::default()
@@ -292,7 +304,7 @@ const VERSION_1: &str = include_str!("version_1.sql");
 
 #[test]
 fn store_of_version_1_is_upgraded_with_its_data() {
-    let place = place();
+    let place = Place::file();
     let db = Connection::open(&place.path).unwrap();
     db.execute_batch(VERSION_1).unwrap();
     db.execute_batch(
@@ -330,7 +342,7 @@ fn store_of_version_1_is_upgraded_with_its_data() {
 
 #[test]
 fn errors_in_the_journal_of_an_older_store_get_their_codes() {
-    let place = place();
+    let place = Place::file();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     drop(writer);
     let db = Connection::open(&place.path).unwrap();
@@ -387,7 +399,7 @@ fn errors_in_the_journal_of_an_older_store_get_their_codes() {
 
 #[test]
 fn tokens_of_an_older_store_are_normalised_and_duplicate_devices_merged() {
-    let place = place();
+    let place = Place::file();
     let db = Connection::open(&place.path).unwrap();
     db.execute_batch(VERSION_1).unwrap();
     let insert = |id: i64, user: &str, provider: &str, call: Option<&str>, remote: Option<&str>, seen: i64| {
@@ -446,7 +458,7 @@ fn tokens_of_an_older_store_are_normalised_and_duplicate_devices_merged() {
 
 #[test]
 fn owners_of_unseen_devices_are_listed_page_by_page() {
-    let place = place();
+    let place = Place::file();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     for n in 0..2_500_u32 {
         let mut one = device(n);
@@ -481,7 +493,7 @@ fn schema_applies_twice() {
 
 #[test]
 fn newer_schema_is_refused() {
-    let place = place();
+    let place = Place::file();
     let db = Connection::open(&place.path).unwrap();
     db.execute_batch("PRAGMA user_version = 99").unwrap();
     let refused = Sqlite::open(&place.path, &Options::default()).unwrap_err();
@@ -498,7 +510,7 @@ fn newer_schema_is_refused() {
 
 #[test]
 fn damaged_file_is_refused_with_its_name_and_what_to_do() {
-    let place = place();
+    let place = Place::file();
     std::fs::write(&place.path, "this is not a database ".repeat(1000)).unwrap();
     let refused = Sqlite::open(&place.path, &Options::default()).unwrap_err();
     assert!(matches!(refused, StoreError::Corrupt { .. }));

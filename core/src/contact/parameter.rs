@@ -69,7 +69,7 @@ impl<'a> Parameter<'a> {
 /// Decodes a value once (RFC 3261 section 19.1.2; `+` stands for itself) and refuses what no token or app name holds.
 ///
 /// # Errors
-/// An escape that is none, or a blank, a control or anything outside ASCII once decoded.
+/// A `%` without two hex digits, or a blank, a control or anything outside ASCII once decoded.
 ///
 /// # Examples
 /// ```

@@ -9,7 +9,7 @@ use super::order::CallOrder;
 use super::step::Step;
 use super::wake_report::WakeReport;
 use crate::types::push::{PushError, PushReceipt, PushRequest};
-use crate::types::{Aor, CallId, Device, DeviceKey, NotificationId};
+use crate::types::{Aor, CallId, Device, DeviceKey, NotificationId, UnixMicros};
 use crate::word_enum;
 
 /// A command, in the order of the queue.
@@ -44,6 +44,8 @@ pub enum Command {
     ForgetDevice {
         /// Which.
         key: Arc<DeviceKey>,
+        /// When it was dropped. A later REGISTER at another daemon overrules it.
+        changed: UnixMicros,
         /// Why, for the log.
         why: &'static str,
     },

@@ -6,7 +6,10 @@ use std::time::{Duration, SystemTime};
 use super::options::{CallOptions, OtherLegState, Ringing};
 use super::policy::Policy;
 use crate::types::push::{Payload, PushOutcome};
-use crate::types::{Aor, CallId, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixSeconds};
+use crate::types::{
+    Aor, CallId, Device, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixMicros,
+    UnixSeconds,
+};
 use crate::word_enum;
 
 /// Something that happened outside. Duplicate and late events are ignored.
@@ -129,6 +132,8 @@ pub enum Event {
     MessagesWaiting(NotificationId, MessagesWaiting),
     /// The policy changed; held calls use it too.
     PolicyChanged(Box<Policy>),
+    /// Another daemon has changed a device in the store that all share.
+    DeviceChangedElsewhere(DeviceChange),
     /// An operator wants a device forgotten.
     ForgetAsked(DeviceKey),
     /// Devices of this AOR may be older than the policy's limit.
@@ -168,6 +173,20 @@ impl Event {
     }
 }
 
+/// Another daemon's change of a device. It may be older than what is known here: the later change counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceChange {
+    /// The device as it is now.
+    Kept(Arc<Device>),
+    /// The device was dropped: nobody owns its token.
+    Dropped {
+        /// Which.
+        key: DeviceKey,
+        /// When it was dropped.
+        changed: UnixMicros,
+    },
+}
+
 /// One accepted registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
@@ -187,6 +206,8 @@ pub struct Registration {
     pub expires: Duration,
     /// When the event came (UTC).
     pub at: UnixSeconds,
+    /// When it was accepted, by FreeSWITCH's clock; of one from a list, when the list was read.
+    pub stamp: UnixMicros,
     /// How fswake learned of it.
     pub source: Source,
 }
@@ -218,6 +239,8 @@ pub struct Unregistration {
     pub user_agent: Arc<str>,
     /// When the event came (UTC).
     pub at: UnixSeconds,
+    /// When it ended, by FreeSWITCH's clock.
+    pub stamp: UnixMicros,
     /// What ended it.
     pub why: UnregisterWhy,
 }

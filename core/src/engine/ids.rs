@@ -1,4 +1,4 @@
-//! Maps whose keys are fswake's own ids: numbers and random UUIDs that nobody outside chooses.
+//! Maps whose keys are fswake's own ids: numbers, random UUIDs and keyed hashes that nobody outside chooses.
 //!
 //! The standard hasher protects from keys that an attacker picked, at a price that would be a tenth of an event.
 

@@ -59,8 +59,8 @@ pub use self::command::{Command, Delivery, DeviceDelivery, HoldResult, Nobody, N
 pub use self::count::Count;
 use self::directory::{AorKey, Departures};
 pub use self::event::{
-    Audience, DirectoryQuery, Event, HeldCall, LegEnd, Listing, Mailbox, MessagesWaiting, Notification, Registration,
-    Routing, Source, Takeover, UnregisterWhy, Unregistration,
+    Audience, DeviceChange, DirectoryQuery, Event, HeldCall, LegEnd, Listing, Mailbox, MessagesWaiting, Notification,
+    Registration, Routing, Source, Takeover, UnregisterWhy, Unregistration,
 };
 use self::ids::IdMap;
 use self::notification::Notifications;
@@ -101,6 +101,7 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 ///     first_seen: 1_800_000_000,
 ///     last_seen: 1_800_000_000,
 ///     set_aside: None,
+///     changed: 1_800_000_000_000_000,
 /// };
 /// let mut engine = Engine::new(Policy::default(), vec![phone]);
 /// let at = |seconds| Moment(Duration::from_secs(seconds));
@@ -132,6 +133,7 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 ///     user_agent: "Acme/1.0".into(),
 ///     expires: Duration::from_secs(600),
 ///     at: 1_800_000_102,
+///     stamp: 1_800_000_102_000_000,
 ///     source: Source::Event,
 /// }));
 /// let commands: Vec<Command> = std::iter::from_fn(|| engine.poll_command()).collect();
@@ -230,6 +232,7 @@ impl Engine {
             Event::NotificationAsked(id, asked) => self.notification_asked(id, &asked),
             Event::MessagesWaiting(id, told) => self.messages_waiting(id, &told),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
+            Event::DeviceChangedElsewhere(change) => directory.apply_change(change, policy),
             Event::ForgetAsked(device) => directory.forget(&device, policy, &mut |c| out.push_back(c)),
             Event::AgeCheckDue { aor, at } => _ = self.key_of(&aor, at),
             Event::Draining => self.draining = true,
@@ -341,15 +344,12 @@ impl Engine {
         } = &mut self.world;
         let arrival = directory.register(*now, reg, policy, &mut |c| out.push_back(c));
         let Some(arrival) = arrival else { return };
-        if let Some(device) = arrival.device.as_ref().filter(|_| is_heard)
-            && let Some(known) = directory.device_mut(&AorKey::of(&device.aor, policy), device)
-        {
-            known.came = true;
-        }
         if let Some(device) = &arrival.device {
-            let key = AorKey::of(&device.aor, policy);
+            if is_heard && let Some(known) = directory.device_mut(&arrival.key, device) {
+                known.came = true;
+            }
             self.refreshes
-                .on_registered(key, device, lasts, is_heard, &mut self.world);
+                .on_registered(&arrival.key, device, lasts, is_heard, &mut self.world);
         }
         for &id in &arrival.waiting {
             self.with(id, |call, world| call.on_registered(&arrival, world));

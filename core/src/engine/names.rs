@@ -1,7 +1,7 @@
 //! The names of events and commands, for log lines and for tests that wait for one.
 
 use super::command::Command;
-use super::event::{DirectoryQuery, Event, UnregisterWhy};
+use super::event::{DeviceChange, DirectoryQuery, Event, UnregisterWhy};
 use super::order::CallOrder;
 use crate::types::Aor;
 
@@ -35,6 +35,7 @@ impl Event {
             Self::PushEnded { .. } => "PushEnded",
             Self::NotificationAsked(..) => "NotificationAsked",
             Self::PolicyChanged(_) => "PolicyChanged",
+            Self::DeviceChangedElsewhere(_) => "DeviceChangedElsewhere",
             Self::ForgetAsked(_) => "ForgetAsked",
             Self::AgeCheckDue { .. } => "AgeCheckDue",
             Self::Draining => "Draining",
@@ -51,7 +52,8 @@ impl Event {
             Self::CallHeld(held) => Some(&held.aor),
             Self::NotificationAsked(_, notification) => Some(&notification.aor),
             Self::MessagesWaiting(_, told) => Some(&told.aor),
-            Self::ForgetAsked(device) => Some(&device.aor),
+            Self::DeviceChangedElsewhere(DeviceChange::Kept(device)) => Some(&device.aor),
+            Self::DeviceChangedElsewhere(DeviceChange::Dropped { key, .. }) | Self::ForgetAsked(key) => Some(&key.aor),
             Self::Pinged { aor, .. } | Self::AgeCheckDue { aor, .. } => Some(aor),
             _ => None,
         }

@@ -234,7 +234,10 @@ fn push(notification: NotificationId, asked: &Notification, recipient: Recipient
         id,
         to,
         about: About::Notification(NotificationPush {
-            purpose: NotificationPurpose::Request(notification),
+            purpose: match asked.audience {
+                Audience::WantsVoicemail => NotificationPurpose::Voicemail(notification),
+                Audience::All | Audience::Absent => NotificationPurpose::Request(notification),
+            },
             token_type: asked.token_type,
             payload: Arc::clone(&asked.payload),
         }),

@@ -1,10 +1,10 @@
 //! What follows from a push that has ended: for its device, for the call or the asker that it was sent for, and for
 //! calls that share it.
 
+use super::Engine;
 use super::command::{Command, Note};
 use super::directory::AorKey;
 use super::world::{PendingPush, Purpose, World};
-use super::{Engine, refresh};
 use crate::types::push::{PushError, PushOutcome};
 use crate::types::{CallId, DeviceKey, PushId, PushToken, UnixSeconds};
 
@@ -29,7 +29,7 @@ impl Engine {
             Purpose::Refresh(ref token) => {
                 if let Err(error) = outcome {
                     self.judge_token(&pending.key, &pending.device, token, error, at);
-                    refresh::on_push_refused(&pending, error, &mut self.world);
+                    self.refreshes.on_push_refused(&pending, error, &mut self.world);
                 }
             }
             Purpose::Notification(id, token) => {

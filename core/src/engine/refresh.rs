@@ -1,7 +1,8 @@
 //! Refresh pushes: quiet pushes that make a phone register again before its registration ends.
 //!
 //! Only for apps with [`AppPolicy::refresh`](super::policy::AppPolicy::refresh), and only to a token that need not show a
-//! call (APNs: the remote token). A push is due between one and two times `before` ahead of the registration's end; where
+//! call (APNs: the remote token), and never to a web push subscription without keys: it gets pushes without a payload, so
+//! its app would take a refresh for a call. A push is due between one and two times `before` ahead of the registration's end; where
 //! in that time follows from the device, so that phones that registered together are not pushed together. A REGISTER
 //! moves it.
 //!
@@ -20,17 +21,17 @@ use serde_json::{Map, json};
 
 use super::command::{Command, Note};
 use super::count::Count;
-use super::directory::AorKey;
+use super::directory::{AorKey, EVENT_TO_LIST};
 use super::ordered_hash::ordered_hash;
 use super::policy::Policy;
 use super::step::Step;
 use super::world::{PendingPush, Purpose, World};
 use crate::types::push::{About, NotificationPurpose, NotificationPush, Payload, PushError, PushRequest};
-use crate::types::{DeviceKey, Moment, TokenType};
+use crate::types::{DeviceKey, Moment, Provider, Subscription, TokenType};
 
 /// A registration that lasts less than this many times `before` is not refreshed: such a phone registers often by
 /// itself.
-const SHORTEST: u32 = 3;
+const MIN_LENGTHS: u32 = 3;
 
 /// The devices whose registrations are refreshed.
 #[derive(Clone, Debug, Default)]
@@ -71,38 +72,54 @@ impl Refreshes {
     /// A device has registered (`is_heard`), or is found registered, for so long.
     pub fn on_registered(
         &mut self,
-        key: AorKey,
+        key: &AorKey,
         device: &Arc<DeviceKey>,
         lasts: Duration,
         is_heard: bool,
         world: &mut World,
     ) {
-        if !is_heard && self.devices.contains_key(device) {
+        let refresh = world.policy.app(device).and_then(|app| app.refresh);
+        let Some(refresh) = refresh.filter(|_| gets_payloads(device)) else {
+            if !self.devices.is_empty() {
+                self.devices.remove(device);
+            }
+            return;
+        };
+        let (known, ends) = (self.devices.get(device), world.now.plus(lasts));
+        // A list has a registration's end not to the second. If it ends much later, a REGISTER was missed.
+        if !is_heard && known.is_some_and(|known| ends <= known.ends.plus(EVENT_TO_LIST)) {
             return;
         }
-        let refresh = world.policy.app(device).and_then(|app| app.refresh);
-        let known = self.devices.get(device);
         let pushed = known.and_then(|known| known.pushed);
-        if let Some(known) = known.filter(|known| known.is_pushed) {
+        if let Some(known) = known.filter(|known| known.is_pushed && is_heard) {
             let came = known.pushed.map(|at| world.now.since(at));
             count(device, came, world);
         }
-        let Some(refresh) = refresh.filter(|refresh| lasts >= refresh.before * SHORTEST) else {
-            self.devices.remove(device);
-            return;
+        // Only a REGISTER says how long the whole registration lasts.
+        let shortest = if is_heard {
+            refresh.before * MIN_LENGTHS
+        } else {
+            refresh.before
         };
-        let ends = world.now.plus(lasts);
+        let is_long = lasts >= shortest;
+        if known.is_none() && !is_long {
+            return;
+        }
         let ahead = refresh.before + refresh.before.mul_f64(share(device));
-        // Not more often than allowed: then this registration is not refreshed, unless it lasts longer than that.
+        let latest = world.now.plus(lasts.saturating_sub(refresh.before));
         let allowed = pushed.map_or(world.now, |at| at.plus(refresh.gap));
-        let due = world.now.plus(lasts.saturating_sub(ahead)).max(allowed);
-        let due = due.min(ends);
+        // If the gap leaves no time for it, this registration is not refreshed.
+        let due = if is_long && allowed <= latest {
+            world.now.plus(lasts.saturating_sub(ahead)).max(allowed)
+        } else {
+            ends
+        };
         let armed = known.map(|known| known.timer).filter(|timer| *timer <= due);
         if armed.is_none() {
             self.timers.push(Reverse((due, Arc::clone(device))));
         }
         let registered = Registered {
-            key,
+            key: key.clone(),
             ends,
             due,
             timer: armed.unwrap_or(due),
@@ -110,6 +127,16 @@ impl Refreshes {
             pushed,
         };
         self.devices.insert(Arc::clone(device), registered);
+    }
+
+    /// A push was refused or not delivered: the phone is not expected to come.
+    pub fn on_push_refused(&mut self, push: &PendingPush, error: &PushError, world: &mut World) {
+        if let Some(known) = self.devices.get_mut(&push.device)
+            && known.pushed == Some(push.since)
+        {
+            known.is_pushed = false;
+        }
+        note_refusal(push, error, world);
     }
 
     /// AORs are compared differently from now on.
@@ -150,26 +177,24 @@ impl Registered {
         if self.due > world.now {
             return Some(self.due);
         }
-        if self.is_pushed {
+        let was_pushed = std::mem::take(&mut self.is_pushed);
+        if was_pushed {
             count(device, None, world);
-            self.is_pushed = false;
-        } else if self.ends > world.now && has_binding(&self.key, device, world) && self.push(device, world) {
+        }
+        let gap = world.policy.app(device)?.refresh?.gap;
+        if !was_pushed && self.ends > world.now && is_bound(&self.key, device, world) && self.push(device, world) {
             self.is_pushed = true;
             self.pushed = Some(world.now);
             self.due = self.ends;
             return Some(self.due);
         }
         // The time of the last push is kept for as long as it matters.
-        let gap = world.policy.app(device)?.refresh?.gap;
         self.due = self.pushed?.plus(gap);
         (self.due > world.now).then_some(self.due)
     }
 
     /// Sends a push; false if there is no token for it.
     fn push(&self, device: &Arc<DeviceKey>, world: &mut World) -> bool {
-        if world.policy.app(device).is_none_or(|app| app.refresh.is_none()) {
-            return false;
-        }
         let Some(known) = world.directory.device(&self.key, device) else {
             return false;
         };
@@ -203,8 +228,16 @@ impl Registered {
     }
 }
 
-/// A provider refused one, which the journal records. Pushes that were taken are only counted: there are many.
-pub(super) fn on_push_refused(push: &PendingPush, error: &PushError, world: &mut World) {
+/// Records a refusal that is about the phone or its push. All others are only counted: when a provider is away, there is
+/// one for each phone.
+fn note_refusal(push: &PendingPush, error: &PushError, world: &mut World) {
+    let is_about_the_phone = matches!(
+        error,
+        PushError::TokenGone { .. } | PushError::TokenBad { .. } | PushError::Rejected { .. }
+    );
+    if !is_about_the_phone {
+        return;
+    }
     let step = Step::RefreshRefused {
         device: push.device.label().into(),
         reason: error.to_string().into(),
@@ -219,6 +252,11 @@ pub(super) fn on_push_refused(push: &PendingPush, error: &PushError, world: &mut
     }));
 }
 
+/// Whether a push to this device can say what it is for.
+fn gets_payloads(device: &DeviceKey) -> bool {
+    device.provider != Provider::WebPush || Subscription::of(device.token.expose()).keys.is_some()
+}
+
 /// Where in the time of refresh pushes this device's is: from 0 to 1.
 fn share(device: &DeviceKey) -> f64 {
     // Its keys are constants, so the result is the same in every run.
@@ -227,10 +265,9 @@ fn share(device: &DeviceKey) -> f64 {
     f64::from((hasher.finish() >> 32) as u32) / f64::from(u32::MAX)
 }
 
-fn has_binding(key: &AorKey, device: &DeviceKey, world: &World) -> bool {
-    let bindings = world.directory.entry(key).map_or(&[][..], |entry| &entry.bindings);
-    let is_its = |b: &super::directory::Binding| b.expires > world.now && b.device.as_deref() == Some(device);
-    bindings.iter().any(is_its)
+fn is_bound(key: &AorKey, device: &DeviceKey, world: &World) -> bool {
+    let entry = world.directory.entry(key);
+    entry.is_some_and(|entry| entry.is_bound(device, world.now))
 }
 
 fn count(device: &Arc<DeviceKey>, came: Option<Duration>, world: &mut World) {

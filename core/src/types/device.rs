@@ -1,11 +1,12 @@
 //! Devices: a Contact's push parameters, and the stored device.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{Aor, Printable, Provider, PushToken, UnixSeconds};
+use super::{Aor, Printable, Provider, PushToken, UnixMicros, UnixSeconds};
 
 /// A Contact's push parameters: one device's tokens for one app.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -140,13 +141,22 @@ pub struct DeviceKey {
 impl DeviceKey {
     /// Its name for programs.
     pub fn public_id(&self) -> PublicId {
+        PublicId(
+            self.digest()
+                .iter()
+                .take(8)
+                .fold(0, |id, byte| id << 8 | u64::from(*byte)),
+        )
+    }
+
+    /// A hash (SHA-256) of provider, app and token, whoever has it.
+    pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         for part in [self.provider.name(), &self.app, self.token.expose()] {
             hash.update(part);
             hash.update([0]);
         }
-        let digest = hash.finalize();
-        PublicId(digest.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte)))
+        hash.finalize().into()
     }
 
     /// A name for logs, CDRs and operators: provider, app and token fingerprint.
@@ -180,7 +190,7 @@ impl std::str::FromStr for PublicId {
 }
 
 /// A device as it is stored. It outlives its registrations.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// Whose device it is, as the phone registered.
     pub aor: Aor,
@@ -196,6 +206,36 @@ pub struct Device {
     pub last_seen: UnixSeconds,
     /// Why the token is set aside until the next REGISTER (docs/ARCHITECTURE.md, "Tokens"), if it is.
     pub set_aside: Option<Arc<str>>,
+    /// When it last changed: the time of its last REGISTER, or just after that if something else has changed it. Where
+    /// several daemons share a store, the later of two changes counts.
+    pub changed: UnixMicros,
+}
+
+/// What the engine's decisions depend on ([`crate::engine::digest`]).
+impl Hash for Device {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            aor,
+            push,
+            user_agent,
+            register_call_id,
+            first_seen,
+            last_seen,
+            set_aside,
+            // Compared only with other daemons' changes, which tests/exhaustive does not try.
+            changed: _,
+        } = self;
+        (
+            aor,
+            push,
+            user_agent,
+            register_call_id,
+            first_seen,
+            last_seen,
+            set_aside,
+        )
+            .hash(state);
+    }
 }
 
 impl Device {

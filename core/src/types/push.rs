@@ -35,6 +35,25 @@ word_enum! {
     }
 }
 
+word_enum! {
+    /// What a push is for, in settings, logs, metrics and payloads.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum PushPurpose {
+        /// A call waits.
+        Call = "call",
+        /// The call is over for this phone.
+        Cancel = "cancel",
+        /// Nobody answered the call.
+        MissedCall = "missed-call",
+        /// Somebody asked for it: a message, or anything else.
+        Notification = "notification",
+        /// A mailbox has changed.
+        Voicemail = "voicemail",
+        /// The phone's registration is about to end.
+        Refresh = "refresh",
+    }
+}
+
 /// One push to one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushRequest {
@@ -61,16 +80,26 @@ impl PushRequest {
         }
     }
 
-    /// How long to keep trying: a call's wait, and for a message some seconds, because the sender waits for the answer.
+    /// How long to keep trying: a call's wait, and for everything else some seconds.
     pub fn patience(&self) -> Duration {
-        match self.about {
-            About::Call(_) => self.ttl,
-            About::Notification(_) => self.ttl.min(PATIENCE),
+        match self.about.purpose() {
+            PushPurpose::Call => self.ttl,
+            // "Do not keep it" does not mean "do not send it".
+            _ if self.ttl.is_zero() => PATIENCE,
+            _ => self.ttl.min(PATIENCE),
+        }
+    }
+
+    /// How long the provider may keep it, however long it was tried before; `None`: until the wait ends.
+    pub fn kept_for(&self) -> Option<Duration> {
+        match self.about.purpose() {
+            PushPurpose::Call | PushPurpose::Cancel => None,
+            _ => Some(self.ttl),
         }
     }
 }
 
-/// How long a push without a call is tried.
+/// How long a push that no caller waits for is tried.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a push is about.
@@ -80,6 +109,27 @@ pub enum About {
     Call(CallPush),
     /// Something else.
     Notification(NotificationPush),
+}
+
+impl About {
+    /// What the push is for.
+    pub fn purpose(&self) -> PushPurpose {
+        match self {
+            Self::Call(call) => call.kind.purpose(),
+            Self::Notification(notification) => notification.purpose.purpose(),
+        }
+    }
+}
+
+impl PushKind {
+    /// What the push is for.
+    pub fn purpose(&self) -> PushPurpose {
+        match self {
+            Self::Call => PushPurpose::Call,
+            Self::Cancel(_) => PushPurpose::Cancel,
+            Self::MissedCall => PushPurpose::MissedCall,
+        }
+    }
 }
 
 /// What a push tells about a call.
@@ -114,19 +164,22 @@ pub struct NotificationPush {
 /// What a push without a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotificationPurpose {
-    /// Somebody asked for it, or voicemail has changed.
+    /// Somebody asked for it.
     Request(NotificationId),
+    /// A mailbox has changed.
+    Voicemail(NotificationId),
     /// The phone's registration is about to end, and the app should register again. Nothing is shown, and there is no
     /// hurry.
     Refresh,
 }
 
 impl NotificationPurpose {
-    /// The word in logs and metrics.
-    pub fn as_str(self) -> &'static str {
+    /// What the push is for.
+    pub fn purpose(self) -> PushPurpose {
         match self {
-            Self::Request(_) => "notification",
-            Self::Refresh => "refresh",
+            Self::Request(_) => PushPurpose::Notification,
+            Self::Voicemail(_) => PushPurpose::Voicemail,
+            Self::Refresh => PushPurpose::Refresh,
         }
     }
 }

@@ -28,6 +28,7 @@ fn end(user: &str, at: &str, why: UnregisterWhy, push: Option<PushParams>) -> Ev
         push,
         user_agent: "test".into(),
         at: T0,
+        stamp: T0 * 1_000_000,
         why,
     })
 }

@@ -454,7 +454,9 @@ impl Ledger {
             }
             Command::Summarize(_) => holds(I::OneSummary, !std::mem::replace(&mut call.summed_up, true), said)?,
             Command::Push(push) => {
-                holds(I::AMinuteAtMost, push.ttl <= Duration::from_secs(60), said)?;
+                // A missed call is kept for a phone that is off.
+                let is_kept = push.kept_for().is_some();
+                holds(I::AMinuteAtMost, is_kept || push.ttl <= Duration::from_secs(60), said)?;
                 if let Some(about) = push.call().filter(|about| about.kind == PushKind::Call) {
                     let reached = |leg: &&Leg| leg.phone == about.sip_call_id && leg.heard > LegSound::Nothing;
                     holds(I::RefusedIsLeftAlone, !call.refused.contains(&about.sip_call_id), said)?;

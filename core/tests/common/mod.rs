@@ -79,6 +79,7 @@ pub fn reg(user: &str, id: &str, at: &str, push: Option<PushParams>) -> Registra
         user_agent: "test".into(),
         expires: Duration::from_secs(3600),
         at: T0,
+        stamp: T0 * 1_000_000,
         source: Source::Event,
     }
 }
@@ -103,6 +104,7 @@ pub fn unreg(user: &str, id: &str, why: UnregisterWhy) -> Event {
         push: None,
         user_agent: "".into(),
         at: T0,
+        stamp: T0 * 1_000_000,
         why,
     })
 }

@@ -28,8 +28,15 @@ fn cancel_push_goes_to_woken_devices_that_were_not_rung() {
         call: call(1),
         cause: "ORIGINATOR_CANCEL".into(),
     });
-    b.expect_news(&PushKind::Cancel(CancelReason::CallerHungUp));
-    b.expect_news(&PushKind::MissedCall);
+    let cancel = b.expect_news(&PushKind::Cancel(CancelReason::CallerHungUp));
+    assert_eq!(cancel.ttl, Duration::from_secs(30));
+    // A phone that is off shows it when it is back.
+    let missed = b.expect_news(&PushKind::MissedCall);
+    assert_eq!(
+        (missed.ttl, missed.kept_for()),
+        (Policy::default().notification_ttl, Some(missed.ttl))
+    );
+    assert_eq!(missed.patience(), Duration::from_secs(30));
     b.expect_close(1);
     b.expect_nothing_more();
 

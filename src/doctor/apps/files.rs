@@ -8,7 +8,7 @@ use crate::doctor::check::{APPS as FAMILY, AppFault, Check, Evidence};
 use crate::files;
 use crate::journal::Pattern;
 use crate::push::app::{App, Credentials};
-use crate::push::{certificates, other_bundle, vapid_public_key};
+use crate::push::{certificate_chain, other_bundle, vapid_public_key};
 
 const DAY: u64 = 86_400;
 
@@ -18,15 +18,21 @@ const SOON_DAYS: u64 = 60;
 /// Files that only fswake's user may read: all but a certificate by itself, which is not secret.
 pub(super) fn files(app: &App, evidence: &mut Evidence) -> Vec<Check> {
     let mut secret = match &app.credentials {
-        Credentials::ApnsCertificate { key_file, .. } => vec![key_file.as_path()],
+        Credentials::ApnsCertificate {
+            key_file,
+            password_file,
+            ..
+        } => [key_file.as_path()]
+            .into_iter()
+            .chain(password_file.as_deref())
+            .collect(),
         credentials => credentials.files(),
     };
+    secret.extend(app.proxy_login());
     // Both of a gateway's profiles may use the same files.
     secret.dedup();
     let mut checks: Vec<Check> = secret.into_iter().map(|file| private(app, file)).collect();
-    if let Credentials::ApnsCertificate { cert_file, .. } = &app.credentials {
-        checks.extend(certificate(app, cert_file, evidence));
-    }
+    checks.extend(certificate(app, evidence));
     checks.extend(vapid_public_key(app).map(|public| {
         let seen = format!("phones subscribe with applicationServerKey {public}");
         Check::ok(FAMILY, format!("{} VAPID key", app.name), seen)
@@ -52,9 +58,9 @@ fn private(app: &App, file: &Path) -> Check {
 }
 
 /// The chain in a certificate file, and how long it lasts.
-fn certificate(app: &App, file: &Path, evidence: &mut Evidence) -> Option<Check> {
+fn certificate(app: &App, evidence: &mut Evidence) -> Option<Check> {
     let name = format!("{} certificate", app.name);
-    let chain = certificates(&files::read(file).ok()?);
+    let (file, chain) = certificate_chain(app)?;
     let first = chain.first()?;
     let now = SystemTime::now();
     let about = format!("{} of {}, chain of {}", first.subject, file.display(), chain.len());
@@ -114,6 +120,21 @@ mod tests {
     use super::*;
     use crate::doctor::CheckState;
     use crate::doctor::testing::apps;
+
+    #[test]
+    fn login_at_the_proxy_has_to_be_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let login = dir.path().join("proxy-login");
+        std::fs::write(&login, "fswake:sesame").unwrap();
+        let config = "[[app]]\nname = 'a'\nprovider = 'log'\nproxy = 'http://h:1'\nproxy-auth-file = 'proxy-login'";
+        let app = apps(dir.path(), config).remove(0);
+        for (mode, state) in [(0o644, CheckState::Warning), (0o600, CheckState::Ok)] {
+            std::fs::set_permissions(&login, Permissions::from_mode(mode)).unwrap();
+            let checks = files(&app, &mut Evidence::default());
+            assert_eq!(checks.len(), 1, "{checks:?}");
+            assert_eq!(checks[0].state, state, "{checks:?}");
+        }
+    }
 
     #[test]
     fn certificate_is_judged_by_its_days_and_its_chain() {

@@ -25,7 +25,7 @@ const CONTACT: [(&str, &str, &str); 4] = [
 
 /// What is known in addition to mod_apn's configuration.
 #[derive(Clone, Debug, Default)]
-pub struct Beside {
+pub struct ImportContext {
     /// The configuration's name, for the first line.
     pub file: String,
     /// The store that the tokens were copied into, where it is not the usual one.
@@ -46,11 +46,11 @@ pub struct ConvertedConfig {
 }
 
 /// Writes the new configuration.
-pub fn convert(conf: &ApnConf, beside: &Beside) -> ConvertedConfig {
+pub fn convert(conf: &ApnConf, context: &ImportContext) -> ConvertedConfig {
     let mut page = Page::default();
     page.comment(&format!(
         "fswake's configuration, made by `fswake-import-mod-apn` from {}. Numbers are lines of that file.",
-        Printable(&beside.file)
+        Printable(&context.file)
     ));
     page.comment("Every other key, with its default, is in fswake.example.toml. `fswake check` checks this file.");
     let mut all = Conversion {
@@ -61,11 +61,11 @@ pub fn convert(conf: &ApnConf, beside: &Beside) -> ConvertedConfig {
     all.not_taken(conf);
     all.wake();
     all.contact(&conf.settings);
-    if let Some(store) = &beside.store {
+    if let Some(store) = &context.store {
         all.page.section("[store]");
         all.page.set("path", store.as_str());
     }
-    all.app(conf, &beside.platforms);
+    all.app(conf, &context.platforms);
     ConvertedConfig {
         toml: all.page.finish(),
         secrets: all.secrets,

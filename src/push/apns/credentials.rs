@@ -7,13 +7,35 @@ use std::time::SystemTime;
 use reqwest::Identity;
 
 use crate::files;
+use crate::push::apns::keys::SigningKeys;
 use crate::push::apns::token::ProviderToken;
-use crate::push::app::App;
+use crate::push::app::{App, Credentials};
 use crate::push::certificate;
 use crate::push::setup::SetupError;
 
-/// The provider token of an app's key; that of `tokens` where the key is the same.
-pub(crate) fn shared_token(
+/// An app's signing keys; the provider tokens are those of `tokens` where the keys are the same.
+pub(crate) fn shared_keys(app: &App, tokens: &[Arc<ProviderToken>]) -> Result<SigningKeys, SetupError> {
+    let Credentials::ApnsToken {
+        key_file,
+        key_id,
+        team_id,
+        next,
+    } = &app.credentials
+    else {
+        return Err(SetupError::app(app, "has no signing key"));
+    };
+    let key = shared_token(app, tokens, key_file, key_id, team_id)?;
+    let next = next
+        .as_ref()
+        .map(|next| shared_token(app, tokens, &next.key_file, &next.key_id, team_id));
+    let next = next.transpose()?;
+    if next.as_ref().is_some_and(|next| next.has_same_key(&key)) {
+        return Err(SetupError::app(app, "next-key-file has the same key as key-file"));
+    }
+    Ok(SigningKeys::new(key, next))
+}
+
+fn shared_token(
     app: &App,
     tokens: &[Arc<ProviderToken>],
     file: &Path,
@@ -33,18 +55,18 @@ pub(crate) fn shared_token(
     Ok(known.map_or_else(|| Arc::new(token), Arc::clone))
 }
 
-/// A client certificate with its key, and when it ends.
-pub(crate) fn certificate_with_key(
-    app: &App,
-    cert_file: &Path,
-    key_file: &Path,
-) -> Result<(Identity, Option<SystemTime>), SetupError> {
-    let mut pem = SetupError::read(app, cert_file, files::pem)?;
+/// An app's client certificate with its key, and when it ends.
+pub(crate) fn client_certificate(app: &App) -> Result<(Identity, Option<SystemTime>), SetupError> {
+    let Credentials::ApnsCertificate {
+        cert_file,
+        key_file,
+        password_file,
+    } = &app.credentials
+    else {
+        return Err(SetupError::app(app, "has no certificate"));
+    };
+    let pem = certificate::pem_with_key(app, cert_file, key_file, password_file.as_deref())?;
     let ends = certificate::ends(pem.as_bytes());
-    if key_file != cert_file {
-        pem.push('\n');
-        pem.push_str(&SetupError::read(app, key_file, files::pem)?);
-    }
     // The parser's own message may quote the file.
     let identity = Identity::from_pem(pem.as_bytes()).map_err(|_| {
         let problem = "with its key file: not a PEM certificate and an unencrypted PEM private key";

@@ -3,21 +3,24 @@
 //! Sources: Apple, "Sending notification requests to APNs" and "Handling notification responses from APNs".
 
 mod credentials;
+pub(crate) mod keys;
 mod reply;
+pub(crate) mod rules;
 pub(crate) mod token;
 pub(crate) mod token_file;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
 use uuid::Uuid;
 
 use crate::clock::day;
-use crate::push::apns::credentials::{certificate_with_key, shared_token};
-use crate::push::apns::reply::{BAD_DEVICE_TOKEN, classify};
-use crate::push::apns::token::{Bearer, ProviderToken};
+use crate::push::apns::credentials::{client_certificate, shared_keys};
+use crate::push::apns::keys::{KeyProblem, OtherKey, SignedBy, SigningKeys};
+use crate::push::apns::reply::{BAD_DEVICE_TOKEN, OTHER_KEY_ON_THIS_CONNECTION, classify, is_about_the_key};
+use crate::push::apns::token::ProviderToken;
 use crate::push::app::{App, Credentials};
 use crate::push::clock::Clock;
 use crate::push::payload::Composer;
@@ -35,18 +38,20 @@ use crate::types::{Provider, PushParams, PushToken};
 const EXPIRED: &str = "CertificateExpired";
 /// Apps have one or two topics; a probe asks for no more than this.
 const PROBED_TOPICS: usize = 8;
+/// How often a probe is repeated whose cause of failure was removed: a renewed token, and the same with the other key.
+const PROBED_AGAIN: usize = 3;
 const PRODUCTION: &str = "https://api.push.apple.com";
 const SANDBOX: &str = "https://api.sandbox.push.apple.com";
 
 /// One app's sender.
 pub(crate) struct Apns {
     name: String,
-    base: String,
+    base: Url,
     app: App,
     composer: Composer,
     connection: ProviderConnection,
     /// `None`: the connection's client certificate identifies fswake.
-    pub token: Option<Arc<ProviderToken>>,
+    pub keys: Option<SigningKeys>,
     /// When that certificate ends.
     pub expires: Option<SystemTime>,
     clock: Clock,
@@ -55,15 +60,9 @@ pub(crate) struct Apns {
 impl Apns {
     /// Reads the app's credentials. `tokens` are those of other apps: equal keys share one.
     pub(crate) fn new(app: &App, tokens: &[Arc<ProviderToken>], clock: Clock) -> Result<Self, SetupError> {
-        let (token, identity) = match &app.credentials {
-            Credentials::ApnsToken {
-                key_file,
-                key_id,
-                team_id,
-            } => (Some(shared_token(app, tokens, key_file, key_id, team_id)?), None),
-            Credentials::ApnsCertificate { cert_file, key_file } => {
-                (None, Some(certificate_with_key(app, cert_file, key_file)?))
-            }
+        let (keys, identity) = match &app.credentials {
+            Credentials::ApnsToken { .. } => (Some(shared_keys(app, tokens)?), None),
+            Credentials::ApnsCertificate { .. } => (None, Some(client_certificate(app)?)),
             _ => return Err(SetupError::app(app, "apns needs a .p8 key or a certificate")),
         };
         let (identity, expires) = identity.unzip();
@@ -72,13 +71,14 @@ impl Apns {
         } else {
             PRODUCTION
         };
+        let base = SetupError::base_url(app, default)?;
         Ok(Self {
             name: app.name.clone(),
-            base: SetupError::base_url(app, default)?,
+            base: Url::parse(&base).map_err(|_| SetupError::app(app, "base-url is no URL"))?,
             app: app.clone(),
-            composer: Composer::new(&app.payload, &app.provider).map_err(|error| SetupError::template(app, &error))?,
+            composer: Composer::of(app)?,
             connection: ProviderConnection::new(app, Tls::new(app, identity)?)?,
-            token,
+            keys,
             expires: expires.flatten(),
             clock,
         })
@@ -88,7 +88,9 @@ impl Apns {
     pub(crate) async fn push(&self, req: &PushRequest) -> PushOutcome {
         let wait = Wait::new(req.patience());
         self.is_valid()?;
-        let push = self.composer.apns(req, self.topic(&req.to), self.clock.now().wall)?;
+        let now = self.clock.now().wall;
+        let mut push = self.composer.apns(req, self.topic(&req.to), now)?;
+        self.app.apns.apply(&mut push, req, now);
         self.connection
             .deliver(&self.name, req, wait, |client, _left| self.once(client, &push))
             .await
@@ -115,10 +117,12 @@ impl Apns {
     /// Opens the connection with a request that reaches no phone, so that the first call finds it open.
     pub(crate) async fn warm(&self) -> Result<(), PushError> {
         self.is_valid()?;
-        self.connection.open(&self.name, &self.base).await
+        let origin = self.base.as_str().trim_end_matches('/');
+        self.connection.open(&self.name, origin).await
     }
 
-    /// Pushes to a token that cannot exist, with each topic that the app's phones have.
+    /// Pushes to a token that cannot exist, with each topic that the app's phones have, and once with the key that is not
+    /// in use.
     pub(crate) async fn probe(&self) -> (Result<Proof, PushError>, Option<SystemTime>) {
         if let Err(expired) = self.is_valid() {
             return (Err(expired), None);
@@ -132,7 +136,42 @@ impl Apns {
                 break;
             }
         }
+        if let Some(keys) = &self.keys
+            && let Some(unused) = keys.unused()
+        {
+            self.probe_key(keys, unused, topics.first().map_or("", String::as_str))
+                .await;
+        }
         (outcome, date)
+    }
+
+    /// Tries the key that is not in use, on a connection of its own: a next key that Apple refuses would be found too late,
+    /// when the first is revoked.
+    async fn probe_key(&self, keys: &SigningKeys, key: usize, topic: &str) {
+        let Ok(signed) = keys.sign_with(key, self.clock.now()) else {
+            return;
+        };
+        let (push, generation) = (probe_push(topic), self.connection.generation());
+        let request = |client: &reqwest::Client| self.request(client, &push, Some(&signed));
+        let Ok(reply) = self.connection.ask_apart(request).await else {
+            return;
+        };
+        let now = self.clock.now();
+        match classify(reply.status, &reply.headers, &reply.body, now.wall) {
+            Try::Refused(PushError::Misconfigured { reason, .. }) if is_about_the_key(&reason) => {
+                keys.unused_is_refused(key, &reason, now);
+            }
+            // Apple looks at the key first.
+            Try::Refused(error) if is_about_the_push(&error) && keys.unused_is_accepted(key) => {
+                tracing::info!(
+                    app = self.name,
+                    key_id = keys.id(key),
+                    "Apple takes the first signing key again: it is in use now"
+                );
+                self.connection.replace(&self.name, generation);
+            }
+            _ => {}
+        }
     }
 
     /// The topics of the app's call pushes that are known before a phone names its own.
@@ -144,24 +183,21 @@ impl Apns {
     }
 
     async fn probe_topic(&self, topic: &str) -> (Result<Proof, PushError>, Option<SystemTime>) {
-        let push = ApnsPush {
-            token: PushToken::new("0".repeat(64)),
-            push_type: "voip",
-            topic: topic.to_owned(),
-            priority: "10",
-            expiration: 0,
-            apns_id: Uuid::new_v4(),
-            body: br#"{"aps":{}}"#.to_vec(),
-        };
-        let (tried, date) = match self.tried(&push).await {
-            // The provider token was an hour old and has been renewed.
-            Ok((Try::Again { .. }, _)) => match self.tried(&push).await {
-                Ok(tried) => tried,
-                Err(error) => return (Err(error), None),
-            },
+        let push = probe_push(topic);
+        let (mut tried, mut date) = match self.tried(&push).await {
             Ok(tried) => tried,
             Err(error) => return (Err(error), None),
         };
+        // The provider token was an hour old and has been renewed, or the other key is used now.
+        for _ in 0..PROBED_AGAIN {
+            if !matches!(tried, Try::Again { .. }) {
+                break;
+            }
+            (tried, date) = match self.tried(&push).await {
+                Ok(tried) => tried,
+                Err(error) => return (Err(error), None),
+            };
+        }
         let outcome = match tried {
             Try::Refused(PushError::TokenBad { reason }) if reason == BAD_DEVICE_TOKEN => {
                 Ok(Proof::Taken(BAD_DEVICE_TOKEN))
@@ -180,42 +216,50 @@ impl Apns {
     }
 
     async fn tried(&self, push: &ApnsPush) -> Result<(Try, Option<SystemTime>), PushError> {
-        let bearer = self.bearer().map_err(PushError::credentials)?;
+        let signed = self.signed().map_err(PushError::credentials)?;
+        let generation = self.connection.generation();
         let asked = self
             .connection
-            .ask(&self.name, |client| self.request(client, push, bearer.as_ref()));
+            .ask(&self.name, |client| self.request(client, push, signed.as_ref()));
         let reply = asked.await?;
         let tried = match reply.status {
-            200 => Try::Taken {
-                provider_id: None,
-                status: 200,
-            },
-            status => self.refused(status, &reply.headers, &reply.body, bearer.as_ref()),
+            200 => self.taken(None, signed.as_ref()),
+            status => self.refused(status, &reply.headers, &reply.body, signed.as_ref()),
         };
+        if let Try::Again {
+            on_new_connection: true,
+            ..
+        } = tried
+        {
+            self.connection.replace(&self.name, generation);
+        }
         Ok((tried, reply.date()))
     }
 
     /// The provider token to send now, where the app has a signing key.
-    fn bearer(&self) -> Result<Option<Bearer>, String> {
-        self.token.as_ref().map(|t| t.current(self.clock.now())).transpose()
+    fn signed(&self) -> Result<Option<SignedBy>, String> {
+        self.keys
+            .as_ref()
+            .map(|keys| keys.current(self.clock.now()))
+            .transpose()
     }
 
     /// The request for a push.
-    fn request(&self, client: &reqwest::Client, push: &ApnsPush, bearer: Option<&Bearer>) -> reqwest::RequestBuilder {
-        let url = format!("{}/3/device/{}", self.base, push.token.expose());
-        let request = client.post(url).headers(headers(push)).body(push.body.clone());
-        match bearer {
-            Some(bearer) => request.header(AUTHORIZATION, bearer.header.clone()),
-            None => request,
-        }
+    fn request(&self, client: &reqwest::Client, push: &ApnsPush, signed: Option<&SignedBy>) -> reqwest::RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(&format!("/3/device/{}", push.token.expose()));
+        let mut request = reqwest::Request::new(Method::POST, url);
+        *request.headers_mut() = headers(push, signed);
+        *request.body_mut() = Some(push.body.clone().into());
+        reqwest::RequestBuilder::from_parts(client.clone(), request)
     }
 
     async fn once(&self, client: reqwest::Client, push: &ApnsPush) -> Try {
-        let bearer = match self.bearer() {
-            Ok(bearer) => bearer,
+        let signed = match self.signed() {
+            Ok(signed) => signed,
             Err(reason) => return Try::Refused(PushError::credentials(reason)),
         };
-        let response = match self.request(&client, push, bearer.as_ref()).send().await {
+        let response = match self.request(&client, push, signed.as_ref()).send().await {
             Ok(response) => response,
             Err(error) => return self.connection.lost(error),
         };
@@ -225,44 +269,103 @@ impl Apns {
             let provider_id = id
                 .filter(|id| id.len() <= 64)
                 .map_or_else(|| push.apns_id.to_string(), str::to_owned);
-            return Try::Taken {
-                provider_id: Some(provider_id),
-                status: status.as_u16(),
-            };
+            return self.taken(Some(provider_id), signed.as_ref());
         }
         let headers = response.headers().clone();
         match read_body(response).await {
-            Ok(body) => self.refused(status.as_u16(), &headers, &body, bearer.as_ref()),
+            Ok(body) => self.refused(status.as_u16(), &headers, &body, signed.as_ref()),
             Err(error) => self.connection.lost(error),
         }
     }
 
-    fn refused(&self, status: u16, headers: &HeaderMap, body: &[u8], bearer: Option<&Bearer>) -> Try {
+    fn taken(&self, provider_id: Option<String>, signed: Option<&SignedBy>) -> Try {
+        if let (Some(keys), Some(signed)) = (&self.keys, signed) {
+            keys.accepted(signed.key);
+        }
+        Try::Taken {
+            provider_id,
+            status: StatusCode::OK.as_u16(),
+        }
+    }
+
+    fn refused(&self, status: u16, headers: &HeaderMap, body: &[u8], signed: Option<&SignedBy>) -> Try {
         let now = self.clock.now();
         let tried = classify(status, headers, body, now.wall);
-        match (tried, &self.token, bearer) {
-            (
-                Try::Refused(PushError::Misconfigured {
-                    fault: Fault::Clock,
-                    reason,
-                }),
-                Some(token),
-                Some(bearer),
-            ) => {
-                if token.renew_refused(bearer, now) {
-                    return Try::Again { reason };
-                }
-                Try::Refused(PushError::Misconfigured {
-                    fault: Fault::Clock,
-                    reason: format!("{reason}, but it was signed less than 20 minutes ago: check this machine's clock"),
-                })
+        let (Some(keys), Some(signed)) = (&self.keys, signed) else {
+            return tried;
+        };
+        let (fault, reason) = match tried {
+            Try::Refused(PushError::Misconfigured { fault, reason }) => (fault, reason),
+            // Apple looks at the key first.
+            Try::Refused(ref error) if is_about_the_push(error) => {
+                keys.accepted(signed.key);
+                return tried;
             }
-            (tried, _, _) => tried,
+            _ => return tried,
+        };
+        let again = |reason: &str, on_new_connection| Try::Again {
+            reason: reason.to_owned(),
+            on_new_connection,
+        };
+        match fault {
+            Fault::Clock if keys.renew_refused(signed, now) => again(&reason, false),
+            Fault::Clock => Try::Refused(PushError::Misconfigured {
+                fault,
+                reason: format!("{reason}, but it was signed less than 20 minutes ago: check this machine's clock"),
+            }),
+            // The connection belongs to the key of its first push.
+            _ if reason == OTHER_KEY_ON_THIS_CONNECTION && keys.unused().is_some() => again(&reason, true),
+            _ if is_about_the_key(&reason) && keys.renew_doubtful(signed, now) => again(&reason, false),
+            _ if is_about_the_key(&reason) => match keys.refused(signed.key, &reason, now) {
+                OtherKey::TakesOver => {
+                    tracing::warn!(
+                        app = self.name,
+                        reason,
+                        refused_key_id = keys.id(signed.key),
+                        key_id = keys.id(1 - signed.key),
+                        "Apple refuses a signing key: the other one is in use now"
+                    );
+                    again(&reason, true)
+                }
+                OtherKey::IsUsed => again(&reason, true),
+                OtherKey::None => Try::Refused(PushError::Misconfigured {
+                    fault,
+                    reason: match keys.unused() {
+                        Some(_) => format!("{reason}, for both keys"),
+                        None => reason,
+                    },
+                }),
+            },
+            _ => Try::Refused(PushError::Misconfigured { fault, reason }),
         }
+    }
+
+    /// Which of the app's two keys Apple refuses, if it takes the other.
+    pub(crate) fn key_problem(&self) -> Option<KeyProblem> {
+        self.keys.as_ref()?.problem()
     }
 }
 
-fn headers(push: &ApnsPush) -> HeaderMap {
+/// Whether Apple refuses a push for its token or its topic.
+fn is_about_the_push(error: &PushError) -> bool {
+    matches!(error, PushError::TokenBad { .. } | PushError::TokenGone { .. }) || error.is_about_the_topic()
+}
+
+/// A push to a token that cannot exist.
+fn probe_push(topic: &str) -> ApnsPush {
+    ApnsPush {
+        token: PushToken::new("0".repeat(64)),
+        push_type: "voip",
+        topic: topic.to_owned(),
+        priority: "10",
+        expiration: 0,
+        collapse_id: None,
+        apns_id: Uuid::new_v4(),
+        body: br#"{"aps":{}}"#.to_vec(),
+    }
+}
+
+fn headers(push: &ApnsPush, signed: Option<&SignedBy>) -> HeaderMap {
     // Apple asks that values which differ with every push stay out of its HPACK table; h2 keeps only sensitive ones
     // out.
     let unique = |mut value: HeaderValue| {
@@ -271,6 +374,9 @@ fn headers(push: &ApnsPush) -> HeaderMap {
     };
     let text = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
     let mut headers = HeaderMap::with_capacity(8);
+    if let Some(signed) = signed {
+        headers.insert(AUTHORIZATION, signed.bearer.header.clone());
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(
         HeaderName::from_static("apns-push-type"),
@@ -286,6 +392,9 @@ fn headers(push: &ApnsPush) -> HeaderMap {
         HeaderName::from_static("apns-expiration"),
         HeaderValue::from(push.expiration),
     );
+    if let Some(id) = &push.collapse_id {
+        headers.insert(HeaderName::from_static("apns-collapse-id"), unique(text(id)));
+    }
     headers.insert(
         HeaderName::from_static("apns-id"),
         unique(text(&push.apns_id.to_string())),

@@ -11,6 +11,14 @@ use crate::types::push::{Fault, KeptBy, PushError};
 /// Apple has not issued this token for this app.
 pub(crate) const BAD_DEVICE_TOKEN: &str = "BadDeviceToken";
 
+/// The connection is bound to the key of its first push; another key needs a connection of its own.
+pub(crate) const OTHER_KEY_ON_THIS_CONNECTION: &str = "UnrelatedKeyIdInToken";
+
+/// Whether Apple refuses the signing key: another key may be taken.
+pub(crate) fn is_about_the_key(reason: &str) -> bool {
+    matches!(reason, "InvalidProviderToken" | "BadEnvironmentKeyIdInToken")
+}
+
 /// What to do about a reply other than 200. The reason code decides; the status only where Apple documents no code.
 pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Try {
     let answer = reply::read(body);

@@ -71,6 +71,16 @@ impl ProviderToken {
         Ok(token)
     }
 
+    /// The id of its key.
+    pub(crate) fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// Whether the keys themselves are the same, whatever their ids.
+    pub(crate) fn has_same_key(&self, other: &Self) -> bool {
+        self.key.as_bytes() == other.key.as_bytes()
+    }
+
     /// The key's own bytes, to find the apps that share it.
     pub(crate) fn is_for(&self, other: &Self) -> bool {
         self.key_id == other.key_id && self.team_id == other.team_id && self.key.as_bytes() == other.key.as_bytes()
@@ -125,6 +135,17 @@ impl ProviderToken {
             Some(i) if i.bearer.serial != refused.serial => true,
             Some(i) if i.age(now) < RENEW_NOT_BEFORE && !i.clock_was_set(now) && !i.is_kept => false,
             _ => self.issue(&mut issued, now).is_ok(),
+        }
+    }
+
+    /// Renews a token that Apple called invalid, if that may be the fault of the clock that signed it: `iat` is in the
+    /// future when the clock was ahead then. `false`: the key itself is refused.
+    pub(crate) fn renew_doubtful(&self, refused: &Bearer, now: Now) -> bool {
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*issued {
+            Some(i) if i.bearer.serial != refused.serial => true,
+            Some(i) if i.clock_was_set(now) || i.is_kept => self.issue(&mut issued, now).is_ok(),
+            _ => false,
         }
     }
 
@@ -290,5 +311,16 @@ mod tests {
         assert!(token.renew_refused(&first, at(start, 1, -60)));
         let second = token.current(at(start, 1, -60)).unwrap();
         assert!(!token.renew_refused(&second, at(start, 2, -59)));
+    }
+
+    #[test]
+    fn jwt_that_is_called_invalid_is_renewed_only_if_the_clock_may_be_at_fault() {
+        let (token, start) = (token(), Clock::default().now());
+        let first = token.current(start).unwrap();
+        assert!(!token.renew_doubtful(&first, at(start, 1, 1)), "the key is refused");
+        // Signed while the clock was ten minutes ahead: `iat` is in the future for Apple.
+        assert!(token.renew_doubtful(&first, at(start, 1, -9)));
+        let second = token.current(at(start, 1, -9)).unwrap();
+        assert!(!token.renew_doubtful(&second, at(start, 2, -8)));
     }
 }

@@ -306,8 +306,8 @@ impl Health {
         }
     }
 
-    /// The state at a time; `blank` has what does not change.
-    pub(crate) fn fill(&self, blank: AppState, wall: SystemTime) -> AppState {
+    /// The state at a time; `blank` has what does not change, and problems that others know of.
+    pub(crate) fn fill(&self, mut blank: AppState, wall: SystemTime) -> AppState {
         let known = self.known();
         let left = known.expires.map(|end| unix(end) - unix(wall));
         let expired = known.expires.filter(|end| *end <= wall).map(|end| Problem {
@@ -324,7 +324,8 @@ impl Health {
             _ => None,
         };
         let problems = [refused, expired, trouble, known.broken_file.clone()];
-        let problems: Vec<Problem> = problems.into_iter().flatten().collect();
+        let others = std::mem::take(&mut blank.problems);
+        let problems: Vec<Problem> = problems.into_iter().flatten().chain(others).collect();
         let (status, why) = match (problems.first(), &known.last_word) {
             (Some(problem), _) => (AppStatus::Problem(problem.kind), Some(problem.reason.clone())),
             _ if blank.only_logs() => (AppStatus::OnlyLogs, None),

@@ -54,9 +54,9 @@ impl LiveApp {
         self.health.look_at_expiry(wall);
     }
 
-    /// Keeps its provider token, where it has one, in this file.
+    /// Keeps its provider tokens, where it has some, in this file.
     pub(crate) fn keep_tokens_in(&self, file: &TokenFile, now: Now) {
-        if let Some(token) = self.sender.provider_token() {
+        for token in self.sender.provider_tokens() {
             token.keep_in(file, now);
         }
     }
@@ -118,7 +118,7 @@ impl LiveApp {
             credentials: self.app.credentials.kind(),
             expires: None,
             days_left: None,
-            problems: Vec::new(),
+            problems: self.sender.key_problem().into_iter().collect(),
             status: match &self.sender {
                 Sender::Log => AppStatus::OnlyLogs,
                 _ => AppStatus::Untried,

@@ -1,7 +1,7 @@
 //! The configured apps: which one serves a device, what is known of each, and how they are kept ready.
 //!
 //! ```text
-//! pushers --+-- renewal --+-- list -- live --+-- sender -> apns, fcm, gateway, log
+//! pushers --+-- renewal --+-- list -- live --+-- sender -> apns, fcm, hms, webpush, gateway, log
 //!           \-- prober  --/                   +-- health -- condition, schedule, expiry, status
 //!                                             \-- watch
 //! ```

@@ -17,11 +17,8 @@ use crate::push::apps::live::LiveApp;
 use crate::push::apps::watch::UnusableFiles;
 use crate::push::clock::Clock;
 use crate::push::setup::SetupError;
+use crate::push::transport::tls::REWARM_EVERY;
 
-/// How often connections and tokens are renewed between calls.
-///
-/// Pings keep a live connection; this replaces one that the provider closed.
-const REWARM_EVERY: Duration = Duration::from_secs(240);
 /// Apps that open their connections at once.
 const WARMED_AT_ONCE: usize = 32;
 /// How often credential files and the days that are left are looked at.

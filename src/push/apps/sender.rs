@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::clock::unix;
 use crate::push::apns::Apns;
+use crate::push::apns::keys::KeyProblem;
 use crate::push::apns::token::ProviderToken;
 use crate::push::app::{App, Credentials};
+use crate::push::apps::status::{Problem, ProblemKind};
 use crate::push::clock::Clock;
 use crate::push::fcm::{Fcm, FcmAccount};
 use crate::push::gateway::Gateway;
-use crate::push::hms::{Hms, HmsAccount};
+use crate::push::hms::Hms;
 use crate::push::log;
+use crate::push::oauth::client::ClientTokens;
 use crate::push::setup::SetupError;
 use crate::push::transport::probe::Proof;
 use crate::push::webpush::WebPush;
@@ -36,9 +40,12 @@ impl Sender {
                 checked.map_err(|error| SetupError::template(app, &error))?;
                 Ok(Self::Log)
             }
-            (Credentials::Http(_), _) => Ok(Self::Gateway(Box::new(Gateway::new(app, clock.clone())?))),
+            (Credentials::Http(_), _) => {
+                let clients: Vec<ClientTokens> = known.flat_map(Self::clients).collect();
+                Ok(Self::Gateway(Box::new(Gateway::new(app, clients, clock.clone())?)))
+            }
             (_, Provider::Apns | Provider::ApnsSandbox) => {
-                let keys: Vec<Arc<ProviderToken>> = known.filter_map(Self::provider_token).collect();
+                let keys: Vec<Arc<ProviderToken>> = known.flat_map(Self::provider_tokens).collect();
                 Ok(Self::Apns(Box::new(Apns::new(app, &keys, clock.clone())?)))
             }
             (_, Provider::Fcm) => {
@@ -47,8 +54,8 @@ impl Sender {
             }
             (_, Provider::WebPush) => Ok(Self::WebPush(Box::new(WebPush::new(app, clock.clone())?))),
             (_, Provider::Hms) => {
-                let accounts: Vec<HmsAccount> = known.filter_map(Self::hms_account).collect();
-                Ok(Self::Hms(Box::new(Hms::new(app, &accounts, clock.clone())?)))
+                let clients: Vec<ClientTokens> = known.flat_map(Self::clients).collect();
+                Ok(Self::Hms(Box::new(Hms::new(app, &clients, clock.clone())?)))
             }
             (_, other @ Provider::Other(_)) => {
                 let problem = format!(
@@ -60,11 +67,36 @@ impl Sender {
         }
     }
 
-    pub(crate) fn provider_token(&self) -> Option<Arc<ProviderToken>> {
+    /// The provider tokens of its signing keys.
+    pub(crate) fn provider_tokens(&self) -> Vec<Arc<ProviderToken>> {
         match self {
-            Self::Apns(apns) => apns.token.clone(),
-            _ => None,
+            Self::Apns(apns) => apns.keys.as_ref().map_or_else(Vec::new, |keys| keys.all().to_vec()),
+            _ => Vec::new(),
         }
+    }
+
+    /// The problem that Apple refuses one of its two signing keys.
+    pub(crate) fn key_problem(&self) -> Option<Problem> {
+        let Self::Apns(apns) = self else { return None };
+        let (kind, refusal, reason) = match apns.key_problem()? {
+            KeyProblem::Old(refusal) => {
+                let reason = format!(
+                    "Apple refuses the key in key-file ({}), and the one in next-key-file is used",
+                    refusal.reason
+                );
+                (ProblemKind::OldKey, refusal, reason)
+            }
+            KeyProblem::Next(refusal) => {
+                let reason = format!("Apple refuses the key in next-key-file ({})", refusal.reason);
+                (ProblemKind::NextKey, refusal, reason)
+            }
+        };
+        Some(Problem {
+            kind,
+            since: unix(refusal.since.wall),
+            reason,
+            error: None,
+        })
     }
 
     fn fcm_account(&self) -> Option<FcmAccount> {
@@ -74,10 +106,12 @@ impl Sender {
         }
     }
 
-    fn hms_account(&self) -> Option<HmsAccount> {
+    /// The OAuth clients for which it asks for tokens.
+    fn clients(&self) -> Vec<ClientTokens> {
         match self {
-            Self::Hms(hms) => Some(hms.connection.account.clone()),
-            _ => None,
+            Self::Hms(hms) => vec![hms.connection.account.clone()],
+            Self::Gateway(gateway) => gateway.clients().cloned().collect(),
+            _ => Vec::new(),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use fswake_core::word_enum;
+
 use crate::types::push::{Fault, PushError};
 use crate::types::{Provider, UnixSeconds};
 
@@ -62,7 +64,7 @@ impl AppState {
             ProblemKind::Refused | ProblemKind::Rejected | ProblemKind::Busy => {
                 matches!(self.credentials, "signing-key" | "certificate" | "service-account") && problem.is_probed()
             }
-            ProblemKind::BrokenFile => false,
+            ProblemKind::BrokenFile | ProblemKind::OldKey | ProblemKind::NextKey => false,
         }
     }
 }
@@ -136,58 +138,33 @@ impl Problem {
             ),
             ProblemKind::Rejected => self.error.as_ref().is_some_and(PushError::is_about_the_topic),
             ProblemKind::Unreachable | ProblemKind::NoAnswer | ProblemKind::Busy => true,
-            ProblemKind::Expired | ProblemKind::BrokenFile => false,
+            ProblemKind::Expired | ProblemKind::BrokenFile | ProblemKind::OldKey | ProblemKind::NextKey => false,
         }
     }
 }
 
-/// What is wrong with an app; the worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ProblemKind {
-    /// The provider refuses the credentials: no phone is woken.
-    Refused,
-    /// The certificate has expired.
-    Expired,
-    /// The provider takes the credentials and rejects all pushes, whatever the phone (`TopicDisallowed`).
-    Rejected,
-    /// The provider cannot be reached, or another server answers in its place.
-    Unreachable,
-    /// The provider does not answer in time.
-    NoAnswer,
-    /// The provider answers that it takes no pushes for now.
-    Busy,
-    /// A new credential file cannot be used; keeping the previous one.
-    BrokenFile,
-}
-
-impl ProblemKind {
-    /// All of them: the values of a metric's label.
-    pub const ALL: [Self; 7] = [
-        Self::Refused,
-        Self::Expired,
-        Self::Rejected,
-        Self::Unreachable,
-        Self::NoAnswer,
-        Self::Busy,
-        Self::BrokenFile,
-    ];
-
-    /// The kind of this word.
-    pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-
-    /// The word in metrics, JSON and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Expired => "expired",
-            Self::Rejected => "rejected",
-            Self::Unreachable => "unreachable",
-            Self::NoAnswer => "no-answer",
-            Self::Busy => "busy",
-            Self::BrokenFile => "broken-file",
-        }
+word_enum! {
+    /// What is wrong with an app; the worst first.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum ProblemKind {
+        /// The provider refuses the credentials: no phone is woken.
+        Refused = "refused",
+        /// The certificate has expired.
+        Expired = "expired",
+        /// The provider takes the credentials and rejects all pushes, whatever the phone (`TopicDisallowed`).
+        Rejected = "rejected",
+        /// The provider cannot be reached, or another server answers in its place.
+        Unreachable = "unreachable",
+        /// The provider does not answer in time.
+        NoAnswer = "no-answer",
+        /// The provider answers that it takes no pushes for now.
+        Busy = "busy",
+        /// A new credential file cannot be used; keeping the previous one.
+        BrokenFile = "broken-file",
+        /// Apple refuses the app's signing key, and takes its next one.
+        OldKey = "old-key",
+        /// Apple refuses the app's next signing key: it could not take over.
+        NextKey = "next-key",
     }
 }
 

@@ -19,10 +19,12 @@ use crate::push::transport::probe::Proof;
 use crate::push::transport::reply::Reply;
 use crate::push::transport::retry::{Try, Wait};
 use crate::push::transport::tls::Tls;
+use crate::types::Printable;
 use crate::types::push::{PushError, PushOutcome, PushRequest};
-use crate::types::{Printable, PushToken};
 
 const BASE: &str = "https://fcm.googleapis.com";
+/// The longest name of a project that is repeated.
+const LONGEST_NAME: usize = 64;
 /// A message that Google validates without sending it.
 const NOBODYS_MESSAGE: &str = r#"{"validate_only":true,"message":{"topic":"fswake-doctor","data":{"probe":"1"},"android":{"priority":"HIGH","ttl":"0s"}}}"#;
 
@@ -44,11 +46,11 @@ impl Fcm {
         };
         let tls = Tls::new(app, None)?;
         let account = ServiceAccount::read(app, file, clock.now())?;
-        let account = SharedTokens::new(app, AccessTokens::new(app, account, &tls, clock.clone())?, accounts);
+        let account = SharedTokens::new(&tls, AccessTokens::new(app, account, &tls, clock.clone())?, accounts);
         let path = format!("/v1/projects/{}/messages:send", account.tokens.account.project());
         let base = SetupError::base_url(app, BASE)?;
         Ok(Self {
-            composer: Composer::new(&app.payload, &app.provider).map_err(|error| SetupError::template(app, &error))?,
+            composer: Composer::of(app)?,
             connection: AuthorizedConnection::new(app, account, tls, base, &path)?,
             clock,
         })
@@ -61,27 +63,22 @@ impl Fcm {
         let message = |left| push.body(left).to_string();
         let outcome = self.connection.deliver(req, wait, message, self).await;
         outcome.map_err(|error| match error {
-            PushError::TokenBad { reason } if reason == SENDER_ID_MISMATCH => self.of_another_project(req, &push.token),
+            PushError::TokenBad { reason } if reason == SENDER_ID_MISMATCH => self.of_another_project(&req.to.app),
             other => other,
         })
     }
 
-    /// Google does not name the project that the token belongs to; the phone does (`pn-param`).
-    fn of_another_project(&self, req: &PushRequest, token: &PushToken) -> PushError {
+    /// Google does not name the project that the token belongs to; the phone may (`pn-param`).
+    fn of_another_project(&self, named: &str) -> PushError {
         let project = self.connection.account.tokens.account.project();
-        let phone_names = Printable(&req.to.app);
-        tracing::warn!(
-            app = self.connection.app,
-            project,
-            %phone_names,
-            token = token.fingerprint(),
-            "the phone's token belongs to another Firebase project than the app's service account"
-        );
-        PushError::TokenBad {
-            reason: format!(
-                "{SENDER_ID_MISMATCH}: the phone names project {phone_names}, the service account is {project}'s"
-            ),
-        }
+        let known = format!("{SENDER_ID_MISMATCH}: the service account is of project {project}");
+        let named: String = named.chars().take(LONGEST_NAME).collect();
+        let reason = if named.is_empty() || named == project {
+            known
+        } else {
+            format!("{known}; the phone names {}", Printable(&named))
+        };
+        PushError::TokenBad { reason }
     }
 
     /// Gets the access token and opens the connection, so that the first call finds both.

@@ -1,14 +1,27 @@
-//! How a profile authenticates. The secret file is read once; its content appears in the header and nowhere else.
+//! How a profile authenticates. The secret file is read once; its content appears in the header or field that it is for,
+//! in the request for an access token, and nowhere else.
 
 use std::path::Path;
 
+use percent_encoding::utf8_percent_encode;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Url};
 
 use crate::push::app::{App, HttpAuth};
+use crate::push::clock::Clock;
 use crate::push::gateway::digest::Digest;
+use crate::push::oauth::access::{AccessToken, AccessTokens, NoToken, SharedTokens};
+use crate::push::oauth::client::{ClientCredentials, ClientTokens};
 use crate::push::setup::SetupError;
+use crate::push::template::{UNRESERVED, may_be_set};
+use crate::push::transport::tls::Tls;
 use crate::types::Secret;
+
+/// How often a 401's challenge is answered in one push: once for the first request ever, once more for a nonce that the
+/// server no longer knows.
+const CHALLENGES: u32 = 2;
+/// How often one push asks for a new access token because the gateway refused the last.
+const NEW_TOKENS: u32 = 1;
 
 /// A profile's authentication with its secret, ready to be sent.
 pub(crate) enum Auth {
@@ -16,10 +29,15 @@ pub(crate) enum Auth {
     Header(HeaderName, HeaderValue),
     Basic(String, Secret),
     Digest(Digest),
+    /// The field as a form has it.
+    Field(Secret),
+    /// `Bearer`, with an access token of this client.
+    AccessToken(ClientTokens),
 }
 
 impl Auth {
-    pub(crate) fn new(app: &App, auth: &HttpAuth) -> Result<Self, SetupError> {
+    /// Reads the secret. `clients` are those of other profiles and apps: one client has one access token.
+    pub(crate) fn new(app: &App, auth: &HttpAuth, clients: &[ClientTokens], clock: &Clock) -> Result<Self, SetupError> {
         Ok(match auth {
             HttpAuth::None => Self::None,
             HttpAuth::Bearer(file) => {
@@ -51,13 +69,81 @@ impl Auth {
                     .ok_or_else(|| SetupError::file(app, file, "names a header that cannot be set"))?;
                 Self::Header(name, header(app, file, value.trim())?)
             }
+            HttpAuth::Field(file) => {
+                let line = SetupError::secret_line(app, file)?;
+                let field = line.expose().split_once('=').filter(|(name, _)| !name.is_empty());
+                let (name, value) =
+                    field.ok_or_else(|| SetupError::file(app, file, "must hold one line, name=value"))?;
+                let encoded = |text| utf8_percent_encode(text, UNRESERVED);
+                Self::Field(Secret::new(format!("{}={}", encoded(name), encoded(value))))
+            }
+            HttpAuth::OAuth {
+                client_id,
+                secret_file,
+                token_url,
+            } => {
+                // The token server's certificate is verified, whatever holds for the gateway.
+                let tls = Tls::for_any_http(app)?;
+                let client = ClientCredentials::read(app, client_id, secret_file, token_url)?;
+                let tokens = AccessTokens::new(app, client, &tls, clock.clone())?;
+                Self::AccessToken(SharedTokens::new(&tls, tokens, clients))
+            }
         })
     }
 
-    /// Adds what the server wants to a request.
-    pub(crate) fn sign(&self, request: RequestBuilder, method: &str, url: &Url) -> RequestBuilder {
+    /// Whether it sets this header.
+    pub(crate) fn sets(&self, name: &HeaderName) -> bool {
+        matches!(self, Self::Header(own, _) if own == name)
+    }
+
+    /// Whose access tokens it needs.
+    pub(crate) fn client(&self) -> Option<&ClientTokens> {
         match self {
-            Self::None => request,
+            Self::AccessToken(client) => Some(client),
+            _ => None,
+        }
+    }
+
+    /// The access token for the next request, if it needs one.
+    pub(crate) async fn token(&self) -> Result<Option<AccessToken>, NoToken> {
+        match self.client() {
+            Some(client) => Ok(Some(client.tokens.current().await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// How often the same push may be sent once more because the gateway did not accept how it was authenticated.
+    pub(crate) fn repeats(&self) -> u32 {
+        match self {
+            Self::Digest(_) => CHALLENGES,
+            Self::AccessToken(_) => NEW_TOKENS,
+            _ => 0,
+        }
+    }
+
+    /// The body, with the field that it adds.
+    pub(crate) fn body(&self, body: &str) -> String {
+        match self {
+            Self::Field(field) if body.is_empty() => field.expose().to_owned(),
+            Self::Field(field) => format!("{body}&{}", field.expose()),
+            _ => body.to_owned(),
+        }
+    }
+
+    /// Adds the headers that the server wants to a request.
+    pub(crate) fn sign(
+        &self,
+        request: RequestBuilder,
+        method: &str,
+        url: &Url,
+        token: Option<&AccessToken>,
+    ) -> RequestBuilder {
+        match self {
+            Self::None | Self::Field(_) => request,
+            Self::AccessToken(_) => match token {
+                Some(token) => request.header(AUTHORIZATION, token.header.clone()),
+                None => request,
+            },
             Self::Header(name, value) => request.header(name, value),
             Self::Basic(user, password) => request.basic_auth(user, Some(password.expose())),
             Self::Digest(digest) => {
@@ -81,21 +167,6 @@ impl Auth {
             _ => false,
         }
     }
-}
-
-/// Whether an operator may set this header: not those of the connection or the body.
-fn may_be_set(name: &HeaderName) -> bool {
-    const OURS: [&str; 8] = [
-        "host",
-        "content-length",
-        "content-type",
-        "transfer-encoding",
-        "connection",
-        "te",
-        "trailer",
-        "upgrade",
-    ];
-    !OURS.contains(&name.as_str())
 }
 
 fn header(app: &App, file: &Path, value: &str) -> Result<HeaderValue, SetupError> {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use crate::clock::unix;
-use crate::push::payload::facts::Facts;
+use crate::push::payload::facts::{Facts, NotificationFacts};
 use crate::push::payload::preset::Preset;
 use crate::push::template::{Name, Values};
 use crate::types::push::{About, CallPush, NotificationPush, OwnRefusal, PushError, PushKind, PushRequest};
@@ -99,6 +99,13 @@ impl<'a> GatewayValues<'a> {
             Subject::Notification(_) => None,
         }
     }
+
+    fn notification(&self) -> NotificationFacts<'_> {
+        NotificationFacts {
+            req: self.req,
+            now: self.now,
+        }
+    }
 }
 
 impl Values for GatewayValues<'_> {
@@ -111,14 +118,9 @@ impl Values for GatewayValues<'_> {
             (Name::Platform, _) => self.platform,
             (Name::Provider, _) => req.to.provider.name(),
             (Name::Payload, _) => return Cow::Owned(Value::Object(self.payload()).to_string()),
+            (Name::Now, _) => return Cow::Owned(unix(self.now).to_string()),
             (name, Some(facts)) => return facts.text(name),
-            (Name::User, None) => &req.callee.user,
-            (Name::Realm, None) => &req.callee.domain,
-            (Name::AppId, None) => &req.to.app,
-            (Name::Kind, None) => "notification",
-            (Name::Callee, None) => return Cow::Owned(format!("{}@{}", req.callee.user, req.callee.domain)),
-            (Name::Time | Name::Expires | Name::Ttl, None) => return Cow::Owned(self.json(name).to_string()),
-            (Name::SipCall | Name::CallerName | Name::CallerNumber | Name::Reason | Name::Call, None) => "",
+            (name, None) => return Cow::Owned(self.notification().text(name).into_owned()),
         })
     }
 
@@ -126,9 +128,8 @@ impl Values for GatewayValues<'_> {
         match (name, self.call()) {
             (Name::Payload, _) => Value::Object(self.payload()),
             (Name::Time | Name::Expires | Name::Ttl, Some(facts)) => facts.json(name),
-            (Name::Time, None) => unix(self.now).into(),
-            (Name::Expires, None) => unix(self.now + self.req.ttl).into(),
-            (Name::Ttl, None) => self.req.ttl.as_secs().into(),
+            (Name::Now, _) => unix(self.now).into(),
+            (Name::Time | Name::Expires | Name::Ttl, None) => self.notification().json(name),
             (other, _) => Value::String(self.text(other).into_owned()),
         }
     }

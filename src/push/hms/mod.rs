@@ -3,17 +3,16 @@
 //! Source: Huawei, HMS Core, Push Kit, REST API reference, "Downlink messages"
 //! (developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197).
 
-mod client;
 mod reply;
 
 use std::time::SystemTime;
 
 use crate::push::app::{App, Credentials};
 use crate::push::clock::Clock;
-use crate::push::hms::client::ClientCredentials;
 use crate::push::hms::reply::{classify, is_about_the_access_token};
 use crate::push::oauth::access::{AccessTokens, SharedTokens};
 use crate::push::oauth::authorized::{AuthorizedConnection, Replies};
+use crate::push::oauth::client::{ClientCredentials, ClientTokens};
 use crate::push::payload::Composer;
 use crate::push::setup::SetupError;
 use crate::push::transport::probe::Proof;
@@ -22,12 +21,11 @@ use crate::push::transport::retry::{Try, Wait};
 use crate::push::transport::tls::Tls;
 use crate::types::push::{PushError, PushOutcome, PushRequest};
 
+/// Where access tokens are asked for: Huawei, HMS Core, "OAuth 2.0-based Authentication", client credentials mode.
+const TOKEN_URL: &str = "https://oauth-login.cloud.huawei.com/oauth2/v3/token";
 const BASE: &str = "https://push-api.cloud.huawei.com";
 /// A message that Huawei checks and never sends.
 const NOBODYS_MESSAGE: &str = r#"{"validate_only":true,"message":{"data":"{\"probe\":\"1\"}","android":{"urgency":"NORMAL","ttl":"1s"},"topic":"fswake-doctor"}}"#;
-
-/// The tokens of an app at Huawei, which apps of one id share.
-pub(crate) type HmsAccount = SharedTokens<ClientCredentials>;
 
 /// One app's sender.
 pub(crate) struct Hms {
@@ -37,8 +35,8 @@ pub(crate) struct Hms {
 }
 
 impl Hms {
-    /// Reads the app's secret. `accounts` are those of other apps: one id has one token.
-    pub(crate) fn new(app: &App, accounts: &[HmsAccount], clock: Clock) -> Result<Self, SetupError> {
+    /// Reads the app's secret. `clients` are those of other apps: one id has one token.
+    pub(crate) fn new(app: &App, clients: &[ClientTokens], clock: Clock) -> Result<Self, SetupError> {
         let Credentials::HmsClient {
             client_id,
             secret_file,
@@ -49,12 +47,12 @@ impl Hms {
         };
         // HTTP/1.1 or HTTP/2, as agreed: Huawei documents neither.
         let tls = Tls::for_any_http(app)?;
-        let client = ClientCredentials::read(app, client_id, secret_file, token_url.as_deref())?;
+        let client = ClientCredentials::read(app, client_id, secret_file, token_url.as_deref().unwrap_or(TOKEN_URL))?;
         let path = format!("/v1/{}/messages:send", client.id());
-        let account = SharedTokens::new(app, AccessTokens::new(app, client, &tls, clock.clone())?, accounts);
+        let account = SharedTokens::new(&tls, AccessTokens::new(app, client, &tls, clock.clone())?, clients);
         let base = SetupError::base_url(app, BASE)?;
         Ok(Self {
-            composer: Composer::new(&app.payload, &app.provider).map_err(|error| SetupError::template(app, &error))?,
+            composer: Composer::of(app)?,
             connection: AuthorizedConnection::new(app, account, tls, base, &path)?,
             clock,
         })

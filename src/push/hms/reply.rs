@@ -97,7 +97,7 @@ mod tests {
             Try::Taken { provider_id, .. } => format!("taken: {}", provider_id.unwrap_or_default()),
             Try::Refused(error) => format!("{}: {error}", error.class()),
             Try::TransientFailure(passing) => format!("passing: {}", passing.reason),
-            Try::Again { reason } => reason,
+            Try::Again { reason, .. } => reason,
         }
     }
 

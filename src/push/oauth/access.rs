@@ -4,26 +4,31 @@
 //! (`parallel_pushes_share_one_access_token`); the token ages while pushes go on
 //! (`access_token_is_renewed_ahead_of_time`).
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode, Url};
 
-use crate::push::app::{App, ProxySettings};
+use crate::push::app::App;
 use crate::push::clock::{Clock, Now};
 use crate::push::oauth::grant::{grant, refusal};
 use crate::push::setup::SetupError;
 use crate::push::transport::reply::read_body;
-use crate::push::transport::retry::{TransientFailure, Try, header_retry_after};
-use crate::push::transport::tls::Tls;
+use crate::push::transport::retry::{TransientFailure, Try};
+use crate::push::transport::tls::{Route, Tls};
 use crate::types::push::{Fault, KeptBy, PushError};
 
-/// A token with less than this left is renewed in the background while it is still used.
+/// A token with less than this left, and with less than a fifth of its lifetime, is renewed in the background while it is
+/// still used.
 const RENEW_AHEAD: Duration = Duration::from_secs(300);
-/// A token with less than this left is not used: it could expire on the way.
+/// A token with less than this left, and with less than a tenth of its lifetime, is not used: it could expire on the way.
 const TOO_LATE: Duration = Duration::from_secs(10);
+/// A token that was fetched less than this ago is used, however short its lifetime is: another would be no better.
+const FRESH: Duration = Duration::from_secs(1);
+/// After a provider has refused a token, the next refusal within this asks for no other: a client that may not push would
+/// ask for a token with each push.
+const REFUSALS_APART: Duration = Duration::from_secs(30);
 /// The longest wait for the token server. Shorter than a try, so that waiting pushes report what failed.
 const ASK_LIMIT: Duration = Duration::from_millis(2_500);
 /// After a failure the waiting pushes share its outcome instead of asking again one after another.
@@ -55,6 +60,8 @@ struct TokenState {
     token: Option<AccessToken>,
     failed: Option<(Now, NoToken)>,
     serial: u64,
+    /// The last token that was replaced because the provider had refused it, and when.
+    refused: Option<(Now, u64)>,
     /// A renewal ahead of time is under way.
     renewing: bool,
 }
@@ -62,6 +69,7 @@ struct TokenState {
 #[derive(Clone)]
 pub(crate) struct AccessToken {
     pub header: HeaderValue,
+    /// Distinguishes one token from the next.
     serial: u64,
     /// Lifetime, counted from the moment before we asked.
     asked: Now,
@@ -100,15 +108,21 @@ impl NoToken {
 }
 
 impl AccessToken {
-    /// Distinguishes one token from the next, for [`AccessTokens::renewed`].
-    pub(crate) fn serial(&self) -> u64 {
-        self.serial
-    }
-
     fn left(&self, now: Now) -> Duration {
         let age = now.monotonic.saturating_duration_since(self.asked.monotonic);
         let wall = now.wall.duration_since(self.asked.wall).unwrap_or_default();
         self.lifetime.saturating_sub(age.max(wall))
+    }
+
+    /// Whether it is to be renewed while it is used.
+    fn is_old(&self, now: Now) -> bool {
+        self.left(now) < RENEW_AHEAD.min(self.lifetime / 5)
+    }
+
+    /// Whether it can be used.
+    fn is_good(&self, now: Now) -> bool {
+        let is_fresh = now.monotonic.saturating_duration_since(self.asked.monotonic) < FRESH;
+        is_fresh || self.left(now) > TOO_LATE.min(self.lifetime / 10)
     }
 }
 
@@ -136,7 +150,7 @@ impl<A: Account> AccessTokens<A> {
     pub(crate) async fn current(self: &Arc<Self>) -> Result<AccessToken, NoToken> {
         let now = self.clock.now();
         if let Some(token) = self.kept(now) {
-            if token.left(now) < RENEW_AHEAD && !std::mem::replace(&mut self.state().renewing, true) {
+            if token.is_old(now) && !std::mem::replace(&mut self.state().renewing, true) {
                 let (tokens, serial) = (Arc::clone(self), token.serial);
                 tokio::spawn(async move {
                     if let Err(failure) = tokens.renewed(serial).await {
@@ -148,7 +162,16 @@ impl<A: Account> AccessTokens<A> {
             return Ok(token);
         }
         let serial = self.state().serial;
-        self.renewed(serial).await
+        self.renew(serial).await
+    }
+
+    /// [`AccessTokens::renewed`] in a task of its own: a push that gives up does not end the request that others wait for.
+    async fn renew(self: &Arc<Self>, refused: u64) -> Result<AccessToken, NoToken> {
+        let tokens = Arc::clone(self);
+        let asking = tokio::spawn(async move { tokens.renewed(refused).await });
+        asking
+            .await
+            .unwrap_or_else(|_| Err(NoToken::credentials("access token: the request was given up")))
     }
 
     /// The provider refused this token before it expired: it was revoked, and no further push uses it.
@@ -159,8 +182,44 @@ impl<A: Account> AccessTokens<A> {
         }
     }
 
+    /// The provider refused this token: the push is tried again with the next one.
+    pub(crate) async fn try_with_another(self: &Arc<Self>, refused: &AccessToken, reason: String) -> Try {
+        if !self.may_replace(refused) {
+            return Try::Refused(PushError::credentials(reason));
+        }
+        self.refused(refused);
+        match self.renew(refused.serial).await {
+            Ok(_) => Try::Again {
+                reason,
+                on_new_connection: false,
+            },
+            // The next try asks again.
+            Err(failure) => failure.into(),
+        }
+    }
+
+    /// Whether a refused token may be replaced by another: once, and then not for a while.
+    fn may_replace(&self, refused: &AccessToken) -> bool {
+        let now = self.clock.now();
+        let mut state = self.state();
+        // Another push has replaced it.
+        if state.serial > refused.serial {
+            return true;
+        }
+        let ago = |at: Now| now.monotonic.saturating_duration_since(at.monotonic);
+        match state.refused {
+            // Other pushes with the same token were refused at the same time.
+            Some((_, serial)) if serial == refused.serial => true,
+            Some((at, _)) if ago(at) < REFUSALS_APART => false,
+            _ => {
+                state.refused = Some((now, refused.serial));
+                true
+            }
+        }
+    }
+
     /// A token newer than `refused`, which the provider did not take (or which is about to end).
-    pub(crate) async fn renewed(&self, refused: u64) -> Result<AccessToken, NoToken> {
+    async fn renewed(&self, refused: u64) -> Result<AccessToken, NoToken> {
         let _asking = self.asking.lock().await;
         let asked = self.clock.now();
         {
@@ -168,7 +227,7 @@ impl<A: Account> AccessTokens<A> {
             // Another push asked while this one waited.
             if let Some(token) = &state.token
                 && state.serial > refused
-                && token.left(asked) > TOO_LATE
+                && token.is_good(asked)
             {
                 return Ok(token.clone());
             }
@@ -215,7 +274,7 @@ impl<A: Account> AccessTokens<A> {
     }
 
     fn kept(&self, now: Now) -> Option<AccessToken> {
-        self.state().token.clone().filter(|t| t.left(now) > TOO_LATE)
+        self.state().token.clone().filter(|token| token.is_good(now))
     }
 
     async fn ask(&self, now: Now) -> Result<(HeaderValue, Duration), NoToken> {
@@ -240,14 +299,11 @@ impl<A: Account> AccessTokens<A> {
         let (words, is_about_the_clock) = refusal(&body);
         let reason = format!("access token: {status} {words}");
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            let retry_after = header_retry_after(&headers, now.wall);
-            return Err(NoToken::TransientFailure(TransientFailure {
-                kept_by: KeptBy::Busy {
-                    status: status.as_u16(),
-                },
-                reason,
-                retry_after,
-            }));
+            let kept_by = KeptBy::Busy {
+                status: status.as_u16(),
+            };
+            let answered = TransientFailure::answered(kept_by, &words, &headers, now.wall);
+            return Err(NoToken::TransientFailure(TransientFailure { reason, ..answered }));
         }
         let fault = if is_about_the_clock {
             Fault::Clock
@@ -261,26 +317,65 @@ impl<A: Account> AccessTokens<A> {
 /// An account's tokens and how the token server is reached; apps share a token when both are the same.
 pub(crate) struct SharedTokens<A> {
     pub tokens: Arc<AccessTokens<A>>,
-    way: (Option<PathBuf>, Option<ProxySettings>),
+    route: Route,
 }
 
 impl<A> Clone for SharedTokens<A> {
     fn clone(&self) -> Self {
         Self {
             tokens: Arc::clone(&self.tokens),
-            way: self.way.clone(),
+            route: self.route.clone(),
         }
     }
 }
 
 impl<A: Account> SharedTokens<A> {
     /// The tokens of an account, or those that another app has of it.
-    pub(crate) fn new(app: &App, tokens: AccessTokens<A>, others: &[Self]) -> Self {
+    pub(crate) fn new(tls: &Tls, tokens: AccessTokens<A>, others: &[Self]) -> Self {
         let own = Self {
             tokens: Arc::new(tokens),
-            way: (app.ca_file.clone(), app.proxy.clone()),
+            route: tls.route().clone(),
         };
-        let is_same = |other: &&Self| own.way == other.way && own.tokens.is_for(&other.tokens);
+        let is_same = |other: &&Self| own.route == other.route && own.tokens.is_for(&other.tokens);
         others.iter().find(is_same).cloned().unwrap_or(own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_of_any_lifetime_is_used_and_renewed_within_it() {
+        let start = Clock::default().now();
+        let later = |seconds: f64| {
+            let by = Duration::from_secs_f64(seconds);
+            Now {
+                monotonic: start.monotonic + by,
+                wall: start.wall + by,
+            }
+        };
+        for (lifetime, old_at, bad_at) in [
+            (3600, 3300.0, 3590.0),
+            (300, 240.0, 290.0),
+            (60, 48.0, 54.0),
+            (0, 0.0, 1.0),
+        ] {
+            let token = AccessToken {
+                header: HeaderValue::from_static("Bearer x"),
+                serial: 1,
+                asked: start,
+                lifetime: Duration::from_secs(lifetime),
+            };
+            assert!(
+                token.is_good(later(0.0)) && token.is_good(later(bad_at - 0.1)),
+                "{lifetime}"
+            );
+            assert!(!token.is_good(later(bad_at + 0.1)), "{lifetime}");
+            if lifetime > 0 {
+                assert!(!token.is_old(later(old_at - 0.1)), "{lifetime}");
+                assert!(token.is_old(later(old_at + 0.1)), "{lifetime}");
+            }
+        }
     }
 }

@@ -123,15 +123,11 @@ impl<A: Account> AuthorizedConnection<A> {
             }) if replies.is_about_the_access_token(&reply) && !renewed.load(Ordering::Relaxed) => reason,
             tried => return tried,
         };
-        self.account.tokens.refused(&token);
-        match self.account.tokens.renewed(token.serial()).await {
-            Ok(_) => {
-                renewed.store(true, Ordering::Relaxed);
-                Try::Again { reason }
-            }
-            // The next try asks again.
-            Err(failure) => failure.into(),
+        let tried = self.account.tokens.try_with_another(&token, reason).await;
+        if matches!(tried, Try::Again { .. }) {
+            renewed.store(true, Ordering::Relaxed);
         }
+        tried
     }
 
     fn request(&self, client: &Client, token: &AccessToken, message: String) -> RequestBuilder {

@@ -38,11 +38,7 @@ impl<'a> Facts<'a> {
     }
 
     pub(crate) fn kind(&self) -> &'static str {
-        match self.call.kind {
-            PushKind::Call => "call",
-            PushKind::Cancel(_) => "cancel",
-            PushKind::MissedCall => "missed-call",
-        }
+        self.call.kind.purpose().as_str()
     }
 
     pub(crate) fn reason(&self) -> Option<&'static str> {
@@ -62,7 +58,7 @@ impl<'a> Facts<'a> {
     }
 
     pub(crate) fn callee(&self) -> String {
-        format!("{}@{}", self.req.callee.user, self.req.callee.domain)
+        callee(self.req)
     }
 
     /// The caller as a SIP URI, in the callee's domain: FreeSWITCH gives us a number, Linphone wants an address.
@@ -89,21 +85,15 @@ const URI_USER: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERI
 impl Values for Facts<'_> {
     fn text(&self, name: Name) -> Cow<'_, str> {
         Cow::Borrowed(match name {
-            Name::Kind => self.kind(),
             Name::Reason => self.reason().unwrap_or_default(),
             Name::SipCall => &self.call.sip_call_id,
             Name::CallerNumber => self.caller_number,
             Name::CallerName => &self.caller_name,
-            Name::User => &self.req.callee.user,
-            Name::Realm => &self.req.callee.domain,
-            Name::AppId => &self.req.to.app,
             Name::Call => return Cow::Owned(self.call.call.to_string()),
-            Name::Callee => return Cow::Owned(self.callee()),
             Name::Time => return Cow::Owned(self.time.to_string()),
             Name::Expires => return Cow::Owned(self.expires.to_string()),
             Name::Ttl => return Cow::Owned(self.ttl.to_string()),
-            // A gateway's own names, which no payload may use.
-            Name::Type | Name::Token | Name::TokenType | Name::Platform | Name::Provider | Name::Payload => "",
+            other => return of_any_push(self.req, other),
         })
     }
 
@@ -115,4 +105,61 @@ impl Values for Facts<'_> {
             other => Value::String(self.text(other).into_owned()),
         }
     }
+}
+
+/// All facts that a template may contain about a push without a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotificationFacts<'a> {
+    pub req: &'a PushRequest,
+    pub now: SystemTime,
+}
+
+impl Values for NotificationFacts<'_> {
+    fn text(&self, name: Name) -> Cow<'_, str> {
+        match name {
+            Name::Time | Name::Expires | Name::Ttl => Cow::Owned(self.json(name).to_string()),
+            other => of_any_push(self.req, other),
+        }
+    }
+
+    fn json(&self, name: Name) -> Value {
+        match name {
+            Name::Time => clock::unix(self.now).into(),
+            Name::Expires => clock::unix(self.now + self.req.ttl).into(),
+            Name::Ttl => self.req.ttl.as_secs().into(),
+            other => Value::String(self.text(other).into_owned()),
+        }
+    }
+}
+
+/// What every push has, about a call or not; nothing for the other names.
+fn of_any_push(req: &PushRequest, name: Name) -> Cow<'_, str> {
+    Cow::Borrowed(match name {
+        Name::Kind => req.about.purpose().as_str(),
+        Name::User => &req.callee.user,
+        Name::Realm => &req.callee.domain,
+        Name::AppId => &req.to.app,
+        Name::Callee => return Cow::Owned(callee(req)),
+        // Of calls, and of a time.
+        Name::Reason
+        | Name::SipCall
+        | Name::CallerName
+        | Name::CallerNumber
+        | Name::Call
+        | Name::Time
+        | Name::Expires
+        | Name::Ttl
+        // A gateway's own names, which no payload may use.
+        | Name::Type
+        | Name::Token
+        | Name::TokenType
+        | Name::Platform
+        | Name::Provider
+        | Name::Payload
+        | Name::Now => "",
+    })
+}
+
+fn callee(req: &PushRequest) -> String {
+    format!("{}@{}", req.callee.user, req.callee.domain)
 }

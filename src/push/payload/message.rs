@@ -24,10 +24,12 @@ pub struct ApnsPush {
     pub push_type: &'static str,
     /// `apns-topic`.
     pub topic: String,
-    /// `apns-priority`: 10 at once, 5 when the battery allows (required of background pushes).
+    /// `apns-priority`: 10 at once, 5 when the battery allows (required of background pushes), 1 without waking the phone.
     pub priority: &'static str,
-    /// `apns-expiration`: when the wait ends, in Unix seconds; 0 is "now or never".
+    /// `apns-expiration`: until when Apple keeps it, in Unix seconds; 0 is "now or never".
     pub expiration: UnixSeconds,
+    /// `apns-collapse-id`, at most 64 bytes: iOS shows it in place of an earlier push with the same.
+    pub collapse_id: Option<String>,
     /// `apns-id`: chosen by fswake, the same on every try, so that the journal and Apple's console name the same push.
     pub apns_id: Uuid,
     /// JSON.
@@ -138,6 +140,7 @@ impl ApnsTarget {
             push_type: self.push_type,
             topic: self.topic,
             expiration,
+            collapse_id: None,
             apns_id,
             body,
         }

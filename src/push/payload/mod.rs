@@ -25,7 +25,7 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::push::app::PayloadStyle;
+use crate::push::app::{App, PayloadStyle};
 use crate::push::payload::facts::Facts;
 use crate::push::payload::fit::longest;
 use crate::push::payload::hms::{HMS_LIMIT, HmsPush};
@@ -34,6 +34,7 @@ use crate::push::payload::message::{
 };
 use crate::push::payload::preset::Preset;
 use crate::push::payload::web_push::WebPushMessage;
+use crate::push::setup::SetupError;
 use crate::push::template::TemplateError;
 use crate::types::push::{About, CallPush, OwnRefusal, PushError, PushKind, PushRequest};
 use crate::types::{Provider, Tokens};
@@ -53,6 +54,11 @@ impl Composer {
     /// A composer for a style; fails as [`PayloadStyle::check`] does.
     pub fn new(style: &PayloadStyle, provider: &Provider) -> Result<Self, TemplateError> {
         Ok(Self(Preset::new(style, provider)?))
+    }
+
+    /// The composer of an app.
+    pub(crate) fn of(app: &App) -> Result<Self, SetupError> {
+        Self::new(&app.payload, &app.provider).map_err(|error| SetupError::template(app, &error))
     }
 
     /// The APNs push for a request. `topic` is the app's own, if it has one.
@@ -128,7 +134,7 @@ impl Composer {
                 data,
                 notification,
                 system: None,
-                keep: None,
+                keep: req.kept_for(),
                 may_wait: false,
             };
             let size = push.size();
@@ -148,7 +154,7 @@ impl Composer {
                 token: token.clone(),
                 data: self.0.keys(facts, &Provider::Hms),
                 is_urgent: call.kind != PushKind::MissedCall,
-                keep: None,
+                keep: req.kept_for(),
             };
             let size = push.size();
             (push, size)
@@ -166,7 +172,7 @@ impl Composer {
         })?;
         Ok(WebPushMessage {
             payload,
-            ..WebPushMessage::about(&req.to, call)?
+            ..WebPushMessage::about(req, call)?
         })
     }
 }

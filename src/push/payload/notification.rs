@@ -61,7 +61,7 @@ pub(crate) fn fcm(req: &PushRequest, what: &NotificationPush) -> Result<FcmPush,
                 data: strings(data),
                 notification: (!app_shows).then(|| Value::Object(content.fcm_notification())),
                 system: (!app_shows).then(|| Box::new(content.system_keys())),
-                keep: Some(req.ttl),
+                keep: req.kept_for(),
                 may_wait: what.purpose == NotificationPurpose::Refresh,
             };
             let size = push.size();
@@ -83,7 +83,7 @@ pub(crate) fn hms(req: &PushRequest, what: &NotificationPush) -> Result<HmsPush,
             token: token.clone(),
             data: content.everything(),
             is_urgent: what.token_type == TokenType::Voip,
-            keep: Some(req.ttl),
+            keep: req.kept_for(),
         };
         let size = push.size();
         (push, size)
@@ -100,7 +100,7 @@ pub(crate) fn web_push(req: &PushRequest, what: &NotificationPush, limit: usize)
     };
     Ok(WebPushMessage {
         payload,
-        ..WebPushMessage::to(&req.to, urgency, Some(req.ttl))?
+        ..WebPushMessage::to(&req.to, urgency, req.kept_for())?
     })
 }
 

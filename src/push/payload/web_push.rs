@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::types::push::{CallPush, OwnRefusal, PushError, PushKind};
+use crate::types::push::{CallPush, OwnRefusal, PushError, PushKind, PushRequest};
 use crate::types::{PushParams, Subscription, SubscriptionKeys};
 
 /// Largest body that every push service takes, in bytes (RFC 8030 section 7.2).
@@ -63,7 +63,7 @@ impl WebPushMessage {
     }
 
     /// A push about a call. News of the call replaces the call where that was not delivered yet.
-    pub(crate) fn about(device: &PushParams, call: &CallPush) -> Result<Self, PushError> {
+    pub(crate) fn about(req: &PushRequest, call: &CallPush) -> Result<Self, PushError> {
         let urgency = match call.kind {
             PushKind::Call | PushKind::Cancel(_) => "high",
             PushKind::MissedCall => "normal",
@@ -71,7 +71,7 @@ impl WebPushMessage {
         let topic = URL_SAFE_NO_PAD.encode(call.call.0.as_bytes());
         Ok(Self {
             topic: Some(topic),
-            ..Self::to(device, urgency, None)?
+            ..Self::to(&req.to, urgency, req.kept_for())?
         })
     }
 }

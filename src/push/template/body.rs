@@ -3,10 +3,10 @@
 use reqwest::header::HeaderValue;
 
 use crate::push::template::error::TemplateError;
+use crate::push::template::form::Form;
 use crate::push::template::json::Json;
 use crate::push::template::name::{Name, Vocabulary};
 use crate::push::template::text::{Encoding, Text, Values};
-use crate::push::template::url::{self, Pair};
 
 /// The content type of a profile that names none.
 pub const JSON: &str = "application/json";
@@ -30,7 +30,7 @@ pub struct BodyTemplate(Shape);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
     Json(Json),
-    Form(Vec<Pair>),
+    Form(Form),
     Text(Encoding, Text),
 }
 
@@ -44,7 +44,7 @@ impl BodyTemplate {
         let shape = if is("json") {
             Shape::Json(Json::parse(template.unwrap_or(DEFAULT_JSON), Vocabulary::Gateway)?)
         } else if essence == FORM {
-            Shape::Form(url::pairs(template.unwrap_or(DEFAULT_FORM))?)
+            Shape::Form(Form::parse(template.unwrap_or(DEFAULT_FORM))?)
         } else if essence.starts_with("multipart/") {
             let problem = "cannot be multipart: a value could hold the boundary between the parts";
             return Err(TemplateError::Shape(problem.into()));
@@ -63,10 +63,15 @@ impl BodyTemplate {
         Ok(Self(shape))
     }
 
+    /// Whether it is a form.
+    pub fn is_form(&self) -> bool {
+        matches!(self.0, Shape::Form(_))
+    }
+
     pub(crate) fn names(&self) -> Vec<Name> {
         match &self.0 {
             Shape::Json(json) => json.names(),
-            Shape::Form(pairs) => url::names(pairs).collect(),
+            Shape::Form(form) => form.names(),
             Shape::Text(_, text) => text.names().collect(),
         }
     }
@@ -75,7 +80,7 @@ impl BodyTemplate {
         let mut out = String::new();
         match &self.0 {
             Shape::Json(json) => out = json.fill(values).to_string(),
-            Shape::Form(pairs) => url::fill_pairs(pairs, values, &mut out),
+            Shape::Form(form) => form.fill(values, &mut out),
             Shape::Text(place, text) => text.fill(values, *place, &mut out),
         }
         out

@@ -30,7 +30,7 @@ impl Json {
     /// have it.
     pub(crate) fn parse(template: &str, vocabulary: Vocabulary) -> Result<Self, TemplateError> {
         let (parsed, note) = match vocabulary {
-            Vocabulary::Payload => (serde_json::from_str(template), ""),
+            Vocabulary::Payload | Vocabulary::Notification => (serde_json::from_str(template), ""),
             Vocabulary::Gateway => (
                 serde_json::from_str(&with_bare_names_quoted(template)?),
                 " with ${..} in place of values",
@@ -152,7 +152,7 @@ impl JsonNode {
             Self::Array(items) => Value::Array(items.iter().map(|node| node.fill(values)).collect()),
             Self::Text(text) => {
                 let mut out = String::new();
-                text.fill(values, Encoding::JsonString, &mut out);
+                text.fill(values, Encoding::Plain, &mut out);
                 Value::String(out)
             }
             Self::Bare(name) => values.json(*name),

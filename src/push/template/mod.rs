@@ -1,13 +1,17 @@
-//! The one template engine: for payloads, and for gateways' URLs and bodies.
+//! The one template engine: for payloads, and for gateways' URLs, headers and bodies.
 //!
 //! ```text
-//! body --+-- url  (path segments and query values) --+
-//!        +-- json (objects, lists) ------------------+-- text (${name}, encoded for its place) --+-- name (what may be asked for)
+//! url (path segments and query values) --------------+
+//! header --------------------------------------------+
+//! body --+-- form (fields) --+                       |
+//!        +-------------------+-- json (objects, ..) -+-- text (${name}, encoded for its place) --+-- name (what may be asked for)
 //!                                                                                                \-- error
 //! ```
 
 mod body;
 mod error;
+mod form;
+mod header;
 mod json;
 mod name;
 mod text;
@@ -15,7 +19,9 @@ mod url;
 
 pub use body::{BodyTemplate, JSON, is_media_type};
 pub use error::TemplateError;
+pub use header::HeaderTemplate;
+pub(crate) use header::may_be_set;
 pub(crate) use json::Json;
 pub use name::{Name, Vocabulary};
-pub(crate) use text::Values;
+pub(crate) use text::{Encoding, Text, UNRESERVED, Values};
 pub use url::UrlTemplate;

@@ -41,6 +41,8 @@ pub enum Name {
     Expires,
     /// Seconds that are left of it.
     Ttl,
+    /// When the request is written, Unix seconds.
+    Now,
 }
 
 /// What a template is for, which decides the names that it may use.
@@ -48,12 +50,14 @@ pub enum Name {
 pub enum Vocabulary {
     /// A call's payload: names of the call, written with `-`.
     Payload,
-    /// A gateway's URL and body: every name, mod_apn's and its fork's too; `-` and `_` are the same.
+    /// The same for a push without a call: names that it has too.
+    Notification,
+    /// A gateway's URL, headers and body: every name, mod_apn's and its fork's too; `-` and `_` are the same.
     Gateway,
 }
 
 /// Every name as gateways write it, and whether a payload may use it too.
-const NAMES: [(&str, Name, bool); 26] = [
+const NAMES: [(&str, Name, bool); 27] = [
     ("type", Name::Type, false),
     ("user", Name::User, false),
     ("realm", Name::Realm, false),
@@ -63,6 +67,7 @@ const NAMES: [(&str, Name, bool); 26] = [
     ("platform", Name::Platform, false),
     ("provider", Name::Provider, false),
     ("payload", Name::Payload, false),
+    ("now", Name::Now, false),
     ("uuid", Name::Call, false),
     ("aleg_uuid", Name::Call, false),
     ("x_call_id", Name::SipCall, false),
@@ -85,16 +90,19 @@ const NAMES: [(&str, Name, bool); 26] = [
 impl Vocabulary {
     /// The part of the table that it has.
     fn known(self) -> impl Iterator<Item = (&'static str, Name)> {
-        let known = NAMES
-            .iter()
-            .filter(move |(_, _, in_payloads)| *in_payloads || self == Self::Gateway);
+        let without_call = |name| matches!(name, Name::Kind | Name::AppId | Name::Callee | Name::User | Name::Realm);
+        let known = NAMES.iter().filter(move |(_, name, in_payloads)| match self {
+            Self::Gateway => true,
+            Self::Payload => *in_payloads,
+            Self::Notification => *in_payloads && without_call(*name),
+        });
         known.map(|(word, name, _)| (*word, *name))
     }
 
     /// Its names, as the documents write them.
     pub fn names(self) -> impl Iterator<Item = String> {
         self.known().map(move |(word, _)| match self {
-            Self::Payload => word.replace('_', "-"),
+            Self::Payload | Self::Notification => word.replace('_', "-"),
             Self::Gateway => word.to_owned(),
         })
     }
@@ -102,8 +110,8 @@ impl Vocabulary {
     /// The name's meaning.
     pub(crate) fn find(self, written: &str) -> Option<Name> {
         let plain = match self {
-            Self::Payload if written.contains('_') => return None,
-            Self::Payload | Self::Gateway => written.replace('-', "_"),
+            Self::Payload | Self::Notification if written.contains('_') => return None,
+            _ => written.replace('-', "_"),
         };
         self.known().find(|(word, _)| *word == plain).map(|(_, name)| name)
     }

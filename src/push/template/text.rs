@@ -56,6 +56,19 @@ impl Text {
         Ok(Self(pieces))
     }
 
+    /// A text without names.
+    pub(crate) fn of(text: &str) -> Self {
+        Self(Vec::from_iter(
+            (!text.is_empty()).then(|| Piece::Literal(text.to_owned())),
+        ))
+    }
+
+    /// The same with a name after it.
+    pub(crate) fn with_name(mut self, name: Name) -> Self {
+        self.0.push(Piece::Name(name));
+        self
+    }
+
     /// Appends the text with its values. A value is never searched for names.
     pub(crate) fn fill(&self, values: &impl Values, place: Encoding, out: &mut String) {
         for piece in &self.0 {
@@ -64,6 +77,15 @@ impl Text {
                 Piece::Name(name) => place.encode(&values.text(*name), out),
             }
         }
+    }
+
+    /// The length of what stands around the names, in bytes.
+    pub(crate) fn literal_len(&self) -> usize {
+        let literal = |piece: &Piece| match piece {
+            Piece::Literal(text) => text.len(),
+            Piece::Name(_) => 0,
+        };
+        self.0.iter().map(literal).sum()
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = Name> {
@@ -79,8 +101,8 @@ impl Text {
 pub(crate) enum Encoding {
     /// A path segment, a query's or a form's value: everything but RFC 3986's unreserved characters is encoded.
     Uri,
-    /// The text of a JSON string, which a JSON writer writes.
-    JsonString,
+    /// As it is: the text of a JSON string, which a JSON writer writes, or a header's value, which is checked afterwards.
+    Plain,
     /// Text or a quoted attribute of XML or HTML.
     Markup,
     /// Any other text, kept on one line.
@@ -88,13 +110,13 @@ pub(crate) enum Encoding {
 }
 
 /// RFC 3986 section 2.3.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Encoding {
-    fn encode(self, value: &str, out: &mut String) {
+    pub(crate) fn encode(self, value: &str, out: &mut String) {
         match self {
             Self::Uri => out.extend(utf8_percent_encode(value, UNRESERVED)),
-            Self::JsonString => out.push_str(value),
+            Self::Plain => out.push_str(value),
             Self::Markup => value.chars().for_each(|c| match c {
                 '&' => out.push_str("&amp;"),
                 '<' => out.push_str("&lt;"),

@@ -23,7 +23,7 @@ pub struct UrlTemplate {
 
 /// One `key=value`; the key has nothing to fill in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pair {
+struct Pair {
     key: String,
     value: Option<Text>,
 }
@@ -122,8 +122,8 @@ impl fmt::Debug for UrlTemplate {
     }
 }
 
-/// Parses a query or a form body.
-pub(crate) fn pairs(written: &str) -> Result<Vec<Pair>, TemplateError> {
+/// Parses a query.
+fn pairs(written: &str) -> Result<Vec<Pair>, TemplateError> {
     let pair = |written: &str| {
         let (key, value) = match written.split_once('=') {
             Some((key, value)) => (key, Some(value)),
@@ -140,7 +140,7 @@ pub(crate) fn pairs(written: &str) -> Result<Vec<Pair>, TemplateError> {
     written.split('&').map(pair).collect()
 }
 
-pub(crate) fn fill_pairs(pairs: &[Pair], values: &impl Values, out: &mut String) {
+fn fill_pairs(pairs: &[Pair], values: &impl Values, out: &mut String) {
     for (n, pair) in pairs.iter().enumerate() {
         if n > 0 {
             out.push('&');
@@ -151,13 +151,6 @@ pub(crate) fn fill_pairs(pairs: &[Pair], values: &impl Values, out: &mut String)
             value.fill(values, Encoding::Uri, out);
         }
     }
-}
-
-pub(crate) fn names(pairs: &[Pair]) -> impl Iterator<Item = Name> {
-    pairs
-        .iter()
-        .filter_map(|pair| pair.value.as_ref())
-        .flat_map(Text::names)
 }
 
 fn is_dots(segment: &str) -> bool {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::push::app::App;
 use crate::push::setup::SetupError;
@@ -17,8 +17,10 @@ use crate::types::push::{PushError, PushOutcome, PushRequest};
 
 /// Requests of one app under way at once, as many as APNs allows streams on a connection. Others wait.
 const IN_FLIGHT: usize = 1000;
-/// The same for an operator's gateway, where each may need a connection of its own.
-const IN_FLIGHT_TO_GATEWAY: usize = 100;
+/// The same for a server that may speak HTTP/1.1, where each needs a connection of its own. Over HTTP/2 as many streams are
+/// what servers should allow at least (RFC 9113 section 6.5.2): more could wait for one inside the library, calls behind
+/// messages.
+const IN_FLIGHT_OVER_ANY_HTTP: usize = 100;
 /// Notifications get this many of ten slots, so that calls always find one.
 const FOR_MESSAGES: usize = 7;
 /// A probe may take twice a try's time: it connects first, and then asks.
@@ -37,8 +39,8 @@ pub(crate) struct ProviderConnection {
 impl ProviderConnection {
     pub(crate) fn new(app: &App, tls: Tls) -> Result<Self, SetupError> {
         let client = tls.client().map_err(|error| Tls::unusable(app, error))?;
-        let in_flight = if tls.is_for_gateway() {
-            IN_FLIGHT_TO_GATEWAY
+        let in_flight = if tls.may_be_http1() {
+            IN_FLIGHT_OVER_ANY_HTTP
         } else {
             IN_FLIGHT
         };
@@ -61,12 +63,11 @@ impl ProviderConnection {
     where
         F: Future<Output = Try>,
     {
-        let busy = "too many pushes under way";
         let _message = match req.call() {
             Some(_) => None,
-            None => Some(wait.until(busy, self.for_messages.acquire()).await?),
+            None => Some(slot(&self.for_messages, &mut wait).await?),
         };
-        let _slot = wait.until(busy, self.slots.acquire()).await?;
+        let _slot = slot(&self.slots, &mut wait).await?;
         loop {
             let (generation, client) = self.client();
             let left = wait.left();
@@ -74,6 +75,13 @@ impl ProviderConnection {
                 self.replace(app, generation);
                 Try::TransientFailure(TransientFailure::no_answer(NO_ANSWER))
             });
+            if let Try::Again {
+                on_new_connection: true,
+                ..
+            } = tried
+            {
+                self.replace(app, generation);
+            }
             if let Some(outcome) = wait.settle(app, tried).await {
                 return outcome;
             }
@@ -107,6 +115,24 @@ impl ProviderConnection {
             .await
     }
 
+    /// The same on a connection of its own, which is closed then.
+    pub(crate) async fn ask_apart(&self, request: impl FnOnce(&Client) -> RequestBuilder) -> Result<Reply, PushError> {
+        let client = self
+            .tls
+            .client()
+            .map_err(|error| self.lost(error).into_error().unwrap_or_else(no_answer))?;
+        match tokio::time::timeout(PROBE_LIMIT, Reply::to(request(&client))).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => Err(self.lost(error).into_error().unwrap_or_else(no_answer)),
+            Err(_) => Err(no_answer()),
+        }
+    }
+
+    /// The generation of the connection that the next request uses, for [`ProviderConnection::replace`].
+    pub(crate) fn generation(&self) -> u64 {
+        self.client().0
+    }
+
     /// Does something other than a push, once, within a limit.
     async fn once<T>(
         &self,
@@ -125,11 +151,11 @@ impl ProviderConnection {
         }
     }
 
-    /// Leaves a connection on which a request hung: the next try opens a new one.
+    /// Leaves a connection on which a request hung, or that cannot be used any more: the next try opens a new one.
     ///
     /// The pool would hand out the hanging connection until a ping times out. Whatever is still on its way there
     /// keeps its own handle. Of many requests that hung together only the first replaces.
-    fn replace(&self, app: &str, generation: u64) {
+    pub(crate) fn replace(&self, app: &str, generation: u64) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.0 != generation {
             return;
@@ -143,6 +169,16 @@ impl ProviderConnection {
             ),
         }
     }
+}
+
+/// Takes a slot; waits for one, if it has to, at most as long as the push may.
+async fn slot<'a>(slots: &'a Semaphore, wait: &mut Wait) -> Result<SemaphorePermit<'a>, PushError> {
+    if let Ok(slot) = slots.try_acquire() {
+        return Ok(slot);
+    }
+    let slot = wait.until("too many pushes under way", slots.acquire()).await?;
+    // Nobody closes them.
+    slot.map_err(|_| no_answer())
 }
 
 fn no_answer() -> PushError {

@@ -18,6 +18,7 @@ pub(crate) fn lost(error: reqwest::Error, is_proxied: bool) -> Try {
     } else {
         causes(&error).find_map(fault_of)
     };
+    let has_broken = !error.is_connect();
     let has_no_address = causes(&error).any(<dyn StdError>::is::<NoAddress>);
     let reason = in_words(error, is_proxied);
     match fault {
@@ -30,6 +31,7 @@ pub(crate) fn lost(error: reqwest::Error, is_proxied: bool) -> Try {
             },
             reason,
             retry_after: None,
+            has_broken,
         }),
     }
 }

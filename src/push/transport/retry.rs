@@ -3,6 +3,7 @@
 //! A call push is of use for as long as the caller waits and no longer, so the wait is the only limit on the number
 //! of tries, and each try is bounded so that a provider that accepts and never answers cannot eat the wait.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +17,8 @@ use crate::types::push::{KeptBy, PushError, PushReceipt};
 pub const TRY_LIMIT: Duration = Duration::from_secs(3);
 /// Pause after the first failure, before jitter.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The most tries without a pause.
+const AT_ONCE: u32 = 4;
 /// Longest pause that we choose ourselves.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -57,6 +60,8 @@ pub(crate) enum Try {
     /// The cause was removed (a new provider token): try again without a pause.
     Again {
         reason: String,
+        /// Whether the connection cannot be used for it.
+        on_new_connection: bool,
     },
 }
 
@@ -66,6 +71,8 @@ pub(crate) struct TransientFailure {
     pub kept_by: KeptBy,
     pub reason: String,
     pub retry_after: Option<Duration>,
+    /// A connection that was open broke: the first time, the push is sent again on a new one without a pause.
+    pub has_broken: bool,
 }
 
 impl TransientFailure {
@@ -75,6 +82,7 @@ impl TransientFailure {
             kept_by: KeptBy::NoAnswer,
             reason: reason.to_owned(),
             retry_after: None,
+            has_broken: false,
         }
     }
 
@@ -85,6 +93,7 @@ impl TransientFailure {
             kept_by,
             reason: format!("{status} {code}"),
             retry_after: header_retry_after(headers, now),
+            has_broken: false,
         }
     }
 }
@@ -114,7 +123,7 @@ impl Try {
             Self::Taken { .. } => None,
             Self::Refused(error) => Some(error),
             Self::TransientFailure(passing) => Some(passing.into()),
-            Self::Again { reason } => Some(TransientFailure::no_answer(&reason).into()),
+            Self::Again { reason, .. } => Some(TransientFailure::no_answer(&reason).into()),
         }
     }
 }
@@ -125,7 +134,9 @@ pub(crate) struct Wait {
     deadline: Instant,
     try_limit: Duration,
     attempts: u32,
-    last: (KeptBy, String),
+    /// Of these, how many were repeated without a pause.
+    at_once: u32,
+    last: (KeptBy, Cow<'static, str>),
 }
 
 impl Wait {
@@ -141,6 +152,7 @@ impl Wait {
             deadline: Instant::now() + ttl,
             try_limit,
             attempts: 0,
+            at_once: 0,
             last: (KeptBy::Us, "no time left".into()),
         }
     }
@@ -160,8 +172,12 @@ impl Wait {
     }
 
     /// Waits for `ready`, at most as long as the push may. `ready` is fswake's own.
-    pub(crate) async fn until<T>(&mut self, what: &str, ready: impl Future<Output = T>) -> Result<T, PushError> {
-        self.last = (KeptBy::Us, what.to_owned());
+    pub(crate) async fn until<T>(
+        &mut self,
+        what: &'static str,
+        ready: impl Future<Output = T>,
+    ) -> Result<T, PushError> {
+        self.last = (KeptBy::Us, what.into());
         tokio::time::timeout_at(self.deadline, ready)
             .await
             .map_err(|_| self.exhausted())
@@ -178,18 +194,36 @@ impl Wait {
                 }));
             }
             Try::Refused(error) => return Some(Err(error)),
-            Try::Again { reason } => (KeptBy::NoAnswer, reason, Some(Duration::ZERO)),
+            // Should the cause come back again and again, it is a failure like any other.
+            Try::Again { reason, .. } if self.at_once < AT_ONCE => {
+                self.at_once += 1;
+                (KeptBy::NoAnswer, reason, Some(Duration::ZERO))
+            }
+            Try::Again { reason, .. } => {
+                let pause = pause(self.attempts, None, jitter::fraction(), self.left());
+                (KeptBy::NoAnswer, reason, pause)
+            }
+            Try::TransientFailure(TransientFailure {
+                kept_by,
+                reason,
+                has_broken: true,
+                ..
+            }) if self.at_once == 0 => {
+                self.at_once += 1;
+                (kept_by, reason, Some(Duration::ZERO))
+            }
             Try::TransientFailure(TransientFailure {
                 kept_by,
                 reason,
                 retry_after,
+                ..
             }) => {
                 let pause = pause(self.attempts, retry_after, jitter::fraction(), self.left());
                 (kept_by, reason, pause)
             }
         };
         tracing::debug!(app, attempt = self.attempts, reason, ?pause, "push not taken");
-        self.last = (kept_by, reason);
+        self.last = (kept_by, reason.into());
         match pause {
             None => Some(Err(self.exhausted())),
             Some(pause) => {
@@ -201,7 +235,10 @@ impl Wait {
 
     fn exhausted(&self) -> PushError {
         let (kept_by, reason) = self.last.clone();
-        PushError::Exhausted { kept_by, reason }
+        PushError::Exhausted {
+            kept_by,
+            reason: reason.into_owned(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Proxy, redirect, retry};
+use sha2::{Digest as _, Sha256};
 
 use crate::files;
 use crate::push::app::{App, ProxySettings};
@@ -20,20 +21,38 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_LIMIT: Duration = Duration::from_secs(5);
 /// Less than a try, so that a failed push reports "no connection" and not "no answer".
 const CONNECT_LIMIT: Duration = Duration::from_millis(2_500);
+/// How often connections are used between calls: pings keep a live one, this replaces one that the provider closed.
+pub(crate) const REWARM_EVERY: Duration = Duration::from_secs(240);
+/// An unused connection of a server that may speak HTTP/1.1 is kept for this long: until it is used again by then.
+const IDLE_LIMIT: Duration = Duration::from_secs(REWARM_EVERY.as_secs() + 60);
+
 /// What a connection is made with.
 #[derive(Clone)]
 pub(crate) struct Tls {
     cas: Option<Vec<Certificate>>,
     identity: Option<Identity>,
     proxy: Option<Proxy>,
-    gateway: Option<GatewayTls>,
+    /// `None`: HTTP/2 only.
+    any_http: Option<AnyHttp>,
     /// The rules for hosts, if phones choose where pushes go.
     endpoints: Option<Arc<EndpointRules>>,
+    route: Route,
 }
 
-/// What only an operator's own gateway may need.
+/// What the settings and files say of the way to a provider. Equal ones may share what was fetched on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// A digest of the CAs that are trusted, if not the system's.
+    cas: Option<[u8; 32]>,
+    /// The proxy's URL.
+    proxy: Option<String>,
+    /// A digest of the login at the proxy.
+    login: Option<[u8; 32]>,
+}
+
+/// How a server is reached that may speak HTTP/1.1 or HTTP/2, as agreed in TLS.
 #[derive(Clone, Copy)]
-pub(crate) struct GatewayTls {
+pub(crate) struct AnyHttp {
     /// Whether it is reached over TLS at all.
     pub encrypted: bool,
     /// Whether its certificate is verified.
@@ -42,50 +61,70 @@ pub(crate) struct GatewayTls {
     pub connect_timeout: Duration,
 }
 
+impl Default for AnyHttp {
+    fn default() -> Self {
+        Self {
+            encrypted: true,
+            verified: true,
+            connect_timeout: CONNECT_LIMIT,
+        }
+    }
+}
+
 impl Tls {
     /// Reads an app's CA file and proxy.
     pub(crate) fn new(app: &App, identity: Option<Identity>) -> Result<Self, SetupError> {
-        let cas = app.ca_file.as_deref().map(|file| read_cas(app, file)).transpose()?;
-        let proxy = match &app.proxy {
-            // Its text may hold a password, so the error does not repeat it.
-            Some(ProxySettings { url, auth_file }) => {
-                let problem = |_| SetupError::app(app, "proxy is not a URL http://host:port");
-                let proxy = Proxy::all(url).map_err(problem)?;
-                let login = auth_file
-                    .as_deref()
-                    .map(|file| SetupError::user_and_password(app, file));
-                Some(match login.transpose()? {
-                    Some((user, password)) => proxy.basic_auth(&user, password.expose()),
-                    None => proxy,
-                })
-            }
-            None => None,
+        let digest = |text: &str| <[u8; 32]>::from(Sha256::digest(text));
+        let mut route = Route {
+            cas: None,
+            proxy: None,
+            login: None,
         };
+        let mut cas = None;
+        if let Some(file) = &app.ca_file {
+            let pem = SetupError::read(app, file, files::pem)?;
+            cas = Some(parse_cas(app, file, &pem)?);
+            route.cas = Some(digest(&pem));
+        }
+        let mut proxy = None;
+        if let Some(ProxySettings { url, auth_file }) = &app.proxy {
+            // Its text may hold a password, so the error does not repeat it.
+            let problem = |_| SetupError::app(app, "proxy is not a URL http://host:port");
+            let mut through = Proxy::all(url).map_err(problem)?;
+            route.proxy = Some(url.clone());
+            if let Some(file) = auth_file {
+                let (user, password) = SetupError::user_and_password(app, file)?;
+                route.login = Some(digest(&format!("{user}:{}", password.expose())));
+                through = through.basic_auth(&user, password.expose());
+            }
+            proxy = Some(through);
+        }
         Ok(Self {
             cas,
             identity,
             proxy,
-            gateway: None,
+            any_http: None,
             endpoints: None,
+            route,
         })
     }
 
+    /// The way to the provider.
+    pub(crate) fn route(&self) -> &Route {
+        &self.route
+    }
+
     /// The same for an operator's gateway.
-    pub(crate) fn for_gateway(app: &App, gateway: GatewayTls) -> Result<Self, SetupError> {
+    pub(crate) fn for_gateway(app: &App, http: AnyHttp) -> Result<Self, SetupError> {
         Ok(Self {
-            gateway: Some(gateway),
+            any_http: Some(http),
             ..Self::new(app, None)?
         })
     }
 
     /// The same for a provider that may speak any version of HTTP.
     pub(crate) fn for_any_http(app: &App) -> Result<Self, SetupError> {
-        let encrypted = GatewayTls {
-            encrypted: true,
-            verified: true,
-            connect_timeout: CONNECT_LIMIT,
-        };
-        Self::for_gateway(app, encrypted)
+        Self::for_gateway(app, AnyHttp::default())
     }
 
     /// The same for endpoints that phones choose: their names lead to no address that the rules forbid. A proxy looks
@@ -97,11 +136,11 @@ impl Tls {
         })
     }
 
-    /// A client that keeps one HTTP/2 connection; to a gateway without HTTP/2, as many as it has requests at once.
+    /// A client that keeps one HTTP/2 connection; to a server without HTTP/2, as many as it has requests at once.
     pub(crate) fn client(&self) -> Result<Client, reqwest::Error> {
-        let builder = match &self.gateway {
-            // HTTP/1.1 or HTTP/2, as agreed in TLS. An idle HTTP/1.1 connection is not pinged and ends by itself.
-            Some(_) => self.builder(),
+        let builder = match &self.any_http {
+            // Of many connections with HTTP/1.1, those end that are no longer used.
+            Some(_) => self.builder().pool_idle_timeout(IDLE_LIMIT),
             None => self.builder().http2_prior_knowledge().pool_idle_timeout(None),
         };
         builder
@@ -117,9 +156,9 @@ impl Tls {
         self.builder().pool_max_idle_per_host(0).build()
     }
 
-    /// Whether it leads to an operator's gateway.
-    pub(crate) fn is_for_gateway(&self) -> bool {
-        self.gateway.is_some()
+    /// Whether the server may turn out to speak HTTP/1.1.
+    pub(crate) fn may_be_http1(&self) -> bool {
+        self.any_http.is_some()
     }
 
     /// What to do after a connection could not be made or was lost.
@@ -133,19 +172,15 @@ impl Tls {
     }
 
     fn builder(&self) -> reqwest::ClientBuilder {
-        let gateway = self.gateway.unwrap_or(GatewayTls {
-            encrypted: true,
-            verified: true,
-            connect_timeout: CONNECT_LIMIT,
-        });
+        let http = self.any_http.unwrap_or_default();
         let mut builder = Client::builder()
             .user_agent(concat!("fswake/", env!("CARGO_PKG_VERSION")))
-            .https_only(gateway.encrypted)
-            .tls_danger_accept_invalid_certs(!gateway.verified)
+            .https_only(http.encrypted)
+            .tls_danger_accept_invalid_certs(!http.verified)
             .redirect(redirect::Policy::none())
             // fswake does the retries.
             .retry(retry::never())
-            .connect_timeout(gateway.connect_timeout)
+            .connect_timeout(http.connect_timeout)
             .tcp_nodelay(true);
         builder = match &self.endpoints {
             Some(rules) => builder.dns_resolver(CheckedResolver(Arc::clone(rules))),
@@ -164,8 +199,7 @@ impl Tls {
     }
 }
 
-fn read_cas(app: &App, file: &Path) -> Result<Vec<Certificate>, SetupError> {
-    let pem = SetupError::read(app, file, files::pem)?;
+fn parse_cas(app: &App, file: &Path, pem: &str) -> Result<Vec<Certificate>, SetupError> {
     match Certificate::from_pem_bundle(pem.as_bytes()) {
         Ok(cas) if !cas.is_empty() => Ok(cas),
         _ => Err(SetupError::file(app, file, "holds no PEM certificate")),

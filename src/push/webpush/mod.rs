@@ -72,7 +72,7 @@ impl WebPush {
         let tls = Tls::for_endpoints(app, &rules)?;
         Ok(Self {
             name: app.name.clone(),
-            composer: Composer::new(&app.payload, &app.provider).map_err(|error| SetupError::template(app, &error))?,
+            composer: Composer::of(app)?,
             key,
             rules,
             origins: Origins::new(app, tls),

@@ -39,7 +39,7 @@ impl Origin {
 }
 
 #[derive(Default)]
-struct Known {
+struct KnownOrigins {
     all: HashMap<String, (Arc<Origin>, u64)>,
     uses: u64,
 }
@@ -48,7 +48,7 @@ struct Known {
 pub(super) struct Origins {
     app: App,
     tls: Tls,
-    known: Mutex<Known>,
+    known: Mutex<KnownOrigins>,
 }
 
 impl Origins {

@@ -53,7 +53,7 @@ mod tests {
             Try::Taken { status, .. } => format!("taken: {status}"),
             Try::Refused(error) => error.to_string(),
             Try::TransientFailure(passing) => format!("passing: {}", passing.reason),
-            Try::Again { reason } => reason,
+            Try::Again { reason, .. } => reason,
         }
     }
 

@@ -73,7 +73,7 @@ impl VapidKey {
         let token = jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &self.key);
         let token = token.map_err(|_| "the VAPID key does not sign".to_owned())?;
         let mut header = HeaderValue::from_str(&format!("vapid t={token}, k={}", self.public))
-            .map_err(|_| "the VAPID token is no header".to_owned())?;
+            .map_err(|_| "the VAPID token cannot be sent as a header".to_owned())?;
         header.set_sensitive(true);
         Ok(SignedFor { header, at: now })
     }

@@ -46,6 +46,7 @@ impl Cast {
                 user_agent: "".into(),
                 expires: Duration::from_secs(3600),
                 at: T0,
+                stamp: T0 * 1_000_000,
                 source: Source::Event,
             }
         };
@@ -56,6 +57,7 @@ impl Cast {
             push: None,
             user_agent: "".into(),
             at: T0,
+            stamp: T0 * 1_000_000,
             why: UnregisterWhy::ConnectionClosed,
         };
         let call = |n: u8| HeldCall {

@@ -391,6 +391,13 @@ fn gist(command: &Command) -> Option<String> {
         | Command::Count(_)
         | Command::Call(_, CallOrder::Record { .. })
         | Command::Summarize(_) => return None,
+        // The time of the change is not part of a state either (`Hash` of `Device`).
+        Command::StoreDevice(device) => {
+            let mut device = (**device).clone();
+            device.changed = 0;
+            format!("stores {device:?}")
+        }
+        Command::ForgetDevice { key, why, .. } => format!("forgets {key:?}: {why}"),
         Command::Call(call, CallOrder::Ring(ring)) => format!("{call} rings {:?}", ring.target),
         Command::Call(call, CallOrder::Kill { cause, .. }) => format!("{call} kills for {cause:?}"),
         Command::Call(call, CallOrder::Connect(connect)) => format!("{call} connects {}", connect.early),

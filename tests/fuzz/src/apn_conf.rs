@@ -2,7 +2,7 @@
 
 use fswake::fuzzing;
 use fswake::import::apn_conf;
-use fswake::import::convert::{Beside, convert};
+use fswake::import::convert::{ImportContext, convert};
 use fswake::xml::variables::Variables;
 
 use crate::{Target, is_clean};
@@ -64,12 +64,12 @@ fn check(input: &[u8]) {
     let Ok(conf) = apn_conf::read(text, Variables::default()) else {
         return;
     };
-    let beside = Beside {
+    let context = ImportContext {
         file: "apn.conf.xml".to_owned(),
-        ..Beside::default()
+        ..ImportContext::default()
     };
-    let made = convert(&conf, &beside);
-    assert_eq!(convert(&conf, &beside), made);
+    let made = convert(&conf, &context);
+    assert_eq!(convert(&conf, &context), made);
     // `fswake check` accepts the configuration.
     let config = fuzzing::config(&made.toml).unwrap_or_else(|error| panic!("{error}\n{}", made.toml));
     assert!(!config.apps.is_empty());

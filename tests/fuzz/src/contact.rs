@@ -156,10 +156,10 @@ fn shows_no_token(contact: &Contact) {
             .split(';')
             .next()
             .unwrap_or_default();
-        let names: Vec<_> = uri.params().map(|(name, _)| name).collect();
+        let names: Vec<_> = uri.params().map(|(name, _)| format!("{name}=..")).collect();
         let push = contact.push.as_ref();
         let app = push.map(|push| format!("{} {}", push.app, push.provider.name()));
-        let public = format!("{user}{address} {} {}", names.join(" "), app.unwrap_or_default()).to_ascii_lowercase();
+        let public = format!("{user}{address} {} {}", names.join(";"), app.unwrap_or_default()).to_ascii_lowercase();
         if token.expose().len() >= 12 && !public.contains(&token.expose().to_ascii_lowercase()) {
             assert!(!shown.contains(token.expose()), "{shown}");
         }
@@ -179,7 +179,8 @@ fn is_never_cut_short(text: &str, names: &ParamNames) {
     for value in text[open..close]
         .split(';')
         .filter_map(|param| param.split_once('='))
-        .map(|(_, value)| value)
+        // The parser ignores blanks around a value.
+        .map(|(_, value)| value.trim())
     {
         // An endpoint of web push may be as it was written; its fragment has keys, which have one length only.
         let plain = |value: &str| value.split('#').next().unwrap_or_default().trim().to_ascii_lowercase();

@@ -107,7 +107,7 @@ fn means_what_it_says(event: &EslEvent) {
         strip_push: true,
     };
     let subclass = header("Event-Subclass").unwrap_or_default();
-    if let Some(heard) = registrations::heard(subclass, header, &rules, 0) {
+    if let Some(heard) = registrations::from_event(subclass, header, &rules, 0) {
         assert!(
             heard.warnings.iter().all(|warning| is_clean(warning)),
             "{:?}",
@@ -122,7 +122,7 @@ fn means_what_it_says(event: &EslEvent) {
             crate::contact::check_dialled(target.as_str());
         }
     }
-    if let Some(to) = notifications::heard(event, 0).and_then(|heard| heard.answer_to) {
+    if let Some(to) = notifications::read(event, 0).and_then(|heard| heard.answer_to) {
         let answer = notifications::answer(&to, true);
         assert_eq!(answer.matches('\n').count(), 5, "{answer}");
         assert!(answer.ends_with("\n\n") && !answer.contains('\r'), "{answer}");

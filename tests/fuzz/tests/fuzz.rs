@@ -1,4 +1,5 @@
-//! Tries mutated inputs of the corpus on every parser for `FUZZ_SECONDS` (default: one and a half seconds each).
+//! Tries mutated inputs of the corpus on every parser for `FUZZ_SECONDS` (default: one and a half seconds each), and at most
+//! `FUZZ_INPUTS` of them.
 //! Without `FUZZ_SEED` the inputs are always the same. A failing input is shortened and left in `target/fuzz`.
 //!
 //! `cargo test --test fuzz -- contact` runs one target; `cargo test --test fuzz -- --input FILE contact` one input.
@@ -7,6 +8,7 @@ use std::fs;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,7 +26,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn setting(name: &str) -> Option<f64> {
+fn setting<N: FromStr>(name: &str) -> Option<N> {
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()
@@ -84,9 +86,11 @@ fn run(target: &Target) -> Result<(), Failed> {
         }
     }
     let limit = Duration::from_secs_f64(setting("FUZZ_SECONDS").unwrap_or(1.5));
-    let mut random = Random(setting("FUZZ_SEED").unwrap_or_default().to_bits());
+    let seed: f64 = setting("FUZZ_SEED").unwrap_or_default();
+    let mut random = Random(seed.to_bits());
     let (begun, mut tried) = (Instant::now(), corpus.len());
-    while begun.elapsed() < limit {
+    let most = setting("FUZZ_INPUTS").unwrap_or(usize::MAX);
+    while begun.elapsed() < limit && tried < most {
         for _ in 0..16 {
             let input = changed(&corpus, target.words, &mut random);
             if let Some(problem) = problem(target, &input) {
@@ -95,7 +99,7 @@ fn run(target: &Target) -> Result<(), Failed> {
             tried += 1;
         }
     }
-    if setting("FUZZ_SECONDS").is_some() {
+    if setting::<f64>("FUZZ_SECONDS").is_some() {
         println!("{}: {tried} inputs", target.name);
     }
     Ok(())

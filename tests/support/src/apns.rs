@@ -211,6 +211,8 @@ struct State {
     forgets: bool,
     /// Key ids and keys. A revoked key is `None`.
     keys: Vec<Option<(String, SigningKey)>>,
+    /// For each connection: the key id of its first push.
+    first_keys: HashMap<usize, String>,
     /// For each key: the provider token in use, its `iat`, and when it was first seen.
     in_use: HashMap<usize, (String, u64, Instant, Duration)>,
     tokens: usize,
@@ -235,7 +237,7 @@ impl Rules {
             return Err((405, "MethodNotAllowed"));
         }
         if !self.certificates {
-            *key = Some(self.judge_provider_token(request.header("authorization"))?);
+            *key = Some(self.judge_provider_token(request)?);
         }
         match token {
             "" => return Err((400, "MissingDeviceToken")),
@@ -254,11 +256,14 @@ impl Rules {
             _ => return Err((400, "TopicDisallowed")),
         }
         match (push_type, request.header("apns-priority")) {
-            ("background", "5") | ("voip" | "alert", "10" | "5") => {}
+            ("background", "5") | ("voip" | "alert", "10" | "5" | "1") => {}
             _ => return Err((400, "BadPriority")),
         }
         if request.header("apns-expiration").parse::<u64>().is_err() {
             return Err((400, "BadExpirationDate"));
+        }
+        if request.header("apns-collapse-id").len() > 64 {
+            return Err((400, "BadCollapseId"));
         }
         let id = request.header("apns-id");
         if id.len() != 36 || !id.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit()) {
@@ -284,11 +289,18 @@ impl Rules {
     }
 
     /// Index of the key that signed it.
-    fn judge_provider_token(&self, authorization: &str) -> Verdict<usize> {
-        let jwt = authorization
-            .strip_prefix("bearer ")
-            .ok_or((403, "MissingProviderToken"))?;
+    fn judge_provider_token(&self, request: &HttpRequest) -> Verdict<usize> {
+        let jwt = request.header("authorization").strip_prefix("bearer ");
+        let jwt = jwt.ok_or((403, "MissingProviderToken"))?;
         let mut state = self.lock();
+        // "The key ID in the provider token isn't related to the key ID of the token used in the first push of this
+        // connection."
+        let key_id = jsonwebtoken::decode_header(jwt).ok().and_then(|header| header.kid);
+        let key_id = key_id.ok_or((403, "InvalidProviderToken"))?;
+        let first = state.first_keys.entry(request.connection);
+        if *first.or_insert_with(|| key_id.clone()) != key_id {
+            return Err((403, "UnrelatedKeyIdInToken"));
+        }
         let offset = state.offset;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + offset;
         let known = state.in_use.iter().find(|(_, (known, ..))| known == jwt);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 use crate::http2::{Fault, Faults, HttpRequest, Reply, Server, Service};
+use crate::oauth::{AccessTokens, Worth};
 use crate::tls::{Authority, SigningKey, rsa_key};
 
 /// The stand-in's Firebase project.
@@ -58,8 +59,10 @@ impl Fcm {
             faults: Arc::clone(&faults),
             token_faults: Arc::clone(&token_faults),
             state: Mutex::new(State {
-                lifetime: 3599,
-                ..State::default()
+                keys: Vec::new(),
+                token_uri: String::new(),
+                tokens: AccessTokens::new("ya29.stand-in-", Duration::from_secs(3599)),
+                messages: 0,
             }),
             sent: sender,
             probes,
@@ -123,7 +126,7 @@ impl Fcm {
 
     /// Moves the stand-in's clock forward.
     pub fn advance(&self, by: Duration) {
-        self.rules.lock().offset += by;
+        self.rules.lock().tokens.advance(by);
     }
 
     /// A new key of the service account, as its JSON file. Older keys stay valid until [`Fcm::revoke_old_keys`].
@@ -140,22 +143,22 @@ impl Fcm {
         let mut state = self.rules.lock();
         let newest = state.keys.len() - 1;
         state.keys.drain(..newest);
-        state.tokens.clear();
+        state.tokens.revoke();
     }
 
     /// Makes all issued access tokens invalid.
     pub fn revoke_tokens(&self) {
-        self.rules.lock().tokens.clear();
+        self.rules.lock().tokens.revoke();
     }
 
     /// How many access tokens were requested.
     pub fn token_requests(&self) -> usize {
-        self.rules.lock().asked
+        self.rules.lock().tokens.asked()
     }
 
     /// Every access token issued so far.
     pub fn tokens_given(&self) -> Vec<String> {
-        self.rules.lock().given.clone()
+        self.rules.lock().tokens.given()
     }
 
     /// Waits for the next send request, whatever its answer.
@@ -194,18 +197,12 @@ struct Rules {
     probes: mpsc::UnboundedSender<FcmRequest>,
 }
 
-#[derive(Default)]
 struct State {
     /// The account's keys, all valid.
     keys: Vec<SigningKey>,
     token_uri: String,
-    offset: Duration,
-    lifetime: u64,
-    asked: usize,
+    tokens: AccessTokens,
     messages: u64,
-    /// Access tokens and their expiry.
-    tokens: Vec<(String, Duration)>,
-    given: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -224,43 +221,25 @@ impl Rules {
 
     fn token(&self, request: &HttpRequest) -> Reply {
         let mut state = self.lock();
-        state.asked += 1;
-        let now = now(&state);
+        let now = state.tokens.now();
         let form = String::from_utf8_lossy(&request.body);
         let assertion =
             form.strip_prefix("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=");
-        if assertion.is_none_or(|a| !state.is_good(a, now.as_secs())) {
-            return reply(
-                400,
-                &json!({ "error": "invalid_grant", "error_description": "Invalid JWT." }),
-            );
-        }
-        let token = format!("ya29.stand-in-{}-{}", state.asked, now.as_nanos());
-        let (lifetime, end) = (state.lifetime, now + Duration::from_secs(state.lifetime));
-        state.tokens.push((token.clone(), end));
-        state.given.push(token.clone());
-        reply(
-            200,
-            &json!({ "access_token": token, "expires_in": lifetime, "token_type": "Bearer" }),
-        )
+        let is_good = assertion.is_some_and(|assertion| state.is_good(assertion, now.as_secs()));
+        let refusal = json!({ "error": "invalid_grant", "error_description": "Invalid JWT." });
+        state.tokens.answer((!is_good).then_some((400, refusal)))
     }
 
     fn send(&self, request: HttpRequest) -> (Reply, Option<Fault>) {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let mut state = self.lock();
-        let now = now(&state);
-        let known = request
-            .header("authorization")
-            .strip_prefix("Bearer ")
-            .is_some_and(|token| state.tokens.iter().any(|(t, end)| t == token && *end > now));
-        let verdict = if known {
-            judge(&body)
-        } else {
-            Err((401, "message", "no access token"))
+        let verdict = match state.tokens.worth_of(&request) {
+            Worth::Valid => judge(&body),
+            Worth::Expired | Worth::Unknown => Err((401, "message", "no access token")),
         };
         state.messages += 1;
         let answer = match &verdict {
-            Ok(()) => reply(
+            Ok(()) => Reply::json(
                 200,
                 &json!({ "name": format!("projects/{PROJECT}/messages/{}", state.messages) }),
             ),
@@ -309,18 +288,6 @@ impl State {
                 c.iss == EMAIL && c.scope == SCOPE && c.aud == self.token_uri && timely
             })
         })
-    }
-}
-
-fn now(state: &State) -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + state.offset
-}
-
-fn reply(status: u16, body: &Value) -> Reply {
-    Reply {
-        status,
-        headers: vec![("content-type", "application/json".to_owned())],
-        body: body.to_string().into_bytes(),
     }
 }
 

@@ -7,13 +7,14 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 use crate::http2::{Fault, Faults, HttpRequest, Reply, Server, Service};
+use crate::oauth::{AccessTokens, Worth};
 use crate::tls::Authority;
 
 /// The stand-in's app: its OAuth 2.0 client id.
@@ -64,7 +65,12 @@ impl Hms {
         let rules = Arc::new(Rules {
             faults: Arc::clone(&faults),
             token_faults: Arc::clone(&token_faults),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                tokens: AccessTokens::new("CF3Xl2XV6jMK/+==", Duration::from_secs(3600)),
+                messages: 0,
+                is_low: false,
+                gone: HashSet::new(),
+            }),
             sent: sender,
             probes,
         });
@@ -120,12 +126,12 @@ impl Hms {
 
     /// Moves its clock forward.
     pub fn advance(&self, by: Duration) {
-        self.rules.lock().offset += by;
+        self.rules.lock().tokens.advance(by);
     }
 
     /// Forgets every access token it gave out.
     pub fn revoke_tokens(&self) {
-        self.rules.lock().tokens.clear();
+        self.rules.lock().tokens.revoke();
     }
 
     /// The app was removed from a phone: its token is no token any more.
@@ -140,12 +146,12 @@ impl Hms {
 
     /// How many access tokens it was asked for.
     pub fn token_requests(&self) -> usize {
-        self.rules.lock().asked
+        self.rules.lock().tokens.asked()
     }
 
     /// Every access token it ever gave out.
     pub fn tokens_given(&self) -> Vec<String> {
-        self.rules.lock().given.clone()
+        self.rules.lock().tokens.given()
     }
 
     /// The next request to send, whatever became of it.
@@ -178,16 +184,11 @@ struct Rules {
     probes: mpsc::UnboundedSender<HmsRequest>,
 }
 
-#[derive(Default)]
 struct State {
-    offset: Duration,
-    asked: usize,
+    tokens: AccessTokens,
     messages: u64,
     is_low: bool,
     gone: HashSet<String>,
-    /// Access tokens and when each ends.
-    tokens: Vec<(String, Duration)>,
-    given: Vec<String>,
 }
 
 type Verdict = Result<(), (u16, &'static str, &'static str)>;
@@ -198,23 +199,12 @@ impl Rules {
     }
 
     fn token(&self, request: &HttpRequest) -> Reply {
-        let mut state = self.lock();
-        state.asked += 1;
-        let now = state.now();
         let form = String::from_utf8_lossy(&request.body);
         let secret = "0fa1%2Bs3cret%2Fof%3Dthe%26app";
         let good = format!("grant_type=client_credentials&client_id={APP}&client_secret={secret}");
-        if form != good || request.header("content-type") != "application/x-www-form-urlencoded" {
-            let refusal = json!({ "error": 1101, "sub_error": 20001, "error_description": "invalid client" });
-            return reply(400, &refusal);
-        }
-        let token = format!("CF3Xl2XV6jMK/{}+{}==", state.asked, now.as_nanos());
-        state.tokens.push((token.clone(), now + Duration::from_secs(3600)));
-        state.given.push(token.clone());
-        reply(
-            200,
-            &json!({ "access_token": token, "expires_in": 3600, "token_type": "Bearer" }),
-        )
+        let is_good = form == good && request.header("content-type") == "application/x-www-form-urlencoded";
+        let refusal = json!({ "error": 1101, "sub_error": 20001, "error_description": "invalid client" });
+        self.lock().tokens.answer((!is_good).then_some((400, refusal)))
     }
 
     fn send(&self, request: HttpRequest) -> (Reply, Option<Fault>) {
@@ -229,7 +219,7 @@ impl Rules {
             Err(refusal) => refusal,
         };
         let msg = if reason.is_empty() { "Success" } else { reason };
-        let own = reply(
+        let own = Reply::json(
             status,
             &json!({ "code": code, "msg": msg, "requestId": format!("1574390{:02}", state.messages) }),
         );
@@ -253,19 +243,11 @@ impl Rules {
 }
 
 impl State {
-    fn now(&self) -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + self.offset
-    }
-
     fn is_known(&self, request: &HttpRequest) -> Verdict {
-        let token = request
-            .header("authorization")
-            .strip_prefix("Bearer ")
-            .unwrap_or_default();
-        match self.tokens.iter().find(|(own, _)| own == token) {
-            None => Err((401, "80200001", "authentication error")),
-            Some((_, end)) if *end <= self.now() => Err((401, "80200003", "access token expired")),
-            Some(_) => Ok(()),
+        match self.tokens.worth_of(request) {
+            Worth::Unknown => Err((401, "80200001", "authentication error")),
+            Worth::Expired => Err((401, "80200003", "access token expired")),
+            Worth::Valid => Ok(()),
         }
     }
 
@@ -324,21 +306,13 @@ impl State {
     }
 }
 
-fn reply(status: u16, body: &Value) -> Reply {
-    Reply {
-        status,
-        headers: vec![("content-type", "application/json".to_owned())],
-        body: body.to_string().into_bytes(),
-    }
-}
-
 impl Service for Rules {
     fn answer(&self, request: HttpRequest) -> (Reply, Option<Fault>) {
         let send = format!("/v1/{APP}/messages:send");
         match (request.method.as_str(), request.path.as_str()) {
             ("POST", "/oauth2/v3/token") => (self.token(&request), self.token_faults.take("")),
             ("POST", path) if path == send => self.send(request),
-            _ => (reply(404, &json!({})), None),
+            _ => (Reply::json(404, &json!({})), None),
         }
     }
 }

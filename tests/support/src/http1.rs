@@ -116,7 +116,10 @@ async fn read(stream: &mut (impl AsyncBufReadExt + Unpin), connection: usize) ->
             break;
         };
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
-        headers.append(name, HeaderValue::from_str(value.trim()).expect("a header's value"));
+        headers.append(
+            name,
+            HeaderValue::from_bytes(value.trim().as_bytes()).expect("a header's value"),
+        );
     }
     let length = headers.get("content-length").map_or(0, |length| {
         length.to_str().ok().and_then(|l| l.parse().ok()).expect("a length")

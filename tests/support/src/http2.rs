@@ -56,6 +56,17 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+impl Reply {
+    /// A JSON reply.
+    pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type", "application/json".to_owned())],
+            body: body.to_string().into_bytes(),
+        }
+    }
+}
+
 impl Fault {
     /// An APNs error.
     pub fn apns(status: u16, reason: &str) -> Self {

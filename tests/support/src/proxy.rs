@@ -1,4 +1,5 @@
-//! An HTTP proxy that supports only CONNECT and counts tunnels, and a TCP forwarder whose connections can be cut.
+//! An HTTP proxy that supports only CONNECT and counts tunnels, and a TCP forwarder whose connections can be cut, or go
+//! silent.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -94,6 +95,8 @@ async fn tunnel(client: TcpStream, wants: Option<String>, count: Arc<AtomicUsize
 pub struct Forwarder {
     addr: SocketAddr,
     whole: watch::Sender<bool>,
+    /// How often connections have gone silent.
+    silences: watch::Sender<u32>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -103,13 +106,21 @@ impl Forwarder {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("its address");
         let whole = watch::Sender::new(true);
-        let state = whole.subscribe();
+        let silences = watch::Sender::new(0);
+        let (state, silent) = (whole.subscribe(), silences.subscribe());
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, to, state.clone()));
+                let mut silent = silent.clone();
+                silent.mark_unchanged();
+                tokio::spawn(forward(client, to, state.clone(), silent));
             }
         });
-        Self { addr, whole, accepting }
+        Self {
+            addr,
+            whole,
+            silences,
+            accepting,
+        }
     }
 
     /// The listening address.
@@ -120,6 +131,11 @@ impl Forwarder {
     /// Closes all connections; new ones are closed at once.
     pub fn cut(&self) {
         self.whole.send_replace(false);
+    }
+
+    /// Forwards nothing more on the connections that there are, and closes none: a NAT has forgotten them.
+    pub fn forget(&self) {
+        self.silences.send_modify(|times| *times += 1);
     }
 
     /// Forwards new connections again.
@@ -134,13 +150,24 @@ impl Drop for Forwarder {
     }
 }
 
-async fn forward(mut client: TcpStream, to: SocketAddr, mut whole: watch::Receiver<bool>) {
-    let passed_on = async {
-        let mut server = TcpStream::connect(to).await?;
-        copy_bidirectional(&mut client, &mut server).await
+async fn forward(
+    mut client: TcpStream,
+    to: SocketAddr,
+    mut whole: watch::Receiver<bool>,
+    mut silent: watch::Receiver<u32>,
+) {
+    let Ok(mut server) = TcpStream::connect(to).await else {
+        return;
     };
-    tokio::select! {
-        _ = passed_on => {}
-        _ = whole.wait_for(|whole| !whole) => {}
+    // Whatever is written goes on at once, as in a router.
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let is_silent = tokio::select! {
+        _ = copy_bidirectional(&mut client, &mut server) => false,
+        _ = whole.wait_for(|whole| !whole) => false,
+        Ok(()) = silent.changed() => true,
+    };
+    if is_silent {
+        // Both sockets stay open until the connections are cut.
+        let _ = whole.wait_for(|whole| !whole).await;
     }
 }

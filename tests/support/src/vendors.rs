@@ -1,16 +1,24 @@
 //! Vendors' own push services that fswake reaches by provider `http`. Each answers as its vendor documents it: with status
 //! 200, and the refusal in the body.
 
+mod honor;
+mod meizu;
+mod oppo;
+mod vivo;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
-use crate::http2::{Fault, Faults, HttpRequest, Reply, Server, Service};
+use crate::http2::{Fault, Faults, HttpRequest, Reply, Service};
+use crate::oauth::{AccessTokens, Worth};
 use crate::tls::Authority;
+use crate::{http1, http2};
 
 /// The token of a phone that every service knows.
 pub const KNOWN: &str = "v2-CQanxnrM-uZu6i_y+E3PpymvRv/SJhhFj=";
@@ -20,6 +28,10 @@ pub const GONE: &str = "v2-gone-uZu6i_y_E3PpymvRvSJhhFjaOwQxb";
 pub const SECRET: &str = "aPpS3cret-0123456789";
 /// The package name of the phones' app.
 pub const PACKAGE: &str = "com.example.phone";
+/// The app's id at the vendor.
+pub const APP_ID: &str = "104432511";
+/// The app's key at the vendor, or its client id.
+pub const APP_KEY: &str = "5b2f04a1c6e84e1f";
 
 /// Whose service it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +39,14 @@ pub enum Vendor {
     /// Xiaomi, "Server API Address and Parameters" (dev.mi.com/xiaomihyperos/documentation/detail?pId=1696): "Push a single
     /// message", V3. `Authorization: key=<APP_SECRET>`; the reply has `result` "ok" or "error".
     Xiaomi,
-    /// vivo, "API interface documents" (dev.vivo.com.cn/documentCenter/doc/362), 2.1: header `authToken`. The reply has
-    /// `result`: 0, 10000 (not authenticated), 10302 (illegal regId), 10070 (too many messages).
+    /// See `vendors/vivo.rs`.
     Vivo,
+    /// See `vendors/oppo.rs`.
+    Oppo,
+    /// See `vendors/honor.rs`.
+    Honor,
+    /// See `vendors/meizu.rs`.
+    Meizu,
     /// Pushover, "Message API" (pushover.net/api): `token`, `user` and `message`. The reply has `status` 1, or 0 with
     /// `errors` and HTTP status 400.
     Pushover,
@@ -46,11 +63,17 @@ pub struct VendorRequest {
     pub payload: String,
 }
 
+enum Server {
+    One(http1::Server),
+    Two(http2::Server),
+}
+
 /// A running service; ends when dropped.
 pub struct VendorService {
     /// Faults to come.
     pub faults: Arc<Faults>,
     server: Server,
+    rules: Arc<Rules>,
     asked: AsyncMutex<mpsc::UnboundedReceiver<VendorRequest>>,
     dir: TempDir,
 }
@@ -63,14 +86,25 @@ impl VendorService {
         std::fs::write(dir.path().join("ca.pem"), authority.pem()).expect("a file");
         let faults = Arc::<Faults>::default();
         let (sender, asked) = mpsc::unbounded_channel();
-        let rules = Rules {
+        let rules = Arc::new(Rules {
             vendor,
             faults: Arc::clone(&faults),
             asked: sender,
+            tokens: Mutex::new(AccessTokens::new("vendor-", vendor.token_lifetime())),
+        });
+        let service: Arc<dyn Service> = Arc::<Rules>::clone(&rules);
+        let tls = authority.server(false);
+        let server = if vendor.is_over_http1() {
+            let mut tls = (*tls).clone();
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Server::One(http1::Server::start(Some(Arc::new(tls)), service).await)
+        } else {
+            Server::Two(http2::Server::start(tls, 100, service).await)
         };
         Self {
             faults,
-            server: Server::start(authority.server(false), 100, Arc::new(rules)).await,
+            server,
+            rules,
             asked: AsyncMutex::new(asked),
             dir,
         }
@@ -78,7 +112,21 @@ impl VendorService {
 
     /// `https://localhost:port`.
     pub fn url(&self) -> String {
-        format!("https://localhost:{}", self.server.addr.port())
+        let addr = match &self.server {
+            Server::One(server) => server.addr,
+            Server::Two(server) => server.addr,
+        };
+        format!("https://localhost:{}", addr.port())
+    }
+
+    /// Makes all issued access tokens invalid.
+    pub fn revoke_tokens(&self) {
+        self.rules.tokens().revoke();
+    }
+
+    /// How many access tokens were requested.
+    pub fn token_requests(&self) -> usize {
+        self.rules.tokens().asked()
     }
 
     /// PEM file with the CA of its certificate.
@@ -98,20 +146,57 @@ impl VendorService {
     }
 }
 
+impl Vendor {
+    /// Those that curl and Python ask too.
+    fn is_over_http1(self) -> bool {
+        matches!(self, Self::Oppo | Self::Vivo | Self::Meizu)
+    }
+
+    fn token_lifetime(self) -> Duration {
+        match self {
+            Self::Honor => Duration::from_secs(3600),
+            _ => Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
 struct Rules {
     vendor: Vendor,
     faults: Arc<Faults>,
     asked: mpsc::UnboundedSender<VendorRequest>,
+    tokens: Mutex<AccessTokens>,
 }
 
 /// What the phone gets, or why and how it is refused.
 type Verdict = Result<String, (&'static str, Value)>;
 
 impl Rules {
+    fn tokens(&self) -> std::sync::MutexGuard<'_, AccessTokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an access token is valid.
+    fn is_valid(&self, token: &str) -> bool {
+        self.tokens().worth(token) == Worth::Valid
+    }
+
+    /// The answer to a request for an access token; `None` for any other request.
+    fn grant(&self, request: &HttpRequest) -> Option<Reply> {
+        match (self.vendor, request.path.as_str()) {
+            (Vendor::Honor, honor::TOKEN_PATH) => Some(honor::grant(request, &mut self.tokens())),
+            (Vendor::Oppo, oppo::TOKEN_PATH) => Some(oppo::grant(request, &mut self.tokens())),
+            (Vendor::Vivo, vivo::TOKEN_PATH) => Some(vivo::grant(request, &mut self.tokens())),
+            _ => None,
+        }
+    }
+
     fn judge(&self, request: &HttpRequest) -> Verdict {
         match self.vendor {
             Vendor::Xiaomi => xiaomi(request),
-            Vendor::Vivo => vivo(request),
+            Vendor::Vivo => vivo::judge(request, self),
+            Vendor::Oppo => oppo::judge(request, self),
+            Vendor::Honor => honor::judge(request, self),
+            Vendor::Meizu => meizu::judge(request),
             Vendor::Pushover => pushover(request),
         }
     }
@@ -123,6 +208,13 @@ impl Rules {
                 "description": "ok", "info": "Received push messages for 1 REGID",
             }),
             Vendor::Vivo => json!({ "result": 0, "desc": "ok", "taskId": "342982232646516736" }),
+            Vendor::Oppo => json!({ "code": 0, "message": "Success", "data": { "messageId": "5d1b5c3bf" } }),
+            Vendor::Honor => json!({
+                "code": 200, "message": "success", "data": { "sendResult": true, "requestId": "1699349600" },
+            }),
+            Vendor::Meizu => {
+                json!({ "code": "200", "message": "", "msgId": "c2ee5c3bf004", "value": {}, "redirect": "" })
+            }
             Vendor::Pushover => json!({ "status": 1, "request": "647d2300-702c-4b38-8b2f-d56326ae460b" }),
         }
     }
@@ -153,28 +245,6 @@ fn xiaomi(request: &HttpRequest) -> Verdict {
     }
 }
 
-fn vivo(request: &HttpRequest) -> Verdict {
-    let refused = |reason, code: u32| Err((reason, json!({ "result": code, "desc": reason })));
-    if request.path != "/message/send" || request.header("authtoken") != SECRET {
-        return refused("not authenticated", 10000);
-    }
-    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-    let text = |name: &str| body[name].as_str().unwrap_or_default();
-    if text("title").is_empty() || text("content").is_empty() || text("requestId").is_empty() {
-        return refused("a required parameter is missing", 10050);
-    }
-    if text("requestId").len() > 64 || !body["notifyType"].is_u64() || !body["skipType"].is_u64() {
-        return refused("a parameter is illegal", 10051);
-    }
-    if body["timeToLive"].as_u64().is_none_or(|ttl| ttl < 60) {
-        return refused("timeToLive is 60 s at least", 10052);
-    }
-    match text("regId") {
-        KNOWN => Ok(body["clientCustomMap"].to_string()),
-        _ => refused("illegal regId", 10302),
-    }
-}
-
 fn pushover(request: &HttpRequest) -> Verdict {
     let refused = |reason: &'static str, field: &str| {
         Err((
@@ -194,6 +264,18 @@ fn pushover(request: &HttpRequest) -> Verdict {
         KNOWN => Ok(get("message").to_owned()),
         _ => refused("user identifier is not a valid user", "user"),
     }
+}
+
+/// Whether a time in milliseconds is that of the stand-in's clock, give or take ten minutes.
+fn is_now(milliseconds: &str, tokens: &AccessTokens) -> bool {
+    let time = milliseconds.parse().map(Duration::from_millis);
+    time.is_ok_and(|time| time.abs_diff(tokens.now()) < Duration::from_secs(600))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::new(), |all, byte| all + &format!("{byte:02x}"))
 }
 
 /// The fields of a form.
@@ -235,9 +317,13 @@ impl Service for Rules {
                 None,
             );
         }
+        if let Some(reply) = self.grant(&request) {
+            return (reply, None);
+        }
         let verdict = self.judge(&request);
         let status = match (&verdict, self.vendor) {
             (Err(_), Vendor::Pushover) => 400,
+            (Err((honor::UNAUTHORIZED, _)), Vendor::Honor) => 401,
             _ => 200,
         };
         let (payload, reason, body) = match verdict {
@@ -250,11 +336,6 @@ impl Service for Rules {
             reason,
             payload,
         });
-        let reply = Reply {
-            status,
-            headers: vec![("content-type", "application/json".to_owned())],
-            body: body.to_string().into_bytes(),
-        };
-        (reply, fault)
+        (Reply::json(status, &body), fault)
     }
 }

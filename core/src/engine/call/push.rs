@@ -13,6 +13,9 @@ use crate::engine::world::{PendingPush, Purpose, World};
 use crate::types::push::{About, CallPush, PushError, PushKind, PushReceipt, PushRequest};
 use crate::types::{DeviceKey, PushId, PushParams};
 
+/// How long a cancel push is of use: a phone that gets it later has stopped ringing.
+const CANCEL_TTL: Duration = Duration::from_secs(30);
+
 impl Call {
     /// Whether a phone that was rung in vain may be pushed. Not once the wait has ended: only ringing phones count
     /// then.
@@ -243,7 +246,12 @@ impl Call {
             PushKind::Cancel(reason) => Step::CancelPushed { device, reason },
             _ => Step::MissedCallPushed { device },
         };
-        self.send_push(p, to, kind, Duration::from_secs(30), world);
+        let ttl = match kind {
+            // A phone that was off shows it when it is back.
+            PushKind::MissedCall => world.policy.notification_ttl,
+            _ => CANCEL_TTL,
+        };
+        self.send_push(p, to, kind, ttl, world);
         self.note(world, step);
     }
 

@@ -13,7 +13,7 @@ const LIST_TO_LIST: Duration = Duration::from_secs(3);
 
 /// FreeSWITCH keeps a registration for longer than it told the phone: `sip-expires-late-margin`, 60 s unless the
 /// profile sets it.
-const EVENT_TO_LIST: Duration = Duration::from_secs(63);
+pub const EVENT_TO_LIST: Duration = Duration::from_secs(63);
 
 impl AorEntry {
     /// Records where a phone is: at one address, the one of its last REGISTER.

@@ -49,7 +49,7 @@ impl Directory {
             for device in logged_out(entry, end, over, now) {
                 let keep = policy.app(&device).map(|a| a.on_unregister);
                 if keep.unwrap_or_default() == OnUnregister::Forget {
-                    self.drop_token(&key, &device, "unregistered", out);
+                    self.drop_token(&key, &device, ("unregistered", end.stamp), out);
                 }
             }
         }
@@ -75,6 +75,7 @@ impl Directory {
             user_agent: end.user_agent.clone(),
             expires: std::time::Duration::ZERO,
             at: end.at,
+            stamp: end.stamp,
             source: Source::Answer(self.asked),
         };
         self.own(now, key, &mut reg, out);
@@ -226,13 +227,17 @@ fn is_over(b: &Binding, end: &Unregistration) -> bool {
 /// The devices whose users log out: they un-REGISTERed, and are registered nowhere else.
 fn logged_out(entry: &AorEntry, end: &Unregistration, over: Vec<Binding>, now: Moment) -> Vec<Arc<DeviceKey>> {
     let token = end.push.as_ref().map(PushParams::token);
+    let is_older = |device: &DeviceKey| {
+        let known = entry.devices.iter().find(|d| *d.key == *device);
+        known.is_some_and(|d| d.is_newer_elsewhere(end.stamp))
+    };
     let named = entry.devices.iter().filter(|d| match token {
         Some(token) => d.device.push.token() == token,
         None => d.device.register_call_id == end.call_id,
     });
     let mut all: Vec<_> = over.into_iter().filter_map(|b| b.device).collect();
     all.extend(named.map(|d| d.key.clone()));
-    all.retain(|device| !entry.is_bound(device, now));
+    all.retain(|device| !entry.is_bound(device, now) && !is_older(device));
     all
 }
 

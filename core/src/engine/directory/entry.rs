@@ -1,39 +1,54 @@
 //! What is known of one AOR: its devices and its bindings.
 
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::Binding;
 use crate::engine::command::{Command, Note};
 use crate::engine::count::Count;
 use crate::engine::event::{Mailbox, Registration, Source};
+use crate::engine::ids::IdMap;
 use crate::engine::limits::Window;
 use crate::engine::policy::Policy;
 use crate::engine::step::Step;
-use crate::types::{Aor, CallId, Device, DeviceKey, Moment, PushId, PushParams, Target, Tokens};
+use crate::types::{Aor, CallId, Device, DeviceKey, Moment, PushId, PushParams, Target, Tokens, UnixMicros};
 
 /// More devices or bindings of one AOR than this are not kept: the oldest go.
 pub(super) const MOST_PER_AOR: usize = 20;
 
 /// An AOR as it is compared: aliases resolved, domain in lower case (or empty with `ignore-domain`).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AorKey {
     pub(super) user: Arc<str>,
     pub(super) domain: Arc<str>,
+    /// Of both, worked out once: an event looks for its AOR several times.
+    hash: u64,
+}
+
+/// Keyed, because phones choose the names. Maps by this hash need no other ([`AorMap`]).
+static AOR_HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// A map by AOR.
+pub(super) type AorMap<V> = IdMap<AorKey, V>;
+
+impl Hash for AorKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 impl AorKey {
     /// Normalises an AOR.
     pub fn of(aor: &Aor, policy: &Policy) -> Self {
+        let (user, domain) = (aor.user.clone(), policy.domain_of(&aor.domain));
         Self {
-            user: aor.user.clone(),
-            domain: policy.domain_of(&aor.domain),
+            hash: AOR_HASHER.hash_one((&user, &domain)),
+            user,
+            domain,
         }
     }
-}
 
-impl AorKey {
     /// Whether it is this user's.
     pub fn is_of(&self, user: &str) -> bool {
         *self.user == *user
@@ -65,6 +80,9 @@ pub struct KnownDevice {
     pub label: Arc<str>,
     /// Whether `last_seen` is the time of its last REGISTER; a resync does not have that time.
     pub heard: bool,
+    /// Whether its last change came from another daemon. Then times decide which REGISTER is later. REGISTERs at this daemon
+    /// arrive in order, whatever FreeSWITCH's clock does.
+    pub elsewhere: bool,
     /// Its last call push, while the wake is under way: until it rings, answers or declines.
     pub last_push: Option<LastPush>,
     /// It has registered since.
@@ -82,6 +100,7 @@ impl Hash for KnownDevice {
             key,
             device,
             heard,
+            elsewhere,
             last_push,
             came,
             recent,
@@ -91,7 +110,7 @@ impl Hash for KnownDevice {
         } = self;
         // Its number is a name; which push under way is the last one is hashed with those.
         let last_push = last_push.map(|last| last.at);
-        (key, device, heard, last_push, came, recent).hash(state);
+        (key, device, heard, elsewhere, last_push, came, recent).hash(state);
     }
 }
 
@@ -102,11 +121,25 @@ impl KnownDevice {
             label: key.label().into(),
             key,
             heard: true,
+            elsewhere: false,
             last_push: None,
             came: false,
             missed: None,
             recent: Window::default(),
         }
+    }
+
+    /// Whether another daemon received a REGISTER of it later than this time.
+    pub(super) fn is_newer_elsewhere(&self, stamp: UnixMicros) -> bool {
+        self.elsewhere && self.device.changed >= stamp
+    }
+
+    /// The device, to be changed as a consequence of what is known of it. The time of the change is just after the last one,
+    /// and before any later REGISTER.
+    pub(super) fn changing(&mut self) -> &mut Device {
+        let device = Arc::make_mut(&mut self.device);
+        device.changed = device.changed.saturating_add(1);
+        device
     }
 
     /// Whether it is the one with this provider, app and token.
@@ -270,8 +303,8 @@ impl AorEntry {
         self.devices.iter().filter(same).map(|d| d.key.clone()).collect()
     }
 
-    /// Records a REGISTER of a device; a new one is added.
-    pub(super) fn keep(&mut self, push: PushParams, reg: &Registration) -> Option<&KnownDevice> {
+    /// Records a REGISTER of a device at this time; a new one is added.
+    pub(super) fn keep(&mut self, push: PushParams, reg: &Registration, changed: UnixMicros) -> Option<&KnownDevice> {
         let known = self.devices.iter().position(|d| d.is_that_of(&push));
         let device = Arc::new(Device {
             aor: reg.aor.clone(),
@@ -281,6 +314,7 @@ impl AorEntry {
             first_seen: known.map_or(reg.at, |i| self.devices[i].device.first_seen),
             last_seen: reg.at,
             set_aside: None,
+            changed,
         });
         let heard = reg.source == Source::Event;
         if let Some(i) = known {
@@ -289,7 +323,7 @@ impl AorEntry {
                 known.key = Arc::new(device.key());
             }
             known.device = device;
-            known.heard = heard;
+            (known.heard, known.elsewhere) = (heard, false);
             Some(known)
         } else {
             let key = Arc::new(device.key());
@@ -314,6 +348,8 @@ impl AorEntry {
 /// What a registration changed, for waiting calls.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Arrival {
+    /// Whose registration it is.
+    pub key: AorKey,
     /// Which device, if it has a token.
     pub device: Option<Arc<DeviceKey>>,
     /// The device that this one replaces (a new token of the same app).

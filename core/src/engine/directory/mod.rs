@@ -6,15 +6,17 @@
 //! - "gone" arrives after the phone registered again: the newer REGISTER wins;
 //! - a resync overlaps with live events: live events win;
 //! - an old registration of a phone ends after its new one began: only what has ended ends (`ends`);
+//! - the same token registers at two nodes: the later REGISTER wins, in whatever order the changes arrive (`elsewhere`);
 //! - a user's registrations are asked for, and an event comes before the answer: the event wins.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 mod binding;
 mod bindings;
 mod dropped_tokens;
+mod elsewhere;
 mod ends;
 mod entry;
 mod outcome;
@@ -23,7 +25,9 @@ mod tokens;
 
 pub use self::binding::Binding;
 use self::binding::{Age, InDoubt};
+pub use self::bindings::EVENT_TO_LIST;
 use self::dropped_tokens::DroppedTokens;
+use self::entry::AorMap;
 pub use self::entry::{AorEntry, AorKey, Arrival, KnownDevice, LastPush, MissedCall};
 pub use self::outcome::Departures;
 use self::outcome::{ListingQuery, Ownership};
@@ -37,7 +41,7 @@ use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 /// All AORs.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    entries: HashMap<AorKey, AorEntry>,
+    entries: AorMap<AorEntry>,
     /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the
     /// memory.
     owners: IdMap<u64, AorKey>,
@@ -53,12 +57,12 @@ pub struct Directory {
     /// How many had been when the latest resync began.
     asked_before: u64,
     /// Users whose registrations were asked for, without an answer so far.
-    questions: HashMap<AorKey, ListingQuery>,
+    questions: AorMap<ListingQuery>,
     /// Dropped tokens: an older list must not bring them back.
     dropped: DroppedTokens,
     /// Whose registrations have ended since the resync under way began, and as whom they were registered: its list may
     /// be older.
-    ended: HashMap<AorKey, BTreeSet<Aor>>,
+    ended: AorMap<BTreeSet<Aor>>,
     is_resyncing: bool,
     /// Nobody can be asked which registrations a user has.
     nobody_to_ask: bool,
@@ -187,7 +191,7 @@ impl Directory {
         if has_token {
             owned = self.own(now, &key, &mut reg, out);
         } else if reg.wants_no_push && !is_listed {
-            self.forget_unpushed(&key, &reg.call_id, out);
+            self.forget_unpushed(&key, &reg, out);
         }
         let target = reg.target.take()?;
         let age = match reg.source {
@@ -228,6 +232,7 @@ impl Directory {
             }
         }
         Some(Arrival {
+            key,
             device: owned.device,
             replaced: owned.replaced,
             target,
@@ -258,7 +263,7 @@ impl Directory {
     /// Forgets a device because an operator asks for it.
     pub fn forget(&mut self, device: &DeviceKey, policy: &Policy, out: &mut dyn FnMut(Command)) {
         let key = AorKey::of(&device.aor, policy);
-        self.drop_token(&key, device, "asked", out);
+        self.drop_token(&key, device, ("asked", 0), out);
         self.drop_if_empty(&key);
     }
 

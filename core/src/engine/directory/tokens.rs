@@ -10,10 +10,10 @@ use crate::engine::command::Command;
 use crate::engine::event::{Registration, Source};
 use crate::engine::policy::Policy;
 use crate::types::push::PushError;
-use crate::types::{DeviceKey, Moment, Provider, PushParams, PushToken, UnixSeconds};
+use crate::types::{DeviceKey, Moment, Provider, PushParams, PushToken, UnixMicros, UnixSeconds};
 
 /// Why a device is dropped whose token registers for another user.
-const ANOTHER_USER: &str = "another-user";
+pub(super) const ANOTHER_USER: &str = "another-user";
 /// Why a device is dropped whose app has a new name.
 const APP_RENAMED: &str = "app-renamed";
 
@@ -35,38 +35,46 @@ impl Directory {
             return Ownership::default();
         };
         let entry = self.entries.get(key);
-        let known = entry.and_then(|e| e.device_of(&push)).map(|d| d.key.clone());
-        if known.is_some() && is_listed {
-            // Nothing new about a device that is known: when it registered is not in it.
+        let known = entry.and_then(|e| e.device_of(&push));
+        if let Some(known) = known.filter(|d| is_listed || d.is_newer_elsewhere(reg.stamp)) {
+            // Nothing new about a known device: a list does not say when it registered.
             return Ownership {
-                device: known,
+                device: Some(known.key.clone()),
                 replaced: None,
             };
         }
-        let hash = self.hash_of(&push);
-        if is_listed && known.is_none() && self.dropped.has(hash) {
+        let known = known.map(|d| d.device.changed);
+        // A known token needs no hash if no token was dropped.
+        let hash = (known.is_none() || !self.dropped.is_empty()).then(|| self.hash_of(&push));
+        if is_listed && known.is_none() && hash.is_some_and(|hash| self.dropped.has(hash)) {
             return Ownership::default();
         }
-        self.dropped.clear(hash);
+        let before = known.or_else(|| self.changed(hash?, &push));
         let entry = self.entries.get(key);
         let renamed = entry.map(|e| e.renamed(&push)).unwrap_or_default();
         let replaced = entry.filter(|_| !is_listed).map(|e| e.same_phone(&push, &reg.call_id));
         // An AOR's own tokens belong to nobody else; any other may have to be taken from somebody.
-        if known.is_none() && !self.take_over(now, key, &push, is_listed, out) {
+        if known.is_none() && !self.take_over(now, key, &push, reg, out) {
             return Ownership::default();
+        }
+        if let Some(hash) = hash {
+            self.dropped.clear(hash);
         }
         let replaced = replaced.unwrap_or_default();
         for (old, why) in each(&replaced, "new-token").chain(each(&renamed, APP_RENAMED)) {
-            self.drop_token(key, old, why, out);
+            self.drop_token(key, old, (why, reg.stamp), out);
         }
         let entry = self.entries.entry(key.clone()).or_default();
-        let Some(kept) = entry.keep(push, reg) else {
+        // A list has no time: its entry is later than what was known here, and earlier than any REGISTER elsewhere.
+        let stamp = if is_listed { 1 } else { reg.stamp };
+        let changed = before.map_or(stamp, |before| stamp.max(before + 1));
+        let Some(kept) = entry.keep(push, reg, changed) else {
             return Ownership::default();
         };
         let device = Some(kept.key.clone());
         out(Command::StoreDevice(kept.device.clone()));
         if let Some(surplus) = entry.surplus() {
-            self.drop_token(key, &surplus, "too-many-devices", out);
+            self.drop_token(key, &surplus, ("too-many-devices", 0), out);
         }
         let replaced = replaced.into_iter().chain(renamed).next();
         Ownership { device, replaced }
@@ -78,9 +86,10 @@ impl Directory {
         now: Moment,
         key: &AorKey,
         push: &PushParams,
-        is_listed: bool,
+        reg: &Registration,
         out: &mut dyn FnMut(Command),
     ) -> bool {
+        let is_listed = reg.source != Source::Event;
         let hash = self.hash_of(push);
         if let Some(owner) = self.owners.get(&hash).filter(|o| *o != key).cloned() {
             let bound = |b: &Binding| b.expires > now && b.device.as_ref().is_some_and(|d| is(d, push));
@@ -88,8 +97,12 @@ impl Directory {
             if is_listed && entry.is_some_and(|e| e.bindings.iter().any(bound)) {
                 return false;
             }
-            if let Some(device) = entry.and_then(|e| e.device_of(push)).map(|d| d.key.clone()) {
-                self.drop_token(&owner, &device, ANOTHER_USER, out);
+            let device = entry.and_then(|e| e.device_of(push));
+            if device.is_some_and(|d| d.elsewhere && (is_listed || d.is_newer_elsewhere(reg.stamp))) {
+                return false;
+            }
+            if let Some(device) = device.map(|d| d.key.clone()) {
+                self.drop_token(&owner, &device, (ANOTHER_USER, 0), out);
             }
         }
         self.owners.insert(hash, key.clone());
@@ -97,16 +110,16 @@ impl Directory {
     }
 
     /// A REGISTER without push parameters by a phone that had them: its user disabled pushes.
-    pub(super) fn forget_unpushed(&mut self, key: &AorKey, call_id: &Arc<str>, out: &mut dyn FnMut(Command)) {
+    pub(super) fn forget_unpushed(&mut self, key: &AorKey, reg: &Registration, out: &mut dyn FnMut(Command)) {
         let Some(entry) = self.entries.get(key) else { return };
         let was: Vec<_> = entry
             .devices
             .iter()
-            .filter(|d| d.device.register_call_id == *call_id)
+            .filter(|d| d.device.register_call_id == reg.call_id && !d.is_newer_elsewhere(reg.stamp))
             .map(|d| d.key.clone())
             .collect();
         for device in was {
-            self.drop_token(key, &device, "registered-without-push", out);
+            self.drop_token(key, &device, ("registered-without-push", reg.stamp), out);
         }
     }
 
@@ -133,14 +146,15 @@ impl Directory {
         }
         let is_its_name = *token == device.token;
         match reason {
-            None if is_its_name => self.drop_token(key, device, "gone", out),
+            None if is_its_name => self.drop_token(key, device, ("gone", 0), out),
             Some(reason) if is_its_name => {
-                Arc::make_mut(&mut known.device).set_aside = Some(format!("{reason} at {at}").into());
+                let device = known.changing();
+                device.set_aside = Some(format!("{reason} at {at}").into());
                 out(Command::StoreDevice(known.device.clone()));
             }
             // The message token of a device whose calls go to another token: its next REGISTER restores it.
             _ if known.device.push.tokens.remote() == Some(token) => {
-                Arc::make_mut(&mut known.device).push.tokens.drop_remote();
+                known.changing().push.tokens.drop_remote();
                 out(Command::StoreDevice(known.device.clone()));
             }
             _ => {}
@@ -158,17 +172,18 @@ impl Directory {
             .map(|d| d.key.clone())
             .collect();
         for device in old {
-            self.drop_token(key, &device, "unseen-too-long", out);
+            self.drop_token(key, &device, ("unseen-too-long", 0), out);
         }
         self.drop_if_empty(key);
     }
 
-    /// Drops a device of `key`, whatever the spelling of its AOR.
+    /// Drops a device of `key`, whatever the spelling of its AOR. `why` comes with FreeSWITCH's time of the event that caused
+    /// it, or 0. Without an event the drop is just after the device's last change, and before any later REGISTER elsewhere.
     pub(super) fn drop_token(
         &mut self,
         key: &AorKey,
         device: &DeviceKey,
-        why: &'static str,
+        (why, stamp): (&'static str, UnixMicros),
         out: &mut dyn FnMut(Command),
     ) {
         let Some(entry) = self.entries.get_mut(key) else { return };
@@ -177,6 +192,7 @@ impl Directory {
             return;
         };
         let gone = entry.devices.remove(i);
+        let changed = stamp.max(gone.device.changed.saturating_add(1));
         let its = |b: &Binding| b.device.as_ref().is_some_and(|d| same(d));
         if why == ANOTHER_USER {
             // The phone is the other user's now.
@@ -190,15 +206,23 @@ impl Directory {
             self.owners.remove(&hash);
         }
         if why != APP_RENAMED {
-            self.dropped.add(hash);
+            self.dropped.add(hash, changed);
         }
-        out(Command::ForgetDevice { key: gone.key, why });
+        let key = gone.key;
+        out(Command::ForgetDevice { key, changed, why });
     }
 
     /// Whether an AOR has this token, or had it dropped.
     pub(super) fn is_owned(&self, push: &PushParams) -> bool {
         let hash = self.hash_of(push);
         self.owners.contains_key(&hash) || self.dropped.has(hash)
+    }
+
+    /// The time of a token's last change.
+    fn changed(&self, hash: u64, push: &PushParams) -> Option<UnixMicros> {
+        let owner = self.owners.get(&hash).and_then(|owner| self.entries.get(owner));
+        let known = owner.and_then(|e| e.device_of(push)).map(|d| d.device.changed);
+        known.or_else(|| self.dropped.changed(hash))
     }
 
     fn hash_of(&self, push: &PushParams) -> u64 {

@@ -372,9 +372,17 @@ impl RealFs {
         }
     }
 
-    /// Ends all registrations at the profile that phones register with.
+    /// Ends all registrations at the profile that phones register with, and waits until they are gone: FreeSWITCH deletes
+    /// them behind a queue, where new ones would be deleted too.
     pub async fn forget_registrations(&self) {
         self.api("sofia profile internal flush_inbound_reg").await;
+        while !self
+            .api("sofia status profile internal reg")
+            .await
+            .contains("Total items returned: 0")
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// A new user.

@@ -1,22 +1,20 @@
-//! An app at Huawei: its id, and the secret for which Huawei gives an access token (RFC 6749 section 4.4).
-//!
-//! Source: Huawei, HMS Core, "OAuth 2.0-based Authentication", client credentials mode.
+//! A client of OAuth 2.0: its id, and the secret for which a token server gives an access token (RFC 6749 section 4.4).
+//! Id and secret are in the form, as Huawei and Honor document it (RFC 6749 section 2.3.1 allows it).
 
 use std::path::Path;
 
 use reqwest::Url;
 
-use crate::files;
 use crate::push::app::App;
 use crate::push::clock::Now;
-use crate::push::oauth::access::Account;
+use crate::push::oauth::access::{Account, SharedTokens};
 use crate::push::setup::SetupError;
 use crate::types::Secret;
 
-/// Where tokens are asked for.
-pub(super) const TOKEN_URL: &str = "https://oauth-login.cloud.huawei.com/oauth2/v3/token";
+/// A client's tokens, which apps of one client share.
+pub(crate) type ClientTokens = SharedTokens<ClientCredentials>;
 
-/// An app's id and secret.
+/// A client's id and secret, and its token server.
 #[derive(PartialEq, Eq)]
 pub(crate) struct ClientCredentials {
     id: String,
@@ -26,20 +24,19 @@ pub(crate) struct ClientCredentials {
 
 impl ClientCredentials {
     /// Reads the secret.
-    pub(super) fn read(app: &App, id: &str, file: &Path, token_url: Option<&str>) -> Result<Self, SetupError> {
-        let secret = SetupError::read(app, file, files::line)?;
-        let url = Url::parse(token_url.unwrap_or(TOKEN_URL)).ok();
+    pub(crate) fn read(app: &App, id: &str, file: &Path, token_url: &str) -> Result<Self, SetupError> {
+        let url = Url::parse(token_url).ok();
         let url = url.filter(|url| url.scheme() == "https");
         Ok(Self {
             id: id.to_owned(),
-            secret: Secret::new(secret.text),
+            secret: SetupError::secret_line(app, file)?,
             url: url.ok_or_else(|| {
-                SetupError::app(app, "token-url must be an https URL: the app's secret travels to it")
+                SetupError::app(app, "token-url must be an https URL: the client's secret travels to it")
             })?,
         })
     }
 
-    pub(super) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 }

@@ -1,0 +1,158 @@
+//! The store that several daemons share: PostgreSQL.
+//!
+//! Each daemon works from its own file and its memory, as it does without PostgreSQL. It sends its changes to the shared
+//! store, and reads those of other daemons from there:
+//!
+//! ```text
+//! engine --StoreOp--> writer --> file with outbox --sync--> PostgreSQL --> the other daemons
+//!    ^                             ^                 |
+//!    +-- DeviceChangedElsewhere ---+-----------------+  other daemons' changes
+//! ```
+//!
+//! The daemon that receives a REGISTER decides in its engine what changes. The others apply the outcome. One rule decides
+//! between two changes of a token, in PostgreSQL, in the file and in memory: the later one (`DeviceChange::is_later_than`).
+//!
+//! Races, each with its test in `tests/store/shared.rs`:
+//! - several daemons start at once: one creates the tables, the others wait for it
+//!   (`daemons_that_start_together_create_the_tables_once`);
+//! - a token registers at two nodes, and the changes arrive in any order: the later REGISTER owns it
+//!   (`later_register_owns_the_token_in_any_order_of_writing`);
+//! - PostgreSQL or a daemon is killed before a change was sent: the outbox has it
+//!   (`nothing_is_lost_while_postgresql_is_killed_and_down`);
+//! - a transaction that began earlier commits later: reading continues at the oldest open transaction
+//!   (`transaction_that_began_earlier_and_ends_later_is_not_missed`);
+//! - a killed PostgreSQL uses transaction numbers again: after each of its starts the last ones are read again
+//!   (`registrations_while_postgresql_is_down_reach_all_daemons_later` in `tests/daemon/shared.rs`);
+//! - the file's writer and the synchronizer write the file at once: they take turns (`outbox::FileAccess`,
+//!   `burst_of_100_000_devices_loses_none`).
+
+mod error;
+mod row;
+mod schema;
+mod server;
+mod sync;
+mod thread;
+mod version;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::error::SharedError;
+pub(crate) use self::server::{Page, Server};
+use self::sync::Synchronizer;
+use self::thread::SyncThread;
+pub use self::thread::{Arrival, SharedHealth};
+pub use self::version::{SCHEMA, SCHEMA_VERSION};
+use super::database::{self, Options};
+pub use super::outbox::FileAccess;
+use super::{StoreError, outbox, schema as file};
+use crate::input::Input;
+use crate::postgres::Dsn;
+use crate::words;
+
+/// This daemon's connection to the shared store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SharedStore(Arc<SyncThread>);
+
+/// What a start needs.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The server.
+    pub dsn: Dsn,
+    /// This daemon's own file.
+    pub path: &'a Path,
+    /// The loop, which gets other daemons' changes.
+    pub inputs: mpsc::Sender<Input>,
+    /// `store.token-ttl` in seconds. Rows of dropped tokens stay as long, and a day.
+    pub token_ttl: Arc<AtomicU64>,
+    /// How long to wait for other daemons' changes. After that the daemon starts with what its file has.
+    pub wait: Duration,
+}
+
+/// Why a daemon cannot start with this store.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its own file.
+    #[error(transparent)]
+    File(#[from] StoreError),
+    /// The shared store, where waiting does not help.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
+}
+
+impl SharedStore {
+    /// Starts the thread that synchronizes, and waits until it has read other daemons' changes, or has failed to. Call
+    /// [`SharedStore::feed_engine`] before the file is read. The receiver ends with the thread.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or a newer fswake has changed the tables.
+    pub fn start(start: Start<'_>) -> Result<(Self, oneshot::Receiver<()>), StartError> {
+        let unusable = |e: &std::io::Error| StoreError::Unusable {
+            path: start.path.to_owned(),
+            reason: words::of_io(e),
+        };
+        let local = database::connect(start.path, &Options::default())?;
+        outbox::begin(&local).map_err(|e| file::failure(start.path, &e))?;
+        let status = Arc::new(SyncThread::new(start.dsn.place(), start.path.to_owned()));
+        let (first, first_time) = std::sync::mpsc::sync_channel(1);
+        let (running, ended) = oneshot::channel::<()>();
+        let sync = Synchronizer::new(
+            start.dsn,
+            local,
+            Arc::clone(&status),
+            start.inputs,
+            start.token_ttl,
+            first,
+        );
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| unusable(&e))?;
+        let over = status.ended.clone().drop_guard();
+        let thread = std::thread::Builder::new().name("fswake-shared".into()).spawn(move || {
+            let _running = (running, over);
+            runtime.block_on(sync.run());
+        });
+        thread.map_err(|e| unusable(&e))?;
+        match first_time.recv_timeout(start.wait) {
+            Ok(Err(error)) if error.is_for_good() => {
+                status.stop.cancel();
+                Err(error.into())
+            }
+            Ok(_) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Ok((Self(status), ended)),
+        }
+    }
+
+    /// From now on the engine gets other daemons' changes as events. Earlier ones are in the file.
+    pub fn feed_engine(&self) {
+        self.0.feeds_engine.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// What the file's writer needs to take turns with this thread, and to wake it.
+    pub fn file_access(&self) -> Arc<FileAccess> {
+        Arc::clone(&self.0.file)
+    }
+
+    /// Its health.
+    pub fn health(&self) -> SharedHealth {
+        self.0.health()
+    }
+
+    /// Whether every change in the file has been sent.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn is_synced(&self) -> Result<bool, rusqlite::Error> {
+        let file = rusqlite::Connection::open(self.0.path())?;
+        Ok(outbox::waiting(&file)? == 0)
+    }
+
+    /// Sends what still waits, at most `within`, and stops. What could not be sent stays in the file.
+    pub async fn stop(&self, within: Duration) {
+        self.0.stop.cancel();
+        let _ = tokio::time::timeout(within, self.0.ended.cancelled()).await;
+    }
+}

@@ -1,0 +1,230 @@
+//! The statements: writes changes to PostgreSQL, and reads them.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, IsolationLevel, Notification};
+
+use super::row::{COLUMNS, Columns, read};
+use super::{SharedError, schema};
+use crate::engine::DeviceChange;
+use crate::postgres::{self, Dsn};
+use crate::store::outbox::Cursor;
+
+/// How long PostgreSQL may take for one statement. It needs milliseconds.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a notification may take from one connection to another.
+const NOTIFIED_WITHIN: Duration = Duration::from_secs(2);
+
+/// Rows in one query.
+const PAGE: i64 = 1_000;
+
+/// The channel on which the trigger in `postgresql.sql` notifies.
+const CHANNEL: &str = "fswake_devices";
+
+/// Writes changes that are later than the existing rows: the rule of `DeviceChange::is_later_than`.
+const PUT: &str = "
+    INSERT INTO fswake_devices (digest, provider, app, token, aor_user, aor_domain, team, call_token, remote_token, user_agent,
+                                register_call_id, set_aside, first_seen, last_seen, changed, dropped, daemon, written,
+                                written_in)
+    SELECT *, $17, now(), 0
+    FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+                $10::text[], $11::text[], $12::text[], $13::int8[], $14::int8[], $15::int8[], $16::bool[])
+    ON CONFLICT (digest) DO UPDATE SET
+        aor_user = excluded.aor_user, aor_domain = excluded.aor_domain, team = excluded.team,
+        call_token = excluded.call_token, remote_token = excluded.remote_token, user_agent = excluded.user_agent,
+        register_call_id = excluded.register_call_id, set_aside = excluded.set_aside, first_seen = excluded.first_seen,
+        last_seen = excluded.last_seen, changed = excluded.changed, dropped = excluded.dropped, daemon = excluded.daemon
+    WHERE (excluded.changed, NOT excluded.dropped, excluded.aor_user COLLATE \"C\", excluded.aor_domain COLLATE \"C\")
+        > (fswake_devices.changed, NOT fswake_devices.dropped, fswake_devices.aor_user COLLATE \"C\",
+           fswake_devices.aor_domain COLLATE \"C\")";
+
+/// Identifies server, timeline, database and table. After a failover or a restored dump it differs, and the transaction
+/// numbers that were read before mean nothing.
+const IDENTITY: &str = "
+    SELECT concat_ws(':', (SELECT system_identifier FROM pg_control_system()),
+                     left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), current_database(),
+                     'fswake_devices'::regclass::oid)";
+
+/// A connection to a server with up-to-date tables.
+pub(crate) struct Server {
+    client: Client,
+    /// The server and its table: cursors of another one do not apply.
+    pub(crate) identity: String,
+    /// When it started.
+    pub(crate) started: String,
+}
+
+/// A part of other daemons' changes.
+#[derive(Default)]
+pub(crate) struct Page {
+    pub(crate) changes: Vec<DeviceChange>,
+    /// Whether one of them was there for more than a second.
+    pub(super) is_late: bool,
+}
+
+impl Server {
+    /// Connects, and creates or upgrades the tables.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or its tables cannot be used.
+    pub(crate) async fn open(dsn: &Dsn) -> Result<(Self, mpsc::UnboundedReceiver<Notification>), SharedError> {
+        let (mut client, notifications) = postgres::connect_with_notifications(dsn).await?;
+        // Another daemon may be upgrading the tables.
+        within(TIMEOUT * 6, schema::ensure(&mut client)).await?;
+        let identity = within(TIMEOUT, one(&client, IDENTITY)).await?;
+        let started = within(TIMEOUT, one(&client, "SELECT pg_postmaster_start_time()::text")).await?;
+        let server = Self {
+            client,
+            identity,
+            started,
+        };
+        Ok((server, notifications))
+    }
+
+    /// Writes changes, except where the server has later ones.
+    pub(crate) async fn put(
+        &self,
+        changes: impl Iterator<Item = &DeviceChange>,
+        daemon: &str,
+    ) -> Result<(), SharedError> {
+        let columns = Columns::new(changes);
+        let mut values: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&columns.digest, Type::BYTEA_ARRAY)];
+        values.extend(
+            columns
+                .texts
+                .iter()
+                .map(|texts| (texts as &(dyn ToSql + Sync), Type::TEXT_ARRAY)),
+        );
+        for numbers in [&columns.first_seen, &columns.last_seen, &columns.changed] {
+            values.push((numbers, Type::INT8_ARRAY));
+        }
+        values.push((&columns.dropped, Type::BOOL_ARRAY));
+        values.push((&daemon, Type::TEXT));
+        let put = async { self.client.query_typed(PUT, &values).await.map_err(SharedError::of) };
+        within(TIMEOUT, put).await.map(drop)
+    }
+
+    /// Reads what other daemons changed since `cursor`, page by page, and returns the next cursor. Transactions that are
+    /// open now are read next time, however long ago they began.
+    pub(crate) async fn read(
+        &mut self,
+        cursor: &Cursor,
+        daemon: &str,
+        mut page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
+    ) -> Result<Cursor, SharedError> {
+        let is_first = cursor.server != self.identity;
+        let identity = self.identity.clone();
+        let begin = self.client.build_transaction();
+        let begin = begin
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start();
+        let tx = within(TIMEOUT, async { begin.await.map_err(SharedError::of) }).await?;
+        let snapshot = "SELECT pg_snapshot_xmin(now)::text::int8, pg_snapshot_xmax(now)::text::int8 FROM pg_current_snapshot() now";
+        let snapshot = async { tx.query_typed_one(snapshot, &[]).await.map_err(SharedError::of) };
+        let snapshot = within(TIMEOUT, snapshot).await?;
+        let (oldest, end): (i64, i64) = (snapshot.try_get(0)?, snapshot.try_get(1)?);
+        // The first time everything is read, whoever wrote it: this file may be new.
+        let (mut after, end, daemon) = if is_first {
+            (0, i64::MAX, "")
+        } else {
+            (cursor.read_to, end, daemon)
+        };
+        let mut digest: Vec<u8> = Vec::new();
+        let sql = format!(
+            "SELECT {COLUMNS}, written_in, digest, written < now() - interval '1 second' FROM fswake_devices
+             WHERE (written_in, digest) > ($1, $2) AND written_in < $3 AND daemon <> $4
+             ORDER BY written_in, digest LIMIT {PAGE}"
+        );
+        loop {
+            let values: [(&(dyn ToSql + Sync), Type); 4] = [
+                (&after, Type::INT8),
+                (&digest, Type::BYTEA),
+                (&end, Type::INT8),
+                (&daemon, Type::TEXT),
+            ];
+            let rows = async { tx.query_typed(&sql, &values).await.map_err(SharedError::of) };
+            let rows = within(TIMEOUT, rows).await?;
+            let Some(last) = rows.last() else { break };
+            let (next_after, next_digest) = (last.try_get(15)?, last.try_get(16)?);
+            let mut read_rows = Page::default();
+            for row in &rows {
+                read_rows.is_late |= row.try_get::<_, bool>(17)?;
+                read_rows.changes.extend(read(row)?);
+            }
+            page(read_rows).await?;
+            (after, digest) = (next_after, next_digest);
+        }
+        within(TIMEOUT, async { tx.commit().await.map_err(SharedError::of) }).await?;
+        Ok(Cursor {
+            server: identity,
+            read_to: oldest,
+        })
+    }
+
+    /// Listens for changes, and tests whether notifications arrive: sends one on another connection, as other daemons do.
+    pub(super) async fn listen(&self, dsn: &Dsn, notifications: &mut mpsc::UnboundedReceiver<Notification>) -> bool {
+        let test = async {
+            self.client.batch_execute(&format!("LISTEN {CHANNEL}")).await.ok()?;
+            let other = postgres::connect(dsn).await.ok()?;
+            let name = format!("probe-{}", uuid::Uuid::new_v4());
+            let values: [(&(dyn ToSql + Sync), Type); 2] = [(&CHANNEL, Type::TEXT), (&name, Type::TEXT)];
+            other.query_typed("SELECT pg_notify($1, $2)", &values).await.ok()?;
+            while notifications.recv().await?.payload() != name {}
+            Some(())
+        };
+        matches!(tokio::time::timeout(NOTIFIED_WITHIN, test).await, Ok(Some(())))
+    }
+
+    /// Deletes some rows of tokens that were dropped this many seconds ago: by now every daemon knows, or has no such
+    /// device. Returns whether there may be more.
+    pub(super) async fn sweep(&self, seconds: f64) -> Result<bool, SharedError> {
+        let sql = format!(
+            "DELETE FROM fswake_devices WHERE digest IN
+                 (SELECT digest FROM fswake_devices WHERE dropped AND written < now() - make_interval(secs => $1) LIMIT {PAGE})
+             RETURNING 1"
+        );
+        let values: [(&(dyn ToSql + Sync), Type); 1] = [(&seconds, Type::FLOAT8)];
+        let sweep = async { self.client.query_typed(&sql, &values).await.map_err(SharedError::of) };
+        let swept = within(TIMEOUT, sweep).await?.len();
+        Ok(i64::try_from(swept) == Ok(PAGE))
+    }
+
+    /// The rights on the table that this user lacks.
+    ///
+    /// # Errors
+    /// When PostgreSQL cannot be asked.
+    pub(crate) async fn missing_rights(&self) -> Result<Vec<String>, SharedError> {
+        let sql = "SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) r
+                   WHERE NOT has_table_privilege('fswake_devices', r)";
+        let rows = async { self.client.query_typed(sql, &[]).await.map_err(SharedError::of) };
+        let rows = within(TIMEOUT, rows).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    }
+
+    /// PostgreSQL's version, and its clock in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When PostgreSQL cannot be asked.
+    pub(crate) async fn about(&self) -> Result<(String, i64), SharedError> {
+        let sql = "SELECT split_part(current_setting('server_version'), ' ', 1), (extract(epoch FROM clock_timestamp()) * 1000)::int8";
+        let row = async { self.client.query_typed_one(sql, &[]).await.map_err(SharedError::of) };
+        let row = within(TIMEOUT, row).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    }
+}
+
+async fn one(client: &Client, sql: &str) -> Result<String, SharedError> {
+    let row = client.query_typed_one(sql, &[]).await.map_err(SharedError::of)?;
+    Ok(row.try_get(0)?)
+}
+
+async fn within<T>(limit: Duration, query: impl Future<Output = Result<T, SharedError>>) -> Result<T, SharedError> {
+    tokio::time::timeout(limit, query)
+        .await
+        .unwrap_or(Err(SharedError::Timeout))
+}
