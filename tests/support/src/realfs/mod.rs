@@ -5,6 +5,7 @@
 
 mod config;
 mod console;
+mod mod_apn;
 mod vanilla;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -22,6 +23,7 @@ pub use self::config::{
     BESIDE_DOMAINS, CAPITALS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN, holds_by_sleep,
 };
 pub use self::console::{Console, ConsoleEvent};
+pub use self::mod_apn::mod_apn_params;
 pub use self::vanilla::{ASSERTING, Plan, Routing, VANILLA_DOMAIN, filled};
 use crate::sip::Account;
 use crate::tls::OF_FREESWITCH;
