@@ -9,6 +9,7 @@
 //! full,socket full,sleep,mod_apn`; mod_apn has only one way, the dial-string). `FSWAKE_BENCH_CONNECTED` is how many calls
 //! are connected before, with sound in both directions (default 0).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -272,14 +273,18 @@ async fn hold(prefix: &Path, case: Case) -> Run {
         });
     }
     waking.join_all().await;
-    let mut answered = 0;
+    let mut outcomes: BTreeMap<u16, u64> = BTreeMap::new();
     let deadline = Instant::now() + PATIENCE;
     for call in &held {
         let left = deadline
             .saturating_duration_since(Instant::now())
             .max(Duration::from_millis(10));
         let outcome = call.response_within(left, |s| s >= 200).await;
-        answered += u64::from(matches!(outcome, Some((_, 200))));
+        *outcomes.entry(outcome.map_or(0, |(_, status)| status)).or_default() += 1;
+    }
+    let answered = outcomes.remove(&200).unwrap_or_default();
+    if !outcomes.is_empty() {
+        println!("         not answered, by SIP status (0: none yet): {outcomes:?}\n{}", waker.log());
     }
     let mut times: Vec<Duration> = pairs.iter().filter_map(|(phone, ..)| to_invite(phone)).collect();
     times.sort_unstable();

@@ -134,7 +134,7 @@ async fn stopped_profile_keeps_its_phones_and_a_started_one_is_listed() {
     let from = daemon.log.len();
     stage.fs.stop_profile("second");
     stage.fs.drop_inbound();
-    daemon.log.wait_from(from, &["connected to FreeSWITCH"]).await;
+    stage.reconnected(&daemon, from).await;
     let held = stage.call(&daemon, "1002");
     absent.invite(2).await;
     held.caller_hangs_up();
@@ -146,7 +146,7 @@ async fn stopped_profile_keeps_its_phones_and_a_started_one_is_listed() {
         .answer("sofia xmlstatus profile second reg", "Invalid Profile!\n");
     let from = daemon.log.len();
     stage.fs.drop_inbound();
-    daemon.log.wait_from(from, &["connected to FreeSWITCH"]).await;
+    stage.reconnected(&daemon, from).await;
     let held = stage.call(&daemon, "1002");
     absent.invite(3).await;
     held.caller_hangs_up();

@@ -88,6 +88,7 @@ async fn address_in_use_and_unusable_store_fail_with_their_names() {
 #[tokio::test]
 async fn wrong_password_is_logged_without_it_and_calls_still_wake_known_devices() {
     let mut stage = Stage::new().await;
+    stage.set("freeswitch.hold", "socket");
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
@@ -96,7 +97,6 @@ async fn wrong_password_is_logged_without_it_and_calls_still_wake_known_devices(
     std::fs::write(stage.dir.path().join("password"), "open-sesame\n").unwrap();
     stage.secret("open-sesame");
     stage.set("freeswitch.password-file", "password");
-    stage.set("freeswitch.hold", "socket");
     stage.set("wake.max-wait", "1s");
     let daemon = stage.start_alone().await;
     daemon.log.wait(&[" WARN ", "no connection to FreeSWITCH"]).await;

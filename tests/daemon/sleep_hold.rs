@@ -185,6 +185,30 @@ async fn daemon_that_stood_still_leaves_a_call_alone_that_has_gone_on() {
     assert_eq!(phone.invites().len(), before);
 }
 
+/// Its lease is longer once FreeSWITCH has been slow, and a late reply does not end the connection of all calls.
+#[tokio::test]
+async fn freeswitch_that_answers_too_late_keeps_its_calls() {
+    let stage = stage().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let [call, _] = both(&daemon);
+    let held = stage.fs.call(&call);
+    stage.push().await;
+    for slow in [2_000, 4_500] {
+        stage.fs.stall_inbound(true);
+        tokio::time::sleep(Duration::from_millis(slow)).await;
+        stage.fs.stall_inbound(false);
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+    }
+    assert!(held.outcomes().is_empty(), "{:?}", held.outcomes());
+    phone.wake();
+    phone.invite(1).await;
+    phone.answer();
+    held.wait_bridged().await;
+    held.caller_hangs_up();
+}
+
 /// The calls of a lost connection go on when their lease is over. The next connection takes new ones.
 #[tokio::test]
 async fn lost_connection_lets_its_calls_go_and_the_next_one_takes_new_calls() {

@@ -140,7 +140,7 @@ async fn announced_while_stopped_the_dialplan_goes_on_and_no_phone_rings(fs: Arc
     let call = site.caller().await.call(&format!("6{user}"));
     goes_on(&call, call.started).await;
     site.daemon().signal("CONT");
-    site.daemon().log.wait_from(from, &["connection-lost"]).await;
+    site.daemon().log.wait_from(from, &["call over"]).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(phone.invites(), 0, "{}", phone.story());
     end(site).await;

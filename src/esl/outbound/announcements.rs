@@ -31,6 +31,8 @@ const ANNOUNCEMENTS: usize = 4096;
 const RINGBACK: &str = "ringback (nothing is played while the application sleep holds a call: use socket for it)";
 /// After so many renewals that found another holder's name, a warning says so.
 const MOST_OF_OTHERS: u32 = 20;
+/// So many late replies in a row are a dead connection: the longest lease is over by then.
+const MOST_LATE: u32 = 6;
 /// The pause before the next attempt to connect.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -114,20 +116,26 @@ impl Outbound {
     async fn keep_holding(&self, connection: &SharedConnection, holder: &str, has_warned: &AtomicBool) -> EslError {
         let mut tick = interval(RENEWAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut renewals, mut others) = (0, 0);
+        let (mut renewals, mut others, mut late) = (0, 0, 0);
         loop {
             tick.tick().await;
             let asked = Instant::now();
-            let known = match connection.send_all(&[api(encode::ASK_HOLDER.into())]).await {
+            let reply = connection.send_all(&[api(encode::ASK_HOLDER.into())]).await;
+            self.lease_time.took(asked.elapsed(), Instant::now());
+            let known = match reply {
                 Ok(replies) => replies
                     .first()
                     .and_then(EslResponse::body)
                     .unwrap_or_default()
                     .trim()
                     .to_owned(),
+                // Calls whose lease is long enough are still held.
+                Err(EslError::Timeout { .. }) if late < MOST_LATE => {
+                    late += 1;
+                    continue;
+                }
                 Err(error) => return error,
             };
-            self.lease_time.took(asked.elapsed(), Instant::now());
             // Most likely an earlier process, whose lease ends soon.
             if !known.is_empty() && !known.starts_with('-') && known != holder {
                 others += 1;
@@ -141,6 +149,11 @@ impl Outbound {
             let commands = encode::hold_calls(holder, renewals, self.lease_time.of_sleeping_calls());
             let commands: Vec<EslCommand> = commands.into_iter().map(api).collect();
             match connection.send_all(&commands).await {
+                // FreeSWITCH may still carry it out. The next renewal is of the same group, so that one deletes both.
+                Err(EslError::Timeout { .. }) if late < MOST_LATE => {
+                    late += 1;
+                    continue;
+                }
                 Err(error) => return error,
                 // Without a lease no call may be held.
                 Ok(replies) if !replies.iter().all(succeeds) => {
@@ -162,7 +175,7 @@ impl Outbound {
                 }
                 Ok(_) => {}
             }
-            (renewals, others) = (renewals.wrapping_add(1).max(1), 0);
+            (renewals, others, late) = (renewals.wrapping_add(1).max(1), 0, 0);
         }
     }
 

@@ -139,7 +139,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
                 return "-USAGE: <uuid> <var> [value]\n".to_owned();
             };
             let value = value.first().map_or("", String::as_str);
-            if variable != "socket_resume" {
+            if !["socket_resume", "fswake_held"].contains(&variable.as_str()) {
                 core.touches(uuid, name);
             }
             no_such_channel_unless(core.set_variable(uuid, variable, value) || core.is_a_loopbacks_end(uuid))

@@ -90,7 +90,8 @@ impl Core {
         let Some(mut event) = self.make(world, uuid, &events_of(channel).socket_done) else {
             return;
         };
-        let moved = channel.own_variable("transfer_source");
+        let moved_before = || channel.variable("transfer_source").map(str::to_owned);
+        let moved = channel.own_variable("transfer_source").or_else(moved_before);
         event
             .headers
             .retain(|(name, _)| !["Application", "Application-Data", "variable_transfer_source"].contains(&&**name));
