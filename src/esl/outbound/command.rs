@@ -20,10 +20,14 @@ pub(super) fn all_events() -> EslCommand {
     subscription(EVENTS)
 }
 
-/// The same on a connection that many calls share, with announcements of calls, and digits that callers behind a
-/// loopback receive.
+/// The same on a connection that calls share, with digits that callers behind a loopback receive.
 pub(super) fn shared_events() -> EslCommand {
-    subscription(&format!("{EVENTS} DTMF CUSTOM {}", encode::ANNOUNCEMENT))
+    subscription(&format!("{EVENTS} DTMF"))
+}
+
+/// Subscribes to announcements of calls.
+pub(super) fn announcement_events() -> EslCommand {
+    subscription(&format!("CUSTOM {}", encode::ANNOUNCEMENT))
 }
 
 /// Adds a filter for the events of that channel or job.
