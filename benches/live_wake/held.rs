@@ -284,7 +284,10 @@ async fn hold(prefix: &Path, case: Case) -> Run {
     }
     let answered = outcomes.remove(&200).unwrap_or_default();
     if !outcomes.is_empty() {
-        println!("         not answered, by SIP status (0: none yet): {outcomes:?}\n{}", waker.log());
+        println!(
+            "         not answered, by SIP status (0: none yet): {outcomes:?}\n{}",
+            waker.log()
+        );
     }
     let mut times: Vec<Duration> = pairs.iter().filter_map(|(phone, ..)| to_invite(phone)).collect();
     times.sort_unstable();

@@ -147,7 +147,10 @@ impl Outbound {
             }
             let commands = encode::hold_calls(holder, renewals, self.lease_time.of_sleeping_calls());
             let commands: Vec<EslCommand> = commands.into_iter().map(api).collect();
-            match connection.send_all(&commands).await {
+            let asked = Instant::now();
+            let replies = connection.send_all(&commands).await;
+            self.lease_time.took(asked.elapsed(), Instant::now());
+            match replies {
                 // FreeSWITCH may still carry it out. The next renewal is of the same group, so that one deletes both.
                 Err(EslError::Timeout { .. }) if late < MOST_LATE => {
                     late += 1;
