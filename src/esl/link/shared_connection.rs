@@ -176,26 +176,22 @@ impl SharedConnection {
         }
     }
 
-    /// This listener gets no more events of these channels or of any job. FreeSWITCH stops sending events of channels
-    /// that no listener is left for.
-    pub(super) fn forget(&self, channels: &[String], listener: ListenerId) {
+    /// This listener gets no more events of its held channel, of these other channels, or of any job. FreeSWITCH stops
+    /// sending events of other channels that no listener is left for.
+    pub(super) fn forget(&self, held: &str, channels: &[String], listener: ListenerId) {
         let mut state = self.parts.state();
         state.listeners.remove(&listener);
         state.jobs.retain(|_, known| *known != listener);
         let mut unused = Vec::new();
         for channel in channels {
-            let Some(listeners) = state.channels.get_mut(channel) else {
-                continue;
-            };
-            listeners.retain(|known| *known != listener);
-            if listeners.is_empty() {
-                state.channels.remove(channel);
+            if state.leave(channel, listener) {
                 unused.push(EslCommand::FilterDelete {
                     header: "Unique-ID".into(),
                     value: Some(channel.clone()),
                 });
             }
         }
+        state.leave(held, listener);
         // Before anybody else can ask for that channel.
         let _ = self.write(&mut state, &unused, None, drop);
     }
@@ -213,6 +209,21 @@ impl SharedConnection {
     /// Waits for the connection's end.
     pub(crate) async fn closed(&self) {
         self.parts.over.cancelled().await;
+    }
+}
+
+impl State {
+    /// This listener gets no more events of this channel; returns whether it was the last one.
+    fn leave(&mut self, channel: &str, listener: ListenerId) -> bool {
+        let Some(listeners) = self.channels.get_mut(channel) else {
+            return false;
+        };
+        listeners.retain(|known| *known != listener);
+        let is_unused = listeners.is_empty();
+        if is_unused {
+            self.channels.remove(channel);
+        }
+        is_unused
     }
 }
 

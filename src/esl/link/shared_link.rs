@@ -22,7 +22,7 @@ pub struct SharedLink {
     queue: mpsc::Receiver<EslEvent>,
     /// Events that came before a reply.
     events: VecDeque<EslEvent>,
-    /// The channels whose events this call gets.
+    /// The other channels whose events this call gets, each by a filter.
     channels: Vec<String>,
     /// The task of FreeSWITCH's scheduler that ends the hold if fswake dies.
     lease: Option<String>,
@@ -75,6 +75,8 @@ impl SharedLink {
     /// connection does it for all calls: it gets all jobs, and all kinds of events.
     fn translate(&mut self, command: &EslCommand) -> Vec<EslCommand> {
         match command {
+            // The connection has one filter for all held channels.
+            EslCommand::Filter { header, value } if header == "Unique-ID" && *value == self.channel => Vec::new(),
             EslCommand::Filter { header, value } if header == "Unique-ID" => {
                 self.connection.route(value, self.listener);
                 self.channels.push(value.clone());
@@ -130,8 +132,7 @@ impl SharedLink {
     }
 
     fn forget(&mut self) {
-        self.channels.push(self.channel.clone());
-        self.connection.forget(&self.channels, self.listener);
+        self.connection.forget(&self.channel, &self.channels, self.listener);
         self.channels.clear();
         let mut commands = Vec::new();
         if self.holds {

@@ -97,9 +97,9 @@ impl Outbound {
             );
             return Err(EslError::ConnectionClosed);
         }
-        let of_calls = connections_of_calls(endpoint).await?;
-        let ends = of_calls.iter().chain([&connection]).map(|one| Box::pin(one.closed()));
         let holder = Uuid::new_v4().simple().to_string();
+        let of_calls = connections_of_calls(endpoint, &holder).await?;
+        let ends = of_calls.iter().chain([&connection]).map(|one| Box::pin(one.closed()));
         tokio::select! {
             () = self.stop.cancelled() => {
                 let _ = connection.send_all(&encode::hold_no_calls(&holder).map(api)).await;
@@ -230,8 +230,12 @@ impl Outbound {
     }
 }
 
-async fn connections_of_calls(endpoint: &Endpoint) -> Result<Vec<SharedConnection>, EslError> {
-    let commands = [filter("Event-Name", "BACKGROUND_JOB"), shared_events()];
+async fn connections_of_calls(endpoint: &Endpoint, holder: &str) -> Result<Vec<SharedConnection>, EslError> {
+    let commands = [
+        filter("Event-Name", "BACKGROUND_JOB"),
+        filter(&format!("variable_{}", encode::HOLDER), holder),
+        shared_events(),
+    ];
     let mut all = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
         // Nothing is announced on them.

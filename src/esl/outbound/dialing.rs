@@ -37,7 +37,10 @@ impl Connection {
             self.ringing.retain(|l| *l != leg);
             self.never_was(leg, "COMMAND_REFUSED").await;
         }
-        // Set the next leg's filter while nothing waits for it.
+        // Set the next leg's filter while nothing waits for it. On a shared connection each filter costs every call.
+        if self.held.sleep.is_some() {
+            return Ok(());
+        }
         self.arm(leg.n + 1).await
     }
 

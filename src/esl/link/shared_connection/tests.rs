@@ -111,9 +111,9 @@ async fn events_go_to_the_calls_of_their_channel_or_job() {
     connection.route("u-1", second);
     freeswitch.write_all(of_channel("u-1").as_bytes()).await.unwrap();
     assert!(events.recv().await.is_some() && other_events.recv().await.is_some());
-    connection.forget(&["u-1".into()], listener);
+    connection.forget("u-0", &["u-1".into()], listener);
     assert!(events.recv().await.is_none());
-    connection.forget(&["u-1".into()], second);
+    connection.forget("u-0", &["u-1".into()], second);
     let mut read = [0; 64];
     let mut n = 0;
     while !read[..n].ends_with(b"u-1\n\n") {
