@@ -149,11 +149,6 @@ impl Daemon {
             parts.spawn("the listener for calls", outbound.clone().listen(listener));
         }
 
-        if config.has_freeswitch {
-            let announced = outbound.take_announced_calls(settings.clone());
-            parts.spawn("the connection of calls that sleep holds", announced);
-        }
-
         let wakes = Arc::new(Semaphore::new(most_wakes));
         let esl_up = Arc::new(AtomicBool::new(false));
         let metrics = Metrics::new();

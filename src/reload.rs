@@ -54,7 +54,6 @@ pub fn inbound_settings(config: &Config) -> Settings {
         endpoint: config.freeswitch.clone(),
         rules: config.contact.clone(),
         notifications: config.notification_events,
-        holds_by_sleep: config.holds_by_sleep,
         voicemail: config.policy.apps.iter().any(|app| app.voicemail_push),
     }
 }
@@ -91,7 +90,6 @@ impl Reload {
             unread: _,
             has_freeswitch,
             freeswitch,
-            holds_by_sleep,
             listen: Listen { addresses, allow },
             policy,
             contact,
@@ -151,14 +149,13 @@ impl Reload {
         }
         for (name, is_new) in [
             ("freeswitch", freeswitch != old.freeswitch),
-            ("freeswitch.hold", holds_by_sleep != old.holds_by_sleep),
             ("contact", contact != old.contact),
             ("notifications.events", notification_events != old.notification_events),
         ] {
             changed.extend(is_new.then_some(name));
         }
         (old.freeswitch, old.contact) = (freeswitch, contact);
-        (old.notification_events, old.holds_by_sleep) = (notification_events, holds_by_sleep);
+        old.notification_events = notification_events;
         let settings = inbound_settings(old);
         // With other names of domains, the bindings of phones without a token have to be read again.
         self.inbound.send_if_modified(|now| {

@@ -89,7 +89,7 @@ fn position(actions: &[Action], application: &str, data: &str) -> Option<usize> 
 #[test]
 fn every_file_is_well_formed_and_starts_with_its_place() {
     let files = files();
-    assert_eq!(files.len(), 10);
+    assert_eq!(files.len(), 9);
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let first = text.lines().next().unwrap();
@@ -144,40 +144,6 @@ fn every_snippet_resumes_the_dialplan_and_bridges_to_what_fswake_sets() {
             action("execute_extension", "next-${fswake_bridge} XML fswake-after"),
         ]
     );
-}
-
-/// Where `sleep` holds calls, FreeSWITCH ends the hold by itself, and the extension is as the one with `socket` otherwise.
-#[test]
-fn every_sleep_has_a_lease_and_is_announced_to_the_fswake_that_is_there() {
-    let all = all_extensions();
-    let set = |what: &str| ("set".to_owned(), what.to_owned());
-    let hold = [
-        set("fswake_held=${fswake_holder}"),
-        set("fswake_lease=${sched_api(+3 none uuid_break ${uuid})}"),
-        (
-            "event".to_owned(),
-            "Event-Name=CUSTOM,Event-Subclass=fswake::hold".to_owned(),
-        ),
-        ("sleep".to_owned(), "600000".to_owned()),
-        ("unset".to_owned(), "fswake_held".to_owned()),
-    ];
-    let by_socket: Vec<_> = all
-        .iter()
-        .filter(|e| position(&e.actions, "socket", "").is_some())
-        .collect();
-    let by_sleep: Vec<_> = all
-        .iter()
-        .filter(|e| position(&e.actions, "sleep", "").is_some())
-        .collect();
-    assert_eq!((by_sleep.len(), by_socket.len()), (2, 2));
-    for extension in by_sleep {
-        let same_context = |other: &&&Extension| other.context == extension.context;
-        let socket = by_socket.iter().find(same_context).unwrap();
-        let mut expected = socket.actions.clone();
-        let at = position(&expected, "set", "socket_resume=true").unwrap();
-        expected.splice(at..at + 2, hold.clone());
-        assert_eq!(extension.actions, expected, "{}", extension.context);
-    }
 }
 
 #[test]

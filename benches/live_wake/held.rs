@@ -6,8 +6,8 @@
 //!
 //! These variables select runs: `FSWAKE_BENCH_CALLS` (default `300,1000`), `FSWAKE_BENCH_ROUNDS` (default 3; medians
 //! are printed), `FSWAKE_BENCH_WAYS` (default `dialplan,dial-string`) and `FSWAKE_BENCH_HOLDS` (default `socket async
-//! full,socket full,sleep,mod_apn`; mod_apn has only one way, the dial-string). `FSWAKE_BENCH_CONNECTED` is how many calls
-//! are connected before, with sound in both directions (default 0).
+//! full,socket full,mod_apn`; mod_apn has only one way, the dial-string). `FSWAKE_BENCH_CONNECTED` is how many calls are
+//! connected before, with sound in both directions (default 0).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script, What};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::waker::Waker;
-use super::{load, ms, settings};
+use super::{load, ms};
 
 /// The interval between calls, and later between REGISTERs: 50 a second.
 const APART: Duration = Duration::from_millis(20);
@@ -32,20 +32,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 enum Hold {
     Async,
     Static,
-    Sleep,
     /// mod_apn, in place of fswake.
     ModApn,
 }
 
 impl Hold {
     /// What fswake can use.
-    const ALL: [Self; 3] = [Self::Async, Self::Static, Self::Sleep];
+    const ALL: [Self; 2] = [Self::Async, Self::Static];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Async => "socket async full",
             Self::Static => "socket full",
-            Self::Sleep => "sleep",
             Self::ModApn => "mod_apn",
         }
     }
@@ -83,7 +81,7 @@ pub async fn all(prefix: &Path) {
         .and_then(|n| n.parse().ok())
         .unwrap_or(3);
     let ways = chosen("FSWAKE_BENCH_WAYS", "dialplan,dial-string");
-    let holds = chosen("FSWAKE_BENCH_HOLDS", "socket async full,socket full,sleep,mod_apn");
+    let holds = chosen("FSWAKE_BENCH_HOLDS", "socket async full,socket full,mod_apn");
     let mut cases = Vec::new();
     for calls in chosen("FSWAKE_BENCH_CALLS", "300,1000")
         .iter()
@@ -217,9 +215,7 @@ async fn start(prefix: &Path, hold: Hold) -> Waker {
     }
     let fs = Arc::new(RealFs::start(prefix, 4000).await);
     fs.holds_with_async(hold == Hold::Async).await;
-    let mut settings = settings();
-    settings.holds_by_sleep = hold == Hold::Sleep;
-    Waker::fswake(&fs, &settings).await
+    Waker::fswake(&fs).await
 }
 
 async fn hold(prefix: &Path, case: Case) -> Run {

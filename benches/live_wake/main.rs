@@ -2,8 +2,8 @@
 //!
 //! 1. The time from the 200 OK of a REGISTER to the INVITE, both at the phone, for 30 consecutive wakes, by fswake and,
 //!    if FreeSWITCH has it, by mod_apn (`rest`).
-//! 2. 300 and 1,000 held calls, with both routings, by `socket` with and without `async` and by `sleep` (`held`): what
-//!    each call costs FreeSWITCH and fswake, and how many calls are woken and answered.
+//! 2. 300 and 1,000 held calls, with both routings and with `socket` with and without `async`, and with mod_apn
+//!    (`held`): what each call costs FreeSWITCH and fswake, and how many calls are woken and answered.
 //!
 //! `FSWAKE_BENCH=rest` or `=held` runs only one of them. `FSWAKE_BENCH_WAKES` is the number of wakes of 1; `held` has
 //! more variables. `FSWAKE_BENCH_DAEMON` names another fswake to measure. `FSWAKE_BENCH_AGAINST` names one to compare
@@ -29,7 +29,7 @@ const TURN: usize = 10;
 
 fn settings() -> Settings {
     let mut settings = Settings::default().wake("max-wait", "10m").wake("push-retry", "5m");
-    "warn,fswake::daemon=info,fswake::esl=info".clone_into(&mut settings.log);
+    "warn,fswake::daemon=info,fswake::esl::inbound=info,fswake::esl::resync=info".clone_into(&mut settings.log);
     settings.wake.insert("device-pushes-per-minute", "0".to_owned());
     settings
 }
@@ -40,11 +40,7 @@ fn daemon() -> PathBuf {
 }
 
 async fn site(fs: &Arc<RealFs>, binary: &Path) -> Site {
-    site_with(fs, binary, &settings()).await
-}
-
-async fn site_with(fs: &Arc<RealFs>, binary: &Path, settings: &Settings) -> Site {
-    let site = Site::start(fs.clone(), binary, settings).await;
+    let site = Site::start(fs.clone(), binary, &settings()).await;
     // The first events after FreeSWITCH's start are half a second late.
     tokio::time::sleep(Duration::from_secs(1)).await;
     site

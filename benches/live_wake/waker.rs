@@ -8,10 +8,10 @@ use fswake_test_support::gateway::{Gateway, Over, Wants};
 use fswake_test_support::process::Process;
 use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN, mod_apn_params};
 use fswake_test_support::sip::{Phone, Reaction};
-use fswake_test_support::site::{Settings, Site, Wakes, new_token};
+use fswake_test_support::site::{Site, Wakes, new_token};
 use tokio::time::timeout;
 
-use super::{daemon, site_with};
+use super::{daemon, site};
 
 /// How long no push may come. An overloaded machine may lose a call.
 const PUSH_PATIENCE: Duration = Duration::from_secs(8);
@@ -28,8 +28,8 @@ pub enum Waker {
 }
 
 impl Waker {
-    pub async fn fswake(fs: &Arc<RealFs>, settings: &Settings) -> Self {
-        Self::Fswake(site_with(fs, &daemon(), settings).await)
+    pub async fn fswake(fs: &Arc<RealFs>) -> Self {
+        Self::Fswake(site(fs, &daemon()).await)
     }
 
     pub async fn mod_apn(prefix: &Path) -> Self {

@@ -73,7 +73,6 @@ pub(super) fn config(
         notes: Vec::new(),
         unread: Vec::new(),
         has_freeswitch,
-        holds_by_sleep: holds_by_sleep(at, raw.freeswitch.hold.as_deref())?,
         freeswitch: freeswitch(at, files, raw.freeswitch)?,
         listen: listen(at, raw.listen)?,
         policy,
@@ -187,14 +186,6 @@ fn domain_aliases(at: In<'_>, aor: &raw::AorNames) -> CheckResult<Vec<(String, S
         aliases.push((alias.to_ascii_lowercase(), domain.to_ascii_lowercase()));
     }
     Ok(aliases)
-}
-
-fn holds_by_sleep(at: In<'_>, hold: Option<&str>) -> CheckResult<bool> {
-    match hold {
-        None | Some("socket") => Ok(false),
-        Some("sleep") => Ok(true),
-        Some(other) => Err(at.wrong("freeswitch.hold", other, r#""socket" or "sleep""#)),
-    }
 }
 
 fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> CheckResult<Endpoint> {

@@ -33,7 +33,6 @@ pub(super) struct FreeSwitch {
     pub port: Option<u16>,
     pub password_file: Option<String>,
     pub user: Option<String>,
-    pub hold: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -26,8 +26,6 @@ pub struct Config {
     pub has_freeswitch: bool,
     /// How to reach FreeSWITCH's event socket.
     pub freeswitch: Endpoint,
-    /// Whether FreeSWITCH's application `sleep` may hold calls too, not only `socket`.
-    pub holds_by_sleep: bool,
     /// Where held calls come in.
     pub listen: Listen,
     /// When to ring, push and give up; the apps' exceptions included.

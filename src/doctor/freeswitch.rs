@@ -25,29 +25,7 @@ const NEEDED: [&str; 5] = [
     "sched_api",
 ];
 
-/// Further commands for calls that the application `sleep` holds. Without an argument each only prints its usage.
-const NEEDED_BY_SLEEP: [&str; 18] = [
-    "expand",
-    encode::ASK_HOLDER,
-    "global_setvar",
-    "originate",
-    "sched_del",
-    "uuid_answer",
-    "uuid_break",
-    "uuid_bridge",
-    "uuid_dump",
-    "uuid_exists",
-    "uuid_getvar",
-    "uuid_media",
-    "uuid_pre_answer",
-    "uuid_recv_dtmf",
-    "uuid_ring_ready",
-    "uuid_setvar",
-    "uuid_setvar_multi",
-    "regex",
-];
-
-pub(super) async fn checks(session: &mut Session, holds_by_sleep: bool) -> Vec<Check> {
+pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
     let login = format!("{} as {}", session.address, Printable(&session.user));
     let mut checks = vec![Check::ok(FAMILY, "login", login)];
     checks.push(match session.subscribe(EVENTS).await {
@@ -61,8 +39,8 @@ pub(super) async fn checks(session: &mut Session, holds_by_sleep: bool) -> Vec<C
     });
     checks.push(version(session).await);
     checks.push(modules(session).await);
-    checks.extend(commands(session, holds_by_sleep).await);
-    checks.extend(expansion(session, holds_by_sleep).await);
+    checks.extend(commands(session).await);
+    checks.extend(expansion(session).await);
     checks
 }
 
@@ -91,17 +69,13 @@ async fn modules(session: &mut Session) -> Check {
 }
 
 /// Whether the daemon may run what it needs.
-async fn commands(session: &mut Session, holds_by_sleep: bool) -> Option<Check> {
-    let mut needed: Vec<&str> = NEEDED.into();
-    if holds_by_sleep {
-        needed.extend(NEEDED_BY_SLEEP);
-    }
-    for command in &needed {
+async fn commands(session: &mut Session) -> Option<Check> {
+    for command in NEEDED {
         let _only_whether_it_is_allowed = session.api(command).await;
     }
-    let needed: Vec<&str> = needed.into_iter().map(verb).collect();
+    let needed = NEEDED.map(verb);
     let denied = |command: &&str| session.unanswered.get(*command) == Some(&ApiFailure::NotAllowed);
-    let refused: Vec<&str> = needed.iter().copied().filter(denied).collect();
+    let refused: Vec<&str> = needed.into_iter().filter(denied).collect();
     let why = ApiFailure::NotAllowed;
     (!refused.is_empty()).then(|| {
         let seen = format!(
@@ -114,22 +88,16 @@ async fn commands(session: &mut Session, holds_by_sleep: bool) -> Option<Check> 
 
 /// The order to bridge reads who has the caller while FreeSWITCH runs it (`esl::encode::bridge`), which FreeSWITCH may
 /// be configured not to do. A user who may not ask gets no warning: calls have their own connections.
-async fn expansion(session: &mut Session, holds_by_sleep: bool) -> Option<Check> {
-    const ADVICE: &str = "set api-expansion to true in autoload_configs/switch.conf.xml; \
-                          `fs_cli -x 'fsctl api_expansion on'` does it until the next restart";
+async fn expansion(session: &mut Session) -> Option<Check> {
     let answer = session.api(encode::ASK_EXPANSION).await.ok()?;
-    if holds_by_sleep && answer.trim() != "fswake" {
-        let seen =
-            "FreeSWITCH runs no command inside another: sleep holds no call, because FreeSWITCH could not end the hold";
-        return Some(Check::error(FAMILY, "api-expansion", seen, ADVICE));
-    }
     answer.contains("API execute Permission Denied").then(|| {
         Check::warning(
             FAMILY,
             "api-expansion",
             "FreeSWITCH runs no command inside another: a pick-up that crosses the answer of a phone may take the caller out of \
              his call, and may be left answered in silence",
-            ADVICE,
+            "set api-expansion to true in autoload_configs/switch.conf.xml; `fs_cli -x 'fsctl api_expansion on'` does it until \
+             the next restart",
         )
     })
 }

@@ -99,7 +99,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     match login {
         None => {}
         Some(Ok(mut session)) => {
-            all.extend(freeswitch::checks(&mut session, config.holds_by_sleep).await);
+            all.extend(freeswitch::checks(&mut session).await);
             let handlers = handlers::Handlers::find(&mut session).await;
             let running = profiles::running(&mut session).await;
             all.extend(sofia::checks(&mut session, &running, handlers).await);

@@ -17,8 +17,6 @@ pub struct Settings {
     pub notifications: bool,
     /// Whether some app wants news of voicemail.
     pub voicemail: bool,
-    /// Whether FreeSWITCH's application `sleep` may hold calls.
-    pub holds_by_sleep: bool,
 }
 
 /// Where FreeSWITCH listens and how to log in.

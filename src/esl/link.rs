@@ -1,121 +1,229 @@
-//! The connection for a call's commands and events: its own, or its part of one that many calls share.
-
-mod message;
-mod own_link;
-mod shared_connection;
-mod shared_link;
+//! A connection of FreeSWITCH's `socket` application.
+//!
+//! `EslClient` serves one busy connection well, with a task, two queues and 128 KiB of buffers for each. Ten thousand
+//! held calls mostly wait. So a link is a socket and the bytes that were read but not used: one file descriptor, no
+//! task, and no buffer while idle. Commands, replies and events are `freeswitch_esl_tokio`'s own types.
+//!
+//! Events may arrive between any two replies. Those that come during a wait for a reply are kept for [`Link::event`].
 
 use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslResponse};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslResponse, parse_channel_dump};
 use percent_encoding::percent_decode_str;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-pub(crate) use self::message::{Message, take};
-use self::own_link::OwnLink;
-pub(super) use self::shared_connection::SharedConnection;
-pub(super) use self::shared_link::SharedLink;
 use super::endpoint::Endpoint;
-use super::frame::fields;
+use super::frame::{Head, fields};
+use crate::clock::millis;
 
-/// The connection for a call's commands and events.
-pub enum Link {
-    /// The call's own connection.
-    Own(OwnLink),
-    /// The call's part of a connection that many calls share.
-    Shared(SharedLink),
+/// How long FreeSWITCH may take to answer a command.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
+/// The size of one read.
+const CHUNK: usize = 8 * 1024;
+/// The longest message about one channel; its data has some 10 KiB.
+const LONGEST_MESSAGE: usize = 1024 * 1024;
+/// The most events that are kept during a wait for a reply.
+const MOST_EVENTS: usize = 1024;
+
+/// One connection.
+pub struct Link {
+    socket: TcpStream,
+    /// Bytes of messages that are not complete yet.
+    unread: Vec<u8>,
+    /// Events that came before a reply.
+    events: VecDeque<EslEvent>,
+    /// FreeSWITCH has closed its end, or has announced that it will.
+    over: bool,
+}
+
+/// One message from FreeSWITCH.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Reply(EslResponse),
+    Event(EslEvent),
+    /// The connection ends.
+    Goodbye,
+    /// A message that is ignored.
+    Other,
 }
 
 impl Link {
     /// Takes over an accepted connection.
     pub fn new(socket: TcpStream) -> Self {
-        Self::Own(OwnLink::new(socket))
+        // Commands are short, and each waits for its reply.
+        let _ = socket.set_nodelay(true);
+        Self {
+            socket,
+            unread: Vec::new(),
+            events: VecDeque::new(),
+            over: false,
+        }
     }
 
     /// Connects to FreeSWITCH's event socket and logs in.
     pub async fn log_in(endpoint: &Endpoint) -> Result<Self, EslError> {
-        OwnLink::log_in(endpoint).await.map(Self::Own)
+        let connect = async { Ok(TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?) };
+        let mut link = Self::new(in_time(connect).await?);
+        if link.send(endpoint.login_command()).await?.is_success() {
+            Ok(link)
+        } else {
+            Err(EslError::ConnectionClosed)
+        }
     }
 
     /// Sends a command whose reply may take any time; returns whether it came before the connection's end.
     pub async fn send_and_wait(&mut self, command: EslCommand) -> Result<bool, EslError> {
-        match self {
-            Self::Own(link) => link.send_and_wait(command).await,
-            Self::Shared(link) => link.send_all(&[command]).await.map(|_| true),
+        self.write(&[command]).await?;
+        match self.next_reply().await {
+            Ok(_) => Ok(true),
+            Err(EslError::ConnectionClosed) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
     /// Sends a command and waits for its reply. After an error or a cancellation the link is unusable.
     pub async fn send(&mut self, command: EslCommand) -> Result<EslResponse, EslError> {
-        let replies = self.send_all(&[command]).await?;
-        replies.into_iter().next().ok_or(EslError::ConnectionClosed)
+        self.write(&[command]).await?;
+        self.reply().await
     }
 
     /// Sends commands together and waits for the reply to each, in order: FreeSWITCH begins the next one without
     /// waiting for us.
     pub async fn send_all(&mut self, commands: &[EslCommand]) -> Result<Vec<EslResponse>, EslError> {
-        match self {
-            Self::Own(link) => link.send_all(commands).await,
-            Self::Shared(link) => link.send_all(commands).await,
+        self.write(commands).await?;
+        let mut replies = Vec::with_capacity(commands.len());
+        for _ in commands {
+            replies.push(self.reply().await?);
+        }
+        Ok(replies)
+    }
+
+    async fn write(&mut self, commands: &[EslCommand]) -> Result<(), EslError> {
+        let texts: Result<Vec<String>, EslError> = commands.iter().map(EslCommand::to_wire_format).collect();
+        let text = texts?.concat();
+        in_time(async { Ok(self.socket.write_all(text.as_bytes()).await?) }).await
+    }
+
+    async fn reply(&mut self) -> Result<EslResponse, EslError> {
+        in_time(self.next_reply()).await
+    }
+
+    async fn next_reply(&mut self) -> Result<EslResponse, EslError> {
+        loop {
+            match self.message().await? {
+                Some(Message::Reply(reply)) => return Ok(reply),
+                Some(Message::Event(event)) if self.events.len() < MOST_EVENTS => self.events.push_back(event),
+                Some(Message::Event(_) | Message::Other) => {}
+                Some(Message::Goodbye) | None => {
+                    self.over = true;
+                    return Err(EslError::ConnectionClosed);
+                }
+            }
         }
     }
 
     /// The next event. `None`: the connection is over. Cancel-safe.
     pub async fn event(&mut self) -> Option<EslEvent> {
-        match self {
-            Self::Own(link) => link.event().await,
-            Self::Shared(link) => link.event().await,
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
         }
+        while !self.over {
+            match self.message().await {
+                Ok(Some(Message::Event(event))) => return Some(event),
+                Ok(Some(Message::Reply(_) | Message::Other)) => {}
+                Ok(Some(Message::Goodbye) | None) | Err(_) => self.over = true,
+            }
+        }
+        None
     }
 
     /// Events that have arrived and were not handled yet.
     pub fn kept(&self) -> impl Iterator<Item = &EslEvent> {
-        match self {
-            Self::Own(link) => link.kept().iter(),
-            Self::Shared(link) => link.kept().iter(),
-        }
+        self.events.iter()
     }
 
     /// Takes the events that have arrived and were not handled yet.
     pub fn take_kept(&mut self) -> VecDeque<EslEvent> {
-        match self {
-            Self::Own(link) => std::mem::take(link.kept_mut()),
-            Self::Shared(link) => std::mem::take(link.kept_mut()),
-        }
+        std::mem::take(&mut self.events)
     }
 
     /// Puts these events before all others.
     pub fn keep(&mut self, mut events: VecDeque<EslEvent>) {
-        events.append(&mut self.take_kept());
-        match self {
-            Self::Own(link) => *link.kept_mut() = events,
-            Self::Shared(link) => *link.kept_mut() = events,
-        }
+        events.append(&mut self.events);
+        self.events = events;
     }
 
     /// Makes FreeSWITCH look at its event queue now instead of at its next 20 ms tick: a lone line feed between
     /// commands (measured with 1.10.12; mod_event_socket skips it). Never called while a command is being written.
     pub fn nudge(&self) {
-        match self {
-            Self::Own(link) => link.nudge(),
-            Self::Shared(link) => link.nudge(),
-        }
+        let _ = self.socket.try_write(b"\n");
     }
 
-    /// Sets the lease by which FreeSWITCH ends the hold if fswake dies, and removes the first one.
-    pub async fn lease_hold(&mut self, first: Option<&str>) -> Result<(), EslError> {
-        match self {
-            Self::Own(_) => Ok(()),
-            Self::Shared(link) => link.lease(first).await,
+    /// The next message; `None` at the connection's end. Cancel-safe: what was read stays in `unread`.
+    async fn message(&mut self) -> Result<Option<Message>, EslError> {
+        loop {
+            if let Some(message) = take(&mut self.unread)? {
+                return Ok(Some(message));
+            }
+            self.socket.readable().await?;
+            self.unread.reserve(CHUNK);
+            match self.socket.try_read_buf(&mut self.unread) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.unread.is_empty() {
+                        self.unread = Vec::new();
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
+}
 
-    /// FreeSWITCH no longer holds the channel: ends the link without a further command to the channel.
-    pub fn end(&mut self) {
-        if let Self::Shared(link) = self {
-            link.end();
-        }
+/// Time limit for what may be slow, but must end.
+async fn in_time<T>(step: impl Future<Output = Result<T, EslError>>) -> Result<T, EslError> {
+    let late = |_| EslError::Timeout {
+        timeout_ms: millis(COMMAND_TIMEOUT),
+    };
+    timeout(COMMAND_TIMEOUT, step).await.map_err(late)?
+}
+
+/// Takes the first message off the buffer, if it is complete.
+pub(crate) fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
+    let too_long = |length: usize| EslError::protocol_error(format!("a message of {length} bytes"));
+    let Some(head) = Head::of(unread)? else {
+        return if unread.len() > LONGEST_MESSAGE {
+            Err(too_long(unread.len()))
+        } else {
+            Ok(None)
+        };
+    };
+    if head.length > LONGEST_MESSAGE {
+        return Err(too_long(head.length));
     }
+    let all = head.size + head.length;
+    let Some(body) = unread.get(head.size..all) else {
+        return Ok(None);
+    };
+    let body = String::from_utf8_lossy(body);
+    let message = match head.field("Content-Type") {
+        Some("command/reply" | "api/response") => Message::Reply(head.reply(&body)),
+        // An event that cannot be parsed is ignored.
+        Some("text/event-plain") => parse_channel_dump(&body).map_or(Message::Other, Message::Event),
+        Some("text/disconnect-notice") if head.field("Content-Disposition") != Some("linger") => Message::Goodbye,
+        Some(_) => Message::Other,
+        None => return Err(EslError::protocol_error("a message without Content-Type")),
+    };
+    unread.drain(..all);
+    if unread.is_empty() {
+        *unread = Vec::new();
+    }
+    Ok(Some(message))
 }
 
 /// The lines of a channel's dump (`uuid_dump`), with decoded values.
@@ -128,4 +236,97 @@ pub fn dump(body: &str) -> Vec<(&str, String)> {
 /// A header of a channel's dump.
 pub fn header<'a>(dump: &'a [(&str, String)], name: &str) -> Option<&'a str> {
     dump.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> Vec<Message> {
+        let mut unread = text.as_bytes().to_vec();
+        std::iter::from_fn(|| take(&mut unread).unwrap()).collect()
+    }
+
+    const EVENT: &str = "Content-Length: 68\nContent-Type: text/event-plain\n\n\
+                         Event-Name: BACKGROUND_JOB\nJob-UUID: a%2Cb\nContent-Length: 6\n\n-ERR x";
+
+    #[test]
+    fn messages_are_told_apart_and_values_decoded() {
+        let text = format!(
+            "Content-Type: command/reply\nReply-Text: +OK\nCaller-Name: Zo%C3%AB\n\n{EVENT}\
+             Content-Type: api/response\nContent-Length: 4\n\n+OK\nContent-Type: text/disconnect-notice\n\
+             Content-Disposition: linger\nContent-Length: 0\n\n\
+             Content-Type: text/disconnect-notice\nContent-Length: 3\n\nbye"
+        );
+        let got = all(&text);
+        let [
+            Message::Reply(reply),
+            event,
+            Message::Reply(api),
+            Message::Other,
+            Message::Goodbye,
+        ] = &got[..]
+        else {
+            panic!("{got:?}");
+        };
+        assert_eq!((reply.is_success(), reply.header("Caller-Name")), (true, Some("Zoë")));
+        assert!(api.api_result().is_ok());
+        let Message::Event(event) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(
+            (event.header_str("Job-UUID"), event.body()),
+            (Some("a,b"), Some("-ERR x"))
+        );
+    }
+
+    #[test]
+    fn a_message_is_taken_when_its_last_byte_is_there() {
+        for cut in 0..EVENT.len() {
+            let mut unread = EVENT.as_bytes()[..cut].to_vec();
+            assert!(take(&mut unread).unwrap().is_none(), "{cut}");
+            unread.extend(&EVENT.as_bytes()[cut..]);
+            assert!(matches!(take(&mut unread).unwrap(), Some(Message::Event(_))), "{cut}");
+            assert_eq!(unread.capacity(), 0, "an idle link keeps no buffer");
+        }
+    }
+
+    #[test]
+    fn what_is_not_freeswitch_ends_the_connection() {
+        for text in ["GET / HTTP/1.1\nHost: x\n\n", "Content-Type: a\nContent-Length: x\n\n"] {
+            assert!(take(&mut text.as_bytes().to_vec()).is_err(), "{text}");
+        }
+        let long = format!(
+            "Content-Type: api/response\nContent-Length: {}\n\n",
+            LONGEST_MESSAGE + 1
+        );
+        assert!(take(&mut long.into_bytes()).is_err());
+        assert!(take(&mut vec![b'x'; LONGEST_MESSAGE + 1]).is_err());
+    }
+
+    #[tokio::test]
+    async fn commands_that_go_together_have_their_replies_in_order() {
+        use tokio::io::AsyncReadExt as _;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut freeswitch, _) = listener.accept().await.unwrap();
+        let mut link = Link::new(ours);
+        let command = |command: &str| EslCommand::Api {
+            command: command.into(),
+        };
+        let answers = async {
+            let mut read = [0; 64];
+            let n = freeswitch.read(&mut read).await.unwrap();
+            assert_eq!(&read[..n], b"api one\n\napi two\n\n", "both before any reply");
+            let first = "Content-Type: api/response\nContent-Length: 5\n\n-ERR1";
+            let second = "Content-Type: api/response\nContent-Length: 3\n\n+OK";
+            let text = format!("{first}{EVENT}{second}");
+            freeswitch.write_all(text.as_bytes()).await.unwrap();
+        };
+        let commands = [command("one"), command("two")];
+        let (replies, ()) = tokio::join!(link.send_all(&commands), answers);
+        let bodies: Vec<_> = replies.unwrap().iter().map(|r| r.body().map(str::to_owned)).collect();
+        assert_eq!(bodies, [Some("-ERR1".to_owned()), Some("+OK".to_owned())]);
+        assert!(link.event().await.is_some(), "what came between them is kept");
+    }
 }

@@ -18,7 +18,7 @@ fn every_mistake_is_reported_with_file_key_value_and_what_is_allowed() {
     let cases = [
         (
             "[freeswitch]\nhots = 'x'",
-            "freeswitch.hots: unknown key; allowed here: enabled, host, port, password-file, user, hold",
+            "freeswitch.hots: unknown key; allowed here: enabled, host, port, password-file, user",
         ),
         (
             "[wakes]",

@@ -176,7 +176,6 @@ async fn strangers_do_not_fill_the_log() {
 #[tokio::test]
 async fn calls_without_a_free_descriptor_go_on_at_once() {
     let mut stage = Stage::new().await;
-    stage.set("freeswitch.hold", "socket");
     stage.set("wake.max-wait", "10s");
     stage.set("wake.device-pushes-per-minute", 0);
     stage.set("wake.caller-pushes-per-minute", 0);

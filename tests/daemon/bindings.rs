@@ -64,7 +64,6 @@ async fn first_call_after_freeswitchs_start_is_heard_to_ring_at_once() {
 #[tokio::test]
 async fn long_list_of_registrations_does_not_delay_a_call() {
     let mut stage = Stage::new().await;
-    stage.set("freeswitch.hold", "socket");
     stage.set("wake.push-retry", "20s");
     stage.set("wake.fresh-for", "30s");
     let daemon = stage.start().await;
@@ -134,7 +133,7 @@ async fn stopped_profile_keeps_its_phones_and_a_started_one_is_listed() {
     let from = daemon.log.len();
     stage.fs.stop_profile("second");
     stage.fs.drop_inbound();
-    stage.reconnected(&daemon, from).await;
+    daemon.log.wait_from(from, &["connected to FreeSWITCH"]).await;
     let held = stage.call(&daemon, "1002");
     absent.invite(2).await;
     held.caller_hangs_up();
@@ -146,7 +145,7 @@ async fn stopped_profile_keeps_its_phones_and_a_started_one_is_listed() {
         .answer("sofia xmlstatus profile second reg", "Invalid Profile!\n");
     let from = daemon.log.len();
     stage.fs.drop_inbound();
-    stage.reconnected(&daemon, from).await;
+    daemon.log.wait_from(from, &["connected to FreeSWITCH"]).await;
     let held = stage.call(&daemon, "1002");
     absent.invite(3).await;
     held.caller_hangs_up();

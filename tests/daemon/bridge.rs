@@ -148,8 +148,7 @@ async fn connection_lost_around_the_bridge_neither_cuts_a_call_nor_leaves_a_lone
 #[tokio::test]
 async fn connection_lost_at_the_answer_does_not_leave_a_leg_to_its_lease() {
     for after in 0..12 {
-        let mut stage = Stage::new().await;
-        stage.set("freeswitch.hold", "socket");
+        let stage = Stage::new().await;
         let daemon = stage.start().await;
         let phone = stage.iphone("1001");
         daemon.asleep(&phone).await;

@@ -8,7 +8,6 @@ use rusqlite::Connection;
 
 use crate::harness::*;
 use crate::outcomes::result_of;
-use crate::taken::ringing;
 
 const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO));
 
@@ -83,8 +82,7 @@ async fn call_held_during_a_freeswitch_restart_is_dropped_and_the_next_one_works
 
 #[tokio::test]
 async fn phone_that_registers_while_the_inbound_connection_is_down_still_gets_its_call() {
-    let mut stage = Stage::new().await;
-    stage.set("freeswitch.hold", "socket");
+    let stage = Stage::new().await;
     let daemon = stage.start().await;
     let (gone, dozing) = (stage.iphone("1001"), stage.iphone("1002"));
     daemon.asleep(&gone).await;
@@ -195,12 +193,7 @@ async fn store_that_cannot_be_written_delays_no_call_and_loses_no_device() {
 
 #[tokio::test]
 async fn caller_goes_on_after_a_broken_connection_and_the_legs_are_killed_over_another_one() {
-    let mut stage = Stage::new().await;
-    stage.set("freeswitch.hold", "socket");
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    let [call, _] = both_ways(&daemon, "1001");
-    let held = ringing(&stage, &daemon, &[&phone], &call).await;
+    let (_stage, daemon, phone, held) = one_ringing().await;
     held.cut_connection();
     assert!(matches!(held.outcome().await, Outcome::Resumed { .. }));
     let lease = std::time::Instant::now();
@@ -239,8 +232,7 @@ async fn callers_are_released_when_a_hanging_freeswitch_recovers() {
 /// 2,400, measured).
 #[tokio::test]
 async fn leg_killed_before_freeswitch_has_made_it_still_ends() {
-    let mut stage = Stage::new().await;
-    stage.set("freeswitch.hold", "socket");
+    let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));

@@ -70,9 +70,6 @@ impl Stage {
         };
         let port = i64::from(stage.fs.address().port());
         stage.set("freeswitch.port", port);
-        if std::env::var("FSWAKE_SOCKET").as_deref() == Ok("sleep") {
-            stage.set("freeswitch.hold", "sleep");
-        }
         stage.set("listen.addresses", vec!["127.0.0.1:0"]);
         stage.set("http.addresses", vec!["127.0.0.1:0"]);
         stage.set("wake.fresh-for", "0s");
@@ -136,25 +133,10 @@ impl Stage {
         file
     }
 
-    /// Waits until the daemon has connected to FreeSWITCH again.
-    pub async fn reconnected(&self, daemon: &Daemon, from: usize) {
-        daemon.log.wait_from(from, &["connected to FreeSWITCH"]).await;
-        self.takes_calls(daemon, from).await;
-    }
-
-    async fn takes_calls(&self, daemon: &Daemon, from: usize) {
-        let hold = self.settings["freeswitch"].get("hold").and_then(toml::Value::as_str);
-        if hold == Some("sleep") {
-            let words = ["calls may be held by FreeSWITCH's application sleep"];
-            daemon.log.wait_from(from, &words).await;
-        }
-    }
-
     /// Starts the daemon, and waits until it takes calls and has listed the registrations.
     pub async fn start(&self) -> Daemon {
         let daemon = self.start_alone().await;
         daemon.log.wait(&["connected to FreeSWITCH"]).await;
-        self.takes_calls(&daemon, 0).await;
         daemon
     }
 

@@ -14,7 +14,6 @@
 //! | `ends` | what the dialplan's own `bridge` gets from the phones |
 //! | `taken` | calls that others take while they are held |
 //! | `without_async` | calls that `socket` without `async` holds |
-//! | `sleep_hold` | calls that FreeSWITCH's application `sleep` holds |
 //! | `pickup_race` | pick-ups at the same time as the phone's answer |
 //! | `outcomes` | phones that decline, never register, or cannot be woken |
 //! | `fail_open` | faults around fswake |
@@ -68,7 +67,6 @@ mod reload;
 mod routing;
 mod setup;
 mod shared;
-mod sleep_hold;
 mod taken;
 mod tokens;
 mod trace;

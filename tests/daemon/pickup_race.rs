@@ -30,11 +30,7 @@ fn was_told(held: &Held, parts: &[&str]) -> bool {
 
 /// The bridge is ordered, and the daemon waits for its result.
 async fn ordered(held: &Held) {
-    // The command that follows the order, by what holds the call.
-    let is_ordered = || {
-        let following: [&[&str]; 3] = [&["socket_resume false"], &["exit"], &["uuid_setvar ", " fswake_held"]];
-        following.iter().any(|words| was_told(held, words))
-    };
+    let is_ordered = || was_told(held, &["socket_resume false"]) || was_told(held, &["exit"]);
     until("order to bridge", is_ordered).await;
 }
 
@@ -83,8 +79,7 @@ async fn caller_picked_up_when_the_bridge_is_ordered_stays_with_the_pick_up() {
 /// With `api-expansion` off, FreeSWITCH expands nothing in a command.
 #[tokio::test]
 async fn conditional_order_becomes_a_plain_one_without_api_expansion() {
-    let mut stage = Stage::new().await;
-    stage.set("freeswitch.hold", "socket");
+    let stage = Stage::new().await;
     stage.fs.expand_no_commands();
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
@@ -251,8 +246,7 @@ async fn pick_up_that_only_seemed_late_goes_on() {
 /// FreeSWITCH completes the bridge before the command that removes the caller's partner.
 #[tokio::test]
 async fn bridged_callers_partner_is_the_leg_whatever_came_first() {
-    let mut stage = Stage::with_freeswitch(Config::default().instant()).await;
-    stage.set("freeswitch.hold", "socket");
+    let stage = Stage::with_freeswitch(Config::default().instant()).await;
     stage.fs.expand_no_commands();
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");

@@ -88,7 +88,6 @@ async fn address_in_use_and_unusable_store_fail_with_their_names() {
 #[tokio::test]
 async fn wrong_password_is_logged_without_it_and_calls_still_wake_known_devices() {
     let mut stage = Stage::new().await;
-    stage.set("freeswitch.hold", "socket");
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;

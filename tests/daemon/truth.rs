@@ -25,9 +25,7 @@ fn advice<'a>(found: &'a Found, name: &str) -> &'a str {
 
 #[tokio::test]
 async fn forbidden_command_is_reported_and_nothing_is_reported_as_missing() {
-    let mut stage = clinic().await;
-    // Calls that `sleep` holds need some of these commands.
-    stage.set("freeswitch.hold", "socket");
+    let stage = clinic().await;
     let daemon = stage.start().await;
     daemon.asleep(&stage.iphone("1001")).await;
     stage.stored(1).await;

@@ -10,7 +10,6 @@
 mod behind_proxy;
 mod bindings;
 mod breakage;
-mod breakage_by_sleep;
 #[path = "../common/browser.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod browser;
@@ -146,7 +145,6 @@ fn main() {
         bindings::trials,
         ends::trials,
         breakage::trials,
-        breakage_by_sleep::trials,
         contacts::trials,
         pickup_race::trials,
         hostile::trials,

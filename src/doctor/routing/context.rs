@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::dialplan::{Action, Bridge, Socket, SocketCall, bridges, handovers, transfers};
 use super::dialstring::{Destination, leads};
 use super::limits;
-use super::sleep_hold::{SleepHold, sleep_holds};
 use crate::doctor::check::{Check, CheckState, ROUTING as FAMILY, first_of};
 use crate::doctor::esl::Session;
 use crate::doctor::handlers::Handler;
@@ -33,8 +32,6 @@ pub(super) struct Context {
     pub handovers: Vec<SocketCall>,
     /// A script is asked for it first.
     pub handler: Option<Handler>,
-    /// Where it has `sleep` hold calls.
-    pub sleep_holds: Vec<SleepHold>,
     /// Its bridges.
     pub bridges: Vec<Bridge>,
     /// The contexts that its actions name.
@@ -53,7 +50,6 @@ impl Context {
             name: name.to_owned(),
             is_there,
             handovers: handovers(&xml),
-            sleep_holds: sleep_holds(&xml),
             bridges: bridges(&xml),
             transfers: transfers(&xml),
             // FusionPBX leaves such names to the files, and other scripts may do the same.
@@ -173,7 +169,6 @@ impl Context {
                 checks.push(check);
             }
         }
-        checks.extend(self.sleep_holds.iter().flat_map(|hold| hold.findings(&self.name)));
         if !self.has_socket() {
             return checks;
         }

@@ -6,7 +6,6 @@ mod dialplan;
 mod dialstring;
 mod limits;
 mod port;
-mod sleep_hold;
 mod users;
 mod verdict;
 
@@ -74,12 +73,6 @@ pub(super) async fn checks(
     checks.extend(all.iter().flat_map(|c| c.findings()));
     if !session.unanswered.contains_key("xml_locate") {
         checks.extend(dialplans.iter().filter_map(|c| c.misses(&missing)));
-    }
-    if config.holds_by_sleep
-        && all.iter().all(|c| c.sleep_holds.is_empty())
-        && !session.unanswered.contains_key("xml_locate")
-    {
-        checks.push(sleep_hold::unused());
     }
     let led_to: BTreeSet<&str> = users.contexts().collect();
     for context in &all {

@@ -23,8 +23,6 @@ pub enum CallEvent {
     LegNamed(LegId),
     /// The held channel has left its park, and is not hung up.
     LeftPark(TransferTarget),
-    /// The application `sleep` is over on the held channel, which is not hung up.
-    LeftSleep(TransferTarget),
 }
 
 /// Where a held channel went.
@@ -66,11 +64,6 @@ pub fn call_event<'a>(
             "CHANNEL_HANGUP" => Some(CallEvent::Event(Event::CallerGone { call, cause: cause() })),
             "CHANNEL_UNPARK" if header("Hangup-Cause").is_none() => {
                 Some(CallEvent::LeftPark(target_after_park(header)))
-            }
-            "CHANNEL_EXECUTE_COMPLETE"
-                if header("Application") == Some("sleep") && header("Hangup-Cause").is_none() =>
-            {
-                Some(CallEvent::LeftSleep(target_after_park(header)))
             }
             _ => None,
         };

@@ -30,27 +30,6 @@ pub struct HeldChannel {
     pub ignored: Vec<String>,
     /// How the `socket` application holds it.
     pub socket: Socket,
-    /// How the `sleep` application holds it, if it does.
-    pub sleep: Option<Sleep>,
-}
-
-/// How the `sleep` application holds a channel ([`encode::ANNOUNCEMENT`]).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sleep {
-    /// The holder's name, which the dialplan took from the global variable.
-    pub holder: String,
-    /// The scheduler's task that ends the hold unless fswake takes over.
-    pub first_lease: Option<String>,
-}
-
-impl Sleep {
-    fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
-        let is_announced = get("Event-Subclass") == Some(encode::ANNOUNCEMENT);
-        is_announced.then(|| Self {
-            holder: get("variable_fswake_held").unwrap_or_default().to_owned(),
-            first_lease: get("variable_fswake_lease").and_then(encode::task),
-        })
-    }
 }
 
 /// How the `socket` application holds a channel (mod_event_socket.c).
@@ -216,7 +195,7 @@ pub fn held_channel<'a>(
         at_once: routing == Routing::Dialplan && is_set("instant_ringback"),
         is_silent: is_set("ignore_ring_ready"),
     };
-    let (socket, sleep) = (Socket::read(get), Sleep::read(get));
+    let socket = Socket::read(get);
     let channel_of = |name: &str| variable(name).filter(|id| is_channel(id)).map(str::to_owned);
     let behind = (routing == Routing::DialString).then(|| Behind {
         caller: channel_of("other_loopback_from_uuid"),
@@ -248,7 +227,6 @@ pub fn held_channel<'a>(
         bypass_media: is_set("bypass_media") || is_set("bypass_media_after_bridge"),
         ignored: asked.ignored,
         socket,
-        sleep,
     })
 }
 

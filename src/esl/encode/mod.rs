@@ -9,7 +9,6 @@ mod bridge;
 mod caller;
 mod codec;
 mod lease;
-mod sleep_hold;
 mod variables;
 mod word;
 
@@ -26,10 +25,6 @@ pub use caller::{name, number};
 pub use codec::{and_codecs, codecs, has_video, is_name_of_video};
 pub(super) use lease::seconds_up;
 pub use lease::{end_alone, end_latecomer, is_not_alone, kill, kill_later, lease_end, lease_renew};
-pub use sleep_hold::{
-    ANNOUNCEMENT, ASK_HOLDER, FIRST_LEASE, HOLDER, ask_holder_of, end_hold, end_sleep, end_task, forget_holder,
-    hold_calls, hold_lease, hold_no_calls, set_holder, task,
-};
 pub use variables::{IF_CANCELLED, fails, forget_hooks, report, set_variables, status, time_left};
 pub use word::{Argument, Word};
 

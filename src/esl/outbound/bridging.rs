@@ -230,7 +230,7 @@ impl Connection {
                 } else {
                     self.place = Place::Held;
                     self.holds_on = false;
-                    self.hold_again().await?;
+                    self.api(encode::resumes(&channel, true)).await?;
                 }
                 None
             }

@@ -45,9 +45,8 @@ impl Connection {
             return Ok(());
         }
         let player = self.held.ringback.sound.as_deref().and_then(player);
-        // Playing would take the thread that serves this connection, or that sleeps.
-        let is_busy = self.held.socket.is_static || self.held.sleep.is_some();
-        match player.filter(|_| !is_busy) {
+        // Playing would take the thread that serves this connection.
+        match player.filter(|_| !self.held.socket.is_static) {
             Some((app, argument)) => self.execute(None, app, argument).await,
             None if self.held.ringback.is_silent => Ok(()),
             None => {

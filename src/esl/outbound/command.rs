@@ -2,7 +2,6 @@
 
 use freeswitch_esl_tokio::{EslCommand, ExecuteOptions};
 
-use crate::esl::encode;
 use crate::types::LegId;
 
 /// The events of a call's connection.
@@ -18,16 +17,6 @@ pub(super) fn subscription(events: &str) -> EslCommand {
 /// Subscribes to all events of a call, as far as they pass the filters.
 pub(super) fn all_events() -> EslCommand {
     subscription(EVENTS)
-}
-
-/// The same on a connection that calls share, with digits that callers behind a loopback receive.
-pub(super) fn shared_events() -> EslCommand {
-    subscription(&format!("{EVENTS} DTMF"))
-}
-
-/// Subscribes to announcements of calls.
-pub(super) fn announcement_events() -> EslCommand {
-    subscription(&format!("CUSTOM {}", encode::ANNOUNCEMENT))
 }
 
 /// Adds a filter for the events of that channel or job.

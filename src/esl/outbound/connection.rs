@@ -191,7 +191,6 @@ impl Connection {
     }
 
     async fn set_up(&mut self) -> Result<(), EslError> {
-        self.keep_hold().await?;
         let mut commands = vec![
             EslCommand::Linger { timeout: Some(LINGER) },
             filter("Unique-ID", &self.held.channel),
@@ -209,7 +208,7 @@ impl Connection {
         }
         // No event will come for a caller who hung up or was taken before the subscription: phones would ring in vain.
         self.is_being_taken().await?;
-        self.is_still_asleep().await
+        Ok(())
     }
 
     /// Carries out orders and reports events, until either side closes.
@@ -281,10 +280,6 @@ impl Connection {
 
     /// Sets the channel's call to go on after this connection ends.
     pub(super) async fn let_go(&mut self, channel: &str) -> Result<(), EslError> {
-        if self.held.sleep.is_some() {
-            self.api(encode::forget_holder(channel)).await?;
-            return Ok(());
-        }
         let before = self.holds_on;
         let is_refused = !self.api(encode::resumes(channel, false)).await?;
         self.holds_on = is_refused && self.ask(format!("uuid_exists {channel}")).await?.trim() == "true";

@@ -37,10 +37,7 @@ impl Connection {
             self.ringing.retain(|l| *l != leg);
             self.never_was(leg, "COMMAND_REFUSED").await;
         }
-        // Set the next leg's filter while nothing waits for it. On a shared connection each filter costs every call.
-        if self.held.sleep.is_some() {
-            return Ok(());
-        }
+        // Set the next leg's filter while nothing waits for it.
         self.arm(leg.n + 1).await
     }
 

@@ -118,8 +118,7 @@ impl Connection {
                 let is_parked = self.held.parent.moved_by.as_deref() == Some(moved_by);
                 self.was_taken(if is_parked { TransferTarget::Park } else { to }).await;
             }
-            Some(CallEvent::LeftSleep(to)) if self.place == Place::Held => self.has_left_sleep(event, to).await,
-            Some(CallEvent::LeftPark(_) | CallEvent::LeftSleep(_)) | None => {}
+            Some(CallEvent::LeftPark(_)) | None => {}
         }
     }
 

@@ -9,8 +9,6 @@ use tokio::time::Instant;
 
 /// The lease while FreeSWITCH answers at once. If fswake dies, a caller whose phones ring waits this long.
 const SHORTEST: Duration = Duration::from_secs(6);
-/// The shortest lease of calls that the application `sleep` holds. If fswake dies, each of them waits this long.
-const SHORTEST_OF_SLEEPING_CALLS: Duration = Duration::from_secs(3);
 /// The longest lease, while FreeSWITCH hardly answers.
 const LONGEST: Duration = Duration::from_secs(20);
 /// How many answers are added to a lease: renewing all legs of a call, or ending one, takes a few commands.
@@ -40,18 +38,9 @@ impl LeaseTime {
 
     /// How long a leg is leased for, in seconds.
     pub(super) fn lease(&self) -> u32 {
-        self.from(SHORTEST)
-    }
-
-    /// The same of all calls that the application `sleep` holds.
-    pub(super) fn of_sleeping_calls(&self) -> u32 {
-        self.from(SHORTEST_OF_SLEEPING_CALLS)
-    }
-
-    fn from(&self, shortest: Duration) -> u32 {
         let slowest = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let slowest = slowest.map_or(Duration::ZERO, |(time, _)| time);
-        let lease = shortest.saturating_add(slowest.saturating_mul(ANSWERS)).min(LONGEST);
+        let lease = SHORTEST.saturating_add(slowest.saturating_mul(ANSWERS)).min(LONGEST);
         u32::try_from(lease.as_secs()).unwrap_or(u32::MAX)
     }
 }

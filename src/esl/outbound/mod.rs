@@ -20,7 +20,6 @@ use super::link::Link;
 use crate::types::CallId;
 use crate::words;
 
-mod announcements;
 mod bridging;
 mod callee;
 mod callee_variables;
@@ -43,7 +42,6 @@ mod pickup_race;
 mod prepared_originate;
 mod second_link;
 mod shared;
-mod sleep_hold;
 mod standby;
 mod takeover;
 mod transfer_source;
@@ -71,7 +69,7 @@ impl Outbound {
                 }
                 Ok((stream, peer)) => {
                     let this = self.clone();
-                    self.tasks.spawn(Box::pin(this.serve(stream, peer)));
+                    self.tasks.spawn(async move { this.serve(stream, peer).await });
                 }
                 Err(error) if is_out_of_files(&error) => {
                     self.no_room("out of file descriptors");
@@ -108,7 +106,7 @@ impl Outbound {
         let held = decode::held_channel(|name| data.header(name), call, SystemTime::now());
         let held = match held {
             Ok(mut held) => {
-                parent::inherit(&mut held, data.headers().iter());
+                parent::inherit(&mut held, &data);
                 drop(data);
                 held
             }

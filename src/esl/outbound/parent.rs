@@ -1,6 +1,6 @@
 //! What legs inherit: from the held channel, and from the caller behind it if that is a loopback.
 
-use freeswitch_esl_tokio::{EslCommand, EslError};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
 
 use super::command::{api, execute};
 use super::connection::Connection;
@@ -17,13 +17,16 @@ pub(super) fn set_profile(leg: LegId, argument: String) -> EslCommand {
 }
 
 /// Reads the held channel's variables, as far as legs inherit them.
-pub(super) fn inherit<'a>(held: &mut HeldChannel, headers: impl Iterator<Item = (&'a String, &'a String)>) {
+pub(super) fn inherit(held: &mut HeldChannel, data: &EslResponse) {
     let of = if held.behind.is_some() {
         Of::Loopback
     } else {
         Of::Caller
     };
-    held.parent.inherited = inherit::read(of, &variables(headers.map(|(name, value)| (name.as_str(), value))));
+    held.parent.inherited = inherit::read(
+        of,
+        &variables(data.headers().iter().map(|(name, value)| (name.as_str(), value))),
+    );
 }
 
 fn variables<'a>(headers: impl Iterator<Item = (&'a str, &'a String)>) -> Vec<Variable<'a>> {

@@ -6,7 +6,6 @@ use super::*;
 async fn faults_of_freeswitch_are_reported_with_advice() {
     let mut stage = clinic().await;
     stage.set("store.journal-keep", "1d");
-    stage.set("freeswitch.hold", "socket");
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;

@@ -33,8 +33,8 @@ const TAKEN: &str = "If somebody takes a ringing call, the call is theirs: the p
                      call. With a bridge they show that the caller gave up.";
 const UNSAFE: &str =
     "A value that cannot be written safely into a FreeSWITCH command is left out, and named in the log.";
-const SOCKET: &str = "`last_app`, `last_arg` and `current_application` name what ran on the channel: `socket` or \
-                      `sleep` on the caller's, and on a leg the application that set its user's variables and names.";
+const SOCKET: &str = "`last_app`, `last_arg` and `current_application` name what ran on the channel: `socket` on the \
+                      caller's, and on a leg the application that set its user's variables and names.";
 const JOINED: &str = "`last_arg` names what ran on the channel, and `originated_legs` is text instead of a list: no \
                       event socket command makes a list of one.";
 const OF_RINGING_USER: &str = "A leg has its user's variables, including `accountcode`, as soon as it rings, so its \
@@ -126,15 +126,15 @@ pub const DEPARTURES: &[Departure] = &[
     may_depart("caller_is_transferred_in_the_moment_of_the_answer", "callee", &["cause 200", "cause 16"], TAKEN),
     may_depart("ringing_leg_is_intercepted", "callee", &["cause 200"], TAKEN),
     departs("hostile_header_value", BOTH, "X-Own", &["none"], UNSAFE),
-    departs("caller_is_parked_while_it_rings", DIALPLAN, "application", &["socket", "sleep"], SOCKET),
-    departs("park_after_bridge", DIALPLAN, "application", &["socket", "sleep"], SOCKET),
-    departs("variables_of_the_caller", DIALPLAN, "current_application", &["socket", "sleep"], SOCKET),
-    departs("cdrs_of_an_answered_call", DIALPLAN, "applications", &["2: A: last_app=socket + B: last_app=set_profile_var", "2: A: last_app=sleep + B: last_app=set_profile_var"], SOCKET),
+    departs("caller_is_parked_while_it_rings", DIALPLAN, "application", &["socket"], SOCKET),
+    departs("park_after_bridge", DIALPLAN, "application", &["socket"], SOCKET),
+    departs("variables_of_the_caller", DIALPLAN, "current_application", &["socket"], SOCKET),
+    departs("cdrs_of_an_answered_call", DIALPLAN, "applications", &["2: A: last_app=socket + B: last_app=set_profile_var"], SOCKET),
     departs("cdrs_of_an_answered_call", DIAL_STRING, "applications", &["2: A: last_app=bridge + B: last_app=set_profile_var"], SOCKET),
-    departs("cdrs_of_a_cancelled_call", DIALPLAN, "applications", &["2: A: last_app=socket + B: last_app=set_profile_var", "2: A: last_app=sleep + B: last_app=set_profile_var"], SOCKET),
+    departs("cdrs_of_a_cancelled_call", DIALPLAN, "applications", &["2: A: last_app=socket + B: last_app=set_profile_var"], SOCKET),
     departs("cdrs_of_a_cancelled_call", DIAL_STRING, "applications", &["2: A: last_app=bridge + B: last_app=set_profile_var"], SOCKET),
     departs("cdrs_are_joined", BOTH, "legs", &["2: A: originated_legs=UUID + B: originated_legs=-"], JOINED),
-    departs("cdrs_are_joined", DIALPLAN, "last_arg", &["2: A: last_arg=PHONE async full + B: last_arg=caller_id_number=user0", "2: A: last_arg=PHONE full + B: last_arg=caller_id_number=user0", "2: A: last_arg=600000 + B: last_arg=caller_id_number=user0"], SOCKET),
+    departs("cdrs_are_joined", DIALPLAN, "last_arg", &["2: A: last_arg=PHONE async full + B: last_arg=caller_id_number=user0", "2: A: last_arg=PHONE full + B: last_arg=caller_id_number=user0"], SOCKET),
     departs("cdrs_are_joined", DIAL_STRING, "last_arg", &["2: A: last_arg=user/user1@DOMAIN + B: last_arg=caller_id_number=user0"], SOCKET),
     departs("xml_cdrs_of_a_cancelled_call", BOTH, "CDRs", &["2: A: caller=user0 dest=user1 direction=inbound hangup_cause=ORIGINATOR_CANCEL accountcode=user0 + B: caller=user0 dest=user1 direction=outbound hangup_cause=ORIGINATOR_CANCEL accountcode=user1"], OF_RINGING_USER),
     departs("csv_cdrs_of_a_cancelled_call", BOTH, "CDRs", &["2: user0 user0 user1 + user1 user0 user1"], OF_RINGING_USER),

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::apns::{Apns, BUNDLE_ID, Push, TEAM_ID};
 use crate::daemon::{self, Daemon};
-use crate::realfs::{ASSERTING, RealFs, holds_by_sleep};
+use crate::realfs::{ASSERTING, RealFs};
 use crate::sip::{Account, PATIENCE, Phone, Script, What};
 
 /// What a phone does when it gets a push.
@@ -46,8 +46,6 @@ pub struct Settings {
     pub app: &'static str,
     /// Port of the event socket, if it is not FreeSWITCH's.
     pub esl_port: Option<u16>,
-    /// `freeswitch.hold = "sleep"`.
-    pub holds_by_sleep: bool,
 }
 
 impl Default for Settings {
@@ -64,7 +62,6 @@ impl Default for Settings {
             drain: "30s".to_owned(),
             app: "",
             esl_port: None,
-            holds_by_sleep: holds_by_sleep(),
         }
     }
 }
@@ -102,7 +99,6 @@ pub struct Site {
     dir: TempDir,
     binary: PathBuf,
     logs: bool,
-    holds_by_sleep: bool,
 }
 
 impl Site {
@@ -149,7 +145,6 @@ impl Site {
             dir,
             binary: binary.to_owned(),
             logs: settings.log.starts_with("debug"),
-            holds_by_sleep: settings.holds_by_sleep,
         };
         site.start_daemon().await;
         site
@@ -159,14 +154,7 @@ impl Site {
     pub async fn start_daemon(&mut self) {
         let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
         command.arg("run");
-        let daemon = Daemon::start(command).await.connected().await;
-        if self.holds_by_sleep {
-            daemon
-                .log
-                .wait(&["calls may be held by FreeSWITCH's application sleep"])
-                .await;
-        }
-        self.daemon = Some(daemon);
+        self.daemon = Some(Daemon::start(command).await.connected().await);
     }
 
     /// The running fswake.
@@ -385,7 +373,6 @@ fn configuration(fs: &RealFs, apns: &Apns, dir: &Path, settings: &Settings) -> S
         r#"[freeswitch]
 host = "127.0.0.1"
 port = {esl}
-hold = "{hold}"
 [listen]
 addresses = [{listen}]
 [http]
@@ -402,7 +389,6 @@ drain-timeout = "{drain}"
 name = "ios"
 {app}"#,
         esl = settings.esl_port.unwrap_or(fs.ports.esl.port()),
-        hold = if settings.holds_by_sleep { "sleep" } else { "socket" },
         dir = dir.display(),
         log = settings.log,
         drain = settings.drain,

@@ -43,7 +43,6 @@ fn of(name: &str, actions: &str) -> Context {
         is_there: true,
         handovers: handovers(actions),
         handler: None,
-        sleep_holds: sleep_holds(actions),
         bridges: bridges(actions),
         transfers: transfers(actions),
     }

@@ -27,7 +27,6 @@ fn context(name: &str, is_there: bool, handler: Option<Handler>) -> Context {
         is_there,
         handovers: is_there.then(routing).into_iter().collect(),
         handler: handler.filter(|_| !name.contains('@')),
-        sleep_holds: Vec::new(),
         bridges: Vec::new(),
         transfers: BTreeSet::new(),
     }

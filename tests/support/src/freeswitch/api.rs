@@ -29,7 +29,6 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         }
     }
     match name.to_ascii_lowercase().as_str() {
-        "originate" if arg.is_empty() => "-USAGE: <call url> <exten>|&<application_name>(<app_args>)\n".to_owned(),
         "originate" => match dialstring::parse(arg) {
             Ok(plan) if plan.endpoints[0].target.starts_with("null/") => originate_nobody(core, &plan),
             Ok(plan) => core
@@ -41,7 +40,6 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
                 "-USAGE: <call url> <exten>|&<application_name>(<app_args>)\n".to_owned()
             }
         },
-        "expand" if arg.is_empty() => "-ERR No input\n".to_owned(),
         "expand" => {
             if let Some(text) = Box::pin(expand(core, arg)).await {
                 let (name, arg) = text.split_once(' ').unwrap_or((&text, ""));
@@ -52,20 +50,10 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             }
         }
         "regex" => {
-            // A third part is the answer if the text matches; with `n` the answer is empty if it does not.
-            let parts: Vec<&str> = arg.split('|').collect();
-            if let [text, pattern, then, "n"] = parts.as_slice() {
-                if matches(text, pattern) {
-                    (*then).to_owned()
-                } else {
-                    String::new()
-                }
-            } else {
-                let matched = arg
-                    .rsplit_once('|')
-                    .is_some_and(|(text, pattern)| matches(text, pattern));
-                matched.to_string()
-            }
+            let matched = arg
+                .rsplit_once('|')
+                .is_some_and(|(text, pattern)| matches(text, pattern));
+            matched.to_string()
         }
         "cond" => cond(arg).unwrap_or("-ERR").to_owned(),
         "uuid_exists" => core.exists(arg).to_string(),
@@ -139,7 +127,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
                 return "-USAGE: <uuid> <var> [value]\n".to_owned();
             };
             let value = value.first().map_or("", String::as_str);
-            if !["socket_resume", "fswake_held"].contains(&variable.as_str()) {
+            if variable != "socket_resume" {
                 core.touches(uuid, name);
             }
             no_such_channel_unless(core.set_variable(uuid, variable, value) || core.is_a_loopbacks_end(uuid))
@@ -169,18 +157,10 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             };
             value.unwrap_or_else(|| "_undef_".to_owned())
         }
-        "global_getvar" => core.global(arg),
-        "global_setvar" => {
-            let mut parts = arg.split('=');
-            let [name, value, only] = [(); 3].map(|()| parts.next().unwrap_or_default());
-            let mut world = core.world();
-            let known = world.globals.get(name).map_or("", String::as_str);
-            if only.is_empty() || known == only {
-                world.globals.insert(name.to_owned(), value.to_owned());
-            }
-            "+OK".to_owned()
+        "global_getvar" => {
+            let value = core.config.globals.iter().find(|(name, _)| name == arg);
+            value.map(|(_, value)| value.clone()).unwrap_or_default()
         }
-        "uuid_break" => no_such_channel_unless(core.wakes_up(arg)),
         "module_exists" => core.config.modules.iter().any(|module| module == arg).to_string(),
         "show" if arg == "registrations as json" => lists::registrations_json(core),
         "show" if arg == "registrations count" => format!("\n{} total.\n", core.world().registrations.len()),
@@ -265,12 +245,8 @@ fn braced(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// Matches a regular expression that contains only `^`, `.*`, and `(?!..)` at its end.
+/// Matches a regular expression that contains only `^` and `.*`.
 fn matches(text: &str, pattern: &str) -> bool {
-    if let Some((before, not)) = pattern.strip_suffix(')').and_then(|pattern| pattern.split_once("(?!")) {
-        let rest = text.strip_prefix(before.trim_start_matches('^'));
-        return rest.is_some_and(|rest| !rest.starts_with(not));
-    }
     let (begins, pattern) = pattern.strip_prefix('^').map_or((false, pattern), |rest| (true, rest));
     let mut rest = text;
     pattern.split(".*").enumerate().all(|(n, part)| {
@@ -304,7 +280,6 @@ fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
     let call = Call {
         socket: asynchronous.unwrap_or(socket).to_owned(),
         is_static: asynchronous.is_none(),
-        is_held_by_sleep: false,
         uuid: plan.variable("origination_uuid").unwrap_or_default().to_owned(),
         caller_number: String::new(),
         caller_name: String::new(),

@@ -133,9 +133,6 @@ impl Core {
         // Behind a loopback the caller's own `bridge` ends. That is not modelled.
         if world.channels.get(held).is_some_and(|c| !c.is_behind()) {
             let events = events_of(&world.channels[held]);
-            if world.channels[held].is_held_by_sleep() {
-                return self.emit_sleep_is_over(world, held);
-            }
             if !world.channels[held].is_static() {
                 self.emit(world, held, &events.unpark);
             }

@@ -112,14 +112,8 @@ impl Core {
             return false;
         };
         channel.apps.push_back(app);
-        let (is_static, is_held_by_sleep) = (
-            channel.is_static(),
-            channel.is_held_by_sleep() && channel.peer.is_none(),
-        );
-        if is_held_by_sleep {
-            let name = get("execute-app-name");
-            world.complaints.push(format!("execute {name}: its channel sleeps"));
-        } else if is_static {
+        let is_static = channel.is_static();
+        if is_static {
             let name = get("execute-app-name");
             world
                 .complaints
@@ -406,7 +400,7 @@ impl Core {
 
     /// What the shipped dialplan does next: `bridge ${fswake_bridge}`, or the loopback's `execute_extension`, which has
     /// the same effect. Only its failure is modelled; tests decide who rings.
-    pub(crate) fn dialplan_goes_on(self: &Arc<Self>, uuid: &str) {
+    fn dialplan_goes_on(self: &Arc<Self>, uuid: &str) {
         let (core, uuid) = (Arc::clone(self), uuid.to_owned());
         tokio::spawn(async move {
             core.half_tick().await;

@@ -151,11 +151,6 @@ impl Channel {
         matches!(&self.role, Role::Held { state, .. } if state.is_static)
     }
 
-    /// Whether the application `sleep` has it.
-    pub(crate) fn is_held_by_sleep(&self) -> bool {
-        matches!(&self.role, Role::Held { state, .. } if state.is_held_by_sleep)
-    }
-
     pub(crate) fn is_leg(&self) -> bool {
         matches!(self.role, Role::Leg(_))
     }

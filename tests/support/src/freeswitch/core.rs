@@ -143,8 +143,6 @@ pub(crate) struct World {
     pub(crate) list_takes: Duration,
     /// Stopped profiles. They keep their registrations.
     pub(crate) stopped: BTreeSet<String>,
-    /// What `global_setvar` has set.
-    pub(crate) globals: HashMap<String, String>,
     /// Whether there has been a presence event.
     pub(crate) has_presence: bool,
 }

@@ -132,7 +132,7 @@ impl Core {
         });
         let in_socket = channel.peer.is_none() && channel.taken.is_none() && channel.behind.is_none();
         if held.is_some() && in_socket && !channel.is_loopback() {
-            if !world.channels[uuid].is_static() && !world.channels[uuid].is_held_by_sleep() {
+            if !world.channels[uuid].is_static() {
                 self.emit(world, uuid, &catalog().unpark);
             }
             self.emit(world, uuid, &catalog().socket_done);

@@ -14,7 +14,6 @@ use super::core::{Core, SlowPickUp, new_uuid};
 
 /// A call that is going to be held.
 #[derive(Debug, Clone)]
-#[allow(clippy::struct_excessive_bools, reason = "each is one option of a call")]
 pub struct Call {
     /// The argument of `socket` without `async full`: one `host:port`, or several separated by `|`.
     pub socket: String,
@@ -50,19 +49,15 @@ pub struct Call {
     pub picked_up_unheard: Option<String>,
     /// `socket` without `async`: the channel's own thread serves the connection, and nothing else meanwhile.
     pub is_static: bool,
-    /// The application `sleep` holds it, if a client has set `fswake_holder`.
-    pub is_held_by_sleep: bool,
 }
 
 impl Call {
     /// A call to `user@domain` from 1000, "Alice", to the client at `socket`, with the shipped dialplan's variables
-    /// except `call_timeout`. `$FSWAKE_SOCKET` decides what holds it: `static` means `socket` without `async`, and
-    /// `sleep` the application `sleep`.
+    /// except `call_timeout`. `$FSWAKE_SOCKET` decides on `async`: `static` means without.
     pub fn to(socket: SocketAddr, user: &str, domain: &str) -> Self {
         let call = Self::with_async(socket, user, domain);
         match std::env::var("FSWAKE_SOCKET").as_deref() {
             Ok("static") => call.without_async(),
-            Ok("sleep") => call.by_sleep(),
             _ => call,
         }
     }
@@ -98,15 +93,7 @@ impl Call {
             behind_uuids: Default::default(),
             picked_up_unheard: None,
             is_static: false,
-            is_held_by_sleep: false,
         }
-    }
-
-    /// Held by the application `sleep`, as in its snippet; by `socket` if no client takes such calls.
-    #[must_use]
-    pub fn by_sleep(mut self) -> Self {
-        self.is_held_by_sleep = true;
-        self
     }
 
     /// Uses `socket` without `async`, as in its snippet.
@@ -283,8 +270,6 @@ pub(crate) struct HeldState {
     pub(crate) listener: Option<Arc<Listener>>,
     pub(crate) picked_up_unheard: Option<String>,
     pub(crate) is_static: bool,
-    /// The application `sleep` runs.
-    pub(crate) is_held_by_sleep: bool,
 }
 
 /// A handle to a held call.
@@ -311,14 +296,11 @@ impl Held {
         let (outcomes, log) = (watch::Sender::new(Vec::new()), Mutex::default());
         let is_busy = watch::Sender::new(call.is_static);
         let shared = Arc::new(HeldShared { is_busy, outcomes, log });
-        let holder = Some(core.global("fswake_holder")).filter(|holder| call.is_held_by_sleep && !holder.is_empty());
-        let is_held_by_sleep = holder.is_some();
         let state = HeldState {
             shared: Arc::clone(&shared),
             listener: None,
             picked_up_unheard: call.picked_up_unheard.clone(),
             is_static: call.is_static,
-            is_held_by_sleep,
         };
         let role = Role::Held {
             loopback: call.loopback,
@@ -352,10 +334,6 @@ impl Held {
         for (name, value) in &call.variables {
             channel.set_variable(name, value, false);
         }
-        if let Some(holder) = &holder {
-            channel.set_variable("socket_resume", "", false);
-            channel.set_variable("fswake_held", holder, false);
-        }
         let caller =
             (call.loopback && !call.caller_number.is_empty()).then(|| behind(core, call, &mut channel, &shared));
         let behind = caller.as_ref().map(|caller| caller.uuid.clone());
@@ -375,11 +353,7 @@ impl Held {
             behind,
             shared,
         };
-        if is_held_by_sleep {
-            core.falls_asleep(&held.uuid);
-        } else {
-            tokio::spawn(run_socket(Arc::clone(core), held.uuid.clone(), call.socket.clone()));
-        }
+        tokio::spawn(run_socket(Arc::clone(core), held.uuid.clone(), call.socket.clone()));
         held
     }
 
@@ -488,11 +462,6 @@ impl Held {
         let source = "0:x:bl_xfer:valet_park:lot 8001/default/inline";
         self.core
             .caller_ends_elsewhere(caller, &self.uuid, source, "CALL_REJECTED", late);
-    }
-
-    /// Somebody ends what the channel runs (`uuid_break`).
-    pub fn is_broken(&self) {
-        self.core.wakes_up(&self.uuid);
     }
 
     /// The channel that is bridged with a leg; behind a loopback, the caller's own.
@@ -622,7 +591,6 @@ fn behind(core: &Core, call: &Call, loopback: &mut Channel, shared: &Arc<HeldSha
         listener: None,
         picked_up_unheard: None,
         is_static: false,
-        is_held_by_sleep: false,
     };
     let role = Role::Held {
         loopback: false,

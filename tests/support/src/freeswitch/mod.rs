@@ -57,7 +57,6 @@ mod phone;
 mod recognise;
 mod registry;
 mod sched;
-mod sleep_hold;
 mod template;
 
 pub use self::bulk::{Burst, BurstReport};
@@ -212,7 +211,6 @@ impl FakeFreeSwitch {
             }
         }
         world.channels.clear();
-        world.globals.clear();
         world.has_presence = false;
         if forget_registrations {
             world.registrations.clear();

@@ -50,14 +50,10 @@ impl Core {
                 let id = self.schedule(when, group, uuid, cause.unwrap_or("NORMAL_CLEARING"));
                 format!("+OK Added: {id}\n")
             }
-            [when, group, verb @ ("expand" | "uuid_break" | "global_setvar"), ..] => {
-                let (_, argument) = arg.split_once(&format!(" {verb} ")).unwrap_or_default();
-                let (core, verb, argument) = (Arc::clone(self), (*verb).to_owned(), argument.to_owned());
-                let act = move || run(Arc::clone(&core), verb.clone(), argument.clone());
-                let id = match every(when) {
-                    Some(pause) => self.again_and_again(pause, group, act),
-                    None => self.later(when, group, None, act()),
-                };
+            [when, group, "expand", ..] => {
+                let (_, command) = arg.split_once(" expand ").unwrap_or_default();
+                let (core, command) = (Arc::clone(self), command.to_owned());
+                let id = self.later(when, group, None, async move { expand(core, command).await });
                 format!("+OK Added: {id}\n")
             }
             [] => "-USAGE: [+@]<time> <group_name> <command_string>[&]\n".to_owned(),
@@ -112,49 +108,11 @@ impl Core {
         id
     }
 
-    /// Repeats an action until its task is deleted or the channel of its group is gone.
-    fn again_and_again(
-        self: &Arc<Self>,
-        pause: Duration,
-        group: &str,
-        act: impl Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + 'static,
-    ) -> u64 {
-        let id = {
-            let mut world = self.world();
-            world.schedule.last += 1;
-            let id = world.schedule.last;
-            let tasks = world.schedule.groups.entry(group.to_owned()).or_default();
-            tasks.push(Task { id, channel: None });
-            id
-        };
-        let (core, group) = (Arc::downgrade(self), group.to_owned());
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(pause).await;
-                let Some(core) = core.upgrade() else { return };
-                let stands = |tasks: &Vec<Task>| tasks.iter().any(|task| task.id == id);
-                if !core.exists(&group) || !core.world().schedule.groups.get(&group).is_some_and(stands) {
-                    return;
-                }
-                act().await;
-            }
-        });
-        id
-    }
-
-    /// `sched_del GROUP`, or `sched_del NUMBER`. It must not leave a ringing leg without a lease, because the leg's client
-    /// may die at any moment.
+    /// `sched_del GROUP`. It must not leave a ringing leg without a lease, because the leg's client may die at any
+    /// moment.
     pub(crate) fn sched_del(&self, group: &str) -> String {
         let mut world = self.world();
-        let deleted = match group.parse::<u64>() {
-            Ok(id) => {
-                let tasks = world.schedule.groups.values_mut();
-                tasks
-                    .flat_map(|tasks| tasks.extract_if(.., |task| task.id == id))
-                    .collect()
-            }
-            Err(_) => world.schedule.groups.remove(group).unwrap_or_default(),
-        };
+        let deleted = world.schedule.groups.remove(group).unwrap_or_default();
         for channel in deleted.iter().filter_map(|task| task.channel.as_ref()) {
             let mut left = world.schedule.groups.values().flatten();
             let is_leased = left.any(|other| other.channel.as_ref() == Some(channel));
@@ -169,16 +127,11 @@ impl Core {
     }
 }
 
-/// `@SECONDS`: the time between two runs.
-fn every(when: &str) -> Option<Duration> {
-    Some(Duration::from_secs(when.strip_prefix('@')?.parse().ok()?))
-}
-
 fn seconds(when: &str) -> Duration {
     Duration::from_secs(when.trim_start_matches('+').parse().unwrap_or(0))
 }
 
-/// A command, boxed because it may schedule further tasks.
-fn run(core: Arc<Core>, verb: String, argument: String) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async move { drop(api::execute(&core, &verb, Some(&argument)).await) })
+/// `expand`, boxed because it may schedule further tasks.
+fn expand(core: Arc<Core>, command: String) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move { drop(api::execute(&core, "expand", Some(&command)).await) })
 }

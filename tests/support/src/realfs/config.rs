@@ -99,11 +99,6 @@ pub(super) fn in_mode(dialplan: &str) -> String {
     }
 }
 
-/// Whether `$FSWAKE_SOCKET` has calls held by the application `sleep`.
-pub fn holds_by_sleep() -> bool {
-    std::env::var("FSWAKE_SOCKET").as_deref() == Ok("sleep")
-}
-
 fn without_comments(xml: &str) -> String {
     let mut parts = xml.split("<!--");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -187,9 +182,7 @@ const SLOW_DIRECTORY: &str = r#"<configuration name="lua.conf"><settings>
 fn dialplan(ports: &Ports) -> String {
     let shipped = snippet("dialplan/default/00_fswake.xml", ports);
     let numbers = r"^(?|7(\d{5})|(9\d{5}))$";
-    let by_sleep = snippet("dialplan/default/00_fswake_sleep.xml", ports);
-    let routing = format!("{}{}", inside(&by_sleep, "include"), inside(&shipped, "include"));
-    let routing = routing.replace("^(10[01][0-9])$", numbers);
+    let routing = inside(&shipped, "include").replace("^(10[01][0-9])$", numbers);
     assert!(routing.contains(numbers), "the snippet's numbers have changed");
     let contexts = snippet("dialplan/fswake.xml", ports);
     format!(
@@ -207,18 +200,6 @@ fn dialplan(ports: &Ports) -> String {
             <action application="transfer" data="$1 XML default"/>
           </condition></extension>
           {beside}
-          <extension name="next-by-sleep">
-            <condition field="${{fswake_holder}}" expression="^\w+$"/>
-            <condition field="${{ringback}}${{transfer_ringback}}" expression="^$"/>
-            <condition field="destination_number" expression="^6(\d{{5}})$">
-            <action application="set" data="fswake_aor=$1@{DOMAIN}"/>
-            <action application="set" data="fswake_held=${{fswake_holder}}"/>
-            <action application="set" data="fswake_lease=${{sched_api(+3 none uuid_break ${{uuid}})}}"/>
-            <action application="event" data="Event-Name=CUSTOM,Event-Subclass=fswake::hold"/>
-            <action application="sleep" data="600000"/>
-            <action application="unset" data="fswake_held"/>
-            <action application="respond" data="410 Gone"/>
-          </condition></extension>
           <extension name="next"><condition field="destination_number" expression="^6(\d{{5}})$">
             <action application="set" data="fswake_aor=$1@{DOMAIN}"/>
             <action application="set" data="socket_resume=true"/>

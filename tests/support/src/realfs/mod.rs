@@ -19,9 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-pub use self::config::{
-    BESIDE_DOMAINS, CAPITALS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN, holds_by_sleep,
-};
+pub use self::config::{BESIDE_DOMAINS, CAPITALS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
 pub use self::console::{Console, ConsoleEvent};
 pub use self::mod_apn::mod_apn_params;
 pub use self::vanilla::{ASSERTING, Plan, Routing, VANILLA_DOMAIN, filled};

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::config::{ESL_PASSWORD, PASSWORD, Ports, configuration, holds_by_sleep, inside, snippet};
+use super::config::{ESL_PASSWORD, PASSWORD, Ports, configuration, inside, snippet};
 use crate::sip::level_of;
 
 /// The voice in this site's music. No phone has it.
@@ -166,10 +166,7 @@ pub fn filled(text: &str, id: &str) -> String {
 }
 
 /// The extension of a row for one routing.
-///
-/// If `$FSWAKE_SOCKET` is `sleep`, a row without tones and answered callers has the snippet that holds calls by `sleep`
-/// before the other, as docs/VARIABLES.md says.
-fn extension(way: Routing, id: &str, plan: &Plan, shipped: &[&str; 2]) -> String {
+fn extension(way: Routing, id: &str, plan: &Plan, shipped: &str) -> String {
     // As the default configuration's Local_Extension does.
     let goes_on = r#"<action application="set" data="continue_on_fail=true"/>"#;
     let before = goes_on.to_owned() + &actions(&plan.before, id);
@@ -180,26 +177,16 @@ fn extension(way: Routing, id: &str, plan: &Plan, shipped: &[&str; 2]) -> String
         other => filled(other, id),
     };
     if way == Routing::Dialplan {
-        let needs_socket =
-            |(application, data): &(String, String)| application.contains("answer") || data.contains("ringback");
-        let sleeps = holds_by_sleep() && !plan.before.iter().any(needs_socket);
-        let [by_sleep, by_socket] = shipped;
-        let hold = [
-            (*by_sleep, r#"<action application="set" data="fswake_held="#),
-            (*by_socket, r#"<action application="socket""#),
-        ];
-        let of_hold = |(shipped, hold): (&str, &str)| {
-            let (head, tail) = shipped.rsplit_once("</condition>").expect("the snippet's condition");
-            assert!(
-                head.contains(hold) && head.contains("^(10[01][0-9])$"),
-                "the snippet has changed"
-            );
-            // The row's own settings follow the shipped ones, as in the plain extension.
-            let text = head.replacen(hold, &format!("{before}{hold}"), 1);
-            let text = text.replace("user/${dialed_user}@${dialed_domain}", &bridge);
-            text.replace("^(10[01][0-9])$", &numbers) + &after + "</condition>" + tail
-        };
-        return hold.into_iter().skip(usize::from(!sleeps)).map(of_hold).collect();
+        let (head, tail) = shipped.rsplit_once("</condition>").expect("the snippet's condition");
+        let socket = r#"<action application="socket""#;
+        assert!(
+            head.contains(socket) && head.contains("^(10[01][0-9])$"),
+            "the snippet has changed"
+        );
+        // The row's own settings follow the shipped ones, as in the plain extension.
+        let text = head.replacen(socket, &format!("{before}{socket}"), 1);
+        let text = text.replace("user/${dialed_user}@${dialed_domain}", &bridge);
+        return text.replace("^(10[01][0-9])$", &numbers) + &after + "</condition>" + tail;
     }
     format!(
         r#"<extension name="row"><condition field="destination_number" expression="{numbers}">
@@ -215,14 +202,13 @@ fn extension(way: Routing, id: &str, plan: &Plan, shipped: &[&str; 2]) -> String
 }
 
 fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
-    let shipped = ["dialplan/default/00_fswake_sleep.xml", "dialplan/default/00_fswake.xml"];
-    let shipped = shipped.map(|name| snippet(name, ports));
-    let shipped = shipped.each_ref().map(|snippet| inside(snippet, "include"));
+    let shipped = snippet("dialplan/default/00_fswake.xml", ports);
+    let shipped = inside(&shipped, "include");
     let mut rows = String::new();
     for (number, plan) in plans.iter().enumerate() {
         for way in Routing::ALL {
             let id = format!("{}{number:03}", way.digit());
-            rows.push_str(&extension(way, &id, plan, &shipped));
+            rows.push_str(&extension(way, &id, plan, shipped));
         }
     }
     let mut all = String::new();
