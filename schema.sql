@@ -1,4 +1,4 @@
--- fswake's store, version 6. Applied at start in one transaction if the file's user_version is older. Applying it again changes
+-- fswake's store, version 7. Applied at start in one transaction if the file's user_version is older. Applying it again changes
 -- nothing. Text has no length limits, because providers may make tokens longer.
 -- Changes, by the version that they came after:
 -- - 1: the two indexes of wakes.
@@ -8,6 +8,8 @@
 -- - 4: the code of a push's error in the journal. fswake adds it to older lines afterwards.
 -- - 5: devices.changed and devices.elsewhere, which fswake adds before this is applied, and the tables outbox and shared: what a
 --   copy of a shared store needs (docs/CLUSTER.md).
+-- - 6: journal.daemon, node, file and line, which fswake adds before this is applied, and the table shared_journal: lines of other
+--   daemons.
 
 -- Devices that can be pushed, one row for each. A row outlives its registration.
 CREATE TABLE IF NOT EXISTS devices (
@@ -71,7 +73,11 @@ CREATE TABLE IF NOT EXISTS journal (
     aor_user   TEXT    NOT NULL,
     aor_domain TEXT    NOT NULL COLLATE NOCASE,
     event      TEXT    NOT NULL,
-    detail     TEXT    NOT NULL                    -- one JSON object; tokens as fingerprints only
+    detail     TEXT    NOT NULL,                   -- one JSON object; tokens as fingerprints only
+    daemon     TEXT    NOT NULL DEFAULT '',        -- the name of the fswake that wrote it; '' for this one while it shares no store
+    node       TEXT    NOT NULL DEFAULT '',        -- the name of the FreeSWITCH that holds the call; '' if it has none
+    file       INTEGER,                            -- lines of other daemons: the file that they are from, and their id there
+    line       INTEGER
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS journal_by_call ON journal (call) WHERE call IS NOT NULL;
@@ -82,4 +88,19 @@ CREATE INDEX IF NOT EXISTS journal_by_age ON journal (at_ms);
 CREATE INDEX IF NOT EXISTS journal_wakes ON journal (at_ms) WHERE event = 'call-held';
 CREATE INDEX IF NOT EXISTS journal_wakes_by_aor ON journal (aor_user, aor_domain, at_ms) WHERE event = 'call-held';
 
-PRAGMA user_version = 6;
+-- A line of another daemon is stored once, however often it is read.
+CREATE UNIQUE INDEX IF NOT EXISTS journal_elsewhere ON journal (file, line, at_ms) WHERE file IS NOT NULL;
+
+-- What this file exchanges with the journal of the shared store; no row if it never shared one.
+CREATE TABLE IF NOT EXISTS shared_journal (
+    one              INTEGER PRIMARY KEY CHECK (one = 1),
+    file             INTEGER NOT NULL,             -- a random number: identifies this file's lines
+    daemon           TEXT    NOT NULL,             -- the name of the fswake that uses this file
+    is_shared        INTEGER NOT NULL,             -- 1: the store is shared now
+    sent_to          INTEGER NOT NULL,             -- this file's own lines up to this id have been sent
+    server           TEXT    NOT NULL,             -- which server, table and start of the server was read; '' before the first time
+    snapshot         TEXT    NOT NULL,             -- the server's transactions that have been read (pg_snapshot)
+    read_at_ms       INTEGER NOT NULL              -- when other daemons' lines were read last; 0 before the first time
+) STRICT;
+
+PRAGMA user_version = 7;

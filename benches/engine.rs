@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use fswake::engine::policy::Policy;
 use fswake::engine::{Engine, Event, HeldCall, LegEnd, Registration, Source};
 use fswake::push::PushReceipt;
-use fswake::types::{Aor, CallId, LegId, Moment, Provider, PushId, PushParams, PushToken, Target, Tokens};
+use fswake::types::{Aor, CallId, LegId, Moment, NodeId, Provider, PushId, PushParams, PushToken, Target, Tokens};
 use uuid::Uuid;
 
 const CALLS: u32 = 10_000;
@@ -50,6 +50,7 @@ fn leg(n: u32) -> LegId {
 
 fn hold(n: u32) -> Event {
     Event::CallHeld(HeldCall {
+        node: NodeId::FIRST,
         call: call(n),
         aor: aor(n),
         caller_number: format!("+49{n}").into(),

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::{OffsetDateTime, PrimitiveDateTime};
 
-use crate::types::UnixSeconds;
+use crate::types::{UnixMicros, UnixSeconds};
 
 /// A time in seconds since 1970.
 pub fn unix(time: SystemTime) -> UnixSeconds {
@@ -25,6 +25,12 @@ pub fn from_unix(seconds: UnixSeconds) -> Option<SystemTime> {
 /// The wall clock, in seconds since 1970.
 pub fn unix_now() -> UnixSeconds {
     now_ms() / 1000
+}
+
+/// Microseconds since 1970, now.
+pub fn unix_micros() -> UnixMicros {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    UnixMicros::try_from(since.unwrap_or_default().as_micros()).unwrap_or(UnixMicros::MAX)
 }
 
 /// The wall clock, in milliseconds since 1970.

@@ -14,6 +14,7 @@ mod credentials;
 mod document;
 mod error;
 mod http;
+mod nodes;
 mod profile;
 mod raw;
 mod refresh;
@@ -27,7 +28,9 @@ use std::path::Path;
 
 pub use self::error::ConfigError;
 use self::secrets::MissingFile;
-pub use self::settings::{Config, Environment, For, Http, Listen, LogConfig, LogFormat, StoreConfig, UnreadFile};
+pub use self::settings::{
+    ClusterConfig, Config, Environment, For, FreeSwitch, Http, Listen, LogConfig, LogFormat, StoreConfig, UnreadFile,
+};
 pub use self::text::Network;
 pub(crate) use self::text::duration_arg;
 use crate::files::{self, FileError};

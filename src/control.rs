@@ -126,7 +126,7 @@ impl Control {
             let (to, answer) = oneshot::channel();
             let query = Query {
                 ask: question(to),
-                turn: turn.map_err(|_| NoAnswer::Stopping)?,
+                turn: Some(turn.map_err(|_| NoAnswer::Stopping)?),
             };
             self.inputs.try_send(Input::Ask(query)).map_err(|e| refused(&e))?;
             answer.await.map_err(|_| NoAnswer::Stopping)

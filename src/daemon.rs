@@ -1,6 +1,6 @@
 //! The composition root: configuration in, running daemon out. The only file that knows every part.
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -19,9 +19,11 @@ use crate::control::Control;
 use crate::driver::Driver;
 use crate::engine::{DeviceChange, Engine, Event};
 use crate::esl::answers::Answerer;
-use crate::esl::directory::Directory;
 use crate::esl::inbound::Inbound;
+use crate::esl::leg_token::ClusterKey;
+use crate::esl::nodes::Nodes;
 use crate::esl::outbound::Outbound;
+use crate::esl::peers::Peers;
 use crate::esl::users::Users;
 use crate::http::{self, Site};
 use crate::input::Input;
@@ -30,7 +32,7 @@ use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::reload::{self, AllowedNetworks, Reload};
-use crate::store::shared::{self, SharedStore};
+use crate::store::shared::{self, JournalLimits, SharedStore};
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{StoreOp, StoreWriter};
 use crate::supervise::Parts;
@@ -111,8 +113,6 @@ impl Daemon {
         let elsewhere = still_wanted(snapshot.elsewhere, ttl, &store);
         info!(devices = devices.len() + elsewhere.len(), store = %config.store.path.display(), "devices loaded");
 
-        let (kills, kills_rx) = mpsc::channel(1024);
-        let (questions, questions_rx) = mpsc::channel(QUESTIONS);
         let (users, users_rx) = mpsc::channel(QUESTIONS);
         let (waiting, now_waiting) = watch::channel(0);
         let stop = CancellationToken::new();
@@ -127,18 +127,22 @@ impl Daemon {
             }
         };
         let (most_calls, most_wakes) = open_files.map_or((usize::MAX, MOST_WAKES), most_calls);
-        let (inbound_settings, settings) = watch::channel(reload::inbound_settings(&config));
-        let directory = {
-            let settings = settings.clone();
-            Directory::new(move || settings.borrow().endpoint.clone())
-        };
+        let all_settings = reload::inbound_settings(&config).into_iter().map(watch::channel);
+        let (inbound_settings, settings): (Vec<_>, Vec<_>) = all_settings.unzip();
+        let names = config.freeswitch.iter().map(|node| node.name.as_str().into());
+        let key = config.cluster_key.as_ref().map(ClusterKey::new);
+        let nodes = Nodes::new(
+            names.zip(settings).collect(),
+            key,
+            Peers::new(Arc::clone(&config.cluster.name)),
+        );
         let outbound = Outbound::new(
             inputs.clone(),
             is_allowed,
             most_calls,
             stop.clone(),
             calls.clone(),
-            directory.clone(),
+            nodes.clone(),
         );
         let listening = config.has_freeswitch.then_some(&config.listen.addresses);
         for &address in listening.into_iter().flatten() {
@@ -150,13 +154,12 @@ impl Daemon {
         }
 
         let wakes = Arc::new(Semaphore::new(most_wakes));
-        let esl_up = Arc::new(AtomicBool::new(false));
         let metrics = Metrics::new();
         for app in pushers.states() {
             metrics.app(&app.name, app.provider.name());
         }
         let site = Arc::new(Site {
-            inbound: settings.clone(),
+            nodes: nodes.clone(),
             summaries: http::SummaryCache::default(),
             census: http::CensusCache::default(),
             metrics: metrics.clone(),
@@ -166,7 +169,6 @@ impl Daemon {
             store: store.clone(),
             shared: shared.clone(),
             store_path: config.store.path.clone(),
-            esl_up: esl_up.clone(),
             has_freeswitch: config.has_freeswitch,
             wakes: wakes.clone(),
             token: config.http.token.clone(),
@@ -181,6 +183,9 @@ impl Daemon {
             let change = DeviceChange::Kept(Arc::new(device));
             engine.handle(Moment::default(), Event::DeviceChangedElsewhere(change));
         }
+        let (kills, kills_rx): (Vec<_>, Vec<_>) = nodes.iter().map(|_| mpsc::channel(1024)).unzip();
+        let (news, news_rx): (Vec<_>, Vec<_>) = nodes.iter().map(|_| mpsc::channel(1024)).unzip();
+        let (questions, questions_rx): (Vec<_>, Vec<_>) = nodes.iter().map(|_| mpsc::channel(QUESTIONS)).unzip();
         let driver = Driver {
             engine,
             pushers: pushers.clone(),
@@ -188,6 +193,8 @@ impl Daemon {
             waiting,
             kills,
             questions,
+            news,
+            nodes: nodes.clone(),
             users,
             tasks: pushes.clone(),
             inputs: inputs.clone(),
@@ -196,34 +203,46 @@ impl Daemon {
         };
         parts.spawn("the driver's loop", driver.run(inputs_rx));
         if config.has_freeswitch {
-            let (answers, answers_rx) = mpsc::channel(1024);
-            let answerer = Answerer {
-                settings: settings.clone(),
-                answers: answers_rx,
-                stop: stop.clone(),
-            };
-            parts.spawn("what answers notifications", answerer.run());
             let users = Users {
-                directory,
+                nodes: nodes.clone(),
                 questions: users_rx,
                 inputs: inputs.clone(),
                 stop: stop.clone(),
             };
             parts.spawn("what asks the directory", users.run());
-            let inbound = Inbound {
-                settings,
-                inputs: inputs.clone(),
-                waiting: now_waiting,
-                up: esl_up,
-                kills: kills_rx,
-                questions: Arc::new(Mutex::new(questions_rx)),
-                resyncs: Arc::default(),
-                answers,
-                stop: stop.clone(),
-            };
-            parts
-                .on_a_thread("fswake-inbound", inbound.run())
-                .context("start the inbound connection's thread")?;
+            if nodes.count() > 1 {
+                parts.spawn(
+                    "what watches legs between FreeSWITCHes",
+                    nodes.bonds.clone().run(nodes.clone(), stop.clone()),
+                );
+            }
+            let resyncs = Arc::default();
+            let parts_of_nodes = kills_rx.into_iter().zip(questions_rx).zip(news_rx);
+            for (node, ((kills, questions), news)) in nodes.iter().zip(parts_of_nodes) {
+                let (answers, answers_rx) = mpsc::channel(1024);
+                let answerer = Answerer {
+                    settings: node.settings.clone(),
+                    answers: answers_rx,
+                    stop: stop.clone(),
+                };
+                parts.spawn("what answers notifications", answerer.run());
+                let inbound = Inbound {
+                    settings: node.settings.clone(),
+                    inputs: inputs.clone(),
+                    waiting: now_waiting.clone(),
+                    nodes: nodes.clone(),
+                    node: node.id,
+                    kills,
+                    news,
+                    questions: Arc::new(Mutex::new(questions)),
+                    resyncs: Arc::clone(&resyncs),
+                    answers,
+                    stop: stop.clone(),
+                };
+                parts
+                    .on_a_thread("fswake-inbound", inbound.run())
+                    .context("start the inbound connection's thread")?;
+            }
         } else {
             info!("no FreeSWITCH (freeswitch.enabled): registrations and wakes come by HTTP");
         }
@@ -344,6 +363,11 @@ fn share(
     };
     let (shared, ended) = SharedStore::start(shared::Start {
         dsn,
+        daemon: Arc::clone(&config.cluster.name),
+        journal: JournalLimits {
+            keep: config.store.journal_keep,
+            max_lines: config.store.journal_max_lines,
+        },
         path: &config.store.path,
         inputs: inputs.clone(),
         token_ttl: Arc::clone(token_ttl),

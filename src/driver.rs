@@ -18,6 +18,8 @@ use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
 use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Routing, Step, Summary};
+use crate::esl::nodes::{HeldAt, Nodes};
+use crate::esl::peers::News;
 use crate::esl::{user_registrations, users};
 use crate::input::{Input, Waker};
 use crate::logging::once::Once;
@@ -25,7 +27,7 @@ use crate::logging::rate_limit::RateLimit;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
-use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId, Target};
+use crate::types::{Aor, CallId, Device, LegId, Moment, NodeId, NotificationId, Target};
 
 /// The loop's surroundings.
 pub struct Driver {
@@ -37,10 +39,14 @@ pub struct Driver {
     pub store: StoreWriter,
     /// How many calls wait. While some do, the inbound connection makes FreeSWITCH look at its events sooner.
     pub waiting: watch::Sender<usize>,
-    /// Kills for the inbound connection.
-    pub kills: mpsc::Sender<(LegId, Cause)>,
-    /// Questions for the inbound connection.
-    pub questions: mpsc::Sender<user_registrations::RegistrationsQuery>,
+    /// Kills for the inbound connections, by FreeSWITCH.
+    pub kills: Vec<mpsc::Sender<(LegId, Cause)>>,
+    /// Questions for the inbound connections, by FreeSWITCH.
+    pub questions: Vec<mpsc::Sender<user_registrations::RegistrationsQuery>>,
+    /// What other fswakes have to know, by the FreeSWITCH that they are told through.
+    pub news: Vec<mpsc::Sender<News>>,
+    /// The FreeSWITCHes.
+    pub nodes: Nodes,
     /// Questions for FreeSWITCH's directory.
     pub users: mpsc::Sender<users::UserQuestion>,
     /// Tasks that may outlive the loop a little: pushes.
@@ -83,6 +89,10 @@ struct Asker {
 struct CallLine {
     /// `None` for a wake that somebody asked for.
     orders: Option<mpsc::UnboundedSender<CallOrder>>,
+    /// The FreeSWITCH that it is held at.
+    node: NodeId,
+    /// Counts it there.
+    held_at: Option<HeldAt>,
     aor: Aor,
     /// Ends the pushes under way for it.
     over: CancellationToken,
@@ -91,9 +101,11 @@ struct CallLine {
 }
 
 impl CallLine {
-    fn new(orders: Option<mpsc::UnboundedSender<CallOrder>>, aor: Aor) -> Self {
+    fn new(orders: Option<mpsc::UnboundedSender<CallOrder>>, node: NodeId, aor: Aor) -> Self {
         Self {
             orders,
+            node,
+            held_at: None,
             aor,
             over: CancellationToken::new(),
             pushed: false,
@@ -190,11 +202,12 @@ impl DriverLoop {
                 let _ = done.send(());
             }
             Input::Held(call, orders) => {
-                self.calls
-                    .insert(call.call, CallLine::new(Some(orders), call.aor.clone()));
+                let mut line = CallLine::new(Some(orders), call.node, call.aor.clone());
+                line.held_at = Some(self.d.nodes.get(call.node).hold());
+                self.calls.insert(call.call, line);
                 self.feed(Event::CallHeld(call));
             }
-            Input::KillElsewhere(leg, cause) => self.kill_elsewhere(leg, cause),
+            Input::KillElsewhere(node, leg, cause) => self.kill_elsewhere(Some(node), leg, &cause),
             Input::Warnings(aor, warnings) => self.warned.warn(&aor, warnings),
             Input::Notify(asked, answer) => {
                 let id = self.asked_by(asked.aor.clone(), asked.by, answer);
@@ -234,6 +247,8 @@ impl DriverLoop {
         }
         if let Event::Registered(reg) = &event {
             self.d.metrics.registered(reg.push.is_some());
+            let node = reg.target.as_ref().map_or(NodeId::FIRST, |target| target.node());
+            self.d.nodes.get(node).count_register();
         }
         let now = self.now();
         self.d.engine.handle(now, event);
@@ -279,12 +294,19 @@ impl DriverLoop {
             match command {
                 Command::Call(call, order) => self.order(call, order),
                 Command::AskDirectory { call, aor, query } => {
-                    if self.d.users.try_send(users::UserQuestion { call, aor, query }).is_err() {
+                    let node = self.calls.get(&call).map_or(NodeId::FIRST, |line| line.node);
+                    let question = users::UserQuestion { node, call, aor, query };
+                    if self.d.users.try_send(question).is_err() {
                         // Nothing to do: the call itself stops waiting for the answer in time.
                         debug!(call.id = %call, "too many questions to the directory: one was dropped");
                     }
                 }
-                Command::AskRegistrations { aor, number, profiles } => self.ask(aor, number, profiles),
+                Command::AskRegistrations {
+                    node,
+                    aor,
+                    number,
+                    profiles,
+                } => self.ask(node, aor, number, profiles),
                 Command::Push(request) => self.push(*request),
                 Command::StoreDevice(device) => self.store_device(device),
                 Command::ForgetDevice { key, changed, why } => {
@@ -317,6 +339,7 @@ impl DriverLoop {
     /// Passes an order on. A call whose connection is gone can only have its legs killed, over another connection.
     fn order(&mut self, call: CallId, order: CallOrder) {
         let is_last = order.is_last();
+        let node = self.calls.get(&call).map(|line| line.node);
         let unsent = match self.calls.get_mut(&call) {
             Some(line) => {
                 if let CallOrder::CallUser(aor) = &order {
@@ -330,28 +353,33 @@ impl DriverLoop {
             None => Some(order),
         };
         if let Some((leg, cause)) = unsent.as_ref().and_then(CallOrder::leg_to_end) {
-            self.kill_elsewhere(leg, cause);
+            self.kill_elsewhere(node, leg, &cause);
         }
         if is_last {
             self.calls.remove(&call);
         }
     }
 
-    fn kill_elsewhere(&self, leg: LegId, cause: Cause) {
-        if self.d.kills.try_send((leg, cause)).is_err() {
-            // Its lease ends it within seconds.
-            debug!(leg = %leg.channel(), "the leg ends with its lease");
+    /// Kills a leg of this FreeSWITCH; if it is not known which, of whichever has it.
+    fn kill_elsewhere(&self, node: Option<NodeId>, leg: LegId, cause: &Cause) {
+        let all = self.d.kills.iter().enumerate();
+        for (_, kills) in all.filter(|(n, _)| node.is_none_or(|node| node.index() == *n)) {
+            if kills.try_send((leg, cause.clone())).is_err() {
+                // Its lease ends it within seconds.
+                debug!(leg = %leg.channel(), "the leg ends with its lease");
+            }
         }
     }
 
-    fn ask(&self, aor: Aor, number: u64, profiles: Vec<Arc<str>>) {
+    fn ask(&self, node: NodeId, aor: Aor, number: u64, profiles: Vec<Arc<str>>) {
         let question = user_registrations::RegistrationsQuery {
             aor,
             number,
             profiles,
             since: Instant::now(),
         };
-        if self.d.questions.try_send(question).is_err() {
+        let questions = self.d.questions.get(node.index());
+        if questions.is_none_or(|questions| questions.try_send(question).is_err()) {
             // Consequence: bindings that have ended are rung in vain until they expire.
             debug!("too many questions about registrations: one was dropped");
         }
@@ -393,6 +421,13 @@ impl DriverLoop {
         }
     }
 
+    /// The name of the FreeSWITCH that holds a call, for the journal; empty if it has none, or the line is not about a held call.
+    fn node_of(&self, call: Option<CallId>) -> Arc<str> {
+        let line = call.and_then(|call| self.calls.get(&call));
+        let line = line.filter(|line| line.orders.is_some());
+        line.map_or_else(Arc::default, |line| Arc::clone(&self.d.nodes.get(line.node).name))
+    }
+
     fn note(&self, note: Note) {
         let Note { call, aor, step } = note;
         if aor.is_nobody() {
@@ -406,9 +441,13 @@ impl DriverLoop {
             warn!(call.id = call.map(tracing::field::display), %aor, "not pushed: the rate limit is reached");
         }
         let at_ms = now_ms();
-        self.d
-            .store
-            .submit(StoreOp::Journal(JournalEntry { call, aor, at_ms, step }));
+        self.d.store.submit(StoreOp::Journal(JournalEntry {
+            node: self.node_of(call),
+            call,
+            aor,
+            at_ms,
+            step,
+        }));
     }
 }
 

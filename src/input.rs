@@ -4,7 +4,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::engine::view::{AorView, CallView};
 use crate::engine::{CallOrder, Cause, Delivery, Engine, Event, HeldCall, MessagesWaiting, Notification, WakeReport};
-use crate::types::{Aor, CallId, DeviceKey, LegId, Moment};
+use crate::types::{Aor, CallId, DeviceKey, LegId, Moment, NodeId, Target, TargetDigest};
 
 /// One input of the loop.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ pub enum Input {
     Reported(Event, oneshot::Sender<()>),
     /// A channel to hold, and where its orders go.
     Held(HeldCall, mpsc::UnboundedSender<CallOrder>),
-    /// A leg to kill whose call's own connection is gone.
-    KillElsewhere(LegId, Cause),
+    /// A leg to kill whose call's own connection is gone, and the FreeSWITCH that the call was held at.
+    KillElsewhere(NodeId, LegId, Cause),
     /// Oddities of a Contact or of a call's variables, for the log.
     Warnings(Aor, Vec<String>),
     /// A notification to send, and where the answer goes. The loop numbers it.
@@ -46,11 +46,16 @@ pub struct OtherWake;
 pub struct Query {
     /// The question.
     pub ask: Ask,
-    /// The turn; given back when this is dropped.
-    pub turn: OwnedSemaphorePermit,
+    /// The turn; given back when this is dropped. Questions for a call have none: they do not wait for others.
+    pub turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Query {
+    /// A question for a call.
+    pub fn at_once(ask: Ask) -> Self {
+        Self { ask, turn: None }
+    }
+
     /// Answers the question. The engine's commands must be drained afterwards.
     pub fn answer(self, engine: &mut Engine, now: Moment) {
         self.ask.answer(engine, now);
@@ -66,6 +71,8 @@ pub enum Ask {
     Calls(Vec<CallId>, oneshot::Sender<Vec<CallView>>),
     /// The devices and bindings of an AOR.
     Aor(Aor, oneshot::Sender<AorView>),
+    /// The address with this digest at which a phone of this AOR is registered.
+    Address(Aor, TargetDigest, oneshot::Sender<Option<Target>>),
     /// Forget a device. Answers whether it was known.
     Forget(DeviceKey, oneshot::Sender<bool>),
 }
@@ -83,6 +90,9 @@ impl Ask {
             }
             Self::Aor(aor, to) => {
                 let _ = to.send(engine.aor(&aor, now));
+            }
+            Self::Address(aor, digest, to) => {
+                let _ = to.send(engine.address(&aor, &digest, now));
             }
             Self::Forget(device, to) => {
                 let known = engine.knows(&device);

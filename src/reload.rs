@@ -13,8 +13,9 @@ use anyhow::Context;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, warn};
 
-use crate::config::{Config, Environment, Listen, LogConfig, Network, StoreConfig};
+use crate::config::{Config, Environment, FreeSwitch, Listen, LogConfig, Network, StoreConfig};
 use crate::engine::Event;
+use crate::engine::policy::Policy;
 use crate::esl::inbound::Settings;
 use crate::input::Input;
 use crate::lifecycle;
@@ -36,8 +37,8 @@ pub struct Reload {
     pub metrics: Metrics,
     /// To the engine.
     pub inputs: mpsc::Sender<Input>,
-    /// The inbound connection's.
-    pub inbound: watch::Sender<Settings>,
+    /// The inbound connections', by FreeSWITCH.
+    pub inbound: Vec<watch::Sender<Settings>>,
     /// Who may hand over calls.
     pub allowed: AllowedNetworks,
     /// How long a device may go unseen, in seconds, for the search for old ones.
@@ -48,14 +49,22 @@ pub struct Reload {
     pub set_filter: SetFilter,
 }
 
-/// How the inbound connection is made and understood with this configuration.
-pub fn inbound_settings(config: &Config) -> Settings {
-    Settings {
-        endpoint: config.freeswitch.clone(),
+/// How the inbound connections are made and understood with this configuration, by FreeSWITCH.
+pub fn inbound_settings(config: &Config) -> Vec<Settings> {
+    let settings = |node: &FreeSwitch| Settings {
+        sip: node.sip.clone(),
+        profile: node.profile.clone(),
+        endpoint: node.endpoint.clone(),
         rules: config.contact.clone(),
         notifications: config.notification_events,
         voicemail: config.policy.apps.iter().any(|app| app.voicemail_push),
-    }
+    };
+    config.freeswitch.iter().map(settings).collect()
+}
+
+/// The FreeSWITCHes' names: which there are.
+fn names(all: &[FreeSwitch]) -> Vec<&str> {
+    all.iter().map(|node| node.name.as_str()).collect()
 }
 
 impl Reload {
@@ -90,10 +99,12 @@ impl Reload {
             unread: _,
             has_freeswitch,
             freeswitch,
+            cluster_key,
             listen: Listen { addresses, allow },
             policy,
             contact,
             notification_events,
+            cluster,
             store,
             http,
             log: LogConfig { format, filter },
@@ -109,6 +120,17 @@ impl Reload {
         let StoreConfig { .. } = store;
         restart.extend((addresses != old.listen.addresses).then_some("listen.addresses"));
         restart.extend((has_freeswitch != old.has_freeswitch).then_some("freeswitch.enabled"));
+        restart.extend((cluster != old.cluster).then_some("cluster.name"));
+        restart.extend((cluster_key != old.cluster_key).then_some("cluster.key-file"));
+        // Each has its tasks: a list of others takes effect after a restart, new settings of the same ones at once.
+        let same_nodes = names(&freeswitch) == names(&old.freeswitch);
+        restart.extend((!same_nodes).then_some("freeswitch"));
+        let (freeswitch, nodes) = if same_nodes {
+            (freeswitch, policy.nodes.clone())
+        } else {
+            (old.freeswitch.clone(), old.policy.nodes.clone())
+        };
+        let policy = Policy { nodes, ..policy };
         restart.extend((store != old.store).then_some("store"));
         restart.extend((http != old.http).then_some("http"));
         restart.extend((format != old.log.format).then_some("log.format"));
@@ -158,11 +180,13 @@ impl Reload {
         old.notification_events = notification_events;
         let settings = inbound_settings(old);
         // With other names of domains, the bindings of phones without a token have to be read again.
-        self.inbound.send_if_modified(|now| {
-            let is_new = renamed || *now != settings;
-            *now = settings;
-            is_new
-        });
+        for (inbound, settings) in self.inbound.iter().zip(settings) {
+            inbound.send_if_modified(|now| {
+                let is_new = renamed || *now != settings;
+                *now = settings;
+                is_new
+            });
+        }
         if !restart.is_empty() {
             let keys = restart.join(", ");
             warn!(

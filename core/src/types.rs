@@ -10,6 +10,7 @@ mod aor;
 pub mod app_id;
 mod device;
 mod id;
+mod node;
 mod payload;
 mod provider;
 pub mod push;
@@ -24,11 +25,13 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 pub use self::aor::{Aor, NOBODY, Printable};
 pub use self::device::{Device, DeviceKey, PublicId, PushParams, TokenType, Tokens};
 pub use self::id::{CallId, LegId, NotificationId, PushId};
+pub use self::node::NodeId;
 pub use self::provider::Provider;
 pub use self::subscription::{Subscription, SubscriptionKeys, with_keys};
 pub use self::token::{PushToken, TokenFault};
@@ -72,21 +75,41 @@ pub type UnixSeconds = i64;
 /// Microseconds since 1970 in UTC, the unit of FreeSWITCH's event times. Decides which of two changes is the later one.
 pub type UnixMicros = i64;
 
+/// The first 128 bits of a hash (SHA-256) of a [`Target`].
+pub type TargetDigest = [u8; 16];
+
 /// Where a phone is, as a dial-string that is safe to give to FreeSWITCH: `sofia/<profile>/sip:user@host:port;..`.
 ///
 /// Its `Debug` ends at the first parameter: with `strip-push-params = false` a token may follow.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Target(Arc<str>);
+pub struct Target {
+    node: NodeId,
+    dial_string: Arc<str>,
+}
 
 impl Target {
     /// Wraps a text of `contact`'s writer, and of nothing else.
     pub fn new(dial_string: impl Into<Arc<str>>) -> Self {
-        Self(dial_string.into())
+        Self {
+            node: NodeId::FIRST,
+            dial_string: dial_string.into(),
+        }
+    }
+
+    /// The same phone, registered at this FreeSWITCH.
+    #[must_use]
+    pub fn at(self, node: NodeId) -> Self {
+        Self { node, ..self }
+    }
+
+    /// The FreeSWITCH that it is registered at.
+    pub fn node(&self) -> NodeId {
+        self.node
     }
 
     /// The dial-string.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.dial_string
     }
 
     /// The Contact as the phone sent it: without FreeSWITCH's additions about the route.
@@ -101,8 +124,8 @@ impl Target {
     /// ```
     pub fn contact(&self) -> &str {
         let ends = [";received=", ";fs_nat=", ";fs_path="];
-        let end = ends.iter().filter_map(|added| self.0.find(added)).min();
-        &self.0[..end.unwrap_or(self.0.len())]
+        let end = ends.iter().filter_map(|added| self.as_str().find(added)).min();
+        &self.as_str()[..end.unwrap_or(self.as_str().len())]
     }
 
     /// The URI alone: what goes to whoever dials it by other means.
@@ -115,17 +138,26 @@ impl Target {
     /// assert_eq!(target.uri(), "sip:1001@192.0.2.7:5060;ob");
     /// ```
     pub fn uri(&self) -> &str {
-        self.0.splitn(3, '/').nth(2).unwrap_or_default()
+        self.as_str().splitn(3, '/').nth(2).unwrap_or_default()
     }
 
     /// The dial-string up to its first parameter, for log lines: a token may be among the parameters.
     pub fn without_params(&self) -> &str {
-        self.0.split(';').next().unwrap_or_default()
+        self.as_str().split(';').next().unwrap_or_default()
+    }
+
+    /// What identifies it among the addresses of a user, without revealing it.
+    pub fn digest(&self) -> TargetDigest {
+        let mut hash = Sha256::new();
+        hash.update(self.node.0.to_be_bytes());
+        hash.update(self.as_str());
+        let whole: [u8; 32] = hash.finalize().into();
+        std::array::from_fn(|i| whole[i])
     }
 
     /// The sofia profile that it goes through.
     pub fn profile(&self) -> &str {
-        self.0.split('/').nth(1).unwrap_or_default()
+        self.as_str().split('/').nth(1).unwrap_or_default()
     }
 }
 

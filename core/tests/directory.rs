@@ -8,7 +8,7 @@ use common::{Bench, T0, apns, leg, reg, unreg};
 use fswake_core::engine::policy::{AppPolicy, OnUnregister, Policy};
 use fswake_core::engine::{CallOrder, Command, Engine, Event, HoldResult, Source, UnregisterWhy};
 use fswake_core::types::push::PushError;
-use fswake_core::types::{Aor, Device, Provider, PushParams, PushToken, Tokens};
+use fswake_core::types::{Aor, Device, NodeId, Provider, PushParams, PushToken, Tokens};
 
 fn bench() -> Bench {
     Bench::new(Policy::default())
@@ -70,7 +70,7 @@ fn resync_does_not_take_a_token_from_a_registered_phone() {
     let mut b = bench();
     b.register(reg("alice", "a", "alice@a:1", Some(apns("tok"))));
     b.out.clear();
-    b.feed(Event::ResyncBegan(2));
+    b.feed(Event::ResyncBegan(NodeId::FIRST, 2));
     let mut stale = reg("bob", "b", "bob@b:1", Some(apns("tok")));
     stale.source = Source::Resync(2);
     b.register(stale);
@@ -269,16 +269,16 @@ fn refused_contact_keeps_the_token_and_rings_nothing() {
 #[test]
 fn bindings_that_neither_a_resync_nor_an_event_names_are_removed() {
     let mut b = bench();
-    b.feed(Event::ResyncBegan(1));
+    b.feed(Event::ResyncBegan(NodeId::FIRST, 1));
     b.register(reg("gone", "g", "gone@a:1", None));
     b.register(reg("stays", "s", "stays@a:1", None));
-    b.feed(Event::ResyncEnded(1, vec!["internal".into()]));
-    b.feed(Event::ResyncBegan(2));
+    b.feed(Event::ResyncEnded(NodeId::FIRST, 1, vec!["internal".into()]));
+    b.feed(Event::ResyncBegan(NodeId::FIRST, 2));
     b.register(reg("live", "l", "live@a:1", None));
     let mut read = reg("stays", "s", "stays@a:1", None);
     read.source = Source::Resync(2);
     b.register(read);
-    b.feed(Event::ResyncEnded(2, vec!["internal".into()]));
+    b.feed(Event::ResyncEnded(NodeId::FIRST, 2, vec!["internal".into()]));
     assert_eq!(b.engine.known(), (0, 2));
 }
 
@@ -288,6 +288,7 @@ fn failed_ping_ends_the_proof_of_life() {
     b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
     let aor = Aor::new("1001", "fs.test");
     b.feed(Event::Pinged {
+        node: NodeId::FIRST,
         aor: aor.clone(),
         call_id: "id".into(),
         target: None,
@@ -303,6 +304,7 @@ fn failed_ping_ends_the_proof_of_life() {
     });
     b.pass(Duration::from_secs(600));
     b.feed(Event::Pinged {
+        node: NodeId::FIRST,
         aor,
         call_id: "id".into(),
         target: None,
@@ -326,6 +328,7 @@ fn domains_are_compared_without_case_after_their_aliases() {
         let mut hold = reg("1001", "", "", None);
         hold.aor.domain = (*domain).into();
         b.feed(Event::CallHeld(fswake_core::engine::HeldCall {
+            node: NodeId::FIRST,
             call: common::call(n as u128 + 1),
             aor: hold.aor,
             caller_number: "".into(),
@@ -357,6 +360,7 @@ fn single_domain_site_may_ignore_the_domain() {
     });
     b.sleeping("1001", "tok");
     b.feed(Event::CallHeld(fswake_core::engine::HeldCall {
+        node: NodeId::FIRST,
         call: common::call(1),
         aor: Aor::new("1001", "anything"),
         caller_number: "".into(),
@@ -386,7 +390,7 @@ fn unparsable_contact_does_not_drop_the_token() {
 #[test]
 fn token_restored_by_a_resync_is_dropped_when_it_is_gone() {
     let mut b = bench();
-    b.feed(Event::ResyncBegan(1));
+    b.feed(Event::ResyncBegan(NodeId::FIRST, 1));
     let mut read = reg("1001", "id", "1001@a:1", Some(apns("tok")));
     read.source = Source::Resync(1);
     b.register(read);
@@ -484,11 +488,11 @@ fn phone_whose_token_a_resync_omits_is_one_phone_after_a_restart() {
     };
     let mut b = bench();
     b.engine = Engine::new(Policy::default(), vec![known]);
-    b.feed(Event::ResyncBegan(1));
+    b.feed(Event::ResyncBegan(NodeId::FIRST, 1));
     let mut read = reg("1001", "id", "1001@a:1;transport=tcp", None);
     read.source = Source::Resync(1);
     b.register(read);
-    b.feed(Event::ResyncEnded(1, vec!["internal".into()]));
+    b.feed(Event::ResyncEnded(NodeId::FIRST, 1, vec!["internal".into()]));
     b.out.clear();
     b.hold(1, "1001");
     b.expect_push("tok");

@@ -8,7 +8,7 @@ use common::{Bench, T0, apns, reg, unreg};
 use fswake_core::engine::policy::Policy;
 use fswake_core::engine::{DeviceChange, Event, Source, UnregisterWhy};
 use fswake_core::types::push::PushError;
-use fswake_core::types::{Aor, Device};
+use fswake_core::types::{Aor, Device, NodeId};
 
 /// Microseconds after the moment at which everything here registers.
 fn at(later: i64) -> i64 {
@@ -111,7 +111,7 @@ fn register_received_here_counts_only_if_it_is_later_than_one_received_elsewhere
 fn list_of_registrations_does_not_take_a_token_that_registered_elsewhere() {
     let mut b = bench();
     b.feed(kept("alice", "tok", -1));
-    b.feed(Event::ResyncBegan(2));
+    b.feed(Event::ResyncBegan(NodeId::FIRST, 2));
     let mut stale = reg("bob", "b", "bob@b:1", Some(apns("tok")));
     stale.source = Source::Resync(2);
     b.register(stale);

@@ -8,7 +8,7 @@ use common::{Bench, apns, reg, unreg};
 use fswake_core::engine::policy::{AppPolicy, Policy, Refresh};
 use fswake_core::engine::{Command, Count, Event, Source, UnregisterWhy};
 use fswake_core::types::push::{About, KeptBy, NotificationPurpose, PushError, PushRequest};
-use fswake_core::types::{Provider, PushParams, PushToken, TokenType, Tokens, with_keys};
+use fswake_core::types::{NodeId, Provider, PushParams, PushToken, TokenType, Tokens, with_keys};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -251,7 +251,7 @@ fn registration_in_a_resync_changes_nothing_and_counts_nothing() {
     let mut listed = reg("1001", "a", "1001@a:1", Some(android("a")));
     listed.source = Source::Resync(1);
     listed.expires = 2 * MINUTE;
-    b.feed(Event::ResyncBegan(1));
+    b.feed(Event::ResyncBegan(NodeId::FIRST, 1));
     b.feed(Event::Registered(listed));
     assert_eq!(counted(&b), []);
     registers(&mut b, "a", android("a"));
@@ -283,7 +283,7 @@ fn listed(b: &mut Bench, resync: u64, left: Duration) {
     let mut listed = reg("1001", "a", "1001@a:1", Some(android("a")));
     listed.source = Source::Resync(resync);
     listed.expires = left;
-    b.feed(Event::ResyncBegan(resync));
+    b.feed(Event::ResyncBegan(NodeId::FIRST, resync));
     b.feed(Event::Registered(listed));
     b.out.clear();
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::client::Client;
 use super::table::{self, wrapped};
 use crate::config::{self, Config};
-use crate::doctor::{self, Check, CheckState, Daemon, DaemonApps};
+use crate::doctor::{self, Check, CheckState, Daemon, DaemonApps, DaemonAttention};
 
 /// How far back, and in which form.
 #[derive(Debug, Args)]
@@ -99,7 +99,13 @@ async fn find(config: &Config) -> Daemon {
         Err(_) => return Daemon::Absent,
     };
     match client.find::<DaemonApps>("/v1/apps").await {
-        Ok(Some(said)) => Daemon::Answers(said),
+        Ok(Some(mut said)) => {
+            let attention = client.find::<DaemonAttention>("/v1/attention").await;
+            said.attention = attention.ok().flatten().unwrap_or_default().items;
+            // An older daemon has none.
+            let cluster = client.find("/v1/cluster").await.unwrap_or_default();
+            Daemon::Answers(said, cluster)
+        }
         Ok(None) if runs() => Daemon::Mute("no daemon answers at http.addresses".into()),
         Ok(None) => Daemon::Absent,
         Err(error) => mute(error),

@@ -36,11 +36,25 @@ pub(super) struct TraceArgs {
 struct Traces {
     /// Oldest first.
     wakes: Vec<Wake>,
+    /// Since when wakes of other daemons are missing, in milliseconds since 1970 (UTC); `null` if none is.
+    others_missing_since_ms: Option<i64>,
 }
 
 /// Prints the timelines.
 pub(super) fn trace(config: &Config, args: &TraceArgs, wide: bool) -> anyhow::Result<()> {
     let journal = Journal::open(&config.store.path)?;
+    if let Some(since) = journal.others_missing_since_ms() {
+        let mut err = std::io::stderr().lock();
+        let since = match since {
+            0 => String::new(),
+            since => format!(" since {} UTC", stamp(since)),
+        };
+        writeln!(
+            err,
+            "fswake: wakes of other daemons{since} are missing: PostgreSQL does not answer, or fswake does not run (hint: `fswake \
+             doctor`)"
+        )?;
+    }
     let whose = args.whose.trim();
     let wakes = if let Ok(call) = whose.parse::<Uuid>() {
         let found: Vec<_> = journal.wake(CallId(call))?.into_iter().collect();
@@ -68,7 +82,13 @@ pub(super) fn trace(config: &Config, args: &TraceArgs, wide: bool) -> anyhow::Re
     };
     let mut out = std::io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &Traces { wakes })?;
+        serde_json::to_writer_pretty(
+            &mut out,
+            &Traces {
+                wakes,
+                others_missing_since_ms: journal.others_missing_since_ms(),
+            },
+        )?;
         writeln!(out)?;
         return Ok(());
     }
@@ -88,16 +108,36 @@ pub(super) fn trace(config: &Config, args: &TraceArgs, wide: bool) -> anyhow::Re
     Ok(())
 }
 
+/// Which fswake, and at which FreeSWITCH.
+fn place(daemon: Option<&str>, node: Option<&str>) -> Option<String> {
+    match (daemon.map(Printable), node.map(Printable)) {
+        (None, None) => None,
+        (Some(daemon), None) => Some(format!("by {daemon}")),
+        (None, Some(node)) => Some(format!("at {node}")),
+        (Some(daemon), Some(node)) => Some(format!("by {daemon} at {node}")),
+    }
+}
+
 /// One wake.
 fn print(out: &mut impl Write, wake: &Wake, width: usize) -> std::io::Result<()> {
     let about = &wake.overview;
-    writeln!(out, "{}  {} UTC  to {}", about.call, stamp(about.held_at_ms), about.aor)?;
+    let by = place(about.daemon.as_deref(), about.node.as_deref());
+    let by = by.map(|by| format!("  {by}")).unwrap_or_default();
+    writeln!(
+        out,
+        "{}  {} UTC  to {}{by}",
+        about.call,
+        stamp(about.held_at_ms),
+        about.aor
+    )?;
     for step in &wake.steps {
         let (seconds, ms) = (step.after_ms.div_euclid(1000), step.after_ms.rem_euclid(1000));
         let device = step.device.as_deref().map(|d| format!("{}  ", Printable(d)));
         let device = device.unwrap_or_default();
         let name = Printable(&step.step).to_string();
-        let line = format!("{seconds:>6}.{ms:03} s  {name:<20}  {device}{}", step.words);
+        let by = place(step.daemon.as_deref(), step.node.as_deref());
+        let by = by.map(|by| format!(" ({by})")).unwrap_or_default();
+        let line = format!("{seconds:>6}.{ms:03} s  {name:<20}  {device}{}{by}", step.words);
         wrapped(out, &line, 34, width)?;
     }
     if wake.overview.result.is_none() {

@@ -2,23 +2,20 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 use super::error::In;
 use super::secrets::{Files, MissingFile};
-use super::settings::{Config, Environment, Listen, LogConfig, LogFormat, StoreConfig};
+use super::settings::{ClusterConfig, Config, Environment, Listen, LogConfig, LogFormat, StoreConfig};
 use super::values::{CheckResult, duration, is_word, list, on_unregister};
-use super::{app, http, raw};
+use super::{app, http, nodes, raw};
 use crate::engine::Mode;
 use crate::engine::policy::{Alert, Decline, Policy};
-use crate::esl::inbound::Endpoint;
 use crate::postgres::{Dsn, split_scheme};
-use crate::types::Secret;
 
-/// FreeSWITCH's own default password.
-const PASSWORD: &str = "ClueCon";
 const FILTER: &str = "info,freeswitch_esl_tokio=off,hyper=warn,reqwest=warn,h2=warn";
 const DAY: u64 = 24 * 3_600;
 
@@ -62,7 +59,9 @@ pub(super) fn config(
     let on_unregister = on_unregister(at, "wake.on-unregister", raw.wake.on_unregister.as_deref())?.unwrap_or_default();
     let apps = app::apps(at, files, raw.app, on_unregister)?;
     policy.apps = apps.policies;
-    let has_freeswitch = raw.freeswitch.enabled.unwrap_or(true);
+    let freeswitches = nodes::freeswitches(at, files, raw.freeswitch)?;
+    let has_freeswitch = freeswitches.enabled;
+    policy.nodes = nodes::policies(&freeswitches.all);
     policy.registrations_are_told = !has_freeswitch;
     if !has_freeswitch && raw.http.addresses.as_ref().is_some_and(Vec::is_empty) {
         let allowed = "at least one address: without FreeSWITCH, all comes by HTTP";
@@ -73,7 +72,11 @@ pub(super) fn config(
         notes: Vec::new(),
         unread: Vec::new(),
         has_freeswitch,
-        freeswitch: freeswitch(at, files, raw.freeswitch)?,
+        cluster: ClusterConfig {
+            name: cluster_name(at, raw.cluster.name.clone(), env)?,
+        },
+        cluster_key: nodes::cluster_key(at, files, raw.cluster, &freeswitches.all)?,
+        freeswitch: freeswitches.all,
         listen: listen(at, raw.listen)?,
         policy,
         contact: super::contact::rules(at, raw.contact, &apps.apps)?,
@@ -188,37 +191,6 @@ fn domain_aliases(at: In<'_>, aor: &raw::AorNames) -> CheckResult<Vec<(String, S
     Ok(aliases)
 }
 
-fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> CheckResult<Endpoint> {
-    let host = raw.host.unwrap_or_else(|| "127.0.0.1".into());
-    if !is_word(&host) {
-        return Err(at.wrong("freeswitch.host", host, "a host name or an address"));
-    }
-    let port = raw.port.unwrap_or(8021);
-    if port == 0 {
-        return Err(at.wrong("freeswitch.port", port, "a port from 1 to 65535"));
-    }
-    if let Some(user) = &raw.user
-        && !(is_word(user)
-            && !user.contains(':')
-            && matches!(user.split_once('@'), Some((u, d)) if !u.is_empty() && !d.is_empty()))
-    {
-        return Err(at.wrong("freeswitch.user", user, r#""user@domain""#));
-    }
-    let password = match raw.password_file {
-        None => PASSWORD.to_owned(),
-        Some(name) => {
-            let key = "freeswitch.password-file";
-            files.secret(at, key, &name)?.1.unwrap_or_default()
-        }
-    };
-    Ok(Endpoint {
-        host,
-        port,
-        password: Secret::new(password),
-        user: raw.user,
-    })
-}
-
 fn listen(at: In<'_>, raw: raw::Listen) -> CheckResult<Listen> {
     let addresses = raw.addresses.unwrap_or_else(|| vec!["127.0.0.1:8084".into()]);
     let allow = raw
@@ -290,6 +262,22 @@ fn shared_store(
         ));
     }
     Ok(Some(dsn))
+}
+
+/// The daemon's name; by default that of its host.
+fn cluster_name(at: In<'_>, name: Option<String>, env: &Environment) -> CheckResult<Arc<str>> {
+    const MOST: usize = 40;
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let Some(name) = name else {
+        let host = env.host.chars().take(MOST);
+        let host: String = host.map(|c| if is_allowed(c) { c } else { '-' }).collect();
+        return Ok(if host.is_empty() { "fswake".into() } else { host.into() });
+    };
+    if name.is_empty() || name.len() > MOST || !name.chars().all(is_allowed) {
+        let allowed = r#"one short word of letters, digits, "-", "_" and ".", as in "fswake-1", up to 40 characters"#;
+        return Err(at.wrong("cluster.name", name, allowed));
+    }
+    Ok(name.into())
 }
 
 fn journal_max_lines(at: In<'_>, lines: Option<u64>) -> CheckResult<u64> {

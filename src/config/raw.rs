@@ -12,7 +12,8 @@ use serde::{Deserialize, de};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Raw {
-    pub freeswitch: FreeSwitch,
+    pub freeswitch: FreeSwitches,
+    pub cluster: Cluster,
     pub listen: Listen,
     pub wake: WakeSection,
     pub aor: AorNames,
@@ -33,6 +34,64 @@ pub(super) struct FreeSwitch {
     pub port: Option<u16>,
     pub password_file: Option<String>,
     pub user: Option<String>,
+    pub name: Option<String>,
+    pub sip: Option<String>,
+    pub profile: Option<String>,
+    pub edges: Option<Vec<String>>,
+}
+
+/// `[freeswitch]`, or `[[freeswitch]]` for each of several.
+#[derive(Debug)]
+pub(super) struct FreeSwitches {
+    pub all: Vec<FreeSwitch>,
+    /// Written as `[[freeswitch]]`.
+    pub is_list: bool,
+}
+
+impl Default for FreeSwitches {
+    fn default() -> Self {
+        Self {
+            all: vec![FreeSwitch::default()],
+            is_list: false,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FreeSwitches {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMore;
+        impl<'de> Visitor<'de> for OneOrMore {
+            type Value = FreeSwitches;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a section [freeswitch], or one [[freeswitch]] for each")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<FreeSwitches, A::Error> {
+                let one = FreeSwitch::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(FreeSwitches {
+                    all: vec![one],
+                    is_list: false,
+                })
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<FreeSwitches, A::Error> {
+                let mut all = Vec::new();
+                while let Some(one) = items.next_element()? {
+                    all.push(one);
+                }
+                Ok(FreeSwitches { all, is_list: true })
+            }
+        }
+        deserializer.deserialize_any(OneOrMore)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Cluster {
+    pub key_file: Option<String>,
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

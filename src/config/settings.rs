@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::ConfigError;
@@ -24,8 +25,10 @@ pub struct Config {
     pub unread: Vec<UnreadFile>,
     /// Whether there is a FreeSWITCH. Without one, another SIP server tells registrations and asks for wakes.
     pub has_freeswitch: bool,
-    /// How to reach FreeSWITCH's event socket.
-    pub freeswitch: Endpoint,
+    /// The FreeSWITCHes, by their [`crate::types::NodeId`]; never empty.
+    pub freeswitch: Vec<FreeSwitch>,
+    /// What all daemons and FreeSWITCHes share: it signs legs from one FreeSWITCH to another.
+    pub cluster_key: Option<Secret>,
     /// Where held calls come in.
     pub listen: Listen,
     /// When to ring, push and give up; the apps' exceptions included.
@@ -34,6 +37,8 @@ pub struct Config {
     pub contact: ContactRules,
     /// Whether FreeSWITCH's events may ask for notifications; the policy has their limits.
     pub notification_events: bool,
+    /// This daemon among several.
+    pub cluster: ClusterConfig,
     /// Where devices and the journal are kept.
     pub store: StoreConfig,
     /// Where operators and programs ask.
@@ -44,6 +49,28 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The apps; the first that serves a device is used. Never empty.
     pub apps: Vec<App>,
+}
+
+/// One FreeSWITCH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreeSwitch {
+    /// Its name; empty for the only one of a `[freeswitch]` without a name.
+    pub name: String,
+    /// How to reach its event socket.
+    pub endpoint: Endpoint,
+    /// Where the others send INVITEs for its phones: a SIP URI without a user. `None`: nowhere.
+    pub sip: Option<String>,
+    /// The SIP profile by which it sends INVITEs to the others; `None`: the one that the phone is registered at.
+    pub profile: Option<String>,
+    /// Edge proxies that it may send to directly: hosts, in lower case.
+    pub edges: Vec<String>,
+}
+
+impl Config {
+    /// The first FreeSWITCH, or the only one.
+    pub fn first(&self) -> &FreeSwitch {
+        &self.freeswitch[0]
+    }
 }
 
 /// A file that this user cannot read.
@@ -73,6 +100,13 @@ pub struct Listen {
     pub addresses: Vec<SocketAddr>,
     /// From where connections are taken; never empty.
     pub allow: Vec<Network>,
+}
+
+/// This daemon among several that share a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// Its name, on its lines of the journal.
+    pub name: Arc<str>,
 }
 
 /// Where devices and the journal are kept. Their age limit is [`Policy::token_ttl`].
@@ -131,6 +165,8 @@ pub struct Environment {
     pub state_directory: Option<PathBuf>,
     /// `CREDENTIALS_DIRECTORY` (systemd): where relative names of secrets are looked for first.
     pub credentials_directory: Option<PathBuf>,
+    /// The host's name.
+    pub host: String,
     /// The file that is read if none is named, provided that it exists.
     pub default_file: PathBuf,
 }
@@ -145,6 +181,7 @@ impl Environment {
             // With several StateDirectory= entries systemd separates them by colons.
             state_directory: var("STATE_DIRECTORY").and_then(|all| std::env::split_paths(&all).next()),
             credentials_directory: var("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             default_file: PathBuf::from("/etc/fswake/fswake.toml"),
         }
     }

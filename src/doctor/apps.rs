@@ -109,7 +109,7 @@ fn is_the_daemons(app: &App, daemon: &Daemon) -> bool {
         && match daemon {
             Daemon::Absent => false,
             Daemon::Mute(_) => true,
-            Daemon::Answers(_) => daemon.knows(&app.name).is_some(),
+            Daemon::Answers(..) => daemon.knows(&app.name).is_some(),
         }
 }
 

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
 
 use super::advice::advice_without_error;
+use super::cluster::DaemonCluster;
 use crate::push::apps::status::ProblemKind;
 use crate::push::{Fault, KeptBy, PushErrorKind};
 
@@ -18,14 +19,32 @@ pub enum Daemon {
     Absent,
     /// It runs, but does not answer: why.
     Mute(String),
-    /// What it knows of its apps.
-    Answers(DaemonApps),
+    /// What it knows of its apps, and of the cluster.
+    Answers(DaemonApps, Option<DaemonCluster>),
 }
 
 /// The part of `/v1/apps` that the doctor reads.
 #[derive(Debug, Deserialize)]
 pub struct DaemonApps {
     pub(super) apps: Vec<DaemonApp>,
+    /// What needs an operator.
+    #[serde(skip)]
+    pub attention: Vec<DaemonProblem>,
+}
+
+/// The answer of `/v1/attention`, as far as the doctor reads it.
+#[derive(Debug, Default, Deserialize)]
+pub struct DaemonAttention {
+    /// The items.
+    pub items: Vec<DaemonProblem>,
+}
+
+/// One thing that needs an operator.
+#[derive(Debug, Deserialize)]
+pub struct DaemonProblem {
+    pub(super) what: String,
+    pub(super) problem: String,
+    pub(super) advice: String,
 }
 
 /// What is known of one app.
@@ -91,10 +110,28 @@ fn of_an_older_daemon(kind: ProblemKind) -> Option<PushErrorKind> {
 }
 
 impl Daemon {
+    /// What it reports under this name.
+    pub(super) fn problem(&self, what: &str) -> Option<&DaemonProblem> {
+        match self {
+            Self::Answers(said, _) => said.attention.iter().find(|problem| problem.what == what),
+            Self::Absent | Self::Mute(_) => None,
+        }
+    }
+
     /// What it knows of the app of this name.
     pub(super) fn knows(&self, app: &str) -> Option<&DaemonApp> {
         match self {
-            Self::Answers(said) => said.apps.iter().find(|known| known.name == app),
+            Self::Answers(said, _) => said.apps.iter().find(|known| known.name == app),
+            Self::Absent | Self::Mute(_) => None,
+        }
+    }
+}
+
+impl Daemon {
+    /// What it knows of the cluster.
+    pub(super) fn cluster(&self) -> Option<&DaemonCluster> {
+        match self {
+            Self::Answers(_, cluster) => cluster.as_ref(),
             Self::Absent | Self::Mute(_) => None,
         }
     }

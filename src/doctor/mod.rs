@@ -21,6 +21,7 @@
 pub(crate) mod advice;
 mod apps;
 mod check;
+mod cluster;
 mod daemon;
 mod devices;
 mod esl;
@@ -36,10 +37,14 @@ use std::time::Duration;
 
 pub use check::{Check, CheckState, count, first_to_fix};
 use check::{Evidence, not_by_this_user};
-pub use daemon::{Daemon, DaemonApps, listens};
+pub use cluster::DaemonCluster;
+pub use daemon::{Daemon, DaemonApps, DaemonAttention, listens};
+pub(crate) use store::STORE_FILE;
 
-use crate::config::Config;
-use crate::journal::{Journal, JournalError};
+use crate::config::{Config, FreeSwitch};
+use crate::esl::encode;
+use crate::journal::{Journal, JournalError, Wake};
+use crate::types::Device;
 use crate::xml;
 
 /// The script that answers for the dialplan, by its name in `lua.conf.xml`.
@@ -80,6 +85,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     let mut evidence = Evidence::default();
     let runs_as = config.listen.addresses.iter().find_map(listens);
     let mut checks = store::checks(&config.store, runs_as);
+    checks.extend(store::in_use(daemon));
     let journal = Journal::open(&config.store.path);
     let known = match &journal {
         Ok(journal) => journal.devices(),
@@ -89,25 +95,28 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     };
     let asked_for = known.as_deref().unwrap_or_default();
     let wakes = journal.as_ref().ok().map(|journal| wakes::read(journal, since));
-    let heard = wakes.as_ref().and_then(|w| w.as_deref().ok()).unwrap_or_default();
+    // Calls that other daemons' FreeSWITCHes routed say nothing of this one's.
+    let own = journal.as_ref().ok().and_then(Journal::daemon);
+    let own_wakes = wakes
+        .as_ref()
+        .and_then(|w| w.as_deref().ok())
+        .unwrap_or_default()
+        .iter();
+    let own_wakes = own_wakes.filter(|wake| own.is_none() || wake.overview.daemon.as_deref() == own);
+    let heard: Vec<_> = own_wakes.cloned().collect();
     let mut all = Vec::new();
-    let login = match config.unread("freeswitch.password-file") {
-        _ if !config.has_freeswitch => None,
-        Some(unread) => Some(Err(Box::new(not_by_this_user("freeswitch", "login", unread)))),
-        None => Some(esl::Session::open(&config.freeswitch).await),
-    };
-    match login {
-        None => {}
-        Some(Ok(mut session)) => {
-            all.extend(freeswitch::checks(&mut session).await);
-            let handlers = handlers::Handlers::find(&mut session).await;
-            let running = profiles::running(&mut session).await;
-            all.extend(sofia::checks(&mut session, &running, handlers).await);
-            let running = running.unwrap_or_default();
-            all.extend(routing::checks(&mut session, config, handlers, &running, asked_for, heard).await);
+    let mut cores = Vec::new();
+    for node in config.freeswitch.iter().filter(|_| config.has_freeswitch) {
+        let mut found = of_node(config, node, (asked_for, &heard), &mut cores).await;
+        if config.freeswitch.len() > 1 {
+            for check in &mut found {
+                check.name = format!("{} ({})", check.name, node.name);
+            }
         }
-        Some(Err(check)) => all.push(*check),
+        all.extend(found);
     }
+    all.extend(cluster::twins(&cores));
+    all.extend(cluster::daemon(config, daemon.cluster()));
     all.append(&mut checks);
     all.extend(store::shared::checks(config).await);
     all.extend(apps::checks(config, daemon, &mut evidence).await);
@@ -119,6 +128,37 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
         Some(Ok(wakes)) => all.extend(wakes::checks(wakes, config, since, &evidence)),
         Some(Err(error)) => all.push(wakes::unread(error)),
         None => {}
+    }
+    all.extend(journal.ok().and_then(|journal| wakes::missing(&journal)));
+    all
+}
+
+/// Checks one FreeSWITCH. Notes its own id.
+async fn of_node(
+    config: &Config,
+    node: &FreeSwitch,
+    (asked_for, heard): (&[Device], &[Wake]),
+    cores: &mut Vec<(String, String)>,
+) -> Vec<Check> {
+    let login = match config.unread("freeswitch.password-file") {
+        Some(unread) => Err(Box::new(not_by_this_user("freeswitch", "login", unread))),
+        None => esl::Session::open(&node.endpoint).await,
+    };
+    let mut session = match login {
+        Ok(session) => session,
+        Err(check) => return vec![*check],
+    };
+    let mut all = freeswitch::checks(&mut session).await;
+    let handlers = handlers::Handlers::find(&mut session).await;
+    let running = profiles::running(&mut session).await;
+    all.extend(sofia::checks(&mut session, &running, handlers).await);
+    let running = running.unwrap_or_default();
+    all.extend(routing::checks(&mut session, config, handlers, &running, asked_for, heard).await);
+    if config.freeswitch.len() > 1 {
+        all.extend(cluster::node(&mut session, node, &running).await);
+        if let Ok(core) = session.api(encode::ASK_CORE).await {
+            cores.push((node.name.clone(), core));
+        }
     }
     all
 }

@@ -12,9 +12,19 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use self::owner::{FAMILY, me};
 use super::check::{Check, CheckState};
+use super::daemon::Daemon;
 use crate::config::StoreConfig;
 use crate::store::sqlite::SCHEMA_VERSION;
 use crate::words;
+
+/// What the daemon reports if its file has been replaced.
+pub(crate) const STORE_FILE: &str = "store file";
+
+/// Whether the running daemon still uses the file of this name.
+pub(super) fn in_use(daemon: &Daemon) -> Option<Check> {
+    let found = daemon.problem(STORE_FILE)?;
+    Some(Check::error(FAMILY, "file in use", &found.problem, &found.advice))
+}
 
 /// Free space on its disk below which the operator is warned.
 const ENOUGH_MIB: u64 = 500;

@@ -11,7 +11,7 @@ mod stale;
 
 use self::part::{FEW, Finding, Part, SOME_PERCENT, app, app_and_agent, groups, parts, percent};
 use super::check::{AppFault, Check, CheckState, Evidence, first_of};
-use crate::clock::{now_ms, span};
+use crate::clock::{now_ms, span, stamp};
 use crate::config::Config;
 use crate::journal::attempt::{LONGEST_USEFUL_WAIT_MS, Late};
 use crate::journal::{Attempt, Journal, JournalError, Pattern, Wake};
@@ -62,8 +62,9 @@ fn of_all(wakes: &[Wake], parts: &[Part], since_ms: i64) -> Check {
     let mut waits: Vec<u64> = taken.iter().filter_map(|a| a.registered_ms).collect();
     waits.sort_unstable();
     let mut seen = format!(
-        "{} calls in the last {span_text}; of {} pushes that were taken, {} phones never came ({} %)",
+        "{} calls in the last {span_text}{}; of {} pushes that were taken, {} phones never came ({} %)",
         wakes.len(),
+        by_daemon(wakes),
         taken.len(),
         bounced,
         percent(bounced, taken.len())
@@ -82,6 +83,33 @@ fn of_all(wakes: &[Wake], parts: &[Part], since_ms: i64) -> Check {
         );
     }
     Check::ok(FAMILY, name, seen)
+}
+
+/// How many calls each fswake held, if several share a store.
+fn by_daemon(wakes: &[Wake]) -> String {
+    let mut daemons = BTreeMap::<&str, usize>::new();
+    for daemon in wakes.iter().filter_map(|wake| wake.overview.daemon.as_deref()) {
+        *daemons.entry(daemon).or_default() += 1;
+    }
+    if daemons.is_empty() {
+        return String::new();
+    }
+    let each: Vec<_> = daemons
+        .iter()
+        .map(|(daemon, calls)| format!("{}: {calls}", Printable(daemon)))
+        .collect();
+    format!(" ({})", each.join(", "))
+}
+
+/// Calls of other daemons that the journal does not have.
+pub(super) fn missing(journal: &Journal) -> Option<Check> {
+    let since = match journal.others_missing_since_ms()? {
+        0 => String::new(),
+        since => format!(" since {} UTC", stamp(since)),
+    };
+    let seen = format!("the calls of other daemons{since} are missing here: the checks above do not count them");
+    let advice = "PostgreSQL does not answer, or fswake does not run: see \"store\" above, and fswake's log";
+    Some(Check::warning(FAMILY, "other daemons", seen, advice))
 }
 
 fn of_pattern(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evidence) -> Check {

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use tracing::{error, info_span, warn};
+use tracing::{debug, error, info_span, warn};
 
-use super::DriverLoop;
+use super::{Driver, DriverLoop};
 use crate::clock::unix_now;
 use crate::engine::Event;
+use crate::esl::nodes::Nodes;
+use crate::esl::peers::{News, WakeNews};
 use crate::input::Input;
-use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushRequest};
+use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushPurpose, PushReceipt, PushRequest};
+use crate::types::{NodeId, PushId};
 
 impl DriverLoop {
     /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for
@@ -26,6 +29,9 @@ impl DriverLoop {
         let line = about
             .filter(|about| about.kind == PushKind::Call)
             .and_then(|about| Some((about.held_at, self.calls.get_mut(&about.call)?)));
+        if let Some((_, line)) = &line {
+            self.d.tell_others(&request, line.node, !line.pushed);
+        }
         // The first push of a call shows how long it took to be sent.
         let first = line
             .as_ref()
@@ -38,7 +44,15 @@ impl DriverLoop {
         let over = over.unwrap_or_default();
         let warned = self.push_warned.clone();
         let metrics = self.d.metrics.clone();
+        let claim = self.d.claim(&request);
         let task = async move {
+            if let Some((nodes, claim)) = claim
+                && !nodes.claim(&claim).await
+            {
+                debug!(claim, "another fswake sends this push");
+                let _ = inputs.send(Input::Event(sent_by_another(push))).await;
+                return;
+            }
             // Looked up once, so that the app that serves the push is also the one that counts it.
             let app = pushers.app_of(&request);
             let counted = app
@@ -77,6 +91,58 @@ impl DriverLoop {
             let _ = inputs.send(Input::Event(ended)).await;
         };
         self.d.tasks.spawn(tracing::Instrument::instrument(task, span));
+    }
+}
+
+impl Driver {
+    /// Tells other fswakes that a phone is pushed for a call.
+    fn tell_others(&self, request: &PushRequest, node: NodeId, is_first: bool) {
+        let Some(about) = request.call().filter(|_| self.nodes.key().is_some()) else {
+            return;
+        };
+        let caller = if is_first {
+            about.caller_number.to_string()
+        } else {
+            String::new()
+        };
+        let wake = WakeNews {
+            user: request.callee.user.to_string(),
+            domain: request.domain.to_string(),
+            device: request.device().public_id().0,
+            caller,
+        };
+        // Without it a phone may be pushed twice.
+        let told = self.news.get(node.index()).map(|news| news.try_send(News::Wake(wake)));
+        debug!(
+            is_told = matches!(told, Some(Ok(()))),
+            "other fswakes are told of a push"
+        );
+    }
+
+    /// What has to be claimed before this push, where there are several fswakes: each of them finds at the same time that a
+    /// phone has to register again.
+    fn claim(&self, request: &PushRequest) -> Option<(Nodes, String)> {
+        if request.about.purpose() != PushPurpose::Refresh || self.nodes.are_alone() {
+            return None;
+        }
+        let minute = unix_now() / 60;
+        Some((
+            self.nodes.clone(),
+            format!("refresh-{}-{minute}", request.device().public_id()),
+        ))
+    }
+}
+
+/// How a push ends that another fswake sends.
+fn sent_by_another(push: PushId) -> Event {
+    Event::PushEnded {
+        push,
+        outcome: Ok(PushReceipt {
+            provider_id: None,
+            status: 200,
+            attempts: 0,
+        }),
+        at: unix_now(),
     }
 }
 

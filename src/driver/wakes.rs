@@ -6,7 +6,7 @@ use tracing::debug;
 use super::{CallLine, DriverLoop};
 use crate::engine::{Event, HeldCall, HoldResult, WakeReport};
 use crate::input::{OtherWake, Waker};
-use crate::types::CallId;
+use crate::types::{CallId, NodeId};
 
 impl DriverLoop {
     /// Begins a wake; a second request of the same name waits for the same answer.
@@ -22,7 +22,8 @@ impl DriverLoop {
             }
             return;
         }
-        self.calls.insert(call, CallLine::new(None, asked.aor.clone()));
+        self.calls
+            .insert(call, CallLine::new(None, NodeId::FIRST, asked.aor.clone()));
         self.wakers.insert(call, vec![answer]);
         self.feed(Event::CallHeld(asked));
     }

@@ -9,6 +9,10 @@ use crate::types;
 /// registrations again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Where the other FreeSWITCHes send INVITEs for its phones, if anywhere: a SIP URI without a user.
+    pub sip: Option<String>,
+    /// The SIP profile by which it sends INVITEs to the others; `None`: the one that the phone is registered at.
+    pub profile: Option<String>,
     /// Where to.
     pub endpoint: Endpoint,
     /// How Contacts are parsed.

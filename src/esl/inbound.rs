@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{
@@ -21,17 +21,19 @@ use tracing::{debug, info, warn};
 use super::answers::Answer;
 use super::encode;
 pub use super::endpoint::{Endpoint, Settings};
+use super::nodes::Nodes;
 use super::notifications;
+use super::peers::{self, News};
 use super::registrations::{self, RegistrationEvent};
 use super::resync::Reader;
 use super::user_registrations::{Asker, RegistrationsQuery};
 use super::voicemail;
-use crate::clock::unix_now;
+use crate::clock::{unix_micros, unix_now};
 use crate::contact::ContactRules;
 use crate::engine::{Cause, Event};
 use crate::input::Input;
 use crate::jitter;
-use crate::types::LegId;
+use crate::types::{LegId, NodeId};
 use crate::words;
 
 /// The events that it subscribes to.
@@ -65,10 +67,14 @@ pub struct Inbound {
     pub inputs: mpsc::Sender<Input>,
     /// How many calls wait for a REGISTER: nudge while there is one.
     pub waiting: watch::Receiver<usize>,
-    /// Whether the connection is up and all registrations were read.
-    pub up: Arc<AtomicBool>,
+    /// All FreeSWITCHes, and which one this connection is for.
+    pub nodes: Nodes,
+    /// Which.
+    pub node: NodeId,
     /// Legs to kill whose call's own connection is gone.
     pub kills: mpsc::Receiver<(LegId, Cause)>,
+    /// What other fswakes have to know.
+    pub news: mpsc::Receiver<News>,
     /// Questions about one user's registrations.
     pub questions: Arc<Mutex<mpsc::Receiver<RegistrationsQuery>>>,
     /// How often registrations were read.
@@ -88,6 +94,8 @@ enum EndReason {
     Reading(std::io::Error),
     #[error("FreeSWITCH closed the connection")]
     Closed,
+    #[error("it is the same FreeSWITCH as {0}: take one of the two [[freeswitch]] out")]
+    Twin(Arc<str>),
     #[error("its settings have changed")]
     Changed,
     #[error("stopping")]
@@ -117,17 +125,21 @@ impl Inbound {
                 ended = self.session(&settings) => ended,
                 Ok(()) = changes.changed() => EndReason::Changed,
             };
-            let was_up = self.up.swap(false, Ordering::Relaxed);
+            let (was_connected, was_up) = self.nodes.get(self.node).set_down();
             if matches!(ended, EndReason::Stopping) {
                 return;
+            }
+            if was_connected {
+                let _ = self.tell(Event::NodeLost(self.node)).await;
             }
             if was_up {
                 pause = FIRST_PAUSE;
             }
             let (host, port) = (&settings.endpoint.host, settings.endpoint.port);
+            let name = self.name();
             if matches!(ended, EndReason::Changed) {
                 (pause, complained) = (FIRST_PAUSE, None);
-                info!(%host, port, "closing the connection to FreeSWITCH: its settings have changed");
+                info!(name, %host, port, "closing the connection to FreeSWITCH: its settings have changed");
                 continue;
             }
             let reason = ended.to_string();
@@ -135,13 +147,21 @@ impl Inbound {
             // FreeSWITCH, which is down.
             let is_news = ended.is_refusal() && complained.as_ref() != Some(&reason);
             if was_up || complained.is_none() || is_news {
-                warn!(%host, port, reason, "no connection to FreeSWITCH: no registrations until it is back");
+                warn!(name, %host, port, reason, "no connection to FreeSWITCH: no registrations until it is back");
                 complained = Some(reason);
             } else {
-                debug!(%host, port, reason = %ended, "still no connection to FreeSWITCH");
+                debug!(name, %host, port, reason = %ended, "still no connection to FreeSWITCH");
+            }
+            // An operator has to take it out.
+            let is_twin = matches!(ended, EndReason::Twin(_));
+            if is_twin {
+                pause = LAST_PAUSE;
             }
             let mut waiting = self.waiting.clone();
             let called = async {
+                if is_twin {
+                    std::future::pending::<()>().await;
+                }
                 tokio::time::sleep(FIRST_PAUSE).await;
                 let _ = waiting.wait_for(|calls| *calls > 0).await;
             };
@@ -176,6 +196,8 @@ impl Inbound {
             options,
         ))
         .await?;
+        client.set_command_timeout(REPLY);
+        self.identify(&client, settings).await?;
         let mut events_wanted = if settings.notifications {
             format!("{} {EVENTS} {}", QUESTIONS.0, QUESTIONS.1)
         } else {
@@ -186,18 +208,19 @@ impl Inbound {
             events_wanted = format!("{} {events_wanted}", voicemail::EVENT);
         }
         client.subscribe_events_raw(EventFormat::Plain, &events_wanted).await?;
-        client.set_command_timeout(REPLY);
         // Not awaited: the replies come after events, and those are handled below.
-        tokio::spawn(prepare(client.clone()));
+        tokio::spawn(prepare(client.clone(), self.nodes.key().is_some()));
         let (starts, started) = mpsc::channel(16);
         let reader = Reader {
             settings: settings.clone(),
             inputs: self.inputs.clone(),
             resyncs: self.resyncs.clone(),
-            up: self.up.clone(),
+            nodes: self.nodes.clone(),
+            node: self.node,
             started,
         };
         let asker = Asker {
+            node: self.node,
             settings: settings.clone(),
             questions: self.questions.clone(),
             inputs: self.inputs.clone(),
@@ -211,6 +234,25 @@ impl Inbound {
         }
     }
 
+    /// Learns what tells this FreeSWITCH from others, before any of its events is believed.
+    async fn identify(&self, client: &EslClient, settings: &Settings) -> Result<(), EndReason> {
+        let core = if self.nodes.count() == 1 {
+            String::new()
+        } else {
+            let core = client.api(encode::ASK_CORE).await?;
+            core.body().unwrap_or_default().trim().to_owned()
+        };
+        let (host, port) = (settings.endpoint.host.as_str(), settings.endpoint.port);
+        let addresses: Vec<_> = match tokio::net::lookup_host((host, port)).await {
+            Ok(all) => all.map(|address| address.ip()).collect(),
+            Err(_) => Vec::new(),
+        };
+        match self.nodes.identify(self.node, &core, &addresses) {
+            Ok(()) => Ok(()),
+            Err(twin) => Err(EndReason::Twin(twin)),
+        }
+    }
+
     async fn hear(
         &mut self,
         client: &EslClient,
@@ -218,8 +260,12 @@ impl Inbound {
         rules: &ContactRules,
         starts: &mpsc::Sender<String>,
     ) -> Result<(), EndReason> {
+        let mut hello = interval(peers::EVERY);
+        hello.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                news = self.news.recv() => if let Some(news) = news { self.tell_peers(client, news) },
+                _ = hello.tick(), if self.nodes.key().is_some() => self.tell_peers(client, News::Hello),
                 event = events.recv() => match event {
                     Some(Ok(event)) if event.header_str("Event-Subclass") == Some(STARTED) => {
                         let profile = event.header_str("profile_name").unwrap_or_default().to_owned();
@@ -250,12 +296,36 @@ impl Inbound {
         }
     }
 
+    /// Tells the other fswakes, through this FreeSWITCH. Not awaited: the reply comes after the events.
+    fn tell_peers(&self, client: &EslClient, news: News) {
+        let Some(key) = self.nodes.key() else { return };
+        let event = self.nodes.peers.event(news, key, unix_micros());
+        let client = client.clone();
+        tokio::spawn(async move {
+            if let Err(error) = client.send_command(EslCommand::SendEvent { event }).await {
+                debug!(error = words::of_esl(&error), "other fswakes are not told");
+            }
+        });
+    }
+
     async fn handle(&self, event: &EslEvent, rules: &ContactRules) -> Result<(), EndReason> {
+        if let Some(key) = self.nodes.key()
+            && let Some(wake) = self
+                .nodes
+                .peers
+                .hear(self.node, |h| event.header_str(h), key, unix_micros())
+        {
+            let (aor, device) = (wake.aor(), wake.device());
+            let caller = Some(wake.caller.into()).filter(|caller: &Arc<str>| !caller.is_empty());
+            return self.tell(Event::PushedElsewhere { aor, device, caller }).await;
+        }
         if let Some(request) = notifications::read(event, unix_now()) {
-            return self.notify(request).await;
+            let (inputs, answers) = (self.inputs.clone(), self.answers.clone());
+            return self.once(event, notify(inputs, answers, request)).await;
         }
         if let Some(waiting) = voicemail::read(event, unix_now()) {
-            return self.send(Input::MessagesWaiting(waiting)).await;
+            let inputs = self.inputs.clone();
+            return self.once(event, send(inputs, Input::MessagesWaiting(waiting))).await;
         }
         let subclass = event.header_str("Event-Subclass").unwrap_or_default();
         match registrations::from_event(subclass, |h| event.header_str(h), rules, unix_now()) {
@@ -264,28 +334,26 @@ impl Inbound {
         }
     }
 
-    /// Passes a notification on. A separate task sends its answer, which takes as long as the provider takes.
-    async fn notify(&self, request: notifications::NotificationRequest) -> Result<(), EndReason> {
-        let notifications::NotificationRequest { asked, aor, answer_to } = request;
-        let delivery = match asked {
-            Ok(asked) => {
-                let (answer, delivery) = oneshot::channel();
-                self.send(Input::Notify(asked, answer)).await?;
-                Some(delivery)
-            }
-            Err(refusal) => {
-                warn!(%refusal, aor = aor.map(tracing::field::display), "notification refused");
-                None
-            }
+    /// Does what an event asks for. Of several fswakes at this FreeSWITCH only the first does it.
+    async fn once(
+        &self,
+        event: &EslEvent,
+        work: impl Future<Output = Result<(), EndReason>> + Send + 'static,
+    ) -> Result<(), EndReason> {
+        let number = event
+            .header_str("Event-Sequence")
+            .and_then(|number| number.parse::<u64>().ok());
+        let Some(number) = number.filter(|_| !self.nodes.peers.is_alone_at(self.node)) else {
+            return work.await;
         };
-        let Some(uuid) = answer_to else { return Ok(()) };
-        let answers = self.answers.clone();
+        let (nodes, node) = (self.nodes.clone(), self.node);
+        // Registrations do not wait for the answer.
         tokio::spawn(async move {
-            let sent = match delivery {
-                Some(delivery) => delivery.await.is_ok_and(|delivery| delivery.sent() > 0),
-                None => false,
-            };
-            let _ = answers.send(Answer { to: uuid, sent }).await;
+            if nodes.get(node).claim(&format!("event-{number}")).await {
+                let _ = work.await;
+            } else {
+                debug!(number, "another fswake does what this event asks for");
+            }
         });
         Ok(())
     }
@@ -300,22 +368,67 @@ impl Inbound {
         self.tell(event).await
     }
 
+    /// What the log calls this FreeSWITCH, where there are several.
+    fn name(&self) -> Option<String> {
+        let name = &self.nodes.get(self.node).name;
+        (!name.is_empty()).then(|| name.to_string())
+    }
+
     async fn tell(&self, event: Event) -> Result<(), EndReason> {
-        self.send(Input::Event(event)).await
+        self.send(Input::Event(event.at(self.node))).await
     }
 
     async fn send(&self, input: Input) -> Result<(), EndReason> {
-        self.inputs.send(input).await.map_err(|_| EndReason::Stopping)
+        send(self.inputs.clone(), input).await
     }
 }
 
-async fn prepare(client: EslClient) {
+async fn send(inputs: mpsc::Sender<Input>, input: Input) -> Result<(), EndReason> {
+    inputs.send(input).await.map_err(|_| EndReason::Stopping)
+}
+
+/// Passes a notification on. A separate task sends its answer, which takes as long as the provider takes.
+async fn notify(
+    inputs: mpsc::Sender<Input>,
+    answers: mpsc::Sender<Answer>,
+    request: notifications::NotificationRequest,
+) -> Result<(), EndReason> {
+    let notifications::NotificationRequest { asked, aor, answer_to } = request;
+    let delivery = match asked {
+        Ok(asked) => {
+            let (answer, delivery) = oneshot::channel();
+            send(inputs, Input::Notify(asked, answer)).await?;
+            Some(delivery)
+        }
+        Err(refusal) => {
+            warn!(%refusal, aor = aor.map(tracing::field::display), "notification refused");
+            None
+        }
+    };
+    let Some(uuid) = answer_to else { return Ok(()) };
+    tokio::spawn(async move {
+        let sent = match delivery {
+            Some(delivery) => delivery.await.is_ok_and(|delivery| delivery.sent() > 0),
+            None => false,
+        };
+        let _ = answers.send(Answer { to: uuid, sent }).await;
+    });
+    Ok(())
+}
+
+async fn prepare(client: EslClient, has_peers: bool) {
     loosen(&client).await;
     // Refused if the login's `esl-allowed-events` lacks it: profiles that start are then noticed later.
     if let Err(error) = client.subscribe_events_raw(EventFormat::Plain, STARTS).await {
         debug!(
             error = words::of_esl(&error),
             "FreeSWITCH does not report which profiles start"
+        );
+    }
+    if has_peers && let Err(error) = client.subscribe_events_raw(EventFormat::Plain, peers::EVENTS).await {
+        warn!(
+            error = words::of_esl(&error),
+            "FreeSWITCH does not pass on what other fswakes say: phones may be pushed by each of them"
         );
     }
 }

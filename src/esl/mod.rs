@@ -18,10 +18,15 @@
 //! | [`users`], [`directory`] | questions to FreeSWITCH's directory: whose number, who rings; a user's variables |
 //! | `query` | a connection of fswake that asks, and gets no events |
 //! | `frame` | the format of messages on the socket, for `link` and `query` |
+//! | [`nodes`] | the FreeSWITCHes, while fswake runs; which of them a held call is of |
+//! | `bonds` | channels that end when the FreeSWITCH at their far end is gone |
+//! | [`peers`] | the other fswakes of a cluster: what they have pushed; who does what only one has to do |
+//! | [`leg_token`] | pure: signed headers of legs from one FreeSWITCH to another |
 //! | `endpoint` | where FreeSWITCH's event socket is, how to log in, and how its events are parsed |
 //! | `job` | which leg a `bgapi` job was for |
 
 pub mod answers;
+mod bonds;
 pub mod decode;
 pub mod directory;
 pub mod encode;
@@ -30,13 +35,16 @@ mod frame;
 pub mod inbound;
 pub mod inherit;
 mod job;
+pub mod leg_token;
 pub mod link;
 pub mod listing;
+pub mod nodes;
 pub mod notifications;
 pub mod options;
 pub mod originate;
 pub mod other_leg;
 pub mod outbound;
+pub mod peers;
 mod query;
 pub mod registrations;
 pub mod resync;

@@ -11,6 +11,7 @@ use super::decode::Parent;
 use super::encode::{Word, codecs, name, number, seconds_up, user};
 use super::inherit::quoted;
 use super::job::VARIABLE;
+use super::leg_token::HEADER;
 use crate::types::{Aor, LegId};
 
 /// A leg of a held call: what is known before it is dialled.
@@ -54,6 +55,8 @@ pub struct Dial<'a> {
     pub park_timeout: Duration,
     /// It rings alone: its early media is for the caller.
     pub early_media: bool,
+    /// Through another FreeSWITCH: its signed header ([`super::leg_token`]).
+    pub header: Option<&'a str>,
 }
 
 impl Leg<'_> {
@@ -146,7 +149,11 @@ impl Dial<'_> {
             ",ignore_early_media=true"
         };
         let call_id = self.sip_call_id;
-        format!(",originate_timeout={timeout},park_timeout={park},sip_invite_call_id={call_id}{early}")
+        let header = self
+            .header
+            .map(|header| format!(",sip_h_{HEADER}={header}"))
+            .unwrap_or_default();
+        format!(",originate_timeout={timeout},park_timeout={park},sip_invite_call_id={call_id}{early}{header}")
     }
 }
 
@@ -240,6 +247,7 @@ mod tests {
         timeout: Duration::from_secs(1),
         park_timeout: Duration::from_millis(4500),
         early_media: false,
+        header: None,
     };
 
     fn variables(parent: &Parent, offer: Offer<'_>) -> String {

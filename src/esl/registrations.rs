@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::contact::{self, Contact, ContactRules, NetworkHint};
 use crate::engine::{Event, Registration, Source, UnregisterWhy, Unregistration};
-use crate::types::{Aor, PushParams, Target, UnixMicros, UnixSeconds};
+use crate::types::{Aor, NodeId, PushParams, Target, UnixMicros, UnixSeconds};
 
 /// An event, with warnings for operators.
 #[derive(Debug)]
@@ -68,6 +68,7 @@ pub fn from_event<'a>(
         "sofia::sip_user_state" => {
             let reachable = get("Ping-Status")?.eq_ignore_ascii_case("reachable");
             let event = Event::Pinged {
+                node: NodeId::FIRST,
                 aor: aor("from-user", "from-host")?,
                 call_id: call_id(),
                 target: get("sip_contact").and_then(|contact| {
@@ -98,6 +99,7 @@ fn over<'a>(
         ParsedContact::default()
     };
     let event = Event::Unregistered(Unregistration {
+        node: NodeId::FIRST,
         aor,
         call_id,
         target: read.target,

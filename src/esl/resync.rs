@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -22,13 +22,14 @@ use tracing::{debug, info, warn};
 use super::encode::{self, Argument, Word};
 use super::inbound::Settings;
 use super::listing::{List, lasts, listed, registration, running};
+use super::nodes::Nodes;
 use super::query::QueryConnection;
 use super::registrations::RegistrationEvent;
 use crate::clock::unix_now;
 use crate::contact::ContactRules;
 use crate::engine::Event;
 use crate::input::Input;
-use crate::types::{Aor, UnixSeconds};
+use crate::types::{Aor, NodeId, UnixSeconds};
 use crate::words;
 
 /// A profile's start is announced a moment before it runs: how often and how long to wait for it.
@@ -49,8 +50,10 @@ pub(super) struct Reader {
     pub(super) inputs: mpsc::Sender<Input>,
     /// How many resyncs there were.
     pub(super) resyncs: Arc<AtomicU64>,
-    /// Whether all profiles that ran at the start were read.
-    pub(super) up: Arc<AtomicBool>,
+    /// All FreeSWITCHes, and which one is read.
+    pub(super) nodes: Nodes,
+    /// Which.
+    pub(super) node: NodeId,
     /// Profiles that start.
     pub(super) started: mpsc::Receiver<String>,
 }
@@ -69,9 +72,11 @@ impl Reader {
         let mut line = self.line().await?;
         let running = profiles(&mut line).await?;
         let (mut read, count) = self.read_all(&mut line, &running).await?;
-        self.up.store(true, Ordering::Relaxed);
+        let node = self.nodes.get(self.node);
+        node.set_up();
         let (host, port) = (&self.settings.endpoint.host, self.settings.endpoint.port);
-        info!(%host, port, registrations = count, "connected to FreeSWITCH");
+        let name = (!node.name.is_empty()).then_some(&*node.name);
+        info!(name, %host, port, registrations = count, "connected to FreeSWITCH");
         if read.is_empty() {
             // Keep what is known: they may be starting.
             warn!("cannot read registrations: `sofia xmlstatus` names no running profile");
@@ -125,7 +130,7 @@ impl Reader {
         profiles: &BTreeSet<String>,
     ) -> io::Result<(BTreeSet<String>, usize)> {
         let number = self.resyncs.fetch_add(1, Ordering::Relaxed) + 1;
-        self.tell(Event::ResyncBegan(number)).await?;
+        self.tell(Event::ResyncBegan(self.node, number)).await?;
         let (mut all, mut read) = (Vec::new(), BTreeSet::new());
         for profile in profiles {
             let mut list = List::default();
@@ -151,12 +156,12 @@ impl Reader {
             self.tell(event).await?;
         }
         let ended = read.iter().map(|profile| profile.as_str().into()).collect();
-        self.tell(Event::ResyncEnded(number, ended)).await?;
+        self.tell(Event::ResyncEnded(self.node, number, ended)).await?;
         Ok((read, count))
     }
 
     async fn tell(&self, event: Event) -> io::Result<()> {
-        self.send(Input::Event(event)).await
+        self.send(Input::Event(event.at(self.node))).await
     }
 
     async fn send(&self, input: Input) -> io::Result<()> {

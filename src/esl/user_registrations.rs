@@ -15,7 +15,7 @@ use super::resync;
 use crate::clock::unix_now;
 use crate::engine::{Event, Listing};
 use crate::input::Input;
-use crate::types::Aor;
+use crate::types::{Aor, NodeId};
 use crate::words;
 
 /// FreeSWITCH fires the event before it deletes the registration: a separate thread collects statements for 40 times 5
@@ -37,6 +37,7 @@ pub struct RegistrationsQuery {
 
 /// Asks on a separate connection: a question may wait for FreeSWITCH's lock on a long list.
 pub(super) struct Asker {
+    pub(super) node: NodeId,
     pub(super) settings: Settings,
     pub(super) questions: Arc<Mutex<mpsc::Receiver<RegistrationsQuery>>>,
     pub(super) inputs: mpsc::Sender<Input>,
@@ -87,13 +88,17 @@ impl Query for (&Asker, &RegistrationsQuery) {
         }
         registrations.sort_by_key(|reg| Reverse(reg.expires));
         let listing = Listing {
+            node: asker.node,
             aor: aor.clone(),
             number: *number,
             profiles: profiles.clone(),
             registrations,
         };
         // If the receiver is gone, the process is stopping.
-        let _ = asker.inputs.send(Input::Event(Event::Listed(listing))).await;
+        let _ = asker
+            .inputs
+            .send(Input::Event(Event::Listed(listing).at(asker.node)))
+            .await;
         Ok(())
     }
 }

@@ -13,10 +13,11 @@ use tracing::debug;
 
 use super::directory::Directory;
 use super::encode::{self, Word};
+use super::nodes::Nodes;
 use super::other_leg;
 use crate::engine::{DIRECTORY, DirectoryQuery, Event};
 use crate::input::Input;
-use crate::types::{Aor, CallId};
+use crate::types::{Aor, CallId, NodeId};
 use crate::words;
 
 /// Questions at once: with a directory that hangs, each costs FreeSWITCH a thread.
@@ -25,6 +26,8 @@ const MOST: usize = 64;
 /// A call's question.
 #[derive(Debug)]
 pub struct UserQuestion {
+    /// The FreeSWITCH that the call is held at.
+    pub node: NodeId,
     /// The call that asks.
     pub call: CallId,
     /// What was dialled.
@@ -35,8 +38,8 @@ pub struct UserQuestion {
 
 /// Asks.
 pub struct Users {
-    /// Who is asked.
-    pub directory: Directory,
+    /// Whose directories are asked.
+    pub nodes: Nodes,
     /// What to ask.
     pub questions: mpsc::Receiver<UserQuestion>,
     /// To the driver.
@@ -55,10 +58,10 @@ impl Users {
                 question = self.questions.recv() => question,
             };
             let Some(question) = question else { return };
-            let directory = self.directory.clone();
+            let directory = self.nodes.get(question.node).directory.clone();
             let (inputs, turn) = (self.inputs.clone(), under_way.clone().try_acquire_owned());
             tokio::spawn(async move {
-                let UserQuestion { call, aor, query } = question;
+                let UserQuestion { call, aor, query, .. } = question;
                 let answer = if let Ok(_turn) = turn {
                     find(&directory, &aor, query).await
                 } else {

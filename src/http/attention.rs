@@ -1,7 +1,6 @@
 //! What needs an operator: the problem, how many phones it affects, and what to do.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +9,9 @@ use serde::Serialize;
 use super::cache::Census;
 use super::census;
 use super::{ProblemDetails, Site};
+use crate::doctor::STORE_FILE;
 use crate::doctor::advice::{advice, advice_without_error};
+use crate::esl::nodes::Node;
 use crate::push::app::App;
 use crate::push::apps::status::{AppState, ProblemKind};
 use crate::push::{Fault, PushErrorKind};
@@ -56,10 +57,12 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
     // A separate item reports an unreadable store.
     let census: Result<Arc<Census>, ProblemDetails> = census::take(&site).await;
     let census = census.as_deref().ok();
-    let mut items: Vec<Item> = event_socket(&site, census)
+    let mut items: Vec<Item> = event_sockets(&site, census)
         .into_iter()
         .chain(store(&site))
+        .chain(store_file(&site))
         .chain(shared_store(&site))
+        .chain(shared_journal(&site))
         .collect();
     let apps = site.pushers.apps();
     items.extend(apps.iter().flat_map(|(app, state)| of_app(app, state, census)));
@@ -71,24 +74,20 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
     })
 }
 
-fn event_socket(site: &Site, census: Option<&Census>) -> Option<Item> {
-    let is_up = site.esl_up.load(Ordering::Relaxed);
-    (site.has_freeswitch && !is_up).then(|| {
-        let endpoint = site.inbound.borrow().endpoint.clone();
-        Item {
-            what: "FreeSWITCH".into(),
-            level: Level::Error,
-            problem: format!(
-                "no connection to its event socket at {}:{}",
-                endpoint.host, endpoint.port
-            ),
-            advice: "fswake keeps trying. Where FreeSWITCH runs, compare [freeswitch] with its event_socket.conf.xml: \
-                     address, password, ACL. `fswake doctor` says which it is."
-                .into(),
-            phones: census.map(|census| census.known),
-            since: None,
-        }
-    })
+fn event_sockets(site: &Site, census: Option<&Census>) -> Vec<Item> {
+    let all = site.nodes.iter().filter(|node| site.has_freeswitch && !node.is_up());
+    let item = |node: &Node| Item {
+        what: "FreeSWITCH".into(),
+        level: Level::Error,
+        problem: format!("no connection to its event socket at {}", node.address()),
+        advice: "fswake keeps trying. Where FreeSWITCH runs, compare [freeswitch] with its event_socket.conf.xml: \
+                 address, password, ACL. `fswake doctor` says which it is."
+            .into(),
+        // Of several, it is not known whose phones they are.
+        phones: census.filter(|_| site.nodes.count() == 1).map(|census| census.known),
+        since: None,
+    };
+    all.map(item).collect()
 }
 
 fn store(site: &Site) -> Option<Item> {
@@ -99,6 +98,38 @@ fn store(site: &Site) -> Option<Item> {
         advice: "Make room on its disk, and let fswake's user write there: what is in memory is written then. Until then, a \
                  restart forgets the tokens of phones that registered since."
             .into(),
+        phones: None,
+        since: Some(failing.since),
+    })
+}
+
+fn store_file(site: &Site) -> Option<Item> {
+    site.store.health().is_replaced.then(|| Item {
+        what: STORE_FILE.into(),
+        level: Level::Error,
+        problem: format!(
+            "{} was moved, deleted or replaced: fswake writes to the old file",
+            site.store_path.display()
+        ),
+        advice:
+            "Stop fswake, put the file that it is to use in place, without -wal and -shm of another file, and start it."
+                .into(),
+        phones: None,
+        since: None,
+    })
+}
+
+fn shared_journal(site: &Site) -> Option<Item> {
+    let health = site.shared.as_ref()?.health();
+    // The shared store is an item of its own.
+    let failing = health.journal.failing.filter(|_| health.failing.is_none())?;
+    Some(Item {
+        what: "shared journal".into(),
+        level: Level::Warning,
+        problem: format!("cannot be used: {}", failing.reason),
+        advice:
+            "run `fswake doctor`. Until then wakes of other daemons are missing here, and those of this one at others."
+                .into(),
         phones: None,
         since: Some(failing.since),
     })

@@ -1,7 +1,6 @@
 //! Liveness and readiness.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::{Site, guard};
+use crate::esl::nodes::Node;
 use crate::push::apps::status::AppState;
 
 /// Answers while the process lives.
@@ -67,15 +67,13 @@ impl Readiness {
     /// move the calls of all other apps too, and would not help this one. `AppState::would_wake` decides which problems
     /// count.
     fn of(site: &Site) -> Self {
-        let esl_up = site.esl_up.load(Ordering::Relaxed);
         let failing = site.store.health().failing;
         let store = HealthCheck::new("store", failing.map(|f| format!("cannot be written: {}", f.reason)));
-        let esl = site.has_freeswitch.then(|| {
-            let problem = (!esl_up).then(|| "no connection to FreeSWITCH's event socket".into());
-            HealthCheck::new("esl", problem)
-        });
-        let mut checks: Vec<_> = esl.into_iter().chain([store]).collect();
-        let is_up = checks.iter().all(|check| check.ok);
+        let mut checks = event_sockets(site);
+        // With one of several the others' calls are woken.
+        let is_up = checks.is_empty() || checks.iter().any(|check| check.ok);
+        let is_up = is_up && store.ok;
+        checks.push(store);
         // Without it calls are woken from memory.
         let shared = site.shared.as_ref().map(|shared| shared.health().failing);
         checks.extend(shared.map(|failing| HealthCheck::new("shared store", failing.map(|f| f.reason))));
@@ -101,4 +99,19 @@ impl Readiness {
             checks,
         }
     }
+}
+
+/// One check for each FreeSWITCH.
+fn event_sockets(site: &Site) -> Vec<HealthCheck> {
+    let check = |node: &Node| {
+        let name = if node.name.is_empty() {
+            "esl".to_owned()
+        } else {
+            format!("esl {}", node.name)
+        };
+        let problem = (!node.is_up()).then(|| "no connection to FreeSWITCH's event socket".into());
+        HealthCheck::new(name, problem)
+    };
+    let nodes = site.has_freeswitch.then(|| site.nodes.iter().map(check));
+    nodes.into_iter().flatten().collect()
 }

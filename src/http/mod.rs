@@ -16,6 +16,7 @@ mod attention;
 mod cache;
 mod calls;
 mod census;
+mod cluster;
 mod devices;
 pub mod guard;
 mod health;
@@ -63,6 +64,7 @@ routes! {
     get "/v1/apps" apps::list,
     get "/v1/attention" attention::list,
     get "/v1/calls" calls::held,
+    get "/v1/cluster" cluster::show,
     get "/v1/devices" devices::list,
     get "/v1/devices/{id}" devices::show,
     delete "/v1/devices/{id}" devices::forget,

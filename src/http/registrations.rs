@@ -15,7 +15,7 @@ use super::{ProblemDetails, Site};
 use crate::clock::{now_ms, unix_now};
 use crate::engine::{Event, Registration, Source, UnregisterWhy, Unregistration};
 use crate::esl::registrations;
-use crate::types::{Aor, Target};
+use crate::types::{Aor, NodeId, Target};
 
 /// Rows of a list are newer than what fswake knows: the other server reports lists and REGISTERs in order.
 const LIST: Source = Source::Resync(1);
@@ -75,7 +75,7 @@ pub(super) async fn tell(
         return Err(ProblemDetails::new(StatusCode::CONFLICT, detail));
     }
     let (aor, node, why) = (parse_aor(&told.aor)?, told.check()?, why(told.reason.as_deref())?);
-    let rules = site.inbound.borrow().rules.clone();
+    let rules = site.nodes.get(NodeId::FIRST).settings.borrow().rules.clone();
     let is_end = told.expires == 0;
     // `*` ends all that was registered with this Call-ID (RFC 3261 section 10.2.2).
     let names_contact = !matches!(told.contact.trim(), "" | "*");
@@ -116,6 +116,7 @@ pub(super) async fn tell(
     );
     let event = if is_end {
         Event::Unregistered(Unregistration {
+            node: NodeId::FIRST,
             aor,
             call_id,
             target: read.target,

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use tokio::sync::{Semaphore, watch};
 
 use super::cache::{CensusCache, SummaryCache};
 use crate::control::Control;
-use crate::esl::inbound::Settings;
+use crate::esl::nodes::Nodes;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::StoreWriter;
@@ -31,12 +30,10 @@ pub struct Site {
     pub metrics: Metrics,
     /// How many calls are held.
     pub waiting: watch::Receiver<usize>,
-    /// Whether the event socket's connection is up.
-    pub esl_up: Arc<AtomicBool>,
     /// Whether there is a FreeSWITCH; without one, registrations are told by `POST /v1/registrations`.
     pub has_freeswitch: bool,
-    /// Where FreeSWITCH is, and how Contacts are read.
-    pub inbound: watch::Receiver<Settings>,
+    /// The FreeSWITCHes.
+    pub nodes: Nodes,
     /// Wakes that may be asked for at once.
     pub wakes: Arc<Semaphore>,
     /// What was last read from the journal.

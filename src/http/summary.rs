@@ -1,7 +1,6 @@
 //! Statistics for the status page.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
@@ -10,6 +9,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::cache::Window;
+use super::cluster::{NodeJson, nodes};
 use super::wakes::read;
 use super::{ProblemDetails, Site};
 use crate::clock::unix_now;
@@ -23,13 +23,8 @@ pub(super) struct SummaryJson {
     version: &'static str,
     freeswitch: Vec<NodeJson>,
     windows: Vec<Window>,
-}
-
-/// One FreeSWITCH.
-#[derive(Debug, Serialize)]
-struct NodeJson {
-    address: String,
-    up: bool,
+    /// Since when calls of other daemons are missing, in milliseconds since 1970 (UTC).
+    others_missing_since_ms: Option<i64>,
 }
 
 /// The results of calls in the last hour and day, and which FreeSWITCH is connected.
@@ -38,17 +33,12 @@ pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<SummaryJs
     // client does not start over.
     let reading = tokio::spawn(windows(Arc::clone(&site)));
     let windows = reading.await.unwrap_or_else(|_| Err(ProblemDetails::failed()))?;
-    let node = site.has_freeswitch.then(|| {
-        let endpoint = &site.inbound.borrow().endpoint;
-        NodeJson {
-            address: format!("{}:{}", endpoint.host, endpoint.port),
-            up: site.esl_up.load(Ordering::Relaxed),
-        }
-    });
+    let missing = read(&site, |journal| Ok(journal.others_missing_since_ms())).await?;
     Ok(Json(SummaryJson {
         version: env!("CARGO_PKG_VERSION"),
-        freeswitch: node.into_iter().collect(),
+        freeswitch: nodes(&site),
         windows,
+        others_missing_since_ms: missing,
     }))
 }
 

@@ -20,7 +20,7 @@ use super::place::Place;
 use super::{ProblemDetails, Site};
 use crate::clock::{millis, with_date};
 use crate::engine::{CallOptions, HeldCall, HoldResult, Mode, Routing, WakeReport, WakeState, WokenParty};
-use crate::types::{CallId, Target};
+use crate::types::{CallId, NodeId, Target};
 
 /// The shortest and the longest wait that may be asked for; `wake.max-wait` may be less.
 const WAIT_MS: std::ops::RangeInclusive<u64> = 100..=600_000;
@@ -126,6 +126,7 @@ impl WakeBody {
             return Err(wrong("caller, caller_name, sip_call_id: at most 256 bytes"));
         }
         Ok(HeldCall {
+            node: NodeId::FIRST,
             call: CallId(id),
             aor: parse_aor(&self.aor)?,
             caller_number: self.caller.into(),
@@ -239,8 +240,7 @@ impl WokenPhone {
 /// Where a phone is registered: the node that told of it, or FreeSWITCH.
 fn node(target: &Target, site: &Site) -> String {
     if site.has_freeswitch {
-        let endpoint = &site.inbound.borrow().endpoint;
-        format!("{}:{}", endpoint.host, endpoint.port)
+        site.nodes.get(target.node()).label()
     } else {
         target.profile().to_owned()
     }

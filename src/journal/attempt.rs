@@ -198,6 +198,7 @@ pub(super) fn all(steps: &[TimelineStep], dropped: Option<&DroppedToken>) -> Vec
             | StepKind::WhoRings
             | StepKind::RungByFreeSwitch
             | StepKind::NotRungAsleep
+            | StepKind::NodeOutOfReach
             | StepKind::EarlyMedia
             | StepKind::BridgeFailed
             | StepKind::CallerGone

@@ -32,5 +32,5 @@ pub use reader::questions;
 pub use reader::{Journal, JournalError, WakePage, Whose};
 pub use reason::Reason;
 pub use step::{DroppedToken, TimelineStep};
-pub use summary::{Bar, Latency, Summary};
+pub use summary::{Bar, DaemonSummary, Latency, Summary};
 pub use wake::{Overview, Wake};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS};
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params, params_from_iter};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -15,7 +15,9 @@ use super::column::text;
 use super::step::{self, DroppedToken, StepRow};
 use super::summary::{self, Summary};
 use super::wake::{Overview, Wake};
+use crate::clock::now_ms;
 use crate::engine::policy::Policy;
+use crate::store::lines::{self, Exchange};
 use crate::store::sqlite;
 use crate::types::push::PushErrorKind;
 use crate::types::{Aor, CallId, Device};
@@ -54,10 +56,22 @@ pub enum JournalError {
     },
 }
 
-const RECENT: &str = "SELECT id, call FROM journal WHERE event = 'call-held' AND id < ?1 ORDER BY id DESC LIMIT ?2";
+/// Lines of other daemons may come long after those of later calls: the order is that of time.
+const RECENT: &str = "SELECT id, call FROM journal WHERE event = 'call-held' AND (at_ms, id) < (?1, ?2)
+     ORDER BY at_ms DESC, id DESC LIMIT ?3";
+/// When a line was written; if it has been deleted, the one before it.
+const TIME_OF: &str = "SELECT at_ms FROM journal WHERE id <= ?1 ORDER BY id DESC LIMIT 1";
 const SINCE: &str = "SELECT id, call FROM journal WHERE event = 'call-held' AND at_ms >= ?1
      ORDER BY at_ms DESC, id DESC LIMIT ?2";
-const OF_CALL: &str = "SELECT at_ms, aor_user, aor_domain, event, detail FROM journal WHERE call = ?1 ORDER BY id";
+const OF_CALL: &str =
+    "SELECT at_ms, aor_user, aor_domain, event, detail, daemon, node FROM journal WHERE call = ?1 ORDER BY id";
+/// The same in a file of a fswake that did not share its journal.
+const OF_CALL_BEFORE_SHARING: &str =
+    "SELECT at_ms, aor_user, aor_domain, event, detail, '', '' FROM journal WHERE call = ?1 ORDER BY id";
+/// The first version whose lines have a daemon.
+const LINES_HAVE_DAEMONS: i64 = 7;
+/// If other daemons' lines were read longer ago than this, some are missing. They are read every 2 s, and that is noted every 10.
+const OTHERS_ARE_MISSING_AFTER_MS: i64 = 30_000;
 
 /// The pushes to one AOR that were refused in the time before a call, the latest first.
 const REFUSED: &str =
@@ -73,7 +87,7 @@ const REMEMBERED_MS: i64 = 7 * 86_400_000;
 /// The questions to the table, for a test that each has its index.
 #[doc(hidden)]
 pub fn questions(whose: &Whose) -> Vec<String> {
-    let fixed = [RECENT, SINCE, OF_CALL, REFUSED, CAME_BACK].map(str::to_owned);
+    let fixed = [RECENT, TIME_OF, SINCE, OF_CALL, REFUSED, CAME_BACK].map(str::to_owned);
     fixed.into_iter().chain([whose.question().0]).collect()
 }
 
@@ -128,6 +142,9 @@ pub struct WakePage {
     pub wakes: Vec<Overview>,
     /// Where the next page begins: to be given as `before`; `null` on the last page.
     pub next: Option<i64>,
+    /// Since when wakes of other daemons are missing, in milliseconds since 1970 (UTC); 0 if they were never read, `null` if none is
+    /// missing.
+    pub others_missing_since_ms: Option<i64>,
 }
 
 /// The journal of one store.
@@ -136,6 +153,8 @@ pub struct Journal {
     path: PathBuf,
     /// The schema's.
     version: i64,
+    /// What it exchanges with other daemons, if it does.
+    exchange: Option<Exchange>,
 }
 
 type ReadResult<T> = Result<T, JournalError>;
@@ -177,24 +196,39 @@ impl Journal {
         });
         let connection = connection.map_err(|e| failure(path, 0, &e))?;
         let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+        let version = version.unwrap_or_default();
+        let exchange = lines::exchange(&connection).map_err(|e| failure(path, version, &e))?;
         Ok(Self {
-            version: version.unwrap_or_default(),
+            version,
+            exchange: exchange.filter(|exchange| exchange.is_shared),
             connection,
             path: path.to_owned(),
         })
     }
 
-    /// The latest wakes whose key is below `before`, newest first.
+    /// The latest wakes before the line `before`, newest first.
     pub fn recent(&self, before: Option<i64>, most: usize) -> ReadResult<WakePage> {
         let read = || -> rusqlite::Result<WakePage> {
+            let before = before.unwrap_or(i64::MAX);
+            let at_ms = match before {
+                i64::MAX => i64::MAX,
+                id => {
+                    let mut time = self.connection.prepare_cached(TIME_OF)?;
+                    time.query_row([id], |row| row.get(0)).optional()?.unwrap_or(i64::MIN)
+                }
+            };
             let mut query = self.connection.prepare_cached(RECENT)?;
             let found = query
-                .query_map(params![before.unwrap_or(i64::MAX), limit(most)], id_and_call)?
+                .query_map(params![at_ms, before, limit(most)], id_and_call)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let next = found.last().filter(|_| found.len() == most).map(|(id, _)| *id);
             let wakes = found.iter().filter_map(|(_, call)| self.read_wake(call).transpose());
             let wakes = wakes.map(|wake| Ok(wake?.overview)).collect::<rusqlite::Result<_>>()?;
-            Ok(WakePage { wakes, next })
+            Ok(WakePage {
+                wakes,
+                next,
+                others_missing_since_ms: self.others_missing_since_ms(),
+            })
         };
         read().map_err(|e| failure(&self.path, self.version, &e))
     }
@@ -242,7 +276,20 @@ impl Journal {
 
     /// The results of the calls since a time.
     pub fn summary(&self, since_ms: i64) -> ReadResult<Summary> {
-        summary::since(&self.connection, since_ms).map_err(|e| failure(&self.path, self.version, &e))
+        summary::since(&self.connection, since_ms, self.daemon()).map_err(|e| failure(&self.path, self.version, &e))
+    }
+
+    /// Since when wakes of other daemons are missing, in milliseconds since 1970 (UTC): PostgreSQL does not answer, or fswake does
+    /// not run. 0 if they were never read; `None` if none is missing.
+    pub fn others_missing_since_ms(&self) -> Option<i64> {
+        let exchange = self.exchange.as_ref()?;
+        let is_missing = now_ms().saturating_sub(exchange.read_at_ms) > OTHERS_ARE_MISSING_AFTER_MS;
+        is_missing.then_some(exchange.read_at_ms)
+    }
+
+    /// The name of the daemon that uses this file, if it shares its journal.
+    pub fn daemon(&self) -> Option<&str> {
+        self.exchange.as_ref().map(|exchange| exchange.daemon.as_str())
     }
 
     /// The connection, for other questions to the store.
@@ -256,8 +303,19 @@ impl Journal {
     }
 
     fn read_wake(&self, call: &str) -> rusqlite::Result<Option<Wake>> {
-        let mut query = self.connection.prepare_cached(OF_CALL)?;
-        let entries = query.query_map([call], entry)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let of_call = if self.version < LINES_HAVE_DAEMONS {
+            OF_CALL_BEFORE_SHARING
+        } else {
+            OF_CALL
+        };
+        let mut query = self.connection.prepare_cached(of_call)?;
+        let own = self.daemon().unwrap_or_default();
+        let entries = query.query_map([call], |row| entry(row, own))?;
+        let mut entries = entries.collect::<rusqlite::Result<Vec<_>>>()?;
+        // Each daemon's lines are in order. Those of several are sorted by their clocks.
+        if entries.windows(2).any(|two| two[0].daemon != two[1].daemon) {
+            entries.sort_by_key(|entry| entry.at_ms);
+        }
         let aor = entries.first().map(|entry| entry.aor.clone());
         let Some((mut wake, aor)) = Wake::of(call, entries).zip(aor) else {
             return Ok(None);
@@ -306,14 +364,18 @@ fn id_and_call(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
     Ok((row.get(0)?, text(row, 1)?))
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<StepRow> {
+/// `own` is the name of the daemon that uses the file.
+fn entry(row: &Row<'_>, own: &str) -> rusqlite::Result<StepRow> {
     let detail = text(row, 4)?;
+    let daemon = text(row, 5)?;
     Ok(StepRow {
         at_ms: row.get(0)?,
         aor: Aor::new(text(row, 1)?, text(row, 2)?),
         step: text(row, 3)?,
         // fswake writes only objects. Anything else counts as a step without details.
         detail: serde_json::from_str(&detail).unwrap_or_default(),
+        daemon: if daemon.is_empty() { own.to_owned() } else { daemon },
+        node: text(row, 6)?,
     })
 }
 

@@ -16,6 +16,10 @@ pub(super) struct StepRow {
     pub aor: Aor,
     pub step: String,
     pub detail: Map<String, Value>,
+    /// The fswake that wrote it; empty if the store is not shared.
+    pub daemon: String,
+    /// The FreeSWITCH that holds the call; empty if it has no name.
+    pub node: String,
 }
 
 /// One step of a wake.
@@ -34,6 +38,12 @@ pub struct TimelineStep {
     pub device: Option<String>,
     /// The same in words, fit for a terminal.
     pub words: String,
+    /// The fswake that wrote it, if that is another one than the call's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<String>,
+    /// The FreeSWITCH that it happened at, if that is another one than the call's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Its details as they were written.
     pub detail: Map<String, Value>,
 }
@@ -50,8 +60,9 @@ pub struct DroppedToken {
 }
 
 impl TimelineStep {
-    /// Reads an entry of a call that was held at a time.
-    pub(super) fn of(entry: StepRow, held_at_ms: i64) -> Self {
+    /// Reads an entry of a call that was held at a time, by a daemon, on a node.
+    pub(super) fn of(entry: StepRow, held_at_ms: i64, daemon: Option<&str>, node: Option<&str>) -> Self {
+        let other = |name: String, than: Option<&str>| named(name).filter(|name| Some(name.as_str()) != than);
         let device = entry.detail.get("device").and_then(Value::as_str);
         let kind = StepKind::from_word(&entry.step);
         Self {
@@ -59,6 +70,8 @@ impl TimelineStep {
             after_ms: entry.at_ms.saturating_sub(held_at_ms),
             device: device.map(str::to_owned),
             words: words::of(kind, &entry.detail),
+            daemon: other(entry.daemon, daemon),
+            node: other(entry.node, node),
             kind,
             step: entry.step,
             detail: entry.detail,
@@ -84,6 +97,11 @@ impl TimelineStep {
     pub(super) fn is_only_logged(&self) -> bool {
         words::is_only_logged(&self.detail)
     }
+}
+
+/// A name; `None` without one.
+pub(super) fn named(name: String) -> Option<String> {
+    Some(name).filter(|name| !name.is_empty())
 }
 
 /// The error of a push, from the details of its step.

@@ -1,6 +1,6 @@
 //! Statistics: the results of the calls of the last hour or day, and how long phones took to come.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, params};
 use serde::Serialize;
@@ -15,13 +15,19 @@ const BARS_MS: [i64; 11] = [
     250, 500, 1_000, 1_500, 2_000, 3_000, 5_000, 8_000, 12_000, 20_000, 60_000,
 ];
 
+/// `{daemon}` is the column with the daemon's name, or nothing.
 const STEPS: &str = "SELECT call, at_ms, event, CASE WHEN NOT json_valid(detail) THEN NULL
      WHEN event = 'call-held' THEN json_extract(detail, '$.way')
      WHEN event = 'call-over' THEN json_extract(detail, '$.result')
      WHEN event IN ('push-sent', 'push-shared', 'device-registered', 'leg-answered') THEN json_extract(detail, '$.device')
-     WHEN event = 'push-accepted' THEN json_extract(detail, '$.status') END FROM journal WHERE at_ms >= ?1 AND call IS NOT NULL
+     WHEN event = 'push-accepted' THEN json_extract(detail, '$.status') END, CASE event WHEN 'call-held' THEN {daemon} END FROM journal WHERE at_ms >= ?1 AND call IS NOT NULL
      AND event IN ('call-held', 'push-sent', 'push-shared', 'push-accepted', 'device-registered', 'leg-answered', 'call-over')
      ORDER BY at_ms, id";
+
+/// The question to a file; of older versions, which have no daemons, only if it is not shared.
+fn steps(has_daemons: bool) -> String {
+    STEPS.replace("{daemon}", if has_daemons { "daemon" } else { "''" })
+}
 
 /// The results of the calls that began within a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -46,6 +52,23 @@ pub struct Summary {
     pub by_mobile_without_push: u64,
     /// From the first push of a call to the first REGISTER after it.
     pub wake: Latency,
+    /// The same calls by the fswake that held them, in the order of names; empty if the store is not shared.
+    pub daemons: Vec<DaemonSummary>,
+}
+
+/// The calls of one fswake.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DaemonSummary {
+    /// Its name.
+    pub daemon: String,
+    /// Calls that it held.
+    pub calls: u64,
+    /// Of these, connected.
+    pub connected: u64,
+    /// Of these, with a phone that was pushed.
+    pub pushed: u64,
+    /// Of the pushed calls: a phone of the callee registered.
+    pub registered: u64,
 }
 
 /// How long something took, in milliseconds; only zeros and `null` if it never happened.
@@ -74,6 +97,8 @@ pub struct Bar {
 
 #[derive(Default)]
 struct Progress {
+    /// The fswake that holds the call; empty if the store is not shared.
+    daemon: String,
     is_request: bool,
     pushed_at: Option<i64>,
     accepted: bool,
@@ -93,9 +118,9 @@ impl Progress {
     }
 }
 
-/// The calls that began at or after a time.
-pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<Summary> {
-    let mut query = connection.prepare_cached(STEPS)?;
+/// The calls that began at or after a time. `own` is the name of the daemon that uses the file, if it shares its journal.
+pub(super) fn since(connection: &Connection, since_ms: i64, own: Option<&str>) -> rusqlite::Result<Summary> {
+    let mut query = connection.prepare_cached(&steps(own.is_some()))?;
     let mut rows = query.query(params![since_ms])?;
     let mut calls = HashMap::<Uuid, Progress>::new();
     while let Some(row) = rows.next()? {
@@ -109,6 +134,10 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
                 call,
                 Progress {
                     is_request,
+                    daemon: match (text(row, 4)?, own) {
+                        (daemon, Some(own)) if daemon.is_empty() => own.to_owned(),
+                        (daemon, _) => daemon,
+                    },
                     ..Progress::default()
                 },
             );
@@ -148,7 +177,11 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
 impl Summary {
     fn of<'a>(calls: impl Iterator<Item = &'a Progress>) -> Self {
         let (mut summary, mut times) = (Self::default(), Vec::new());
+        let mut daemons = BTreeMap::<&str, DaemonSummary>::new();
         for call in calls {
+            if !call.daemon.is_empty() {
+                daemons.entry(&call.daemon).or_default().add(call);
+            }
             let pushed = call.pushed_at.is_some();
             summary.calls += 1;
             summary.connected += u64::from(call.connected);
@@ -165,7 +198,18 @@ impl Summary {
             times.extend(call.woken_after);
         }
         summary.wake = Latency::of(times);
+        summary.daemons = daemons.into_values().collect();
         summary
+    }
+}
+
+impl DaemonSummary {
+    fn add(&mut self, call: &Progress) {
+        self.daemon.clone_from(&call.daemon);
+        self.calls += 1;
+        self.connected += u64::from(call.connected);
+        self.pushed += u64::from(call.pushed_at.is_some());
+        self.registered += u64::from(call.woken_after.is_some());
     }
 }
 
@@ -251,7 +295,7 @@ mod tests {
             (5, 501, "leg-answered", one),
             (5, 502, "call-over", r#"{"result":"abandoned"}"#),
         ]);
-        let summary = since(&store, 100).unwrap();
+        let summary = since(&store, 100, None).unwrap();
         assert_eq!(
             (
                 summary.connected,
@@ -296,7 +340,7 @@ mod tests {
             (4, 903, "call-over", r#"{"result":{"connected":true}}"#),
             (4, 904, "call-over", r#"["connected"]"#),
         ]);
-        let summary = since(&store, 100).unwrap();
+        let summary = since(&store, 100, None).unwrap();
         let Summary {
             calls,
             connected,
@@ -308,7 +352,9 @@ mod tests {
             by_mobile_in_place,
             by_mobile_without_push,
             wake,
+            daemons,
         } = summary;
+        assert_eq!(daemons, []);
         assert_eq!(
             (calls, connected, pushed, accepted, registered, answered),
             (4, 2, 3, 1, 1, 1)
@@ -323,7 +369,7 @@ mod tests {
                 count: 1
             }]
         );
-        assert_eq!(since(&store, 9_000).unwrap().wake.p50_ms, None);
+        assert_eq!(since(&store, 9_000, None).unwrap().wake.p50_ms, None);
     }
 
     #[test]
@@ -351,7 +397,7 @@ mod tests {
     fn the_question_has_its_index() {
         let store = store(&[]);
         let plan: String = store
-            .query_row(&format!("EXPLAIN QUERY PLAN {STEPS}"), [0], |row| row.get(3))
+            .query_row(&format!("EXPLAIN QUERY PLAN {}", steps(true)), [0], |row| row.get(3))
             .unwrap();
         assert!(plan.contains("journal_by_age"), "{plan}");
     }

@@ -16,6 +16,10 @@ pub struct Overview {
     pub call: String,
     /// The callee.
     pub aor: String,
+    /// The fswake that held the call; `null` if the store is not shared.
+    pub daemon: Option<String>,
+    /// The FreeSWITCH that held it; `null` if it has no name.
+    pub node: Option<String>,
     /// When the call was held, in milliseconds since 1970 (UTC).
     pub held_at_ms: i64,
     /// How long it was held, in milliseconds; `null` while it is.
@@ -58,6 +62,8 @@ impl Wake {
         let mut overview = Overview {
             call: call.to_owned(),
             aor: first.aor.to_string(),
+            daemon: step::named(first.daemon.clone()),
+            node: step::named(first.node.clone()),
             held_at_ms: first.at_ms,
             held_ms: None,
             caller: String::new(),
@@ -70,7 +76,8 @@ impl Wake {
         };
         let mut steps: Vec<TimelineStep> = Vec::with_capacity(entries.len());
         for entry in entries {
-            let step = TimelineStep::of(entry, overview.held_at_ms);
+            let (daemon, node) = (overview.daemon.as_deref(), overview.node.as_deref());
+            let step = TimelineStep::of(entry, overview.held_at_ms, daemon, node);
             match step.kind {
                 Some(StepKind::CallHeld) => {
                     step.text("caller").clone_into(&mut overview.caller);

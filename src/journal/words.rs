@@ -129,7 +129,10 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
         }
         StepKind::LegStarted => Words::new("INVITE")
             .and(" (leg ", d.number("leg"), ")")
+            .and(" through ", d.text("node"), "")
             .and(": ", origin(&d), ""),
+        StepKind::NodeOutOfReach => Words::new("not rung where it is registered: this call's FreeSWITCH cannot reach")
+            .and(" ", d.text("node"), " now"),
         StepKind::NotRungAsleep => Words::new("not rung at its old address: over UDP, only its push can wake it"),
         StepKind::LegSilent => Words::new("registered, but does not ring").and(", ", d.span("ms"), " after the INVITE"),
         StepKind::LegRinging => Words::new("rings").and(", ", d.span("ms"), " after the INVITE"),

@@ -6,6 +6,7 @@
 
 mod app;
 mod names;
+mod nodes;
 mod registry;
 mod shared;
 
@@ -24,6 +25,8 @@ use prometheus_client::registry::Registry;
 use self::app::AppFamilies;
 pub use self::app::AppMetrics;
 pub use self::names::Name;
+use self::nodes::NodeMetrics;
+pub use self::nodes::NodeSample;
 use self::registry::{Counters, Gauges, Histograms, RegistryBuilder};
 use self::shared::SharedMetrics;
 use crate::clock::unix_now;
@@ -80,6 +83,7 @@ struct Inner {
     problems: Gauges<3>,
     certificates: Gauges<2>,
     esl_up: Gauge,
+    nodes: NodeMetrics,
     store_failing: Gauge,
     store_queued: Gauge,
     dropped_devices: Counter,
@@ -95,6 +99,8 @@ pub struct GaugeSample {
     pub held: usize,
     /// Whether the event socket's connection is up.
     pub esl_up: bool,
+    /// The FreeSWITCHes.
+    pub nodes: Vec<NodeSample>,
     /// How the store is doing.
     pub store: Health,
     /// How the shared store is doing; the default if there is none.
@@ -143,6 +149,7 @@ impl Metrics {
             problems: r.add(Name::AppProblem, Family::default()),
             certificates: r.add(Name::CertificateExpiry, Family::default()),
             esl_up: r.add(Name::EslUp, Gauge::default()),
+            nodes: NodeMetrics::register(&mut r),
             store_failing: r.add(Name::StoreFailing, Gauge::default()),
             store_queued: r.add(Name::StoreQueued, Gauge::default()),
             dropped_devices: dropped.get_or_create_owned(&[("what", "device".into())]),
@@ -258,6 +265,7 @@ impl Metrics {
         let m = &*self.0;
         m.held.set(number(state.held));
         m.esl_up.set(state.esl_up.into());
+        m.nodes.set(&state.nodes);
         m.store_failing.set(state.store.failing.is_some().into());
         m.store_queued.set(number(state.store.queued));
         m.dropped_devices

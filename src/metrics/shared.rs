@@ -8,11 +8,20 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::names::Name;
 use super::registry::{Counters, RegistryBuilder};
-use crate::store::shared::{Arrival, SharedHealth};
+use crate::store::shared::{Arrival, JournalHealth, SharedHealth};
 
 pub(super) struct SharedMetrics {
     failing: Gauge,
     notified: Gauge,
+    waiting: Gauge,
+    sent: Counter,
+    received: Counter,
+    refused: Counter,
+    journal: JournalMetrics,
+}
+
+struct JournalMetrics {
+    failing: Gauge,
     waiting: Gauge,
     sent: Counter,
     received: Counter,
@@ -35,12 +44,42 @@ impl SharedMetrics {
             sent: way("sent"),
             received: way("received"),
             refused: way("refused"),
+            journal: JournalMetrics::register(r),
         }
     }
 
     pub(super) fn set(&self, health: &SharedHealth) {
         self.failing.set(health.failing.is_some().into());
         self.notified.set((health.arrival == Arrival::Notify).into());
+        self.waiting.set(i64::try_from(health.waiting).unwrap_or(i64::MAX));
+        for (counter, count) in [
+            (&self.sent, health.sent),
+            (&self.received, health.received),
+            (&self.refused, health.refused),
+        ] {
+            counter.inner().store(count, Ordering::Relaxed);
+        }
+        self.journal.set(&health.journal);
+    }
+}
+
+impl JournalMetrics {
+    fn register(r: &mut RegistryBuilder) -> Self {
+        let failing = r.add(Name::JournalFailing, Gauge::default());
+        let waiting = r.add(Name::JournalWaiting, Gauge::default());
+        let lines: Counters<1> = r.add(Name::JournalLines, Family::default());
+        let way = |way: &'static str| lines.get_or_create_owned(&[("way", way.into())]);
+        Self {
+            failing,
+            waiting,
+            sent: way("sent"),
+            received: way("received"),
+            refused: way("refused"),
+        }
+    }
+
+    fn set(&self, health: &JournalHealth) {
+        self.failing.set(health.failing.is_some().into());
         self.waiting.set(i64::try_from(health.waiting).unwrap_or(i64::MAX));
         for (counter, count) in [
             (&self.sent, health.sent),

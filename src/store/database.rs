@@ -1,16 +1,17 @@
 //! The file: opened with a schema that is up to date, written in batches.
 
 use std::fs::{OpenOptions, Permissions};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
+use super::lines::{self, NewLine};
 use super::outbox::{self, FileAccess};
 use super::queue::{Batch, Change};
-use super::rows::{Origin, append, delete, put};
+use super::rows::{Origin, delete, put};
 use super::schema::{StoreError, failure};
 use super::upgrade;
 use crate::clock::unix_now;
@@ -57,11 +58,30 @@ impl Default for Options {
 /// have been moved or mounted again.
 pub(super) struct Database {
     pub connection: Option<Connection>,
+    /// Which file that is.
+    pub file: Option<FileId>,
     pub path: PathBuf,
     pub options: Options,
 }
 
+/// Device and inode of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId(u64, u64);
+
+impl FileId {
+    /// The file of this name.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let about = std::fs::metadata(path).ok()?;
+        Some(Self(about.dev(), about.ino()))
+    }
+}
+
 impl Database {
+    /// Whether another file, or none, has the name of the file that is open.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.connection.is_some() && self.file != FileId::of(&self.path)
+    }
+
     /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -72,14 +92,19 @@ impl Database {
     pub(super) fn write(&mut self, batch: &Batch) -> Result<u64, StoreError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(&self.path, &self.options)?,
+            None => {
+                let connection = connect(&self.path, &self.options)?;
+                self.file = FileId::of(&self.path);
+                connection
+            }
         };
         let shared = self.options.shared.as_ref();
         let turn = shared.map(|access| access.blocking_turn());
-        let refused = write(&mut connection, batch, shared.is_some()).map_err(|e| failure(&self.path, &e))?;
+        let daemon = shared.map(|access| access.daemon());
+        let refused = write(&mut connection, batch, daemon).map_err(|e| failure(&self.path, &e))?;
         drop(turn);
-        if let Some(access) = shared.filter(|_| !batch.changes.is_empty()) {
-            access.set_written();
+        if let Some(access) = shared {
+            access.set_written(!batch.changes.is_empty(), !batch.journal.is_empty());
         }
         self.connection = Some(connection);
         Ok(refused)
@@ -137,7 +162,8 @@ fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn write(connection: &mut Connection, batch: &Batch, is_shared: bool) -> rusqlite::Result<u64> {
+/// `daemon` is this daemon's name if the store is shared.
+fn write(connection: &mut Connection, batch: &Batch, daemon: Option<&str>) -> rusqlite::Result<u64> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut refused = 0;
     for (_, key, change) in &batch.changes {
@@ -146,12 +172,22 @@ fn write(connection: &mut Connection, batch: &Batch, is_shared: bool) -> rusqlit
             Change::Delete(changed) => delete(&tx, key, *changed),
         };
         refused += left_out(done)?;
-        if is_shared {
+        if daemon.is_some() {
             left_out(outbox::add(&tx, key, change))?;
         }
     }
     for entry in &batch.journal {
-        refused += left_out(append(&tx, entry))?;
+        let line = NewLine {
+            at_ms: entry.at_ms,
+            call: entry.call.map(|call| call.to_string()),
+            aor_user: &entry.aor.user,
+            aor_domain: &entry.aor.domain,
+            event: entry.step.name(),
+            detail: &entry.detail(),
+            daemon: daemon.unwrap_or_default(),
+            node: &entry.node,
+        };
+        refused += left_out(lines::append(&tx, &line))?;
     }
     tx.commit()?;
     Ok(refused)

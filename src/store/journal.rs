@@ -1,5 +1,7 @@
 //! A line of the journal: a step that becomes text only when it is written.
 
+use std::sync::Arc;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::engine::Step;
@@ -15,6 +17,8 @@ pub struct JournalEntry {
     pub aor: Aor,
     /// When, in milliseconds since 1970 (UTC).
     pub at_ms: i64,
+    /// The FreeSWITCH that holds the call; empty if it has no name.
+    pub node: Arc<str>,
     /// What.
     pub step: Step,
 }

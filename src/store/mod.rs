@@ -13,6 +13,7 @@ mod database;
 pub mod devices;
 mod import;
 mod journal;
+pub(crate) mod lines;
 pub(crate) mod older_journal;
 pub(crate) mod outbox;
 mod queue;

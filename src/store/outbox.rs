@@ -19,10 +19,25 @@ use crate::types::{Aor, Device, DeviceKey, Provider, PushToken, Tokens};
 #[derive(Debug, Default)]
 pub struct FileAccess {
     turn: Mutex<()>,
-    written: Notify,
+    changes: Notify,
+    lines: Notify,
+    daemon: Arc<str>,
 }
 
 impl FileAccess {
+    /// Of the file of the fswake with this name.
+    pub(super) fn new(daemon: Arc<str>) -> Self {
+        Self {
+            daemon,
+            ..Self::default()
+        }
+    }
+
+    /// This daemon's name.
+    pub(super) fn daemon(&self) -> &str {
+        &self.daemon
+    }
+
     /// The synchronizer's turn to write, until it is dropped.
     pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
@@ -33,14 +48,24 @@ impl FileAccess {
         self.turn.blocking_lock()
     }
 
-    /// Wakes the synchronizer: the file has changes to send.
-    pub(super) fn set_written(&self) {
-        self.written.notify_one();
+    /// Wakes what synchronizes: the file has changes of devices to send, or lines of the journal.
+    pub(super) fn set_written(&self, has_changes: bool, has_lines: bool) {
+        if has_changes {
+            self.changes.notify_one();
+        }
+        if has_lines {
+            self.lines.notify_one();
+        }
     }
 
-    /// Waits for changes to send.
-    pub(super) async fn written(&self) {
-        self.written.notified().await;
+    /// Waits for changes of devices to send.
+    pub(super) async fn changes_written(&self) {
+        self.changes.notified().await;
+    }
+
+    /// Waits for lines of the journal to send.
+    pub(super) async fn lines_written(&self) {
+        self.lines.notified().await;
     }
 }
 
@@ -67,12 +92,14 @@ pub(super) fn begin(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Ends sharing. All devices stay in the file.
-pub(super) fn end(db: &Connection) -> rusqlite::Result<()> {
-    if is_shared(db)? {
-        db.execute_batch("BEGIN IMMEDIATE; DELETE FROM shared; DELETE FROM outbox; COMMIT")?;
+/// Ends sharing. All devices stay in the file. Returns how many drops of tokens the shared store never gets to know.
+pub(super) fn end(db: &Connection) -> rusqlite::Result<usize> {
+    if !is_shared(db)? {
+        return Ok(0);
     }
-    Ok(())
+    let unsent: i64 = db.query_row("SELECT count(*) FROM outbox WHERE dropped = 1", [], |row| row.get(0))?;
+    db.execute_batch("BEGIN IMMEDIATE; DELETE FROM shared; DELETE FROM outbox; COMMIT")?;
+    Ok(usize::try_from(unsent).unwrap_or(0))
 }
 
 /// Adds a change at the end. It replaces an older change of the same token. A late delete for a former owner is ignored.

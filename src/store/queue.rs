@@ -165,6 +165,7 @@ mod tests {
             call: None,
             aor: Aor::new("u", "d"),
             at_ms,
+            node: "".into(),
             step: Step::ConnectionLost {},
         })
     }

@@ -1,8 +1,7 @@
-//! Rows: devices read and written, journal lines appended.
+//! Rows: devices read and written.
 
 use rusqlite::{Connection, Row, params};
 
-use super::journal::JournalEntry;
 use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, Tokens, UnixMicros};
 
 /// All devices.
@@ -80,20 +79,6 @@ pub(super) fn delete(db: &Connection, key: &DeviceKey, changed: UnixMicros) -> r
         key.aor.user,
         key.aor.domain,
         changed,
-    ])
-}
-
-pub(super) fn append(db: &Connection, entry: &JournalEntry) -> rusqlite::Result<usize> {
-    db.prepare_cached(
-        "INSERT INTO journal (at_ms, call, aor_user, aor_domain, event, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?
-    .execute(params![
-        entry.at_ms,
-        entry.call.map(|c| c.to_string()),
-        entry.aor.user,
-        entry.aor.domain,
-        entry.step.name(),
-        entry.detail(),
     ])
 }
 

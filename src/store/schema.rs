@@ -10,7 +10,7 @@ use crate::words;
 pub const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// The `user_version` that [`SCHEMA`] sets.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 7;
 
 /// Why the store could not be opened; all of them need an operator.
 #[derive(Debug, thiserror::Error)]

@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
+use tracing::warn;
+
 use super::Snapshot;
 pub use super::database::Options;
-use super::database::{Database, connect};
-use super::outbox;
+use super::database::{Database, FileId, connect};
 pub(crate) use super::rows::devices;
 use super::rows::{Origin, devices_from};
 use super::schema::failure;
 pub use super::schema::{SCHEMA, SCHEMA_VERSION, StoreError};
 use super::writer::StoreWriter;
+use super::{lines, outbox};
 use crate::clock::unix_now;
 use crate::words;
 
@@ -23,11 +25,20 @@ impl Sqlite {
     /// and starts the writer's thread.
     pub fn open(path: &Path, options: &Options) -> Result<(Snapshot, StoreWriter), StoreError> {
         let connection = connect(path, options)?;
-        let shared = match options.shared {
-            Some(_) => outbox::begin(&connection),
-            None => outbox::end(&connection),
+        let shared = match &options.shared {
+            Some(access) => outbox::begin(&connection)
+                .and_then(|()| lines::begin(&connection, access.daemon()))
+                .map(|()| 0),
+            None => lines::end(&connection).and_then(|()| outbox::end(&connection)),
         };
-        shared.map_err(|e| failure(path, &e))?;
+        let discarded = shared.map_err(|e| failure(path, &e))?;
+        if discarded > 0 {
+            warn!(
+                path = %path.display(),
+                discarded,
+                "the store is no longer shared: PostgreSQL does not learn of dropped tokens that had not been sent"
+            );
+        }
         let snapshot = Snapshot {
             devices: devices_from(&connection, Origin::Here).map_err(|e| failure(path, &e))?,
             elsewhere: devices_from(&connection, Origin::Elsewhere).map_err(|e| failure(path, &e))?,
@@ -35,6 +46,7 @@ impl Sqlite {
         };
         let db = Database {
             connection: Some(connection),
+            file: FileId::of(path),
             path: path.to_owned(),
             options: options.clone(),
         };
@@ -43,5 +55,51 @@ impl Sqlite {
             reason: words::of_io(&e),
         })?;
         Ok((snapshot, writer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::StoreOp;
+    use super::super::outbox::FileAccess;
+    use super::*;
+    use crate::engine::DeviceChange;
+    use crate::logging::tests::capture;
+    use crate::types::{Aor, DeviceKey, Provider, PushToken};
+
+    #[test]
+    fn drops_that_a_shared_store_never_learns_of_are_logged_when_sharing_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fswake.db");
+        let shared = Options {
+            shared: Some(Arc::new(FileAccess::new("one".into()))),
+            ..Options::default()
+        };
+        let (_, writer) = Sqlite::open(&path, &shared).unwrap();
+        let key = DeviceKey {
+            aor: Aor::new("u", "d"),
+            provider: Provider::from_name("fcm"),
+            app: "a".into(),
+            token: PushToken::new("t".to_owned()),
+        };
+        writer.submit(StoreOp::Delete(key.clone(), 7));
+        writer.flush(Duration::from_secs(60)).unwrap();
+        drop(writer);
+        let waiting = outbox::first(&connect(&path, &shared).unwrap(), 9).unwrap();
+        let dropped = DeviceChange::Dropped { key, changed: 7 };
+        assert_eq!(
+            waiting.into_iter().map(|(_, change)| change).collect::<Vec<_>>(),
+            [dropped]
+        );
+        let alone = || capture(|| drop(Sqlite::open(&path, &Options::default()).unwrap()));
+        let logged = alone();
+        assert!(
+            logged.contains("WARN") && logged.contains("no longer shared") && logged.contains("discarded=1"),
+            "{logged}"
+        );
+        assert!(!alone().contains("no longer shared"), "once");
     }
 }

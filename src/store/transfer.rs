@@ -14,7 +14,7 @@ use super::import::give_to_owner_of_directory;
 use super::outbox::{self, Cursor};
 use super::rows;
 use super::schema::{StoreError, failure};
-use super::shared::{Server, SharedError};
+use super::shared::{Server, SharedError, Tables};
 use crate::engine::DeviceChange;
 use crate::postgres::Dsn;
 use crate::types::{Aor, Device, Provider, PushParams, PushToken, Tokens};
@@ -137,7 +137,7 @@ pub fn export_file(path: &Path, to: &mut dyn Write) -> Result<usize, TransferErr
 /// # Errors
 /// When PostgreSQL cannot be asked, or the lines cannot be written.
 pub async fn export_shared(dsn: &Dsn, to: &mut dyn Write) -> Result<usize, TransferError> {
-    let (mut server, _notices) = Server::open(dsn).await?;
+    let (mut server, _notices) = Server::open(dsn, Tables::AsTheyAre).await?;
     head(to)?;
     let mut count = 0;
     let mut written = Ok(());
@@ -216,7 +216,7 @@ pub fn import_file(path: &Path, from: &mut dyn BufRead) -> Result<(usize, usize)
 pub async fn import_shared(dsn: &Dsn, from: &mut dyn BufRead) -> Result<usize, TransferError> {
     let devices = read(from)?.map(|device| device.map(DeviceChange::Kept));
     let devices = devices.collect::<Result<Vec<_>, _>>()?;
-    let (server, _notices) = Server::open(dsn).await?;
+    let (server, _notices) = Server::open(dsn, Tables::Ensure).await?;
     let name = format!("import-{}", uuid::Uuid::new_v4());
     // A statement must not have a token twice: of two lines the later change is used.
     let mut newest = std::collections::BTreeMap::new();

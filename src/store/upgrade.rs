@@ -43,6 +43,14 @@ fn apply(connection: &Connection, found: i64) -> rusqlite::Result<()> {
              UPDATE devices SET changed = last_seen * 1000000 WHERE last_seen BETWEEN 0 AND 9000000000000;",
         )?;
     }
+    if tx.table_exists(None, "journal")? && !tx.column_exists(None, "journal", "daemon")? {
+        tx.execute_batch(
+            "ALTER TABLE journal ADD COLUMN daemon TEXT NOT NULL DEFAULT '';
+             ALTER TABLE journal ADD COLUMN node TEXT NOT NULL DEFAULT '';
+             ALTER TABLE journal ADD COLUMN file INTEGER;
+             ALTER TABLE journal ADD COLUMN line INTEGER;",
+        )?;
+    }
     tx.execute_batch(SCHEMA)?;
     let mut unnamed = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices WHERE public_id IS NULL"))?;
     let mut name = tx.prepare("UPDATE devices SET public_id = ?1 WHERE id = ?2")?;

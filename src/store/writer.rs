@@ -27,6 +27,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_PAUSE: Duration = Duration::from_millis(50);
 const PRUNE_STEP: usize = 1_000;
+/// How often fswake looks whether the file has been replaced.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// How the store is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Health {
     pub dropped_journal: u64,
     /// Changes of devices lost since the start; should be 0.
     pub dropped_devices: u64,
+    /// Whether another file, or none, has taken the place of the file that is in use.
+    pub is_replaced: bool,
 }
 
 /// Since when and why changes cannot be written.
@@ -97,6 +101,7 @@ impl StoreWriter {
             queued: state.pending(),
             dropped_journal: state.queue.dropped_journal,
             dropped_devices: state.queue.dropped_devices + state.refused,
+            is_replaced: state.is_replaced,
         }
     }
 
@@ -175,6 +180,7 @@ struct QueueState {
     in_file_then: Option<u64>,
     refused: u64,
     failing: Option<WriteFailure>,
+    is_replaced: bool,
     flushing: u32,
     stop: bool,
     /// The thread is gone: nothing is written any more.
@@ -201,6 +207,7 @@ impl WriterShared {
                 in_file_then: None,
                 refused: 0,
                 failing: None,
+                is_replaced: false,
                 flushing: 0,
                 stop: false,
                 ended: false,
@@ -228,11 +235,11 @@ impl WriterShared {
     }
 
     /// Waits for what to do next.
-    fn next(&self, prune_at: Instant) -> Next {
-        let until_prune = prune_at.saturating_duration_since(Instant::now());
-        let state = self.wait(self.lock(), until_prune, |s| !s.stop && s.queue.len() == 0);
+    fn next(&self, idle_until: Instant) -> Next {
+        let idle = idle_until.saturating_duration_since(Instant::now());
+        let state = self.wait(self.lock(), idle, |s| !s.stop && s.queue.len() == 0);
         if state.queue.len() == 0 {
-            return if state.stop { Next::End } else { Next::Prune };
+            return if state.stop { Next::End } else { Next::Idle };
         }
         let mut state = self.wait(state, GATHER, |s| !s.hurried() && s.queue.len() < BATCH);
         let batch = state.queue.take(BATCH);
@@ -280,6 +287,17 @@ impl WriterShared {
         state.stop
     }
 
+    /// Notes whether the file has been replaced, and logs a change.
+    fn set_replaced(&self, is_replaced: bool, path: &Path) {
+        let before = std::mem::replace(&mut self.lock().is_replaced, is_replaced);
+        if is_replaced && !before {
+            error!(
+                path = %path.display(),
+                "the store's file was moved, deleted or replaced: fswake writes to the old one until it is restarted"
+            );
+        }
+    }
+
     /// Waits before another try; a flush shortens it, and a stop ends it.
     fn rest(&self, backoff: Duration) {
         let state = self.wait(self.lock(), BACKOFF.0, |s| !s.stop);
@@ -289,7 +307,8 @@ impl WriterShared {
 
 enum Next {
     Write(Batch),
-    Prune,
+    /// Nothing to write until this time.
+    Idle,
     End,
 }
 
@@ -298,8 +317,13 @@ fn run(shared: &WriterShared, mut db: Database) {
     let _end = EndNotice(shared);
     let mut backoff = BACKOFF.0;
     let mut prune_at = Instant::now();
+    let mut look_at = Instant::now() + LOOK_EVERY;
     loop {
-        match shared.next(prune_at) {
+        if look_at <= Instant::now() {
+            shared.set_replaced(db.is_replaced(), db.path());
+            look_at = Instant::now() + LOOK_EVERY;
+        }
+        match shared.next(prune_at.min(look_at)) {
             Next::Write(batch) => match db.write(&batch) {
                 Ok(refused) => {
                     shared.written(refused, db.path());
@@ -313,8 +337,9 @@ fn run(shared: &WriterShared, mut db: Database) {
                     backoff = (backoff * 2).min(BACKOFF.1);
                 }
             },
+            Next::Idle if Instant::now() < prune_at => {}
             // A failure shows at the next write; old lines can wait.
-            Next::Prune => {
+            Next::Idle => {
                 let more = db.prune(PRUNE_STEP).is_ok_and(|deleted| deleted == PRUNE_STEP);
                 prune_at = Instant::now() + if more { PRUNE_PAUSE } else { PRUNE_EVERY };
             }
@@ -363,6 +388,7 @@ mod tests {
             call: None,
             aor: Aor::new("u", "d"),
             at_ms: 0,
+            node: "".into(),
             step: crate::engine::Step::ConnectionLost {},
         })
     }

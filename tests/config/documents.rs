@@ -48,8 +48,9 @@ fn examples_in_the_example_are_valid() {
     place.write("esl-password", "secret\n");
     place.write("postgresql.password", "hunter2\n");
     place.write("http-token", "0123456789abcdef\n");
+    place.write("cluster.key", "0123456789abcdef0123456789abcdef\n");
     let config = place.load();
-    assert_eq!(config.freeswitch.password, Secret::new("secret"));
+    assert_eq!(config.first().endpoint.password, Secret::new("secret"));
     assert_eq!(config.http.token, Some(Secret::new("0123456789abcdef")));
     let shared = config.store.shared.as_ref().unwrap();
     assert_eq!(

@@ -77,10 +77,10 @@ fn built_in() -> Config {
 fn without_a_configuration_it_uses_the_local_freeswitch_and_logs_its_pushes() {
     let config = built_in();
     assert_eq!(
-        (config.freeswitch.host.as_str(), config.freeswitch.port),
+        (config.first().endpoint.host.as_str(), config.first().endpoint.port),
         ("127.0.0.1", 8021)
     );
-    assert_eq!(config.freeswitch.password, Secret::new("ClueCon"));
+    assert_eq!(config.first().endpoint.password, Secret::new("ClueCon"));
     assert_eq!(config.listen.addresses, ["127.0.0.1:8084".parse().unwrap()]);
     assert!(config.listen.allow.iter().any(|n| n.contains("::1".parse().unwrap())));
     assert_eq!(config.store.path, Path::new("/var/lib/fswake/fswake.db"));
@@ -157,7 +157,7 @@ fn files_are_found_by_argument_then_environment_then_default_path() {
     place.write("env.toml", "[freeswitch]\nport = 2");
     place.write("etc.toml", "[freeswitch]\nport = 3");
     place.env.default_file = place.path("etc.toml");
-    let port = |file: Option<&Path>, env: &Environment| Config::load(file, env).unwrap().freeswitch.port;
+    let port = |file: Option<&Path>, env: &Environment| Config::load(file, env).unwrap().first().endpoint.port;
     assert_eq!(port(None, &place.env), 3);
     place.env.config = Some(place.path("env.toml"));
     assert_eq!(port(None, &place.env), 2);
@@ -170,9 +170,9 @@ fn secrets_are_found_in_credentials_then_next_to_the_file() {
     place.write("esl", "beside");
     let credentials = tempfile::tempdir().unwrap();
     place.env.credentials_directory = Some(credentials.path().into());
-    assert_eq!(place.load().freeswitch.password, Secret::new("beside"));
+    assert_eq!(place.load().first().endpoint.password, Secret::new("beside"));
     std::fs::write(credentials.path().join("esl"), "credential\n").unwrap();
-    assert_eq!(place.load().freeswitch.password, Secret::new("credential"));
+    assert_eq!(place.load().first().endpoint.password, Secret::new("credential"));
 }
 
 #[test]

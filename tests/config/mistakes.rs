@@ -18,11 +18,11 @@ fn every_mistake_is_reported_with_file_key_value_and_what_is_allowed() {
     let cases = [
         (
             "[freeswitch]\nhots = 'x'",
-            "freeswitch.hots: unknown key; allowed here: enabled, host, port, password-file, user",
+            "freeswitch.hots: unknown key; allowed here: enabled, host, port, password-file, user, name, sip, profile, edges",
         ),
         (
             "[wakes]",
-            "wakes: unknown key; did you mean `wake`? allowed here: freeswitch, listen, wake, aor, contact, notifications, store, http, log, run, app",
+            "wakes: unknown key; did you mean `wake`? allowed here: freeswitch, cluster, listen, wake, aor, contact, notifications, store, http, log, run, app",
         ),
         (
             "[freeswitch]\nport = 'x'",
@@ -36,6 +36,47 @@ fn every_mistake_is_reported_with_file_key_value_and_what_is_allowed() {
         (
             "[freeswitch]\nhost = ''",
             r#"freeswitch.host: "": a host name or an address"#,
+        ),
+        (
+            "[[freeswitch]]\nname = 'a'\n[[freeswitch]]\nport = 8022",
+            "freeswitch.name: missing: a name for each of several FreeSWITCHes",
+        ),
+        (
+            "[[freeswitch]]\nname = 'a'\n[[freeswitch]]\nname = 'a'\nport = 8022",
+            r#"freeswitch.name: "a": a name that no other has"#,
+        ),
+        (
+            "[[freeswitch]]\nname = 'a'\n[[freeswitch]]\nname = 'b'",
+            r#"freeswitch.host: "127.0.0.1": an event socket of its own: a has the same"#,
+        ),
+        (
+            "[[freeswitch]]\nname = 'a b'",
+            r#"freeswitch.name: "a b": letters, digits, `-`, `_` and dots, 63 at most"#,
+        ),
+        (
+            "[[freeswitch]]\nenabled = false",
+            "freeswitch.enabled: set: only in [freeswitch]: take out the section of a FreeSWITCH that is not there",
+        ),
+        ("freeswitch = []", "freeswitch: 0: from 1 to 64 sections"),
+        (
+            "[freeswitch]\nsip = 'sip:1001@192.0.2.1'",
+            r#"freeswitch.sip: "sip:1001@192.0.2.1": an address that the others can reach, as in "192.0.2.1:5080", or a URI without a user, as in "sip:192.0.2.1:5061;transport=tls""#,
+        ),
+        (
+            "[freeswitch]\nsip = '192.0.2.1;x=y'",
+            r#"freeswitch.sip: "192.0.2.1;x=y": an address that the others can reach, as in "192.0.2.1:5080", or a URI without a user, as in "sip:192.0.2.1:5061;transport=tls""#,
+        ),
+        (
+            "[freeswitch]\nedges = ['192.0.2.1:5060']",
+            r#"freeswitch.edges: "192.0.2.1:5060": host names or addresses without a port, as in ["edge.example.org", "192.0.2.10"]"#,
+        ),
+        (
+            "[freeswitch]\nprofile = 'in ternal'",
+            r#"freeswitch.profile: "in ternal": the name of a SIP profile"#,
+        ),
+        (
+            "[[freeswitch]]\nname = 'a'\nsip = '192.0.2.1'\n[[freeswitch]]\nname = 'b'\nport = 8022",
+            "cluster.key-file: missing: the file with the key that signs legs between FreeSWITCHes (freeswitch.sip); `openssl rand -hex 32` makes one",
         ),
         (
             "[freeswitch]\nuser = 'fswake'",

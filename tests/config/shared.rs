@@ -50,3 +50,25 @@ fn tls_is_left_out_on_this_host_only_or_where_the_url_says_so_and_then_it_is_not
         assert_eq!(config.notes.len(), notes, "{url}: {:?}", config.notes);
     }
 }
+
+#[test]
+fn daemon_has_the_name_of_its_host_unless_it_has_one_of_its_own() {
+    let named = |config: &str, host: &str| {
+        let mut place = Place::with(config);
+        place.env.host = host.into();
+        place.load().cluster.name
+    };
+    assert_eq!(&*named("", "sip1.example.org"), "sip1.example.org");
+    assert_eq!(&*named("[cluster]\nname = 'north-1'", "sip1"), "north-1");
+    // What a system calls its host is not refused.
+    assert_eq!(&*named("", "Büro 1"), "B-ro-1");
+    assert_eq!(named("", &"x".repeat(64)).len(), 40);
+    assert_eq!(&*named("", ""), "fswake");
+    for name in ["", "two words", "tab\there", "käse", "a/b", &"x".repeat(41)] {
+        let error = Place::with(&format!("[cluster]\nname = {name:?}")).error();
+        assert!(
+            error.contains("cluster.name") && error.contains("one short word"),
+            "{name}: {error}"
+        );
+    }
+}

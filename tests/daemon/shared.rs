@@ -10,7 +10,7 @@ use fswake_test_support::postgres::{PASSWORD, Server};
 use crate::harness::*;
 
 /// A stage whose daemon shares the store of this server.
-async fn sharing(server: &Server) -> Stage {
+pub async fn sharing(server: &Server) -> Stage {
     let mut stage = Stage::new().await;
     stage.secret(PASSWORD);
     let file = stage.dir.path().join("postgresql.password");

@@ -114,7 +114,7 @@ fn quoted_messages_exist_in_the_code() {
             path: path.clone(),
             reason,
         },
-        StoreError::NewerSchema { path, found: 7 },
+        StoreError::NewerSchema { path, found: 8 },
     ] {
         assert!(operating.contains(&format!("\nfswake: {error}\n")), "{error}");
     }

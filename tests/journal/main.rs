@@ -302,7 +302,7 @@ fn every_query_uses_an_index() {
         plan
     };
     let asked = fswake::journal::questions(&whose("1001", "fs.test"));
-    assert_eq!(asked.len(), 6);
+    assert_eq!(asked.len(), 7);
     for sql in asked {
         let plan = plan(&sql);
         let by_index = plan.contains("USING INDEX journal_") || plan.contains("USING INTEGER PRIMARY KEY");

@@ -2,6 +2,7 @@
 //! both: on real files, and on a real PostgreSQL.
 
 mod disk;
+mod journal;
 mod place;
 mod shared;
 mod transfer;
@@ -46,6 +47,7 @@ fn line(at_ms: i64) -> StoreOp {
         call: Some(CallId(Uuid::from_u128(7))),
         aor: Aor::new("user1", "example.org"),
         at_ms,
+        node: "fs-1".into(),
         step: Step::PushSent {
             device: "apns:a:0badcafe".into(),
             tries: 1,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fswake::input::Input;
 use fswake::postgres::Dsn;
-use fswake::store::shared::{SharedStore, Start};
+use fswake::store::shared::{JournalLimits, SharedStore, Start};
 use fswake::store::{Options, Snapshot, Sqlite, StoreWriter};
 use fswake::types::Device;
 use fswake_test_support::postgres::{PASSWORD, Server};
@@ -34,6 +34,8 @@ pub fn on_each(test: impl Fn(&Place)) {
 pub struct Place {
     _dir: TempDir,
     pub path: PathBuf,
+    /// The daemon's name.
+    pub daemon: Arc<str>,
     /// The shared database, and its server if this test started it.
     pub url: Option<String>,
     server: Option<Arc<Server>>,
@@ -42,11 +44,13 @@ pub struct Place {
 impl Place {
     /// A file.
     pub fn file() -> Self {
+        static LAST: AtomicU32 = AtomicU32::new(0);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fswake.db");
         Self {
             _dir: dir,
             path,
+            daemon: format!("fswake-{}", LAST.fetch_add(1, Ordering::Relaxed)).into(),
             url: None,
             server: None,
         }
@@ -97,6 +101,11 @@ impl Place {
                 let start = Start {
                     dsn: dsn(url),
                     path: &self.path,
+                    daemon: self.daemon.clone(),
+                    journal: JournalLimits {
+                        keep: options.journal_keep,
+                        max_lines: options.journal_max_lines,
+                    },
                     inputs,
                     token_ttl: Arc::new(AtomicU64::new(TOKEN_TTL)),
                     wait: LONG,

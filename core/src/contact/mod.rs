@@ -59,6 +59,25 @@ impl Contact {
     }
 }
 
+/// The host that a dial-string's route (`fs_path`) leads to first: an edge proxy, or the address behind a NAT. `None`
+/// without a route.
+///
+/// # Examples
+/// ```
+/// use fswake_core::contact::first_hop;
+///
+/// let contact = "sip:1001@10.0.0.9:5060;fs_path=%3Csip:edge.example.org:5060%3Blr%3E";
+/// assert_eq!(first_hop(contact).as_deref(), Some("edge.example.org"));
+/// assert_eq!(first_hop("sip:1001@10.0.0.9:5060"), None);
+/// ```
+pub fn first_hop(uri: &str) -> Option<String> {
+    let uri = Uri::parse(uri).ok()?;
+    let path = decode(uri.param("fs_path")?).ok()?;
+    let hop = path.trim_start_matches('<');
+    let hop = hop.split(['>', ',']).next().unwrap_or_default();
+    Uri::parse(hop).ok().map(|hop| hop.host().to_owned())
+}
+
 /// Parses a Contact: the event's `contact` percent-decoded once, a bare URI (`show registrations` without
 /// `sofia/<profile>/`), or one as a phone sent it.
 ///

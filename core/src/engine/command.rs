@@ -9,7 +9,7 @@ use super::order::CallOrder;
 use super::step::Step;
 use super::wake_report::WakeReport;
 use crate::types::push::{PushError, PushReceipt, PushRequest};
-use crate::types::{Aor, CallId, Device, DeviceKey, NotificationId, UnixMicros};
+use crate::types::{Aor, CallId, Device, DeviceKey, NodeId, NotificationId, UnixMicros};
 use crate::word_enum;
 
 /// A command, in the order of the queue.
@@ -29,6 +29,8 @@ pub enum Command {
     /// Ask FreeSWITCH which registrations a user has, after it has finished what its last event announced. Ends in
     /// `Listed`, or in nothing if FreeSWITCH cannot be asked.
     AskRegistrations {
+        /// The FreeSWITCH to ask.
+        node: NodeId,
         /// The user's AOR as registered.
         aor: Aor,
         /// Returned with the answer.

@@ -46,6 +46,7 @@ impl Engine {
             now: _,
             policy,
             directory,
+            nodes,
             callers,
             // Those of calls are hashed apart, those of notifications below.
             pushes: _,
@@ -57,6 +58,7 @@ impl Engine {
         let mut all: Vec<_> = calls.keys().collect();
         all.sort_unstable();
         all.hash(state);
+        nodes.hash(state);
         callers.hash(state);
         notifications.hash(state);
         refreshes.hash(state);

@@ -7,8 +7,8 @@ use super::options::{CallOptions, OtherLegState, Ringing};
 use super::policy::Policy;
 use crate::types::push::{Payload, PushOutcome};
 use crate::types::{
-    Aor, CallId, Device, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixMicros,
-    UnixSeconds,
+    Aor, CallId, Device, DeviceKey, LegId, NodeId, NotificationId, PublicId, PushId, PushParams, Target, TokenType,
+    UnixMicros, UnixSeconds,
 };
 use crate::word_enum;
 
@@ -23,6 +23,8 @@ pub enum Event {
     Listed(Listing),
     /// FreeSWITCH's OPTIONS ping found a registered phone reachable, or not.
     Pinged {
+        /// The FreeSWITCH that pinged it.
+        node: NodeId,
         /// Whose registration.
         aor: Aor,
         /// `Call-ID` of its REGISTER.
@@ -32,12 +34,14 @@ pub enum Event {
         /// What the ping found.
         reachable: bool,
     },
-    /// FreeSWITCH is connected (again), or some of its profiles have started: registrations are about to be read.
-    /// Resyncs are numbered upwards, and other events may come in between.
-    ResyncBegan(u64),
-    /// All registrations of these profiles were read. Bindings that neither this resync nor an event since its start
-    /// has named are over.
-    ResyncEnded(u64, Vec<Arc<str>>),
+    /// This FreeSWITCH is connected (again), or some of its profiles have started: registrations are about to be read.
+    /// Resyncs of all FreeSWITCHes are numbered upwards together, and other events may come in between.
+    ResyncBegan(NodeId, u64),
+    /// All registrations of these profiles of this FreeSWITCH were read. Its bindings that neither this resync nor an
+    /// event since its start has named are over. From now on its phones can be rung from the others.
+    ResyncEnded(NodeId, u64, Vec<Arc<str>>),
+    /// This FreeSWITCH is not connected any more. Its bindings stay, and are not rung from the others.
+    NodeLost(NodeId),
     /// FreeSWITCH handed over a channel to hold, or somebody asks for a wake ([`Routing::Request`]).
     CallHeld(HeldCall),
     /// Nobody waits any more for the answer to a wake that was asked for.
@@ -134,6 +138,15 @@ pub enum Event {
     PolicyChanged(Box<Policy>),
     /// Another daemon has changed a device in the store that all share.
     DeviceChangedElsewhere(DeviceChange),
+    /// Another daemon has just pushed a phone for a call.
+    PushedElsewhere {
+        /// Whose phone.
+        aor: Aor,
+        /// Which phone.
+        device: PublicId,
+        /// The caller's number, if the push counts for the caller's limit.
+        caller: Option<Arc<str>>,
+    },
     /// An operator wants a device forgotten.
     ForgetAsked(DeviceKey),
     /// Devices of this AOR may be older than the policy's limit.
@@ -150,6 +163,33 @@ pub enum Event {
 }
 
 impl Event {
+    /// The same, as it was said by this FreeSWITCH. Parsers do not know which one they read.
+    #[must_use]
+    pub fn at(mut self, node: NodeId) -> Self {
+        let place = |target: &mut Option<Target>| *target = target.take().map(|target| target.at(node));
+        match &mut self {
+            Self::Registered(registration) => place(&mut registration.target),
+            Self::Unregistered(end) => {
+                end.node = node;
+                place(&mut end.target);
+            }
+            Self::Listed(listing) => {
+                listing.node = node;
+                for registration in &mut listing.registrations {
+                    place(&mut registration.target);
+                }
+            }
+            Self::Pinged { node: at, target, .. } => {
+                *at = node;
+                place(target);
+            }
+            Self::ResyncBegan(at, _) | Self::ResyncEnded(at, ..) | Self::NodeLost(at) => *at = node,
+            Self::CallHeld(held) => held.node = node,
+            _ => {}
+        }
+        self
+    }
+
     /// The call that it is about, if any.
     pub fn call(&self) -> Option<CallId> {
         match self {
@@ -227,6 +267,8 @@ pub enum Source {
 /// The end of a registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unregistration {
+    /// The FreeSWITCH that it was registered at.
+    pub node: NodeId,
     /// Whose.
     pub aor: Aor,
     /// `Call-ID` of its REGISTERs.
@@ -245,9 +287,11 @@ pub struct Unregistration {
     pub why: UnregisterWhy,
 }
 
-/// All registrations that a user has in some profiles.
+/// All registrations that a user has in some profiles of a FreeSWITCH.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
+    /// The FreeSWITCH that answers.
+    pub node: NodeId,
     /// The user, as asked for.
     pub aor: Aor,
     /// The number of the question.
@@ -284,6 +328,8 @@ pub enum DirectoryQuery {
 pub struct HeldCall {
     /// fswake's own id.
     pub call: CallId,
+    /// The FreeSWITCH that it is held at.
+    pub node: NodeId,
     /// Who is called.
     pub aor: Aor,
     /// Caller's number; may be empty.

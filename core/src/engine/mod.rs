@@ -20,6 +20,7 @@
 //! | [`options`] | the options of one call's channel or dial-string |
 //! | [`ids`] | maps by fswake's own ids |
 //! | [`limits`] | how often a phone may be woken |
+//! | [`node`] | several FreeSWITCHes: how phones of the others are reached |
 //! | [`world`] | what all calls share |
 //! | [`view`] | what an operator may see |
 //! | [`wake_report`] | the answer to a wake on request |
@@ -34,12 +35,14 @@ pub mod event;
 pub mod ids;
 pub mod limits;
 mod names;
+pub mod node;
 pub mod notification;
 pub mod options;
 pub mod order;
 mod ordered_hash;
 pub mod outcome;
 pub mod party;
+mod peers;
 pub mod policy;
 mod refresh;
 pub mod step;
@@ -83,7 +86,7 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 ///
 /// use fswake_core::engine::policy::Policy;
 /// use fswake_core::engine::{CallOptions, CallOrder, Command, Engine, Event, Routing, HeldCall, Registration, Source};
-/// use fswake_core::types::{Aor, CallId, Device, Moment, Provider, PushParams, PushToken, Target, Tokens};
+/// use fswake_core::types::{Aor, CallId, Device, Moment, NodeId, Provider, PushParams, PushToken, Target, Tokens};
 ///
 /// let aor = Aor::new("1001", "example.org");
 /// let push = PushParams {
@@ -109,6 +112,7 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 /// let call = CallId(uuid::Uuid::from_u128(1));
 /// engine.handle(at(100), Event::CallHeld(HeldCall {
 ///     call,
+///     node: NodeId::FIRST,
 ///     aor: aor.clone(),
 ///     caller_number: "1002".into(),
 ///     caller_name: "Alice".into(),
@@ -192,16 +196,21 @@ impl Engine {
                 self.gone(&gone);
             }
             Event::Pinged {
+                node,
                 aor,
                 call_id,
                 target,
                 reachable,
             } => {
-                let of = directory.pinged(&aor, &call_id, target.as_ref(), policy);
+                let of = directory.pinged(node, &aor, &call_id, target.as_ref(), policy);
                 of.for_each(|binding| binding.alive = reachable.then_some(now));
             }
-            Event::ResyncBegan(number) => directory.begin_resync(number),
-            Event::ResyncEnded(number, profiles) => directory.end_resync(number, &profiles),
+            Event::ResyncBegan(node, number) => directory.begin_resync(node, number),
+            Event::ResyncEnded(node, number, profiles) => {
+                directory.end_resync(node, number, &profiles);
+                self.node_is_back(node);
+            }
+            Event::NodeLost(node) => self.node_is_lost(node),
             Event::CallHeld(held) => self.held(held),
             Event::UserFound { call, user } => self.user_found(call, user),
             Event::WhoRings { call, ringing } => self.with(call, |call, world| call.on_who_rings(ringing, world)),
@@ -233,6 +242,7 @@ impl Engine {
             Event::MessagesWaiting(id, told) => self.messages_waiting(id, &told),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
             Event::DeviceChangedElsewhere(change) => directory.apply_change(change, policy),
+            Event::PushedElsewhere { aor, device, caller } => self.pushed_elsewhere(&aor, device, caller.as_deref()),
             Event::ForgetAsked(device) => directory.forget(&device, policy, &mut |c| out.push_back(c)),
             Event::AgeCheckDue { aor, at } => _ = self.key_of(&aor, at),
             Event::Draining => self.draining = true,

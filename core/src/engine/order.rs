@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::command::HoldResult;
 use super::event::LegEnd;
+use super::node::Via;
 use crate::types::{Aor, LegId, Target};
 
 /// An order for one call's connection. Orders are carried out in order; [`CallOrder::Release`] and [`CallOrder::Close`]
@@ -70,6 +71,10 @@ pub struct Ring {
     pub leg: LegId,
     /// Where to: a safe dial-string.
     pub target: Target,
+    /// Which way.
+    pub via: Via,
+    /// The callee as dialled by whoever carries the leg on.
+    pub aor: Aor,
     /// The INVITE's Call-ID: the one that the device's push carried.
     pub sip_call_id: Arc<str>,
     /// How long it may ring.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::node::NodePolicy;
 use super::options::Mode;
 use crate::types::{DeviceKey, Provider, app_id};
 
@@ -130,6 +131,8 @@ pub struct Policy {
     pub domain_aliases: Vec<(String, String)>,
     /// Exceptions by app; the first that matches counts.
     pub apps: Vec<AppPolicy>,
+    /// The FreeSWITCHes, by [`crate::types::NodeId`]; may be empty if there is only one.
+    pub nodes: Vec<NodePolicy>,
 }
 
 impl Default for Policy {
@@ -156,6 +159,7 @@ impl Default for Policy {
             ignore_domain: false,
             domain_aliases: Vec::new(),
             apps: Vec::new(),
+            nodes: Vec::new(),
         }
     }
 }

@@ -188,6 +188,14 @@ steps! {
         /// Its number in the call.
         leg: u32 = "leg",
         why: Origin = "why",
+        /// The FreeSWITCH that it goes through: the phone is registered there.
+        node: Option<Arc<str>> = "node",
+    }
+    /// The phone is registered at a FreeSWITCH that the call's own one cannot reach now: it is pushed.
+    NodeOutOfReach = "node-out-of-reach" {
+        device: Arc<str> = "device",
+        /// That FreeSWITCH.
+        node: Arc<str> = "node",
     }
     /// A phone that registered has not rung since: it is pushed again.
     LegSilent = "leg-silent" {

@@ -7,7 +7,7 @@ use super::Engine;
 use super::directory::{AorEntry, AorKey};
 use super::event::Routing;
 pub use super::party::PushState;
-use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
+use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target, TargetDigest};
 
 /// A held call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +162,16 @@ impl Engine {
     pub fn aor(&self, aor: &Aor, now: Moment) -> AorView {
         let entry = self.world.directory.entry(&AorKey::of(aor, &self.world.policy));
         entry.map(|e| AorView::of(e, now)).unwrap_or_default()
+    }
+
+    /// The address with this digest at which a phone of this AOR is registered.
+    pub fn address(&self, aor: &Aor, digest: &TargetDigest, now: Moment) -> Option<Target> {
+        let entry = self.world.directory.entry(&AorKey::of(aor, &self.world.policy))?;
+        let bound = entry.bindings.iter().filter(|b| b.expires > now);
+        bound
+            .map(|b| &b.target)
+            .find(|target| target.digest() == *digest)
+            .cloned()
     }
 
     /// Whether a device is known.

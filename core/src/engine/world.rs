@@ -7,6 +7,7 @@ use super::command::Command;
 use super::directory::{AorKey, Directory};
 use super::ids::IdMap;
 use super::limits::Callers;
+use super::node::Nodes;
 use super::policy::Policy;
 use super::step::Step;
 use crate::types::push::{PushError, PushReceipt};
@@ -21,6 +22,8 @@ pub struct World {
     pub policy: Policy,
     /// All devices and bindings.
     pub directory: Directory,
+    /// Which FreeSWITCHes can be reached.
+    pub nodes: Nodes,
     /// Rate limits by caller.
     pub callers: Callers,
     /// Pushes under way.
@@ -40,6 +43,7 @@ impl World {
             now: Moment::default(),
             policy,
             directory,
+            nodes: Nodes::default(),
             callers: Callers::default(),
             pushes: Pushes::default(),
             out: VecDeque::new(),
@@ -124,6 +128,12 @@ impl Pushes {
         let id = PushId(self.last);
         self.pending.insert(id, push);
         id
+    }
+
+    /// A number for another daemon's push, whose end is not awaited.
+    pub fn of_another(&mut self) -> PushId {
+        self.last += 1;
+        PushId(self.last)
     }
 
     /// All that are under way, in no order.

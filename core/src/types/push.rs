@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 pub use super::payload::{Payload, PayloadError};
 pub use super::push_error::{OwnRefusal, PushError, TOPIC_CODES};
 pub use super::push_error_kind::{Fault, KeptBy, PushErrorKind};
-use super::{Aor, CallId, NotificationId, PushId, PushParams, TokenType};
+use super::{Aor, CallId, DeviceKey, NotificationId, PushId, PushParams, TokenType};
 use crate::word_enum;
 
 /// What a push about a call tells the phone.
@@ -77,6 +77,19 @@ impl PushRequest {
         match &self.about {
             About::Call(call) => Some(call),
             About::Notification(_) => None,
+        }
+    }
+
+    /// The device that it goes to.
+    pub fn device(&self) -> DeviceKey {
+        DeviceKey {
+            aor: Aor {
+                user: self.callee.user.clone(),
+                domain: self.domain.clone(),
+            },
+            provider: self.to.provider.clone(),
+            app: self.to.app.clone(),
+            token: self.to.token().clone(),
         }
     }
 

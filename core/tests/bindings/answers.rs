@@ -73,7 +73,7 @@ fn row_of_a_list_made_before_a_question_is_older_than_the_answer() {
         if is_known {
             b.register(reg("1001", "x", "1001@x:1", None));
         }
-        b.tell(Event::ResyncBegan(1));
+        b.tell(Event::ResyncBegan(NodeId::FIRST, 1));
         // FreeSWITCH makes this list now; its rows are reported below.
         let y = reg("1001", "y", "1001@y:1", None);
         b.freeswitch_has = vec![y.clone()];
@@ -85,7 +85,7 @@ fn row_of_a_list_made_before_a_question_is_older_than_the_answer() {
             b.tell(Event::Registered(y));
             b.tell(row(1, "x", "1001@x:1", None));
         }
-        b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
+        b.tell(Event::ResyncEnded(NodeId::FIRST, 1, vec!["internal".into()]));
         assert_eq!(b.engine.known(), (0, 1), "{is_known}");
         rings(&mut b, &["1001@y:1"], 0);
     }
@@ -107,10 +107,10 @@ fn phone_that_an_answer_named_is_removed_by_a_later_answer() {
 /// question that this raises.
 fn one_ends_and_one_has_moved(b: &mut Bench) -> usize {
     b.register(reg("1001", "id", "1001@a:1", None));
-    b.tell(Event::ResyncBegan(1));
+    b.tell(Event::ResyncBegan(NodeId::FIRST, 1));
     b.feed(end("1001", "1001@a:1", UnregisterWhy::Explicit, None));
     let question = b.asks(row(1, "desk", "1001@desk:2", None));
-    b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
+    b.tell(Event::ResyncEnded(NodeId::FIRST, 1, vec!["internal".into()]));
     question
 }
 

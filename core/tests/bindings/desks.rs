@@ -21,9 +21,9 @@ fn desk_that_another_user_logs_in_on_stays_with_the_first_user_only_if_freeswitc
         let mut b = bench();
         let mut row = reg("1001", "desk", "1001@desk:1", None);
         row.source = Source::Resync(1);
-        b.tell(Event::ResyncBegan(1));
+        b.tell(Event::ResyncBegan(NodeId::FIRST, 1));
         b.register(row);
-        b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
+        b.tell(Event::ResyncEnded(NodeId::FIRST, 1, vec!["internal".into()]));
         if refreshes {
             b.register(reg("1001", "desk", "1001@desk:1", None));
         }
@@ -68,12 +68,12 @@ fn end_that_is_newer_than_a_list_or_an_answer_is_still_newer_after_a_reload() {
         // During a resync.
         let mut b = bench();
         are_one(&mut b, !one);
-        b.tell(Event::ResyncBegan(1));
+        b.tell(Event::ResyncBegan(NodeId::FIRST, 1));
         b.register(reg("1001", "id", "1001@a:1", None));
         b.feed(end("1001", "1001@a:1", UnregisterWhy::Explicit, None));
         are_one(&mut b, one);
         b.tell(row(1, "id", "1001@a:1", None));
-        b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
+        b.tell(Event::ResyncEnded(NodeId::FIRST, 1, vec!["internal".into()]));
         assert_eq!(b.engine.known(), (0, 0));
         // During a question.
         let mut b = bench();

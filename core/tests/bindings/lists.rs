@@ -41,9 +41,9 @@ fn phone_that_moved_while_disconnected_is_at_the_contact_that_expires_last() {
         [("1001@old:1", 3600), ("1001@new:1", 3600)],
     ] {
         let mut b = bench();
-        b.tell(Event::ResyncBegan(1));
+        b.tell(Event::ResyncBegan(NodeId::FIRST, 1));
         b.register(reg("1001", "id", "1001@old:1", None));
-        b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
+        b.tell(Event::ResyncEnded(NodeId::FIRST, 1, vec!["internal".into()]));
         b.pass(Duration::from_secs(60));
         read(&mut b, 2, &listed, None);
         rings(&mut b, &["1001@new:1"], 0);
@@ -97,13 +97,13 @@ fn register_during_a_resync_is_newer_than_its_list() {
     let (old, new) = ("1001@old:1;transport=tcp", "1001@new:1;transport=tcp");
     for push in [None, Some(apns("tok"))] {
         let mut b = bench();
-        b.tell(Event::ResyncBegan(1));
+        b.tell(Event::ResyncBegan(NodeId::FIRST, 1));
         let mut short = reg("1001", "id", new, push.clone());
         short.expires = Duration::from_secs(60);
         b.register(short);
         b.tell(row(1, "id", old, push.as_ref()));
         b.tell(row(1, "id", new, push.as_ref()));
-        b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
+        b.tell(Event::ResyncEnded(NodeId::FIRST, 1, vec!["internal".into()]));
         assert_eq!(b.engine.known().1, 1);
         rings(&mut b, &[new], 0);
         // The list does not change when it expires.
@@ -123,7 +123,7 @@ fn phone_that_unregisters_during_a_resync_is_not_brought_back_by_its_list() {
         let mut b = bench();
         // Whether or not fswake knew the phone before.
         for is_known in [true, false] {
-            b.tell(Event::ResyncBegan(1));
+            b.tell(Event::ResyncBegan(NodeId::FIRST, 1));
             if is_known {
                 b.register(reg("1001", "id", "1001@a:1", None));
             }
@@ -135,7 +135,7 @@ fn phone_that_unregisters_during_a_resync_is_not_brought_back_by_its_list() {
             b.freeswitch_has = vec![reg("1001", "desk", "1001@desk:1", None)];
             b.tell(row(1, "id", "1001@a:1", None));
             b.tell(row(1, "desk", "1001@desk:1", None));
-            b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
+            b.tell(Event::ResyncEnded(NodeId::FIRST, 1, vec!["internal".into()]));
             assert_eq!(b.engine.known(), (0, 1), "{why:?}");
             rings(&mut b, &["1001@desk:1"], 0);
             b = bench();
@@ -151,8 +151,8 @@ fn resync_of_one_profile_does_not_affect_phones_of_another() {
     elsewhere.target = Some(fswake_core::types::Target::new("sofia/external/sip:1001@b:1"));
     b.register(elsewhere);
     for (profiles, left) in [(vec![], 2), (vec!["external".into()], 1), (vec!["internal".into()], 0)] {
-        b.tell(Event::ResyncBegan(2));
-        b.tell(Event::ResyncEnded(2, profiles));
+        b.tell(Event::ResyncBegan(NodeId::FIRST, 2));
+        b.tell(Event::ResyncEnded(NodeId::FIRST, 2, profiles));
         assert_eq!(b.engine.known(), (0, left));
     }
 }

@@ -13,7 +13,7 @@ use common::{Bench, T0, apns, leg, reg, target, unreg};
 use fswake_core::engine::policy::Policy;
 use fswake_core::engine::{CallOrder, Event, Listing, Registration, Source, UnregisterWhy, Unregistration};
 use fswake_core::types::push::PushError;
-use fswake_core::types::{Aor, PushParams};
+use fswake_core::types::{Aor, NodeId, PushParams};
 
 fn bench() -> Bench {
     Bench::new(Policy::default())
@@ -22,6 +22,7 @@ fn bench() -> Bench {
 /// The end of the registration of `user` at `at`. All have Call-ID "id".
 fn end(user: &str, at: &str, why: UnregisterWhy, push: Option<PushParams>) -> Event {
     Event::Unregistered(Unregistration {
+        node: NodeId::FIRST,
         aor: Aor::new(user, "fs.test"),
         call_id: "id".into(),
         target: Some(target(at)),
@@ -158,6 +159,7 @@ fn phone_that_another_user_logs_in_on_no_longer_rings_for_the_first() {
 
 fn listing(number: u64, registrations: Vec<Registration>) -> Event {
     Event::Listed(Listing {
+        node: NodeId::FIRST,
         aor: Aor::new("1001", "fs.test"),
         number,
         profiles: vec!["internal".into()],
@@ -186,6 +188,7 @@ fn failed_ping_of_an_old_contact_does_not_affect_the_new_one() {
     b.register(reg("1001", "id", "1001@old:1", Some(apns("tok"))));
     b.register(reg("1001", "id", "1001@new:1", Some(apns("tok"))));
     b.feed(Event::Pinged {
+        node: NodeId::FIRST,
         aor: Aor::new("1001", "fs.test"),
         call_id: "id".into(),
         target: Some(target("1001@old:1")),
@@ -224,9 +227,9 @@ fn forgotten_device_comes_back_with_its_next_register_not_with_a_resync() {
     b.out.clear();
     let mut read = reg("1001", "id", "1001@a:1", Some(apns("tok")));
     read.source = Source::Resync(2);
-    b.feed(Event::ResyncBegan(2));
+    b.feed(Event::ResyncBegan(NodeId::FIRST, 2));
     b.register(read.clone());
-    b.feed(Event::ResyncEnded(2, vec!["internal".into()]));
+    b.feed(Event::ResyncEnded(NodeId::FIRST, 2, vec!["internal".into()]));
     b.expect_nothing_more();
     // It is still registered, so calls ring it, but do not push it.
     assert_eq!(b.engine.known(), (0, 1));
@@ -282,14 +285,14 @@ fn call_waits_for_a_first_register_where_a_phone_is_known_only_from_a_list() {
 
 /// A resync with these registrations. Each has the seconds until it expires; they are in the order of the list.
 fn read(b: &mut Bench, number: u64, listed: &[(&str, u64)], push: Option<&PushParams>) {
-    b.tell(Event::ResyncBegan(number));
+    b.tell(Event::ResyncBegan(NodeId::FIRST, number));
     for (at, seconds) in listed {
         let mut row = reg("1001", "id", at, push.cloned());
         row.expires = Duration::from_secs(*seconds);
         row.source = Source::Resync(number);
         b.tell(Event::Registered(row));
     }
-    b.tell(Event::ResyncEnded(number, vec!["internal".into()]));
+    b.tell(Event::ResyncEnded(NodeId::FIRST, number, vec!["internal".into()]));
 }
 
 /// One row from resync `number`.

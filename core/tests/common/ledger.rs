@@ -422,7 +422,7 @@ impl Ledger {
         let said = || format!("{command:?}");
         if let Command::Note(note) = command {
             match &note.step {
-                Step::LegStarted { device, leg, why } => {
+                Step::LegStarted { device, leg, why, .. } => {
                     if let Some(leg) = self.call_mut(id).and_then(|call| call.leg_mut(*leg)) {
                         leg.may_be_old = *why == Origin::Known;
                         leg.device = device.clone();

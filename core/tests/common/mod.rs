@@ -9,7 +9,9 @@ use fswake_core::engine::{
     Registration, Ring, Source, Step, Summary, Takeover, UnregisterWhy, Unregistration,
 };
 use fswake_core::types::push::{PushError, PushKind, PushReceipt, PushRequest};
-use fswake_core::types::{Aor, CallId, DeviceKey, LegId, Moment, Provider, PushParams, PushToken, Target, Tokens};
+use fswake_core::types::{
+    Aor, CallId, DeviceKey, LegId, Moment, NodeId, Provider, PushParams, PushToken, Target, Tokens,
+};
 use uuid::Uuid;
 
 pub const T0: i64 = 1_800_000_000;
@@ -98,6 +100,7 @@ pub fn fails(cause: &str, sip: u16) -> Next {
 
 pub fn unreg(user: &str, id: &str, why: UnregisterWhy) -> Event {
     Event::Unregistered(Unregistration {
+        node: NodeId::FIRST,
         aor: Aor::new(user, "fs.test"),
         call_id: id.into(),
         target: None,
@@ -174,6 +177,7 @@ impl Bench {
     pub fn answer(&mut self, question: usize, registrations: Vec<Registration>) {
         let (aor, number, profiles) = self.unanswered[question].clone();
         self.tell(Event::Listed(fswake_core::engine::Listing {
+            node: NodeId::FIRST,
             aor,
             number,
             profiles,
@@ -189,7 +193,9 @@ impl Bench {
                 Command::Call(_, CallOrder::Record { record, at_once }) => self.records.push((*record, at_once)),
                 Command::Count(count) => self.counts.push(count),
                 Command::Summarize(summary) => self.summaries.push(*summary),
-                Command::AskRegistrations { aor, number, profiles } => {
+                Command::AskRegistrations {
+                    aor, number, profiles, ..
+                } => {
                     self.questions.push(aor.clone());
                     if self.thinks {
                         self.unanswered.push((aor, number, profiles));
@@ -197,6 +203,7 @@ impl Bench {
                     }
                     let registrations = self.freeswitch_has.iter().filter(|r| r.aor == aor).cloned().collect();
                     let listing = fswake_core::engine::Listing {
+                        node: NodeId::FIRST,
                         aor,
                         number,
                         profiles,
@@ -255,6 +262,7 @@ impl Bench {
 
     pub fn held_call(n: u128, user: &str, caller: &str, options: CallOptions, max_wait: Option<Duration>) -> HeldCall {
         HeldCall {
+            node: NodeId::FIRST,
             call: call(n),
             aor: Aor::new(user, "fs.test"),
             caller_number: caller.into(),

@@ -30,6 +30,7 @@ fn calls_own_limit_shortens_the_wait_and_never_lengthens_it() {
         let mut b = with(|p| p.push_retries = 0);
         b.sleeping("1001", "tok");
         b.feed(Event::CallHeld(fswake_core::engine::HeldCall {
+            node: fswake_core::types::NodeId::FIRST,
             call: call(1),
             aor: Aor::new("1001", "fs.test"),
             caller_number: "".into(),

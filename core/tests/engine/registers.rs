@@ -87,12 +87,16 @@ fn settle_delay_lies_between_register_and_invite() {
 fn registrations_listed_after_a_reconnect_continue_waiting_calls() {
     let mut b = bench();
     held(&mut b);
-    b.feed(Event::ResyncBegan(2));
+    b.feed(Event::ResyncBegan(fswake_core::types::NodeId::FIRST, 2));
     let mut read = reg("1001", "new", "1001@new:2", Some(apns("tok")));
     read.source = Source::Resync(2);
     b.register(read.clone());
     b.expect_ring(leg(1, 0), "1001@new:2");
-    b.feed(Event::ResyncEnded(2, vec!["internal".into()]));
+    b.feed(Event::ResyncEnded(
+        fswake_core::types::NodeId::FIRST,
+        2,
+        vec!["internal".into()],
+    ));
     b.register(read);
     b.expect_nothing_more();
 }

@@ -6,11 +6,11 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::super::check::{Check, not_by_this_user};
 use super::owner::FAMILY;
-use crate::clock::now_ms;
+use crate::clock::{now_ms, stamp};
 use crate::config::Config;
 use crate::postgres::{ConnectError, Dsn};
-use crate::store::outbox;
-use crate::store::shared::{Server, SharedError};
+use crate::store::shared::{SCHEMA_VERSION, Server, SharedError, Tables};
+use crate::store::{lines, outbox};
 
 /// If clocks differ by more than this, the earlier of two REGISTERs may pass for the later one.
 const CLOCKS_DIFFER_MS: u64 = 2_000;
@@ -26,6 +26,11 @@ pub(in crate::doctor) async fn checks(config: &Config) -> Vec<Check> {
     let place = dsn.place();
     let facts = match look(dsn).await {
         Ok(facts) => facts,
+        Err(SharedError::NoTables) => {
+            let seen = format!("{place}: fswake's tables are not there yet");
+            let advice = "the daemon creates them when it starts";
+            return vec![Check::warning(FAMILY, "shared store", seen, advice)];
+        }
         Err(error) => return vec![unusable(&place, &error)],
     };
     let mut checks = vec![Check::ok(
@@ -34,11 +39,13 @@ pub(in crate::doctor) async fn checks(config: &Config) -> Vec<Check> {
         format!("{place}: PostgreSQL {}", facts.version),
     )];
     if !facts.missing_rights.is_empty() {
-        let seen = format!(
-            "{place}: its user lacks {} on fswake_devices",
-            facts.missing_rights.join(", ")
-        );
+        let seen = format!("{place}: its user lacks {}", facts.missing_rights.join(", "));
         checks[0] = Check::error(FAMILY, "shared store", seen, RIGHTS);
+    }
+    if facts.schema < SCHEMA_VERSION {
+        let seen = format!("version {}", facts.schema);
+        let advice = format!("it becomes version {SCHEMA_VERSION} when this fswake is started");
+        checks.push(Check::warning(FAMILY, "shared schema", seen, advice));
     }
     if facts.clock_ms.unsigned_abs() > CLOCKS_DIFFER_MS {
         let seen = format!(
@@ -49,6 +56,7 @@ pub(in crate::doctor) async fn checks(config: &Config) -> Vec<Check> {
         checks.push(Check::warning(FAMILY, "shared clock", seen, advice));
     }
     checks.extend(changes(&config.store.path));
+    checks.extend(journal(&config.store.path));
     checks
 }
 
@@ -56,16 +64,18 @@ const RIGHTS: &str = "docs/OPERATING.md, \"PostgreSQL\", has the rights that fsw
 
 struct Facts {
     version: String,
+    schema: i32,
     missing_rights: Vec<String>,
     clock_ms: i64,
 }
 
 async fn look(dsn: &Dsn) -> Result<Facts, SharedError> {
-    let (server, _notices) = Server::open(dsn).await?;
+    let (server, _notices) = Server::open(dsn, Tables::AsTheyAre).await?;
     let asked = now_ms();
     let (version, clock) = server.about().await?;
     Ok(Facts {
         version,
+        schema: server.version,
         missing_rights: server.missing_rights().await?,
         // In the middle between question and answer.
         clock_ms: clock - i64::midpoint(asked, now_ms()),
@@ -80,7 +90,7 @@ fn unusable(place: &str, error: &SharedError) -> Check {
         SharedError::Connect(_) => {
             "check store.url, store.password-file, PostgreSQL's log and its pg_hba.conf. Until then calls are woken from memory"
         }
-        SharedError::NoRight(_) => RIGHTS,
+        SharedError::NoRight(_) | SharedError::MayNotCreate(_) | SharedError::MayNotUpgrade { .. } => RIGHTS,
         SharedError::TooOld(_) => "use PostgreSQL 13 or newer",
         SharedError::NewerSchema { .. } => "update this fswake: a newer one shares this store",
         _ => "check PostgreSQL's log",
@@ -96,8 +106,7 @@ fn unusable(place: &str, error: &SharedError) -> Check {
 
 /// How other daemons' changes arrive at the daemon that uses this file.
 fn changes(file: &Path) -> Option<Check> {
-    let db =
-        Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).ok()?;
+    let db = open(file)?;
     let waiting = outbox::waiting(&db).ok()?;
     let seen = match outbox::arrival(&db).ok()??.as_str() {
         "notify" => "other daemons' changes arrive at once (NOTIFY)",
@@ -111,4 +120,24 @@ fn changes(file: &Path) -> Option<Check> {
         n => format!("; {n} changes wait to be sent"),
     };
     Some(Check::ok(FAMILY, "shared changes", format!("{seen}{waiting}")))
+}
+
+/// What the daemon that uses this file exchanges with the shared journal.
+fn journal(file: &Path) -> Option<Check> {
+    let db = open(file)?;
+    let exchange = lines::exchange(&db).ok()??;
+    let waiting = match lines::waiting(&db).ok()? {
+        0 => "all its lines are sent".to_owned(),
+        n => format!("{n} of its lines wait to be sent"),
+    };
+    let read = match exchange.read_at_ms {
+        0 => "those of other daemons have not been read yet".to_owned(),
+        at => format!("those of other daemons are there up to {} UTC", stamp(at)),
+    };
+    let seen = format!("this fswake is {:?}: {waiting}, {read}", exchange.daemon);
+    Some(Check::ok(FAMILY, "shared journal", seen))
+}
+
+fn open(file: &Path) -> Option<Connection> {
+    Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).ok()
 }

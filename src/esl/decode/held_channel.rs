@@ -7,7 +7,7 @@ use super::super::encode::{self, Argument, Word};
 use super::super::inherit::InheritedVariables;
 use super::super::options;
 use crate::engine::{DirectoryQuery, HeldCall, Routing};
-use crate::types::{Aor, CallId};
+use crate::types::{Aor, CallId, NodeId};
 use crate::xml;
 
 /// A channel's data as `connect` returns it, with what the connection itself needs.
@@ -203,6 +203,7 @@ pub fn held_channel<'a>(
         may_leave: variable("loopback_bowout").is_none_or(options::is_true),
     });
     let call = HeldCall {
+        node: NodeId::FIRST,
         call,
         aor,
         caller_number: shown("Number"),

@@ -53,6 +53,9 @@ pub fn ask_dial_string_of_domain(domain: Argument<'_>) -> String {
     format!("domain_data {domain} param dial-string")
 }
 
+/// FreeSWITCH's own id, new at each of its starts. Every event has it as `Core-UUID`.
+pub const ASK_CORE: &str = "global_getvar core_uuid";
+
 /// Which profiles there are, and which of them run.
 pub const ASK_PROFILES: &str = "sofia xmlstatus";
 

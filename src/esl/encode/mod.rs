@@ -9,11 +9,12 @@ mod bridge;
 mod caller;
 mod codec;
 mod lease;
+mod node;
 mod variables;
 mod word;
 
 pub use ask::{
-    ASK_EXPANSION, ASK_PROFILES, ASK_VERSION, all_moves, ask_configuration, ask_context, ask_dial_string,
+    ASK_CORE, ASK_EXPANSION, ASK_PROFILES, ASK_VERSION, all_moves, ask_configuration, ask_context, ask_dial_string,
     ask_dial_string_of_domain, ask_module, ask_profile, ask_registrations, ask_registrations_of, ask_user,
     ask_variable, ask_variables, bridged_with, call_nobody, user, who_moved,
 };
@@ -25,6 +26,7 @@ pub use caller::{name, number};
 pub use codec::{and_codecs, codecs, has_video, is_name_of_video};
 pub(super) use lease::seconds_up;
 pub use lease::{end_alone, end_latecomer, is_not_alone, kill, kill_later, lease_end, lease_renew};
+pub use node::{LEG_USER, ask_disposition, is_taken, pass_on, take_once, to_node};
 pub use variables::{IF_CANCELLED, fails, forget_hooks, report, set_variables, status, time_left};
 pub use word::{Argument, Word};
 

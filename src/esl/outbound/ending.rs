@@ -55,7 +55,11 @@ impl Connection {
 
     /// Kills a leg over another connection.
     pub(super) async fn kill_elsewhere(&self, leg: LegId, cause: Cause) {
-        let _ = self.shared.inputs.send(Input::KillElsewhere(leg, cause)).await;
+        let _ = self
+            .shared
+            .inputs
+            .send(Input::KillElsewhere(self.shared.node, leg, cause))
+            .await;
     }
 }
 
@@ -69,13 +73,15 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::contact::{ContactRules, ParamNames};
     use crate::engine::Connect;
     use crate::esl::decode;
-    use crate::esl::directory::Directory;
-    use crate::esl::inbound::Endpoint;
+    use crate::esl::inbound::{Endpoint, Settings};
     use crate::esl::link::Link;
+    use crate::esl::nodes::Nodes;
     use crate::esl::outbound::Outbound;
-    use crate::types::{CallId, Secret};
+    use crate::esl::peers::Peers;
+    use crate::types::{CallId, NodeId, Secret};
 
     const OVER: Cause = Cause::Ours("ORIGINATOR_CANCEL");
 
@@ -91,14 +97,26 @@ mod tests {
         };
         let held = decode::held_channel(header, call, SystemTime::now()).unwrap();
         let (inputs, told) = mpsc::channel(16);
-        let directory = Directory::new(|| Endpoint {
-            host: "127.0.0.1".into(),
-            port: 0,
-            user: None,
-            password: Secret::new(""),
-        });
+        let settings = Settings {
+            sip: None,
+            profile: None,
+            endpoint: Endpoint {
+                host: "127.0.0.1".into(),
+                port: 0,
+                user: None,
+                password: Secret::new(""),
+            },
+            rules: ContactRules {
+                names: ParamNames::default(),
+                strip_push: true,
+            },
+            notifications: false,
+            voicemail: false,
+        };
+        let settings = tokio::sync::watch::channel(settings).1;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let shared = Outbound::new(inputs, |_| true, 1, stop, tasks, directory);
+        let nodes = Nodes::new(vec![("".into(), settings)], None, Peers::new("".into()));
+        let shared = Outbound::new(inputs, |_| true, 1, stop, tasks, nodes);
         (Connection::new(shared, Link::new(stream), held), told)
     }
 
@@ -135,7 +153,7 @@ mod tests {
         };
         connection.attend_to_its_end(queue, work).await;
         let lost = format!("{:?}", Input::Event(Event::ConnectionLost(call)));
-        let kill = |n| format!("{:?}", Input::KillElsewhere(leg(n), OVER));
+        let kill = |n| format!("{:?}", Input::KillElsewhere(NodeId::FIRST, leg(n), OVER));
         assert_eq!(all(told).await, [lost, kill(1), kill(2)]);
         assert!(
             orders.send(CallOrder::Alert).is_err(),

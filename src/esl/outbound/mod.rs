@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
-use freeswitch_esl_tokio::{EslCommand, EslError};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tracing::{Instrument, debug, info_span, warn};
@@ -38,6 +38,7 @@ mod nested_socket;
 mod other_leg;
 mod outcome;
 mod parent;
+mod passed_on;
 mod pickup_race;
 mod prepared_originate;
 mod second_link;
@@ -103,20 +104,26 @@ impl Outbound {
             Ok(Err(error)) => return self.dropped(peer, kind(&error)),
             Err(_) => return self.dropped(peer, "silent"),
         };
+        let Some(node) = self.nodes.of_connection(data.header("Core-UUID"), peer.ip()) else {
+            self.refused(peer, "not held: it is of no [[freeswitch]] that fswake is connected to");
+            return Box::pin(hand_back(link, &data)).await;
+        };
+        let this = self.at(node);
+        if let Some(leg) = passed_on::header(&data) {
+            let leg = leg.to_owned();
+            return Box::pin(this.take_leg(link, &data, &leg)).await;
+        }
         let held = decode::held_channel(|name| data.header(name), call, SystemTime::now());
         let held = match held {
             Ok(mut held) => {
+                held.call.node = node;
                 parent::inherit(&mut held, &data);
                 drop(data);
                 held
             }
             Err(reason) => {
-                self.refused(peer, &format!("not held: {reason}"));
-                if data.header("Socket-Mode") != Some("static") {
-                    let _ = link.send(EslCommand::Resume).await;
-                }
-                let _ = link.send(EslCommand::Exit).await;
-                return;
+                this.refused(peer, &format!("not held: {reason}"));
+                return Box::pin(hand_back(link, &data)).await;
             }
         };
         let is_played_to = held.socket.is_static && held.ringback.is_played();
@@ -124,7 +131,7 @@ impl Outbound {
             return nested_socket::park(link, &held, applications).await;
         }
         let span = info_span!("call", call.id = %call, aor = %held.call.aor);
-        let connection = Connection::new(self, link, held);
+        let connection = Connection::new(this, link, held);
         connection.run().instrument(span).await;
     }
 
@@ -140,6 +147,14 @@ impl Outbound {
             debug!(%peer, reason, "outbound connection refused");
         }
     }
+}
+
+/// Hands a channel back to the dialplan, before a call was made of it.
+async fn hand_back(mut link: Link, data: &EslResponse) {
+    if data.header("Socket-Mode") != Some("static") {
+        let _ = link.send(EslCommand::Resume).await;
+    }
+    let _ = link.send(EslCommand::Exit).await;
 }
 
 /// A spare descriptor, for turning calls away when there is no other.

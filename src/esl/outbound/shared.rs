@@ -11,10 +11,13 @@ use tokio_util::task::TaskTracker;
 
 use super::channel_commands::ChannelCommands;
 use super::lease_time::LeaseTime;
+use super::passed_on::TakenLegs;
 use super::standby::Standby;
 use crate::esl::directory::Directory;
+use crate::esl::nodes::Nodes;
 use crate::input::Input;
 use crate::logging::rate_limit::RateLimit;
+use crate::types::NodeId;
 
 /// What the tasks of all calls share.
 #[derive(Clone)]
@@ -27,8 +30,16 @@ pub struct Outbound {
     pub stop: CancellationToken,
     /// The calls' tasks.
     pub tasks: TaskTracker,
-    /// Who the callees are.
+    /// The FreeSWITCH that the call is held at.
+    pub node: NodeId,
+    /// All of them.
+    pub nodes: Nodes,
+    /// Who the callees are, as that FreeSWITCH has it.
     pub directory: Directory,
+    /// The same of all of them.
+    by_node: Arc<[OfNode]>,
+    /// Legs from other FreeSWITCHes that were taken.
+    pub(super) taken_legs: Arc<TakenLegs>,
     /// The most calls at once.
     pub(super) most: usize,
     /// Limits log lines about calls without room.
@@ -51,16 +62,29 @@ impl Outbound {
         most: usize,
         stop: CancellationToken,
         tasks: TaskTracker,
-        directory: Directory,
+        nodes: Nodes,
     ) -> Self {
+        let by_node: Arc<[OfNode]> = nodes
+            .iter()
+            .map(|node| OfNode {
+                directory: node.directory.clone(),
+                standby: Standby::new(node.directory.clone()),
+                channel_commands: ChannelCommands::new(node.directory.clone(), stop.clone()),
+            })
+            .collect();
+        let first = by_node[0].clone();
         Self {
             inputs,
             allow: Arc::new(allow),
-            standby: Standby::new(directory.clone()),
-            channel_commands: ChannelCommands::new(directory.clone(), stop.clone()),
+            node: NodeId::FIRST,
+            nodes,
+            by_node,
+            taken_legs: Arc::default(),
+            standby: first.standby,
+            channel_commands: first.channel_commands,
             stop,
             tasks,
-            directory,
+            directory: first.directory,
             most,
             full: Arc::new(RateLimit::new(Duration::from_secs(60), 1)),
             warned: Arc::new(RateLimit::new(Duration::from_secs(60), 10)),
@@ -68,4 +92,23 @@ impl Outbound {
             lease_time: Arc::default(),
         }
     }
+
+    /// For calls that are held at this FreeSWITCH.
+    pub(super) fn at(mut self, node: NodeId) -> Self {
+        if let Some(own) = self.by_node.get(node.index()).filter(|_| node != self.node).cloned() {
+            self.node = node;
+            self.directory = own.directory;
+            self.standby = own.standby;
+            self.channel_commands = own.channel_commands;
+        }
+        self
+    }
+}
+
+/// What the calls of one FreeSWITCH share.
+#[derive(Clone)]
+struct OfNode {
+    directory: Directory,
+    standby: Standby,
+    channel_commands: ChannelCommands,
 }

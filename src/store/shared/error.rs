@@ -18,6 +18,24 @@ pub enum SharedError {
     /// Its user lacks a right.
     #[error("{0}: docs/OPERATING.md, \"PostgreSQL\", has the rights that fswake needs")]
     NoRight(String),
+    /// There are no tables, and its user may not create them.
+    #[error(
+        "fswake's tables are not there, and its user may not create them ({0}): docs/OPERATING.md, \"PostgreSQL\", says how their \
+         owner does it"
+    )]
+    MayNotCreate(String),
+    /// The tables are of an older version, and its user may not upgrade them.
+    #[error(
+        "the shared store has schema version {found}, this fswake needs {SCHEMA_VERSION}, and its user may not upgrade the tables: \
+         their owner has to run `psql -1 -f postgresql.sql`"
+    )]
+    MayNotUpgrade {
+        /// Their version.
+        found: i32,
+    },
+    /// No daemon has created the tables yet.
+    #[error("fswake's tables are not there: the daemon creates them when it starts (`fswake run`)")]
+    NoTables,
     /// It does not answer in time.
     #[error("PostgreSQL does not answer")]
     Timeout,
@@ -50,6 +68,11 @@ impl SharedError {
     /// Whether trying again cannot help.
     pub fn is_for_good(&self) -> bool {
         matches!(self, Self::NewerSchema { .. } | Self::TooOld(_))
+    }
+
+    /// Whether it is only that the server cannot be reached, or does not answer.
+    pub(super) fn is_about_the_connection(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Timeout | Self::Closed)
     }
 
     /// Whether PostgreSQL can never store the row: it is too long, or has text that PostgreSQL does not allow.

@@ -23,10 +23,16 @@
 //!   (`transaction_that_began_earlier_and_ends_later_is_not_missed`);
 //! - a killed PostgreSQL uses transaction numbers again: after each of its starts the last ones are read again
 //!   (`registrations_while_postgresql_is_down_reach_all_daemons_later` in `tests/daemon/shared.rs`);
+//! - fswake is killed after PostgreSQL has taken lines and before the file has noted it: they are sent again, and stored once
+//!   (`lines_of_a_killed_daemon_are_neither_lost_nor_doubled` in `tests/store/journal.rs`);
+//! - a transaction with lines ends long after later ones (`line_of_a_transaction_that_ends_late_is_not_missed`, there too);
 //! - the file's writer and the synchronizer write the file at once: they take turns (`outbox::FileAccess`,
 //!   `burst_of_100_000_devices_loses_none`).
 
 mod error;
+mod journal;
+mod journal_server;
+mod rights;
 mod row;
 mod schema;
 mod server;
@@ -43,14 +49,17 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::error::SharedError;
+use self::journal::JournalExchange;
+pub use self::journal::JournalLimits;
+pub(crate) use self::schema::Tables;
 pub(crate) use self::server::{Page, Server};
 use self::sync::Synchronizer;
 use self::thread::SyncThread;
-pub use self::thread::{Arrival, SharedHealth};
+pub use self::thread::{Arrival, JournalHealth, SharedHealth};
 pub use self::version::{SCHEMA, SCHEMA_VERSION};
 use super::database::{self, Options};
 pub use super::outbox::FileAccess;
-use super::{StoreError, outbox, schema as file};
+use super::{StoreError, lines, outbox, schema as file};
 use crate::input::Input;
 use crate::postgres::Dsn;
 use crate::words;
@@ -70,6 +79,10 @@ pub struct Start<'a> {
     pub inputs: mpsc::Sender<Input>,
     /// `store.token-ttl` in seconds. Rows of dropped tokens stay as long, and a day.
     pub token_ttl: Arc<AtomicU64>,
+    /// This daemon's name, on its lines of the journal.
+    pub daemon: Arc<str>,
+    /// How much of the shared journal is kept.
+    pub journal: JournalLimits,
     /// How long to wait for other daemons' changes. After that the daemon starts with what its file has.
     pub wait: Duration,
 }
@@ -97,8 +110,16 @@ impl SharedStore {
             reason: words::of_io(e),
         };
         let local = database::connect(start.path, &Options::default())?;
-        outbox::begin(&local).map_err(|e| file::failure(start.path, &e))?;
-        let status = Arc::new(SyncThread::new(start.dsn.place(), start.path.to_owned()));
+        outbox::begin(&local)
+            .and_then(|()| lines::begin(&local, &start.daemon))
+            .map_err(|e| file::failure(start.path, &e))?;
+        let status = Arc::new(SyncThread::new(start.dsn.place(), start.path.to_owned(), start.daemon));
+        let journal = JournalExchange::new(
+            start.dsn.clone(),
+            database::connect(start.path, &Options::default())?,
+            Arc::clone(&status),
+            start.journal,
+        );
         let (first, first_time) = std::sync::mpsc::sync_channel(1);
         let (running, ended) = oneshot::channel::<()>();
         let sync = Synchronizer::new(
@@ -114,7 +135,7 @@ impl SharedStore {
         let over = status.ended.clone().drop_guard();
         let thread = std::thread::Builder::new().name("fswake-shared".into()).spawn(move || {
             let _running = (running, over);
-            runtime.block_on(sync.run());
+            runtime.block_on(async { tokio::join!(sync.run(), journal.run()) });
         });
         thread.map_err(|e| unusable(&e))?;
         match first_time.recv_timeout(start.wait) {
@@ -141,13 +162,13 @@ impl SharedStore {
         self.0.health()
     }
 
-    /// Whether every change in the file has been sent.
+    /// Whether every change and every line in the file has been sent.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn is_synced(&self) -> Result<bool, rusqlite::Error> {
         let file = rusqlite::Connection::open(self.0.path())?;
-        Ok(outbox::waiting(&file)? == 0)
+        Ok(outbox::waiting(&file)? == 0 && lines::waiting(&file)? == 0)
     }
 
     /// Sends what still waits, at most `within`, and stops. What could not be sent stays in the file.

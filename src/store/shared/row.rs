@@ -33,7 +33,7 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// The original text.
-fn unescaped(text: String) -> String {
+pub(super) fn unescaped(text: String) -> String {
     if !text.contains(ESCAPE) {
         return text;
     }

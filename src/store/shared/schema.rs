@@ -6,17 +6,23 @@ use tokio_postgres::types::Type;
 use super::SharedError;
 use super::version::{SCHEMA, SCHEMA_VERSION};
 
-/// The SQL from each version to the next, applied to tables of an older version. New tables get [`SCHEMA`].
-const STEPS: [&str; 0] = [];
-
 /// fswake's own advisory lock: one daemon at a time creates or upgrades the tables.
 const LOCK: i64 = 0x6673_7761_6b65;
 
 /// PostgreSQL 13, the first version with `pg_current_xact_id`: 64-bit transaction numbers.
 const OLDEST: i32 = 130_000;
 
-/// Creates the tables, or upgrades them. Refuses tables of a newer fswake.
-pub(super) async fn ensure(client: &mut Client) -> Result<(), SharedError> {
+/// What to do about tables that do not exist, or are of an older version.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tables {
+    /// Creates or upgrades them.
+    Ensure,
+    /// Changes nothing.
+    AsTheyAre,
+}
+
+/// Returns the version of the tables, after they were created or upgraded if `tables` says so. Refuses tables of a newer fswake.
+pub(super) async fn ensure(client: &mut Client, tables: Tables) -> Result<i32, SharedError> {
     let about = client
         .query_typed_one(
             "SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery()",
@@ -30,23 +36,31 @@ pub(super) async fn ensure(client: &mut Client) -> Result<(), SharedError> {
     if about.try_get(2)? {
         return Err(SharedError::Standby);
     }
-    if version(client).await? == Some(SCHEMA_VERSION) {
-        return Ok(());
+    let found = version(client).await?;
+    match (tables, found) {
+        (_, Some(SCHEMA_VERSION)) => return Ok(SCHEMA_VERSION),
+        (Tables::AsTheyAre, None) => return Err(SharedError::NoTables),
+        (Tables::AsTheyAre, Some(found)) => return Ok(found),
+        (Tables::Ensure, _) => {}
     }
+    apply(client).await.map_err(|error| match (error, found) {
+        (SharedError::NoRight(reason), None) => SharedError::MayNotCreate(reason),
+        (SharedError::NoRight(_), Some(found)) => SharedError::MayNotUpgrade { found },
+        (error, _) => error,
+    })?;
+    Ok(SCHEMA_VERSION)
+}
+
+/// Applies [`SCHEMA`], which also upgrades tables of older versions.
+async fn apply(client: &mut Client) -> Result<(), SharedError> {
     let tx = client.transaction().await.map_err(SharedError::of)?;
     // Released with the transaction, so that it works through a pooler too.
     tx.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
         .await
         .map_err(SharedError::of)?;
     // Another daemon may have done it in the meantime.
-    match version(tx.client()).await? {
-        None => tx.batch_execute(SCHEMA).await.map_err(SharedError::of)?,
-        Some(found) => {
-            let done = usize::try_from(found - 1).unwrap_or(0);
-            for step in STEPS.iter().skip(done) {
-                tx.batch_execute(step).await.map_err(SharedError::of)?;
-            }
-        }
+    if version(tx.client()).await? != Some(SCHEMA_VERSION) {
+        tx.batch_execute(SCHEMA).await.map_err(SharedError::of)?;
     }
     tx.commit().await.map_err(SharedError::of)
 }

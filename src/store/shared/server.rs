@@ -7,20 +7,22 @@ use tokio::sync::mpsc;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, IsolationLevel, Notification};
 
+use super::SharedError;
+use super::rights::{self, Part};
 use super::row::{COLUMNS, Columns, read};
-use super::{SharedError, schema};
+use super::schema::{self, Tables};
 use crate::engine::DeviceChange;
 use crate::postgres::{self, Dsn};
 use crate::store::outbox::Cursor;
 
 /// How long PostgreSQL may take for one statement. It needs milliseconds.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a notification may take from one connection to another.
 const NOTIFIED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Rows in one query.
-const PAGE: i64 = 1_000;
+pub(super) const PAGE: i64 = 1_000;
 
 /// The channel on which the trigger in `postgresql.sql` notifies.
 const CHANNEL: &str = "fswake_devices";
@@ -46,12 +48,13 @@ const PUT: &str = "
 /// numbers that were read before mean nothing.
 const IDENTITY: &str = "
     SELECT concat_ws(':', (SELECT system_identifier FROM pg_control_system()),
-                     left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), current_database(),
-                     'fswake_devices'::regclass::oid)";
+                     left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), current_database(), $1::text::regclass::oid)";
 
-/// A connection to a server with up-to-date tables.
+/// A connection to a server that has fswake's tables.
 pub(crate) struct Server {
-    client: Client,
+    pub(super) client: Client,
+    /// The version of its tables.
+    pub(crate) version: i32,
     /// The server and its table: cursors of another one do not apply.
     pub(crate) identity: String,
     /// When it started.
@@ -67,22 +70,34 @@ pub(crate) struct Page {
 }
 
 impl Server {
-    /// Connects, and creates or upgrades the tables.
+    /// Connects, and creates or upgrades the tables if `tables` says so.
     ///
     /// # Errors
     /// When the server cannot be reached, or its tables cannot be used.
-    pub(crate) async fn open(dsn: &Dsn) -> Result<(Self, mpsc::UnboundedReceiver<Notification>), SharedError> {
+    pub(crate) async fn open(
+        dsn: &Dsn,
+        tables: Tables,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Notification>), SharedError> {
         let (mut client, notifications) = postgres::connect_with_notifications(dsn).await?;
         // Another daemon may be upgrading the tables.
-        within(TIMEOUT * 6, schema::ensure(&mut client)).await?;
-        let identity = within(TIMEOUT, one(&client, IDENTITY)).await?;
+        let version = match within(TIMEOUT * 6, schema::ensure(&mut client, tables)).await {
+            Ok(version) => version,
+            Err(error) => return Err(rights::explain(&client, &[Part::Devices], error).await),
+        };
+        let identity = identity(&client, "fswake_devices").await?;
         let started = within(TIMEOUT, one(&client, "SELECT pg_postmaster_start_time()::text")).await?;
         let server = Self {
             client,
+            version,
             identity,
             started,
         };
         Ok((server, notifications))
+    }
+
+    /// Names the missing rights in an error about them.
+    pub(super) async fn explain(&self, part: Part, error: SharedError) -> SharedError {
+        rights::explain(&self.client, &[part], error).await
     }
 
     /// Writes changes, except where the server has later ones.
@@ -194,16 +209,12 @@ impl Server {
         Ok(i64::try_from(swept) == Ok(PAGE))
     }
 
-    /// The rights on the table that this user lacks.
+    /// The rights that this user lacks, as in `INSERT on fswake_devices`.
     ///
     /// # Errors
     /// When PostgreSQL cannot be asked.
     pub(crate) async fn missing_rights(&self) -> Result<Vec<String>, SharedError> {
-        let sql = "SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) r
-                   WHERE NOT has_table_privilege('fswake_devices', r)";
-        let rows = async { self.client.query_typed(sql, &[]).await.map_err(SharedError::of) };
-        let rows = within(TIMEOUT, rows).await?;
-        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+        within(TIMEOUT, rights::missing(&self.client, &[Part::Devices, Part::Journal])).await
     }
 
     /// PostgreSQL's version, and its clock in milliseconds since 1970.
@@ -218,12 +229,22 @@ impl Server {
     }
 }
 
+/// Identifies the server and one of its tables.
+pub(super) async fn identity(client: &Client, table: &str) -> Result<String, SharedError> {
+    let values: [(&(dyn ToSql + Sync), Type); 1] = [(&table, Type::TEXT)];
+    let row = async { client.query_typed_one(IDENTITY, &values).await.map_err(SharedError::of) };
+    Ok(within(TIMEOUT, row).await?.try_get(0)?)
+}
+
 async fn one(client: &Client, sql: &str) -> Result<String, SharedError> {
     let row = client.query_typed_one(sql, &[]).await.map_err(SharedError::of)?;
     Ok(row.try_get(0)?)
 }
 
-async fn within<T>(limit: Duration, query: impl Future<Output = Result<T, SharedError>>) -> Result<T, SharedError> {
+pub(super) async fn within<T>(
+    limit: Duration,
+    query: impl Future<Output = Result<T, SharedError>>,
+) -> Result<T, SharedError> {
     tokio::time::timeout(limit, query)
         .await
         .unwrap_or(Err(SharedError::Timeout))

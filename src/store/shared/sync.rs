@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_postgres::Notification;
 
+use super::rights::Part;
+use super::schema::Tables;
 use super::server::{Page, Server};
 use super::thread::SyncThread;
 use super::{Arrival, SharedError};
@@ -91,6 +93,7 @@ impl Synchronizer {
             if let Some(first) = self.first.take() {
                 let _ = first.try_send(Err(error));
             }
+            self.thread.tried.cancel();
             let pause = jitter::upper_quarter(self.backoff);
             tokio::select! {
                 () = self.thread.stop.cancelled() => return,
@@ -100,36 +103,48 @@ impl Synchronizer {
         }
     }
 
-    /// One connection, until it fails; `Ok` when it was stopped.
     async fn session(&mut self) -> Result<(), SharedError> {
-        let (mut server, mut notifications) = Server::open(&self.dsn).await?;
+        let (mut server, mut notifications) = Server::open(&self.dsn, Tables::Ensure).await?;
+        match self.exchange(&mut server, &mut notifications).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(server.explain(Part::Devices, error).await),
+        }
+    }
+
+    /// One connection, until it fails; `Ok` when it was stopped.
+    async fn exchange(
+        &mut self,
+        server: &mut Server,
+        notifications: &mut mpsc::UnboundedReceiver<Notification>,
+    ) -> Result<(), SharedError> {
         if outbox::cursor(&self.local)?.server != server.identity {
             // This server has never had this daemon's changes, or has lost some.
             let _turn = self.thread.file.turn().await;
             outbox::add_all(&self.local)?;
         }
-        self.send(&server).await?;
-        self.read(&mut server).await?;
+        self.send(server).await?;
+        self.read(server).await?;
         self.thread.succeeded();
         self.backoff = BACKOFF.0;
         if let Some(first) = self.first.take() {
             let _ = first.try_send(Ok(()));
         }
-        let is_notified = server.listen(&self.dsn, &mut notifications).await;
+        self.thread.tried.cancel();
+        let is_notified = server.listen(&self.dsn, notifications).await;
         let arrival = if is_notified { Arrival::Notify } else { Arrival::Poll };
         self.set_arrival(arrival).await?;
         let mut poll_at = Instant::now();
         let mut sweep_at = Instant::now() + jitter::upper_quarter(SWEEP);
         loop {
-            match self.next(&mut notifications, poll_at).await? {
-                Due::Send => self.send(&server).await?,
+            match self.next(notifications, poll_at).await? {
+                Due::Send => self.send(server).await?,
                 Due::Read(cause) => {
                     poll_at = Instant::now() + POLL;
                     if cause == Arrival::Poll {
                         // `fswake import` writes to the file and cannot wake this thread.
-                        self.send(&server).await?;
+                        self.send(server).await?;
                     }
-                    let is_late = self.read(&mut server).await?;
+                    let is_late = self.read(server).await?;
                     match cause {
                         Arrival::Notify => self.set_arrival(Arrival::Notify).await?,
                         // A change was there for a second without a notification.
@@ -138,10 +153,10 @@ impl Synchronizer {
                     }
                 }
                 Due::Nothing => {}
-                Due::End => return self.send(&server).await,
+                Due::End => return self.send(server).await,
             }
             if sweep_at <= Instant::now() {
-                self.sweep(&server).await?;
+                self.sweep(server).await?;
                 sweep_at = Instant::now() + jitter::upper_quarter(SWEEP);
             }
         }
@@ -158,7 +173,7 @@ impl Synchronizer {
         };
         tokio::select! {
             () = self.thread.stop.cancelled() => Ok(Due::End),
-            () = self.thread.file.written() => Ok(Due::Send),
+            () = self.thread.file.changes_written() => Ok(Due::Send),
             notification = notifications.recv() => {
                 let Some(first) = notification else { return Err(SharedError::Closed) };
                 let mut is_due = is_from_another(&first);

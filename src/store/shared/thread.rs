@@ -49,6 +49,23 @@ pub struct SharedHealth {
     pub refused: u64,
     /// How other daemons' changes arrive.
     pub arrival: Arrival,
+    /// The shared journal.
+    pub journal: JournalHealth,
+}
+
+/// The state of the shared journal, as this daemon sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalHealth {
+    /// Set while lines cannot be exchanged.
+    pub failing: Option<WriteFailure>,
+    /// Lines that wait in this daemon's file.
+    pub waiting: usize,
+    /// Lines sent since the start.
+    pub sent: u64,
+    /// Other daemons' lines received since the start.
+    pub received: u64,
+    /// Lines that PostgreSQL can never store, since the start.
+    pub refused: u64,
 }
 
 /// Its health, and how it is woken and stopped.
@@ -61,19 +78,22 @@ pub(super) struct SyncThread {
     /// Whether other daemons' changes go to the engine.
     pub(super) feeds_engine: AtomicBool,
     pub(super) stop: CancellationToken,
+    /// Cancelled when the first try to exchange devices is over.
+    pub(super) tried: CancellationToken,
     /// Cancelled when the thread has ended.
     pub(super) ended: CancellationToken,
 }
 
 impl SyncThread {
-    pub(super) fn new(place: String, path: PathBuf) -> Self {
+    pub(super) fn new(place: String, path: PathBuf, daemon: Arc<str>) -> Self {
         Self {
             health: Mutex::default(),
             place,
             path,
-            file: Arc::default(),
+            file: Arc::new(FileAccess::new(daemon)),
             feeds_engine: AtomicBool::new(false),
             stop: CancellationToken::new(),
+            tried: CancellationToken::new(),
             ended: CancellationToken::new(),
         }
     }
@@ -130,6 +150,55 @@ impl SyncThread {
     pub(super) fn refused(&self, why: &SharedError) {
         self.lock().refused += 1;
         error!(store = self.place, reason = %why, "the shared store refused a change: other daemons will not know of it");
+    }
+
+    /// Records that lines cannot be exchanged. If devices cannot be exchanged either, that has been logged.
+    pub(super) fn journal_failed(&self, why: &SharedError, waiting: Option<usize>) {
+        let reason = why.to_string();
+        let mut health = self.lock();
+        let is_known = health.failing.is_some() || health.journal.failing.is_some();
+        let since = health
+            .journal
+            .failing
+            .as_ref()
+            .map_or_else(unix_now, |failing| failing.since);
+        health.journal.failing = Some(WriteFailure {
+            since,
+            reason: reason.clone(),
+        });
+        if let Some(waiting) = waiting {
+            health.journal.waiting = waiting;
+        }
+        drop(health);
+        if !is_known && !why.is_about_the_connection() {
+            error!(
+                store = self.place,
+                reason,
+                path = %self.path.display(),
+                "the shared journal cannot be used: its lines wait in the file, and other daemons' wakes are missing here"
+            );
+        }
+    }
+
+    /// Records that lines are exchanged, and logs it after a failure.
+    pub(super) fn journal_succeeded(&self) {
+        let mut health = self.lock();
+        let failed = health.journal.failing.take();
+        let (sent, received) = (health.journal.sent, health.journal.received);
+        drop(health);
+        if let Some(failing) = failed {
+            let seconds = unix_now().saturating_sub(failing.since);
+            info!(
+                store = self.place,
+                seconds, sent, received, "the shared journal can be used again"
+            );
+        }
+    }
+
+    /// Counts and logs a line that PostgreSQL can never store. It stays in this daemon's file.
+    pub(super) fn journal_refused(&self, why: &SharedError) {
+        self.lock().journal.refused += 1;
+        error!(store = self.place, reason = %why, "the shared journal refused a line: other daemons will not show it");
     }
 
     fn lock(&self) -> MutexGuard<'_, SharedHealth> {

@@ -4,4 +4,4 @@
 pub const SCHEMA: &str = include_str!("../../../postgresql.sql");
 
 /// The version of [`SCHEMA`].
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;

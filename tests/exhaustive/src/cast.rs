@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::beginnings::{Beginning, Phone};
 use crate::engine::{HeldCall, LegEnd, Registration, Routing, Source, UnregisterWhy, Unregistration};
-use crate::types::{Aor, CallId, LegId, Provider, PushParams, PushToken, Target, Tokens};
+use crate::types::{Aor, CallId, LegId, NodeId, Provider, PushParams, PushToken, Target, Tokens};
 
 /// The wall clock in all events.
 pub(crate) const T0: i64 = 1_800_000_000;
@@ -51,6 +51,7 @@ impl Cast {
             }
         };
         let end = |phone: usize| Unregistration {
+            node: NodeId::FIRST,
             aor: aor.clone(),
             call_id: ["r0", "r1"][phone].into(),
             target: None,
@@ -61,6 +62,7 @@ impl Cast {
             why: UnregisterWhy::ConnectionClosed,
         };
         let call = |n: u8| HeldCall {
+            node: NodeId::FIRST,
             call: call(n),
             aor: aor.clone(),
             caller_number: "2".into(),

@@ -10,7 +10,7 @@ use crate::engine::{CallOrder, Command, Engine, Event, LegEnd, Listing, Takeover
 use crate::ledger::{Bridge, Holds, Invariant, Ledger, LegSound, holds};
 use crate::step::Step;
 use crate::types::push::{PushKind, PushReceipt};
-use crate::types::{LegId, Moment, PushId};
+use crate::types::{LegId, Moment, NodeId, PushId};
 
 /// The time of the first call.
 const START: Moment = Moment(Duration::from_secs(100_000));
@@ -258,12 +258,16 @@ impl Sim {
                     None => self.around.news.push(n),
                 }
             }
-            if let Command::AskRegistrations { aor, number, profiles } = command {
+            if let Command::AskRegistrations {
+                aor, number, profiles, ..
+            } = command
+            {
                 let places = self.around.bound.iter().zip(&cast.registers);
                 let registrations = places
                     .filter_map(|(at, phone)| Some(phone[usize::from((*at)?)].clone()))
                     .collect();
                 let listing = Listing {
+                    node: NodeId::FIRST,
                     aor,
                     number,
                     profiles,

@@ -18,6 +18,7 @@ use crate::sip::Account;
 use crate::tls::OF_FREESWITCH;
 
 const PROGRAM: &str = "kamailio";
+const FILE: &str = "kamailio.cfg";
 /// Limit for starting.
 const START: Duration = Duration::from_secs(20);
 
@@ -83,7 +84,13 @@ pub fn has(modules: &[&str]) -> Result<(), String> {
 impl Kamailio {
     /// Starts an edge proxy for FreeSWITCH's profile at this address, on the same host, and waits until it listens.
     pub async fn start(fs: SocketAddr, finds: Finds) -> Self {
-        let port = || free(fs.ip()).expect("a free port");
+        Self::start_before([fs, fs], finds).await
+    }
+
+    /// The same for two FreeSWITCHes. The Call-ID decides which of them gets a phone's REGISTER: a phone that comes back may
+    /// be registered at the other.
+    pub async fn start_before(fs: [SocketAddr; 2], finds: Finds) -> Self {
+        let port = || free(fs[0].ip()).expect("a free port");
         let (address, tls) = (port(), port());
         let dir = TempDir::new().expect("a directory");
         let (certificate, key) = OF_FREESWITCH.issue("localhost");
@@ -108,24 +115,8 @@ impl Kamailio {
     }
 
     async fn run(text: &str, address: SocketAddr, tls: SocketAddr, dir: TempDir) -> Self {
-        let file = dir.path().join("kamailio.cfg");
-        std::fs::write(&file, text).expect("a file");
-        let log = std::fs::File::create(dir.path().join("log")).expect("a file");
-        let path = std::env::var("PATH").unwrap_or_default();
-        let child = Command::new(PROGRAM)
-            .env("PATH", format!("{path}:/usr/sbin"))
-            .args(["-DD", "-E", "-m", "64", "-f"])
-            .arg(file)
-            .arg("-w")
-            .arg(dir.path())
-            .arg("-Y")
-            .arg(dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .expect("kamailio starts");
+        std::fs::write(dir.path().join(FILE), text).expect("a file");
+        let child = launch(dir.path());
         let mut kamailio = Self {
             address,
             tls,
@@ -134,6 +125,22 @@ impl Kamailio {
         };
         kamailio.comes_up().await;
         kamailio
+    }
+
+    /// Kills all its processes with SIGKILL.
+    pub async fn kill(&mut self) {
+        if let Some(id) = self.child.id() {
+            let _ = std::process::Command::new("kill")
+                .args(["-KILL", "--", &format!("-{id}")])
+                .status();
+            let _ = self.child.wait().await;
+        }
+    }
+
+    /// Starts it again with the same files and ports.
+    pub async fn start_again(&mut self) {
+        self.child = launch(self.dir.path());
+        self.comes_up().await;
     }
 
     async fn comes_up(&mut self) {
@@ -167,6 +174,30 @@ impl Kamailio {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
+}
+
+/// Starts it in a process group of its own.
+fn launch(dir: &Path) -> Child {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.join("log"));
+    let path = std::env::var("PATH").unwrap_or_default();
+    Command::new(PROGRAM)
+        .env("PATH", format!("{path}:/usr/sbin"))
+        .args(["-DD", "-E", "-m", "64", "-f"])
+        .arg(dir.join(FILE))
+        .arg("-w")
+        .arg(dir)
+        .arg("-Y")
+        .arg(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log.expect("a file"))
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("kamailio starts")
 }
 
 impl Drop for Kamailio {
@@ -203,7 +234,7 @@ const MODULES: [&str; 13] = [
     "websocket",
 ];
 
-fn configuration(fs: SocketAddr, finds: Finds, address: SocketAddr, tls: SocketAddr, dir: &Path) -> String {
+fn configuration(fs: [SocketAddr; 2], finds: Finds, address: SocketAddr, tls: SocketAddr, dir: &Path) -> String {
     let modules = MODULES.iter().fold(String::new(), |mut all, module| {
         let _ = writeln!(all, "loadmodule \"{module}.so\"");
         all
@@ -212,7 +243,9 @@ fn configuration(fs: SocketAddr, finds: Finds, address: SocketAddr, tls: SocketA
         Finds::Path => "add_path_received();",
         Finds::Alias => r#"set_contact_alias("1"); add_path();"#,
     };
-    let (port, dir) = (fs.port(), dir.display());
+    let [first, second] = fs;
+    let (ports, dir) = ((first.port(), second.port()), dir.display());
+    let (port, other_port) = ports;
     format!(
         r#"#!KAMAILIO
 debug=1
@@ -237,7 +270,7 @@ request_route {{
   if (is_method("REGISTER")) {{
     force_rport();
     {mark}
-    $du = "sip:{fs}";
+    if ($ci =~ "[02468ace]$") $du = "sip:{first}"; else $du = "sip:{second}";
     t_relay();
     exit;
   }}
@@ -255,7 +288,7 @@ request_route {{
 }}
 
 onreply_route[ANSWERED] {{
-  if ($sp != {port}) add_contact_alias();
+  if ($sp != {port} && $sp != {other_port}) add_contact_alias();
 }}
 
 event_route[xhttp:request] {{

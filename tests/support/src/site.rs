@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::apns::{Apns, BUNDLE_ID, Push, TEAM_ID};
+use crate::apns::{self, Apns, BUNDLE_ID, Push, TEAM_ID};
 use crate::daemon::{self, Daemon};
-use crate::realfs::{ASSERTING, RealFs};
+use crate::realfs::{ASSERTING, Ports, RealFs};
 use crate::sip::{Account, PATIENCE, Phone, Script, What};
 
 /// What a phone does when it gets a push.
@@ -46,6 +46,16 @@ pub struct Settings {
     pub app: &'static str,
     /// Port of the event socket, if it is not FreeSWITCH's.
     pub esl_port: Option<u16>,
+    /// More FreeSWITCHes. Then each has the name `fs1`, `fs2`, ..
+    pub others: Vec<Ports>,
+    /// Where it listens for calls, if not everywhere.
+    pub listen: Option<std::net::SocketAddr>,
+    /// Lines of each `[[freeswitch]]`, where there are several.
+    pub node: String,
+    /// The key that signs legs between them.
+    pub key: String,
+    /// More sections.
+    pub more: String,
 }
 
 impl Default for Settings {
@@ -62,6 +72,11 @@ impl Default for Settings {
             drain: "30s".to_owned(),
             app: "",
             esl_port: None,
+            others: Vec::new(),
+            listen: None,
+            node: String::new(),
+            key: "0123456789abcdef0123456789abcdef".to_owned(),
+            more: String::new(),
         }
     }
 }
@@ -99,16 +114,14 @@ pub struct Site {
     dir: TempDir,
     binary: PathBuf,
     logs: bool,
+    /// How many FreeSWITCHes there are.
+    nodes: usize,
 }
 
 impl Site {
     /// Runs another subcommand with the daemon's configuration. Returns exit code, stdout and stderr.
     pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
-        let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
-        command.args(args).stdout(Stdio::piped());
-        let output = command.output().await.expect("fswake runs");
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        (output.status.code(), text(output.stdout), text(output.stderr))
+        tool(&self.binary, self.dir.path(), args).await
     }
 
     /// From now on subcommands log in to FreeSWITCH as this user. The running daemon is not affected.
@@ -145,6 +158,7 @@ impl Site {
             dir,
             binary: binary.to_owned(),
             logs: settings.log.starts_with("debug"),
+            nodes: 1 + settings.others.len(),
         };
         site.start_daemon().await;
         site
@@ -154,7 +168,34 @@ impl Site {
     pub async fn start_daemon(&mut self) {
         let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
         command.arg("run");
-        self.daemon = Some(Daemon::start(command).await.connected().await);
+        let daemon = Daemon::start(command).await.connected().await;
+        daemon.log.wait_times(self.nodes, &["connected to FreeSWITCH"]).await;
+        self.daemon = Some(daemon);
+    }
+
+    /// Another fswake for the same phones and providers, with a directory and settings of its own.
+    pub async fn join(&self, settings: &Settings) -> Joined {
+        let dir = TempDir::new().expect("a directory");
+        let file = dir.path().join("fswake.toml");
+        // Apple accepts one new token of a key in 20 minutes.
+        let (id, key) = ("SECONDKEY1", dir.path().join("second.p8"));
+        std::fs::write(&key, self.apns.new_key(id)).expect("a file");
+        let text = configuration(&self.fs, &self.apns, dir.path(), settings);
+        let text = text
+            .replace(
+                &format!("'{}'", self.apns.key_file().display()),
+                &format!("'{}'", key.display()),
+            )
+            .replace(&format!("'{}'", apns::KEY_ID), &format!("'{id}'"));
+        std::fs::write(&file, text).expect("a file");
+        let mut joined = Joined {
+            daemon: None,
+            dir,
+            binary: self.binary.clone(),
+            nodes: 1 + settings.others.len(),
+        };
+        joined.start().await;
+        joined
     }
 
     /// The running fswake.
@@ -299,6 +340,59 @@ impl Drop for Site {
     }
 }
 
+/// Another fswake of a [`Site`].
+pub struct Joined {
+    /// While it is running.
+    pub daemon: Option<Daemon>,
+    dir: TempDir,
+    binary: PathBuf,
+    nodes: usize,
+}
+
+impl Joined {
+    /// Starts it, also after it was killed.
+    pub async fn start(&mut self) {
+        let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
+        command.arg("run");
+        let daemon = Daemon::start(command).await.connected().await;
+        daemon.log.wait_times(self.nodes, &["connected to FreeSWITCH"]).await;
+        self.daemon = Some(daemon);
+    }
+
+    /// The running fswake.
+    pub fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().expect("the other fswake runs")
+    }
+
+    /// Kills it with SIGKILL.
+    pub async fn kill(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.kill().await;
+        }
+    }
+
+    /// Runs another subcommand with its configuration. Returns exit code, stdout and stderr.
+    pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        tool(&self.binary, self.dir.path(), args).await
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if let Some(daemon) = self.daemon.as_ref().filter(|_| std::thread::panicking()) {
+            eprintln!("--- the other fswake's log\n{}", daemon.log.end());
+        }
+    }
+}
+
+async fn tool(binary: &Path, dir: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = daemon::command(binary, &dir.join("fswake.toml"));
+    command.args(args).stdout(Stdio::piped());
+    let output = command.output().await.expect("fswake runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
 /// The fswake binary that a bench measures: the one built with it, or the one in `FSWAKE_BENCH_DAEMON`.
 pub fn measured(built: &str) -> PathBuf {
     std::env::var_os("FSWAKE_BENCH_DAEMON").map_or_else(|| built.into(), PathBuf::from)
@@ -367,12 +461,13 @@ fn configuration(fs: &RealFs, apns: &Apns, dir: &Path, settings: &Settings) -> S
     let http = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
     let http = http.expect("a free port");
     let (four, six) = (fs.ports.fswake, fs.ports.fswake_six());
-    let listen: Vec<String> = [Some(four), six].iter().flatten().map(|a| format!("\"{a}\"")).collect();
+    let others = settings.others.iter().map(|ports| ports.fswake);
+    let all = [Some(four), six].into_iter().flatten().chain(others);
+    let all: Vec<_> = settings.listen.map_or_else(|| all.collect(), |one| vec![one]);
+    let listen: Vec<String> = all.iter().map(|a| format!("\"{a}\"")).collect();
     let listen = listen.join(", ");
     format!(
-        r#"[freeswitch]
-host = "127.0.0.1"
-port = {esl}
+        r#"{freeswitch}
 [listen]
 addresses = [{listen}]
 [http]
@@ -385,13 +480,37 @@ path = "{dir}/fswake.db"
 filter = "{log}"
 [run]
 drain-timeout = "{drain}"
+{more}
 [[app]]
 name = "ios"
 {app}"#,
-        esl = settings.esl_port.unwrap_or(fs.ports.esl.port()),
+        more = settings.more,
+        freeswitch = freeswitches(fs, dir, settings),
         dir = dir.display(),
         log = settings.log,
         drain = settings.drain,
         app = apns.app() + settings.app,
     )
+}
+
+/// `[freeswitch]`, or a `[[freeswitch]]` for each of several.
+fn freeswitches(fs: &RealFs, dir: &Path, settings: &Settings) -> String {
+    let esl = settings.esl_port.unwrap_or(fs.ports.esl.port());
+    if settings.others.is_empty() {
+        return format!("[freeswitch]\nhost = \"127.0.0.1\"\nport = {esl}");
+    }
+    let key = dir.join("cluster.key");
+    std::fs::write(&key, &settings.key).expect("a file");
+    let mut text = format!("[cluster]\nkey-file = \"{}\"\n", key.display());
+    for (n, ports) in std::iter::once(&fs.ports).chain(&settings.others).enumerate() {
+        let esl = if n == 0 { esl } else { ports.esl.port() };
+        let _ = write!(
+            text,
+            "[[freeswitch]]\nname = \"fs{}\"\nhost = \"127.0.0.1\"\nport = {esl}\nsip = \"{}\"\n{}\n",
+            n + 1,
+            ports.sip,
+            settings.node,
+        );
+    }
+    text
 }

@@ -21,6 +21,7 @@ mod end;
 mod ending;
 mod figures;
 mod legs;
+mod nodes;
 mod number_question;
 mod other_leg;
 mod push;
@@ -48,7 +49,7 @@ use super::order::{CallOrder, Cause};
 use super::party::{Leg, LegQuery, NextPush, Origin, OtherLeg, Party};
 use super::step::Step;
 use super::world::World;
-use crate::types::{DeviceKey, LegId, Moment};
+use crate::types::{DeviceKey, LegId, Moment, Target};
 
 /// How late an accepted REGISTER may arrive: its event waits for FreeSWITCH's 20 ms tick until the call itself makes
 /// fswake nudge FreeSWITCH.
@@ -181,14 +182,20 @@ impl Call {
     fn start(&mut self, p: usize, world: &mut World) {
         let party = &self.parties[p];
         let alive_for = party.alive().map(|alive| world.now.since(alive));
-        let is_fresh = alive_for.is_some_and(|time| time < world.policy.fresh_for) && !self.held.options.push_awake;
-        let target = party.target().cloned();
+        let is_fresh = self.is_fresh(p, world);
+        let is_out_of_reach = self.is_out_of_reach(p, world);
+        let is_fresh = is_fresh && !is_out_of_reach;
+        let target = party.target().filter(|_| !is_out_of_reach).cloned();
         let is_ringable = target.is_some();
         let has_token = party.device.is_some();
         let set_aside = self.why_set_aside(party, world);
-        let other = target.filter(|_| self.other_rings());
+        let is_here = |target: &Target| target.node() == self.held.node;
+        let other = target.filter(|target| self.other_rings() && is_here(target));
         let is_rung_by_other = other.is_some();
         let is_request = self.is_request();
+        if is_out_of_reach {
+            self.note_out_of_reach(p, world);
+        }
         let party = &mut self.parties[p];
         if let Some(target) = other {
             party.leg = Leg::Other(OtherLeg {
@@ -223,7 +230,18 @@ impl Call {
         if !is_ringable || is_rung_by_other || self.mode(world).only_wakes() {
             return;
         }
-        if is_fresh {
+        self.ring_where_known(p, world);
+    }
+
+    /// Whether a phone's last proof of life is recent enough to ring it without a push.
+    fn is_fresh(&self, p: usize, world: &World) -> bool {
+        let alive_for = self.parties[p].alive().map(|alive| world.now.since(alive));
+        alive_for.is_some_and(|time| time < world.policy.fresh_for) && !self.held.options.push_awake
+    }
+
+    /// Rings a phone where it was registered before the call, unless it may be asleep there over UDP.
+    fn ring_where_known(&mut self, p: usize, world: &mut World) {
+        if self.is_fresh(p, world) {
             self.ring(p, Origin::Awake, world);
         } else if self.may_ring_asleep(p) {
             self.ring(p, Origin::Known, world);

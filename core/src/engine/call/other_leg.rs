@@ -35,8 +35,11 @@ impl Call {
     /// Whether a party has to wait for the directory's answer: FreeSWITCH may ring it.
     pub(super) fn waits_for_directory(&mut self, p: usize) -> bool {
         let is_asked = self.is_asked(DirectoryQuery::WhoRings);
+        // FreeSWITCH rings only phones of its own.
+        let node = self.held.node;
         let party = &mut self.parties[p];
-        let Some(target) = party.target().filter(|_| is_asked).cloned() else {
+        let here = party.target().filter(|target| is_asked && target.node() == node);
+        let Some(target) = here.cloned() else {
             return false;
         };
         // If it registers before that, FreeSWITCH is asked about its leg.

@@ -1,6 +1,8 @@
 //! Ringing: when a phone is dialled, and when a leg is replaced.
 
+use super::nodes::name;
 use super::{Call, Phase};
+use crate::engine::node::Via;
 use crate::engine::order::{CallOrder, Cause, Ring};
 use crate::engine::party::{Codecs, Leg, LegState, NextPush, Origin, OwnLeg};
 use crate::engine::step::Step;
@@ -57,6 +59,10 @@ impl Call {
         if party.leg.own().is_some() || party.is_out() || is_rung {
             return;
         }
+        let Some(via) = self.route(&target, world) else {
+            self.note_out_of_reach(p, world);
+            return;
+        };
         let early_media = self.rings_alone();
         let party = &mut self.parties[p];
         match self.phase {
@@ -76,13 +82,21 @@ impl Call {
         party.leg = Leg::Own(OwnLeg {
             n,
             target: target.clone(),
+            via,
             origin,
             since: world.now,
             state: LegState::NEW,
         });
         let device = party.label();
+        let (node, aor) = match via {
+            Via::Direct => (None, self.held.aor.clone()),
+            Via::Node(node) => (Some(name(node, world)), self.owner_of(&target, world)),
+        };
+        let party = &mut self.parties[p];
         let ring = Ring {
             target,
+            via,
+            aor,
             sip_call_id: party.sip_call_id(self.held.call, p),
             timeout: self.ring_until.since(world.now),
             park_timeout: world.policy.park_timeout,
@@ -95,6 +109,7 @@ impl Call {
             device,
             leg: n,
             why: origin,
+            node,
         };
         self.note(world, started);
         if origin == Origin::Woken {

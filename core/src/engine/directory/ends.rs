@@ -13,7 +13,7 @@ use super::{AorEntry, AorKey, Binding, Directory};
 use crate::engine::command::Command;
 use crate::engine::event::{Listing, Registration, Source, UnregisterWhy, Unregistration};
 use crate::engine::policy::{OnUnregister, Policy};
-use crate::types::{Aor, DeviceKey, Moment, PushParams, Target};
+use crate::types::{Aor, DeviceKey, Moment, NodeId, PushParams, Target};
 
 impl Directory {
     /// Handles the end of a registration; returns the phones that are gone by it.
@@ -28,10 +28,10 @@ impl Directory {
         if end.why == UnregisterWhy::Expired {
             self.learn_from(now, &key, end, out);
         }
-        if self.is_resyncing {
+        if !self.resyncing.is_empty() {
             self.ended.entry(key.clone()).or_default().insert(end.aor.clone());
         }
-        if let Some(question) = self.questions.get_mut(&key) {
+        for question in self.questions.get_mut(&key).into_iter().flatten() {
             question.ended = self.asked;
         }
         let Some(entry) = self.entries.get_mut(&key) else {
@@ -54,7 +54,7 @@ impl Directory {
             }
         }
         if may_be_over {
-            self.ask(&key, &end.aor, out);
+            self.ask(&key, &end.aor, end.node, out);
         }
         self.drop_if_empty(&key);
         gone
@@ -81,33 +81,46 @@ impl Directory {
         self.own(now, key, &mut reg, out);
     }
 
-    /// Asks FreeSWITCH which registrations a user has.
-    pub(super) fn ask(&mut self, key: &AorKey, aor: &Aor, out: &mut dyn FnMut(Command)) {
+    /// Asks a FreeSWITCH which registrations a user has.
+    pub(super) fn ask(&mut self, key: &AorKey, aor: &Aor, node: NodeId, out: &mut dyn FnMut(Command)) {
         let Some(entry) = self.entries.get(key) else { return };
         let mut profiles: Vec<Arc<str>> = Vec::new();
-        for b in entry.bindings.iter().filter(|b| b.domain == aor.domain) {
+        let is_asked = |b: &&Binding| b.domain == aor.domain && b.target.node() == node;
+        for b in entry.bindings.iter().filter(is_asked) {
             if !profiles.iter().any(|known| **known == *b.target.profile()) {
                 profiles.push(b.target.profile().into());
             }
         }
         if !profiles.is_empty() {
-            self.ask_in(key, aor, profiles, out);
+            self.ask_in(key, aor, node, profiles, out);
         }
     }
 
-    /// Asks FreeSWITCH which registrations a user has in these profiles.
-    pub(super) fn ask_in(&mut self, key: &AorKey, aor: &Aor, profiles: Vec<Arc<str>>, out: &mut dyn FnMut(Command)) {
+    /// Asks a FreeSWITCH which registrations a user has in these profiles.
+    pub(super) fn ask_in(
+        &mut self,
+        key: &AorKey,
+        aor: &Aor,
+        node: NodeId,
+        profiles: Vec<Arc<str>>,
+        out: &mut dyn FnMut(Command),
+    ) {
         if self.nobody_to_ask {
             return;
         }
         self.asked += 1;
-        let question = self.questions.entry(key.clone()).or_insert_with(|| ListingQuery {
-            aor: aor.clone(),
-            number: 0,
-            ended: 0,
-        });
-        question.number = self.asked;
+        let questions = self.questions.entry(key.clone()).or_default();
+        match questions.iter_mut().find(|question| question.node == node) {
+            Some(question) => question.number = self.asked,
+            None => questions.push(ListingQuery {
+                node,
+                aor: aor.clone(),
+                number: self.asked,
+                ended: 0,
+            }),
+        }
         out(Command::AskRegistrations {
+            node,
             aor: aor.clone(),
             number: self.asked,
             profiles,
@@ -130,7 +143,8 @@ impl Directory {
         let binding = self.entries.get(&before).and_then(|e| e.bindings.iter().find(of_phone));
         if let Some(binding) = binding {
             let aor = Aor::new(before.user.clone(), binding.domain.clone());
-            self.ask(&before, &aor, out);
+            let node = binding.target.node();
+            self.ask(&before, &aor, node, out);
         }
     }
 
@@ -153,13 +167,14 @@ impl Directory {
     pub fn compare(&mut self, listing: Listing, policy: &Policy) -> (Vec<Registration>, Departures) {
         let key = AorKey::of(&listing.aor, policy);
         // Kept here: an AOR without registrations has no entry any more.
-        let ended = self.questions.get(&key).map_or(0, |question| question.ended);
-        if self
-            .questions
-            .get(&key)
-            .is_some_and(|question| question.number <= listing.number)
-        {
-            self.questions.remove(&key);
+        let mut ended = 0;
+        if let Some(questions) = self.questions.get_mut(&key) {
+            let asked = questions.iter().find(|question| question.node == listing.node);
+            ended = asked.map_or(0, |question| question.ended);
+            questions.retain(|question| question.node != listing.node || question.number > listing.number);
+            if questions.is_empty() {
+                self.questions.remove(&key);
+            }
         }
         let entry = self.entries.entry(key.clone()).or_default();
         let is_listed = |target: &Target| {
@@ -167,7 +182,8 @@ impl Directory {
             all.any(|r| r.target.as_ref() == Some(target))
         };
         let is_asked = |b: &Binding| {
-            let of_profile = listing.profiles.iter().any(|p| **p == *b.target.profile());
+            let of_profile =
+                b.target.node() == listing.node && listing.profiles.iter().any(|p| **p == *b.target.profile());
             b.asked < listing.number && b.domain == listing.aor.domain && of_profile
         };
         let is_left = |b: &Binding| !is_asked(b) || is_listed(&b.target);
@@ -190,6 +206,7 @@ impl Directory {
     /// The bindings that were pinged.
     pub fn pinged<'a>(
         &'a mut self,
+        node: NodeId,
         aor: &Aor,
         call_id: &'a str,
         target: Option<&'a Target>,
@@ -199,7 +216,7 @@ impl Directory {
         let bindings = entry.into_iter().flat_map(|e| &mut e.bindings);
         bindings.filter(move |b| match target {
             Some(target) => b.target == *target,
-            None => *b.call_id == *call_id,
+            None => *b.call_id == *call_id && b.target.node() == node,
         })
     }
 }

@@ -49,6 +49,14 @@ impl AorKey {
         }
     }
 
+    /// An AOR that has this key.
+    pub fn aor(&self) -> Aor {
+        Aor {
+            user: self.user.clone(),
+            domain: self.domain.clone(),
+        }
+    }
+
     /// Whether it is this user's.
     pub fn is_of(&self, user: &str) -> bool {
         *self.user == *user

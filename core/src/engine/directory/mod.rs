@@ -9,7 +9,7 @@
 //! - the same token registers at two nodes: the later REGISTER wins, in whatever order the changes arrive (`elsewhere`);
 //! - a user's registrations are asked for, and an event comes before the answer: the event wins.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ use super::event::{Mailbox, Registration, Source};
 use super::ids::IdMap;
 use super::ordered_hash::ordered_hash;
 use super::policy::Policy;
-use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
+use crate::types::{Aor, CallId, Device, DeviceKey, Moment, NodeId, PublicId, Target};
 
 /// All AORs.
 #[derive(Clone, Debug, Default)]
@@ -54,16 +54,16 @@ pub struct Directory {
     resync: u64,
     /// How many questions about a user's registrations have been asked.
     asked: u64,
-    /// How many had been when the latest resync began.
-    asked_before: u64,
     /// Users whose registrations were asked for, without an answer so far.
-    questions: AorMap<ListingQuery>,
+    questions: AorMap<Vec<ListingQuery>>,
     /// Dropped tokens: an older list must not bring them back.
     dropped: DroppedTokens,
-    /// Whose registrations have ended since the resync under way began, and as whom they were registered: its list may
-    /// be older.
+    /// Whose registrations have ended since the first of the resyncs under way began, and as whom they were registered:
+    /// a list may be older.
     ended: AorMap<BTreeSet<Aor>>,
-    is_resyncing: bool,
+    /// The FreeSWITCHes whose registrations are being read, each with how many questions had been asked when that
+    /// began.
+    resyncing: BTreeMap<NodeId, u64>,
     /// Nobody can be asked which registrations a user has.
     nobody_to_ask: bool,
 }
@@ -90,11 +90,10 @@ impl Directory {
             resync,
             // No question is open.
             asked: _,
-            asked_before: _,
             questions: _,
             dropped,
             ended,
-            is_resyncing,
+            resyncing,
             // Never changes.
             nobody_to_ask: _,
         } = self;
@@ -107,15 +106,31 @@ impl Directory {
         ordered_hash(owners, state);
         ordered_hash(phones, state);
         ordered_hash(ended, state);
-        (resync, dropped, is_resyncing).hash(state);
+        (resync, dropped).hash(state);
+        for node in resyncing.keys() {
+            node.hash(state);
+        }
     }
 
     /// A resync begins: later news belongs to it.
-    pub fn begin_resync(&mut self, number: u64) {
+    pub fn begin_resync(&mut self, node: NodeId, number: u64) {
         self.resync = number;
-        self.asked_before = self.asked;
-        self.is_resyncing = true;
-        self.ended.clear();
+        self.resyncing.remove(&node);
+        self.forget_ends();
+        self.resyncing.insert(node, self.asked);
+    }
+
+    /// The resync under way of this FreeSWITCH is over, as a whole or not.
+    pub fn stop_resync(&mut self, node: NodeId) {
+        self.resyncing.remove(&node);
+        self.forget_ends();
+    }
+
+    /// Registrations that have ended matter only to lists that are being read.
+    fn forget_ends(&mut self) {
+        if self.resyncing.is_empty() {
+            self.ended.clear();
+        }
     }
 
     /// Restores a stored device at start.
@@ -144,6 +159,12 @@ impl Directory {
             .devices
             .iter_mut()
             .find(|d| *d.key == *device)
+    }
+
+    /// One device by its name for programs.
+    pub fn device_by_id(&mut self, key: &AorKey, id: PublicId) -> Option<&mut KnownDevice> {
+        let devices = &mut self.entries.get_mut(key)?.devices;
+        devices.iter_mut().find(|d| d.key.public_id() == id)
     }
 
     /// Writes down what a user's mailbox holds; what it held before, if that is known. `None`: the user has no device.
@@ -200,7 +221,10 @@ impl Directory {
             // The list is as old as the resync.
             Source::Resync(number) => Age {
                 may_be_over: self.ended.contains_key(&key),
-                ..Age::of(number, self.asked_before)
+                ..Age::of(
+                    number,
+                    self.resyncing.get(&target.node()).copied().unwrap_or(self.asked),
+                )
             },
         };
         let entry = self.entries.entry(key.clone()).or_default();
@@ -219,8 +243,8 @@ impl Directory {
         match bound.in_doubt {
             InDoubt::Nothing => {}
             // Where a user may have one registration only, the others have ended without an event.
-            InDoubt::Others => self.ask(&key, &reg.aor, out),
-            InDoubt::Itself => self.ask_in(&key, &reg.aor, vec![target.profile().into()], out),
+            InDoubt::Others => self.ask(&key, &reg.aor, target.node(), out),
+            InDoubt::Itself => self.ask_in(&key, &reg.aor, target.node(), vec![target.profile().into()], out),
         }
         if owned.device.is_none() && !reg.call_id.is_empty() {
             let phone = self.phone(&reg.call_id);
@@ -245,10 +269,10 @@ impl Directory {
 
     /// Ends every binding of these profiles that neither the resync with this number nor an event since it began has
     /// named.
-    pub fn end_resync(&mut self, number: u64, profiles: &[Arc<str>]) {
-        self.is_resyncing = false;
-        self.ended.clear();
-        let is_read = |b: &Binding| profiles.iter().any(|profile| **profile == *b.target.profile());
+    pub fn end_resync(&mut self, node: NodeId, number: u64, profiles: &[Arc<str>]) {
+        self.stop_resync(node);
+        let is_read =
+            |b: &Binding| b.target.node() == node && profiles.iter().any(|profile| **profile == *b.target.profile());
         self.entries.retain(|_, e| {
             e.bindings.retain(|b| b.generation >= number || !is_read(b));
             !e.is_empty()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::types::{Aor, CallId, DeviceKey};
+use crate::types::{Aor, CallId, DeviceKey, NodeId};
 
 /// The devices that a REGISTER with a token is about.
 #[derive(Default)]
@@ -16,6 +16,8 @@ pub(super) struct Ownership {
 /// A question about a user's registrations: open until it, or a later one, is answered.
 #[derive(Clone, Debug)]
 pub(super) struct ListingQuery {
+    /// The FreeSWITCH that was asked.
+    pub(super) node: NodeId,
     /// The user, as asked for.
     pub(super) aor: Aor,
     /// The number of the latest.

@@ -45,12 +45,15 @@ impl Directory {
             let key = AorKey::of(&aor, policy);
             self.ended.entry(key).or_default().insert(aor);
         }
-        for question in std::mem::take(&mut self.questions).into_values() {
-            let key = AorKey::of(&question.aor, policy);
-            let (number, ended) = (question.number, question.ended);
-            let one = self.questions.entry(key).or_insert(question);
-            // Two users may have become one: the later one counts.
-            (one.number, one.ended) = (one.number.max(number), one.ended.max(ended));
+        for question in std::mem::take(&mut self.questions).into_values().flatten() {
+            let questions = self.questions.entry(AorKey::of(&question.aor, policy)).or_default();
+            match questions.iter_mut().find(|one| one.node == question.node) {
+                // Two users may have become one: the later one counts.
+                Some(one) => {
+                    (one.number, one.ended) = (one.number.max(question.number), one.ended.max(question.ended));
+                }
+                None => questions.push(question),
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use crate::engine::node::Via;
 use crate::types::{Moment, Target};
 use crate::word_enum;
 
@@ -47,6 +48,8 @@ pub struct OwnLeg {
     pub n: u32,
     /// Where it went.
     pub target: Target,
+    /// Which way it went.
+    pub via: Via,
     /// Why it was rung.
     pub origin: Origin,
     /// When it was rung.
@@ -114,11 +117,12 @@ impl Hash for OwnLeg {
             // Only a name: the party identifies the leg.
             n: _,
             target,
+            via,
             origin,
             since,
             state: so_far,
         } = self;
-        (target, origin, so_far).hash(state);
+        (target, via, origin, so_far).hash(state);
         // Once it rings its age is for the journal.
         if self.is_dialing() {
             since.hash(state);

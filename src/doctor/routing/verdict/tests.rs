@@ -120,6 +120,8 @@ fn earlier_calls_do_not_hide_that_a_context_has_gone() {
     let came: Vec<Wake> = vec![Wake {
         overview: Overview {
             call: "c".into(),
+            daemon: None,
+            node: None,
             aor: "1@d".into(),
             held_at_ms: 0,
             held_ms: Some(1),
@@ -137,6 +139,8 @@ fn earlier_calls_do_not_hide_that_a_context_has_gone() {
             step: "call-held".into(),
             kind: Some(StepKind::CallHeld),
             device: None,
+            daemon: None,
+            node: None,
             words: String::new(),
             detail: serde_json::from_str(r#"{"way": "dial-string"}"#).unwrap(),
         }],

@@ -157,6 +157,8 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             };
             value.unwrap_or_else(|| "_undef_".to_owned())
         }
+        "global_getvar" if arg == "core_uuid" => core.core_uuid(),
+        "hash" => core.hash(arg),
         "global_getvar" => {
             let value = core.config.globals.iter().find(|(name, _)| name == arg);
             value.map(|(_, value)| value.clone()).unwrap_or_default()

@@ -168,6 +168,8 @@ pub(crate) struct Core {
     pub(crate) world: Mutex<World>,
     /// `Core-UUID`: new after a restart.
     pub(crate) instance: Mutex<String>,
+    /// mod_hash's entries: realm and key.
+    hash: Mutex<BTreeSet<String>>,
     pub(crate) listening: watch::Sender<bool>,
     pub(crate) frozen: AtomicBool,
     pub(crate) started: Mutex<Instant>,
@@ -176,12 +178,31 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// `Core-UUID`: new after a restart.
+    pub(crate) fn core_uuid(&self) -> String {
+        lock(&self.instance).clone()
+    }
+
+    /// mod_hash's API, as far as fswake uses it.
+    pub(crate) fn hash(&self, arg: &str) -> String {
+        let words: Vec<_> = arg.split('/').collect();
+        let mut hash = lock(&self.hash);
+        match words.as_slice() {
+            ["insert_ifempty", realm, key, _value] if hash.insert(format!("{realm}/{key}")) => "+OK\n".to_owned(),
+            ["insert_ifempty", ..] => "-ERR key already exists\n".to_owned(),
+            ["delete", realm, key] if hash.remove(&format!("{realm}/{key}")) => "+OK\n".to_owned(),
+            ["delete", ..] => "-ERR Not found\n".to_owned(),
+            _ => "-ERR Usage: hash insert|insert_ifempty|select|delete|delete_ifmatch/realm/key[/value]\n".to_owned(),
+        }
+    }
+
     pub(crate) fn new(config: Config) -> Arc<Self> {
         Arc::new(Self {
             config,
             bus: Bus::default(),
             world: Mutex::default(),
             instance: Mutex::new(new_uuid()),
+            hash: Mutex::default(),
             listening: watch::Sender::new(true),
             frozen: AtomicBool::new(false),
             started: Mutex::new(Instant::now()),

@@ -40,14 +40,19 @@ impl Core {
         "+OK\n".to_owned()
     }
 
-    /// `sched_api +SECONDS GROUP uuid_kill UUID [CAUSE]`, or `.. expand COMMAND`. The stand-in knows only these two;
-    /// FreeSWITCH checks nothing.
+    /// `sched_api +SECONDS GROUP uuid_kill UUID [CAUSE]`, or `.. expand COMMAND`, or `.. hash ENTRY`. The stand-in knows
+    /// only these; FreeSWITCH checks nothing.
     pub(crate) fn sched_api(self: &Arc<Self>, arg: &str) -> String {
         let words: Vec<_> = arg.split_whitespace().collect();
         match words.as_slice() {
             [when, group, "uuid_kill", uuid, rest @ ..] => {
                 let cause = rest.first().copied().filter(|c| cause::known(c));
                 let id = self.schedule(when, group, uuid, cause.unwrap_or("NORMAL_CLEARING"));
+                format!("+OK Added: {id}\n")
+            }
+            [when, group, "hash", entry] => {
+                let (core, entry) = (Arc::clone(self), (*entry).to_owned());
+                let id = self.later(when, group, None, async move { drop(core.hash(&entry)) });
                 format!("+OK Added: {id}\n")
             }
             [when, group, "expand", ..] => {

@@ -54,7 +54,7 @@ impl Ports {
 }
 
 /// The modules that fswake needs, and sounds. There is no `mod_fifo`, conference and the like.
-const MODULES: [&str; 10] = [
+const MODULES: [&str; 11] = [
     "mod_console",
     "mod_logfile",
     "mod_event_socket",
@@ -63,6 +63,7 @@ const MODULES: [&str; 10] = [
     "mod_commands",
     "mod_dptools",
     "mod_dialplan_xml",
+    "mod_hash",
     "mod_sms",
     "mod_tone_stream",
 ];
@@ -185,8 +186,10 @@ fn dialplan(ports: &Ports) -> String {
     let routing = inside(&shipped, "include").replace("^(10[01][0-9])$", numbers);
     assert!(routing.contains(numbers), "the snippet's numbers have changed");
     let contexts = snippet("dialplan/fswake.xml", ports);
+    let node = snippet("dialplan/public/00_fswake_node.xml", ports);
     format!(
         r#"<context name="default">
+          {node}
           <extension name="domain" continue="true"><condition>
             <action application="set" data="domain_name={DOMAIN}"/>
           </condition></extension>
@@ -235,6 +238,7 @@ fn dialplan(ports: &Ports) -> String {
         {fusionpbx}"#,
         socket = ports.fswake,
         port = ports.fswake.port(),
+        node = inside(&node, "include"),
         beside = beside(),
         contexts = inside(&contexts, "include"),
         fusionpbx = for_fusionpbx(inside(&contexts, "include")),

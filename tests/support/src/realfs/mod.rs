@@ -236,6 +236,20 @@ impl RealFs {
         self.launch().await;
     }
 
+    /// Kills it with SIGKILL.
+    pub fn kill(&self) {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut child) = child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts it again with the same files and ports, after it was stopped or killed.
+    pub async fn start_again(&self) {
+        self.launch().await;
+    }
+
     /// Runs `fsctl shutdown now`, and kills the process if it stays.
     pub fn stop(&self) {
         let child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -1,0 +1,252 @@
+//! Each part dies (SIGKILL) at each stage of a wake: no caller is stuck, no phone rings on, no connected call is cut that
+//! has both its ends.
+
+use std::time::{Duration, Instant};
+
+use fswake_test_support::realfs::DOMAIN;
+use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script};
+use fswake_test_support::site::{Settings, Site, Wakes};
+
+use crate::steps::{answers, call, caller, hang_up, sleeper};
+use crate::{Pair, site, two_daemons};
+
+crate::trials![
+    calls_freeswitch_dies_while_the_phone_rings_at_the_other,
+    calls_freeswitch_dies_and_starts_again_while_the_call_is_up,
+    phones_freeswitch_dies_before_the_push_and_the_phone_comes_back_at_the_other,
+    phones_freeswitch_dies_before_the_register_and_the_phone_comes_back_at_the_other,
+    phones_freeswitch_dies_while_the_phone_rings_and_it_comes_back_at_the_other,
+    phones_freeswitch_dies_and_starts_again_while_the_call_is_up,
+    fswake_dies_before_the_register_and_the_caller_goes_on,
+    fswake_dies_while_the_phone_rings_at_the_other_freeswitch,
+    fswake_dies_while_the_call_is_up_and_nothing_happens,
+    other_fswake_dies_at_any_stage_and_nothing_happens,
+    event_socket_of_the_phones_freeswitch_is_lost_while_the_call_is_up_and_nothing_happens,
+];
+
+/// Nothing may ring on, or wait, for longer.
+const ORPHANED: Duration = Duration::from_secs(5);
+/// A leg's lease, where fswake itself dies.
+const LEASE: Duration = Duration::from_secs(7);
+
+async fn is_back(site: &Site, which: &str) {
+    // The line of its start, and one more.
+    let name = format!("name=\"{which}\"");
+    site.daemon()
+        .log
+        .wait_times(2, &["connected to FreeSWITCH", &name])
+        .await;
+}
+
+async fn connected(site: &Site, pair: &Pair) -> (OutgoingCall, Phone) {
+    let user = site.fs.new_user();
+    let phone = sleeper(site, &pair.b, &user, answers(50)).await;
+    let call = call(site, &pair.a, &user).await;
+    assert_eq!(call.outcome().await, 200, "{}", phone.story());
+    phone.on_the_line().await;
+    site.daemon().log.wait(&["call over", "connected"]).await;
+    (call, phone)
+}
+
+async fn calls_freeswitch_dies_while_the_phone_rings_at_the_other(pair: Pair) {
+    let site = site(&pair, Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = sleeper(&site, &pair.b, &user, Reaction::Ring).await;
+    let _call = call(&site, &pair.a, &user).await;
+    phone.rang().await;
+    let killed = Instant::now();
+    pair.a.kill();
+    let (at, _) = phone.cancelled().await;
+    eprintln!("the phone rang for {:?} more", at - killed);
+    assert!(at - killed < ORPHANED, "{:?}", at - killed);
+    pair.a.start_again().await;
+    is_back(&site, "fs1").await;
+}
+
+async fn calls_freeswitch_dies_and_starts_again_while_the_call_is_up(pair: Pair) {
+    let site = site(&pair, Settings::default()).await;
+    let (_call, phone) = connected(&site, &pair).await;
+    pair.a.kill();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Perhaps only its event socket is gone.
+    assert!(phone.legs()[0].is_up(), "{}", phone.story());
+    pair.a.start_again().await;
+    is_back(&site, "fs1").await;
+    let back = Instant::now();
+    let at = phone.ended().await;
+    eprintln!(
+        "the phone's leg ended {:?} after its caller's FreeSWITCH was back",
+        at.saturating_duration_since(back)
+    );
+    assert!(at.saturating_duration_since(back) < ORPHANED);
+}
+
+/// The phone of this user, when it comes back at the other FreeSWITCH.
+async fn comes_back(site: &Site, pair: &Pair, phone: &Phone) -> Phone {
+    let other = Phone::new(pair.a.account(&phone.account().user, DOMAIN), answers(50)).await;
+    other.contact_text(&phone.own_contact());
+    assert_eq!(other.register().await, 200);
+    site.heard(&other).await;
+    other
+}
+
+async fn phones_freeswitch_dies_before_the_push_and_the_phone_comes_back_at_the_other(pair: Pair) {
+    let site = site(&pair, Settings::default().wake("fresh-for", "30s")).await;
+    let user = site.fs.new_user();
+    // It would be rung there without a push.
+    let phone = Phone::new(pair.b.account(&user, DOMAIN), Script::default()).await;
+    let token = site.give_token(&phone, Wakes::Never);
+    assert_eq!(phone.register().await, 200);
+    site.heard(&phone).await;
+    pair.b.kill();
+    site.daemon().log.wait(&["no connection to FreeSWITCH"]).await;
+    let call = call(&site, &pair.a, &user).await;
+    assert!(site.pushed_to(&token).await);
+    site.daemon().log.wait(&["node-out-of-reach", "fs2"]).await;
+    let other = comes_back(&site, &pair, &phone).await;
+    assert_eq!(call.outcome().await, 200, "{}", other.story());
+    other.on_the_line().await;
+    hang_up(&call, &other).await;
+    pair.b.start_again().await;
+    is_back(&site, "fs2").await;
+}
+
+async fn phones_freeswitch_dies_before_the_register_and_the_phone_comes_back_at_the_other(pair: Pair) {
+    let site = site(&pair, Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site
+        .sleeper_of(pair.b.account(&user, DOMAIN), Wakes::Never, Script::default())
+        .await;
+    let call = call(&site, &pair.a, &user).await;
+    site.pushed(1).await;
+    pair.b.kill();
+    let other = comes_back(&site, &pair, &phone).await;
+    assert_eq!(call.outcome().await, 200, "{}", other.story());
+    other.on_the_line().await;
+    hang_up(&call, &other).await;
+    pair.b.start_again().await;
+    is_back(&site, "fs2").await;
+}
+
+async fn phones_freeswitch_dies_while_the_phone_rings_and_it_comes_back_at_the_other(pair: Pair) {
+    let site = site(&pair, Settings::default().wake("push-retry", "1s")).await;
+    let user = site.fs.new_user();
+    let phone = sleeper(&site, &pair.b, &user, Reaction::Ring).await;
+    let call = call(&site, &pair.a, &user).await;
+    phone.rang().await;
+    let token = site.pushes()[0].push.token.clone();
+    site.wake_by(&token, &phone, Wakes::Never);
+    let killed = Instant::now();
+    pair.b.kill();
+    // It is pushed again: its app notices that nobody is there any more, and registers at the other.
+    site.pushed(2).await;
+    eprintln!("pushed again {:?} after", killed.elapsed());
+    assert!(killed.elapsed() < ORPHANED);
+    let other = comes_back(&site, &pair, &phone).await;
+    assert_eq!(call.outcome().await, 200, "{}", other.story());
+    other.on_the_line().await;
+    hang_up(&call, &other).await;
+    pair.b.start_again().await;
+    is_back(&site, "fs2").await;
+}
+
+async fn phones_freeswitch_dies_and_starts_again_while_the_call_is_up(pair: Pair) {
+    let site = site(&pair, Settings::default()).await;
+    let (call, _phone) = connected(&site, &pair).await;
+    pair.b.kill();
+    pair.b.start_again().await;
+    is_back(&site, "fs2").await;
+    let back = Instant::now();
+    let at = call.ended().await;
+    eprintln!(
+        "the caller's leg ended {:?} after the phone's FreeSWITCH was back",
+        at.saturating_duration_since(back)
+    );
+    assert!(at.saturating_duration_since(back) < ORPHANED);
+}
+
+async fn fswake_dies_before_the_register_and_the_caller_goes_on(pair: Pair) {
+    let mut site = site(&pair, Settings::default()).await;
+    let user = site.fs.new_user();
+    let _phone = site
+        .sleeper_of(pair.b.account(&user, DOMAIN), Wakes::Never, Script::default())
+        .await;
+    let call = caller(&site, &pair.a).await.call(&format!("6{user}"));
+    site.pushed(1).await;
+    let killed = Instant::now();
+    site.kill_daemon().await;
+    let (at, outcome) = call.outcome_at().await;
+    assert_eq!(outcome, 410);
+    assert!(at - killed < Duration::from_millis(800), "{:?}", at - killed);
+}
+
+async fn fswake_dies_while_the_phone_rings_at_the_other_freeswitch(pair: Pair) {
+    let mut site = site(&pair, Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = sleeper(&site, &pair.b, &user, Reaction::Ring).await;
+    let call = caller(&site, &pair.a).await.call(&format!("6{user}"));
+    phone.rang().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let killed = Instant::now();
+    site.kill_daemon().await;
+    assert_eq!(call.outcome().await, 410);
+    let (at, _) = phone.cancelled().await;
+    eprintln!("the phone rang for {:?} more", at.saturating_duration_since(killed));
+    assert!(at.saturating_duration_since(killed) < LEASE);
+}
+
+async fn fswake_dies_while_the_call_is_up_and_nothing_happens(pair: Pair) {
+    let mut site = site(&pair, Settings::default()).await;
+    let (call, phone) = connected(&site, &pair).await;
+    site.kill_daemon().await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(!call.is_ended() && phone.legs()[0].is_up(), "{}", phone.story());
+    hang_up(&call, &phone).await;
+}
+
+/// The one that serves the phone's FreeSWITCH.
+async fn other_fswake_dies_at_any_stage_and_nothing_happens(pair: Pair) {
+    for stage in ["before the register", "while it rings", "connected"] {
+        let (site, mut joined) = two_daemons(&pair, Settings::default()).await;
+        let user = site.fs.new_user();
+        let phone = site
+            .sleeper_of(pair.b.account(&user, DOMAIN), Wakes::Late(1000), Reaction::Ring)
+            .await;
+        let call = call(&site, &pair.a, &user).await;
+        site.pushed(1).await;
+        if stage == "before the register" {
+            joined.kill().await;
+            // The phone's FreeSWITCH has no fswake that could check the header; another start gives it one.
+            joined.start().await;
+        }
+        phone.rang().await;
+        if stage == "while it rings" {
+            joined.kill().await;
+        }
+        phone.pick_up().await;
+        assert_eq!(call.outcome().await, 200, "{stage}: {}", phone.story());
+        phone.on_the_line().await;
+        if stage == "connected" {
+            site.daemon().log.wait(&["call over", "connected"]).await;
+            joined.kill().await;
+        }
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert!(
+            !call.is_ended() && phone.legs()[0].is_up(),
+            "{stage}: {}",
+            phone.story()
+        );
+        hang_up(&call, &phone).await;
+    }
+}
+
+async fn event_socket_of_the_phones_freeswitch_is_lost_while_the_call_is_up_and_nothing_happens(pair: Pair) {
+    let site = site(&pair, Settings::default()).await;
+    let (call, phone) = connected(&site, &pair).await;
+    pair.b.api("bgapi reload mod_event_socket").await;
+    site.daemon().log.wait(&["no connection to FreeSWITCH"]).await;
+    is_back(&site, "fs2").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!call.is_ended() && phone.legs()[0].is_up(), "{}", phone.story());
+    hang_up(&call, &phone).await;
+}

@@ -1,0 +1,152 @@
+//! Several real FreeSWITCHes, one or several fswakes, SIP phones and APNs' stand-in, all on loopback.
+//!
+//! Two FreeSWITCHes serve all tests, one after another. Without an installed FreeSWITCH (`$FS_PREFIX`, else
+//! `/usr/local/freeswitch`) all tests are listed as ignored, and the reason is printed; so are those of an edge proxy
+//! without a Kamailio. What needs no real FreeSWITCH is in tests/daemon, on stand-ins.
+
+mod deaths;
+mod edge;
+mod hostile;
+mod legs;
+mod peers;
+mod steps;
+
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fswake_test_support::kamailio;
+use fswake_test_support::realfs::{self, RealFs};
+use fswake_test_support::site::{Joined, Settings, Site};
+use fswake_test_support::skipped;
+use futures_util::FutureExt;
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+/// More users than all tests together need.
+const USERS: u32 = 400;
+/// How long channels may take to end after a test.
+const QUIET: Duration = Duration::from_secs(12);
+
+/// Two FreeSWITCHes that know the same users.
+#[derive(Clone)]
+pub struct Pair {
+    /// One.
+    pub a: Arc<RealFs>,
+    /// The other.
+    pub b: Arc<RealFs>,
+}
+
+impl Pair {
+    async fn start(prefix: &Path) -> Self {
+        let (a, b) = tokio::join!(RealFs::start(prefix, USERS), RealFs::start(prefix, USERS));
+        let (a, b) = (Arc::new(a), Arc::new(b));
+        Self { a, b }
+    }
+
+    /// Both, with the other one.
+    pub fn both_ways(&self) -> [(&Arc<RealFs>, &Arc<RealFs>); 2] {
+        [(&self.a, &self.b), (&self.b, &self.a)]
+    }
+
+    async fn becomes_silent(&self) {
+        for fs in [&self.a, &self.b] {
+            fs.becomes_silent(QUIET).await;
+        }
+    }
+}
+
+/// fswake for both, with these settings.
+pub async fn site(pair: &Pair, mut settings: Settings) -> Site {
+    settings.others = vec![pair.b.ports];
+    Site::start(pair.a.clone(), Path::new(env!("CARGO_BIN_EXE_fswake")), &settings).await
+}
+
+/// An fswake for each, which listens to both: the first takes A's calls, the second B's.
+pub async fn two_daemons(pair: &Pair, mut settings: Settings) -> (Site, Joined) {
+    settings.others = vec![pair.b.ports];
+    let mut second = settings.clone();
+    settings.listen = Some(pair.a.ports.fswake);
+    second.listen = Some(pair.b.ports.fswake);
+    let site = Site::start(pair.a.clone(), Path::new(env!("CARGO_BIN_EXE_fswake")), &settings).await;
+    let joined = site.join(&second).await;
+    (site, joined)
+}
+
+/// What all tests share.
+struct Lab {
+    runtime: Runtime,
+    prefix: PathBuf,
+    pair: OnceCell<Pair>,
+}
+
+/// Puts `async fn name(pair: Pair)` into the list of tests, under its own name.
+macro_rules! trials {
+    ($($name:ident),+ $(,)?) => {
+        pub fn trials(lab: &std::sync::Arc<crate::Lab>) -> Vec<libtest_mimic::Trial> {
+            vec![$(crate::trial(lab, stringify!($name), |pair| Box::pin($name(pair)))),+]
+        }
+    };
+}
+use trials;
+
+type Running = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+fn trial(lab: &Arc<Lab>, name: &'static str, test: fn(Pair) -> Running) -> Trial {
+    let lab = lab.clone();
+    let run = move || {
+        lab.runtime.block_on(async {
+            let pair = lab.pair.get_or_init(|| Pair::start(&lab.prefix)).await.clone();
+            let outcome = AssertUnwindSafe(test(pair.clone())).catch_unwind().await;
+            if outcome.is_err() {
+                for fs in [&pair.a, &pair.b] {
+                    eprintln!("--- FreeSWITCH's log, {name}\n{}", fs.log());
+                }
+            }
+            let left = AssertUnwindSafe(pair.becomes_silent()).catch_unwind().await;
+            match (outcome, left) {
+                (Ok(()), Ok(())) => Ok(()),
+                (Err(panic), _) | (_, Err(panic)) => Err(Failed::from(text(&*panic))),
+            }
+        })
+    };
+    Trial::test(name, run)
+}
+
+fn text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+        .unwrap_or_default()
+}
+
+/// These tests, marked as ignored (with a message) if something is missing.
+fn unless(installed: &Result<(), String>, trials: Vec<Trial>) -> Vec<Trial> {
+    let Err(reason) = installed else { return trials };
+    let first = trials.first().map_or("none", Trial::name);
+    skipped::note_all(&format!("cluster: {first} and {} others", trials.len() - 1), reason);
+    trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect()
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // They share the FreeSWITCHes.
+    arguments.test_threads = Some(1);
+    let installed = realfs::installed();
+    let lab = Arc::new(Lab {
+        runtime: Runtime::new().expect("a runtime"),
+        prefix: installed.clone().unwrap_or_default(),
+        pair: OnceCell::new(),
+    });
+    let mut trials = Vec::new();
+    for list in [legs::trials, hostile::trials, peers::trials, deaths::trials] {
+        trials.extend(list(&lab));
+    }
+    trials.extend(unless(&kamailio::installed(), edge::trials(&lab)));
+    let trials = unless(&installed.map(|_| ()), trials);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // The FreeSWITCHes stop before the process ends.
+    drop(Arc::into_inner(lab));
+    conclusion.exit();
+}

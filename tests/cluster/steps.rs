@@ -1,0 +1,38 @@
+//! Set-ups and steps that many tests share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fswake_test_support::realfs::{DOMAIN, RealFs};
+use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script};
+use fswake_test_support::site::{Site, Wakes};
+
+/// What a CANCEL says to a phone when another phone of its user has answered.
+pub const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+
+/// A phone that rings for so many milliseconds, then answers.
+pub const fn answers(ms: u64) -> Reaction {
+    Reaction::Answer(Duration::from_millis(ms))
+}
+
+/// A phone of this user that registers at this FreeSWITCH, and sleeps until it is pushed.
+pub async fn sleeper(site: &Site, fs: &RealFs, user: &str, script: impl Into<Script>) -> Phone {
+    site.sleeper_of(fs.account(user, DOMAIN), Wakes::Elsewhere, script)
+        .await
+}
+
+/// Calls a user by the dialplan, at this FreeSWITCH.
+pub async fn call(site: &Site, fs: &Arc<RealFs>, user: &str) -> OutgoingCall {
+    caller(site, fs).await.call(&format!("7{user}"))
+}
+
+/// A phone that calls at this FreeSWITCH.
+pub async fn caller(site: &Site, fs: &RealFs) -> Phone {
+    Phone::new(fs.account(&site.fs.new_user(), DOMAIN), Script::default()).await
+}
+
+/// The caller hangs up, and the phone gets its BYE.
+pub async fn hang_up(call: &OutgoingCall, phone: &Phone) {
+    call.hang_up().await;
+    phone.ended().await;
+}
