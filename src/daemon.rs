@@ -1,12 +1,14 @@
 //! The composition root: configuration in, running daemon out. The only file that knows every part.
 
+mod ending;
+
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{Mutex, Notify, Semaphore, mpsc, oneshot, watch};
+use anyhow::Context;
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,19 +21,23 @@ use crate::control::Control;
 use crate::driver::Driver;
 use crate::engine::{DeviceChange, Engine, Event};
 use crate::esl::answers::Answerer;
+use crate::esl::bond_watch;
 use crate::esl::inbound::Inbound;
 use crate::esl::leg_token::ClusterKey;
 use crate::esl::nodes::Nodes;
 use crate::esl::outbound::Outbound;
 use crate::esl::peers::Peers;
 use crate::esl::users::Users;
+use crate::handover::sockets::Use;
+use crate::handover::{Duty, Handover, Phase, Sockets};
 use crate::http::{self, Site};
 use crate::input::Input;
-use crate::lifecycle::{self, Signal, Signals};
+use crate::lifecycle::{self, Signals};
 use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::reload::{self, AllowedNetworks, Reload};
+use crate::store::catch_up::CatchUp;
 use crate::store::shared::{self, JournalLimits, SharedStore};
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{StoreOp, StoreWriter};
@@ -45,13 +51,6 @@ const INPUTS: usize = 16_384;
 const QUESTIONS: usize = 16_384;
 /// Wakes that may be asked for at once, each with its connection.
 const MOST_WAKES: usize = 10_000;
-/// At shutdown: how long writing the last releases and hangups may take.
-const LAST_WORDS: Duration = Duration::from_secs(3);
-/// How long an answer by HTTP may take to be written.
-const LAST_ANSWER: Duration = Duration::from_millis(100);
-/// At shutdown: how long the store may take for its last writes.
-const LAST_WRITES: Duration = Duration::from_secs(5);
-
 /// How long a start waits for other daemons' changes. After that fswake starts with what its file has.
 const FIRST_CHANGES: Duration = Duration::from_secs(20);
 
@@ -59,11 +58,21 @@ const FIRST_CHANGES: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// When it cannot start, or a part that must not end has ended.
-pub async fn run(config: Config, set_filter: SetFilter) -> anyhow::Result<()> {
+pub async fn run(config: Config, set_filter: SetFilter, handover: Handover) -> anyhow::Result<()> {
     let mut signals = Signals::catch().context("signals")?;
-    let daemon = Daemon::start(config, set_filter)?;
+    let Handover {
+        program,
+        sockets,
+        predecessor,
+    } = handover;
+    let phase = predecessor.as_ref().map_or(Phase::OnDuty, |_| Phase::Waiting);
+    let mut daemon = Daemon::start(config, set_filter, Duty::new(phase), sockets)?;
+    if let Some(predecessor) = predecessor {
+        daemon.take_over(predecessor, &mut signals).await?;
+    }
+    daemon.sockets.turn_away_unknown();
     lifecycle::ready();
-    daemon.wait(&mut signals).await
+    daemon.wait(&mut signals, &program).await
 }
 
 /// The running parts.
@@ -81,10 +90,17 @@ struct Daemon {
     reload: Arc<Notify>,
     reloading: AbortHandle,
     drain_timeout: watch::Receiver<Duration>,
+    /// Whether this process takes calls, or another one.
+    duty: Duty,
+    sockets: Sockets,
+    store_path: PathBuf,
+    /// What the process that took calls before has written since this one has read the file.
+    catch_up: Option<CatchUp>,
+    nodes: Nodes,
 }
 
 impl Daemon {
-    fn start(config: Config, set_filter: SetFilter) -> anyhow::Result<Self> {
+    fn start(config: Config, set_filter: SetFilter, duty: Duty, sockets: Sockets) -> anyhow::Result<Self> {
         let open_files = rlimit::increase_nofile_limit(u64::MAX).or_else(|error| {
             warn!(
                 error = words::of_io(&error),
@@ -96,19 +112,21 @@ impl Daemon {
         let (inputs, inputs_rx) = mpsc::channel(INPUTS);
         let token_ttl = Arc::new(AtomicU64::new(config.policy.token_ttl.as_secs()));
         let mut parts = Parts::default();
-        let shared = share(&config, &inputs, &token_ttl, &mut parts)?;
+        let shared = share(&config, &duty, &inputs, &token_ttl, &mut parts)?;
         let options = Options {
             journal_keep: config.store.journal_keep,
             journal_max_lines: config.store.journal_max_lines,
             // FreeSWITCH lists its registrations after a power failure; others do not repeat theirs.
             sync: !config.has_freeswitch,
+            waits: duty.phase() == Phase::Waiting,
             shared: shared.as_ref().map(SharedStore::file_access),
             ..Options::default()
         };
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
         // The store's folder exists from here on.
         pushers.keep_tokens_beside(&config.store.path);
-        let ttl = config.policy.token_ttl;
+        let catch_up = (duty.phase() == Phase::Waiting).then(|| CatchUp::since(&config.store.path, &snapshot));
+        let (ttl, store_path) = (config.policy.token_ttl, config.store.path.clone());
         let devices = still_wanted(snapshot.devices, ttl, &store);
         let elsewhere = still_wanted(snapshot.elsewhere, ttl, &store);
         info!(devices = devices.len() + elsewhere.len(), store = %config.store.path.display(), "devices loaded");
@@ -130,7 +148,7 @@ impl Daemon {
         let all_settings = reload::inbound_settings(&config).into_iter().map(watch::channel);
         let (inbound_settings, settings): (Vec<_>, Vec<_>) = all_settings.unzip();
         let names = config.freeswitch.iter().map(|node| node.name.as_str().into());
-        let key = config.cluster_key.as_ref().map(ClusterKey::new);
+        let key = config.cluster.key.as_ref().map(ClusterKey::new);
         let nodes = Nodes::new(
             names.zip(settings).collect(),
             key,
@@ -146,11 +164,19 @@ impl Daemon {
         );
         let listening = config.has_freeswitch.then_some(&config.listen.addresses);
         for &address in listening.into_iter().flatten() {
-            let listener = listen(address).with_context(|| format!("listen on {address}"))?;
+            let listener = sockets.listen(Use::Calls, address);
+            let listener = listener.with_context(|| format!("listen on {address}"))?;
             // With port 0 the system has chosen one.
             let address = listener.local_addr().unwrap_or(address);
             info!(%address, "waiting for calls");
-            parts.spawn("the listener for calls", outbound.clone().listen(listener));
+            let (duty, outbound) = (duty.clone(), outbound.clone());
+            parts.spawn("the listener for calls", async move {
+                duty.begun().await;
+                tokio::select! {
+                    () = outbound.listen(listener) => {}
+                    () = duty.over() => {}
+                }
+            });
         }
 
         let wakes = Arc::new(Semaphore::new(most_wakes));
@@ -173,7 +199,14 @@ impl Daemon {
             wakes: wakes.clone(),
             token: config.http.token.clone(),
         });
-        let http = http::serve::run(config.http.addresses.clone(), http::router(site), stop.clone());
+        for &address in &config.http.addresses {
+            sockets.claim(Use::Http, address);
+        }
+        let turn = http::serve::Turn {
+            duty: duty.clone(),
+            sockets: sockets.clone(),
+        };
+        let http = http::serve::run(config.http.addresses.clone(), turn, http::router(site), stop.clone());
         parts
             .on_a_thread("fswake-http", http)
             .context("start the HTTP thread")?;
@@ -199,7 +232,8 @@ impl Daemon {
             tasks: pushes.clone(),
             inputs: inputs.clone(),
             metrics: metrics.clone(),
-            heartbeat: Box::new(lifecycle::heartbeat()),
+            duty: duty.clone(),
+            heartbeat: heartbeat(&duty),
         };
         parts.spawn("the driver's loop", driver.run(inputs_rx));
         if config.has_freeswitch {
@@ -213,7 +247,7 @@ impl Daemon {
             if nodes.count() > 1 {
                 parts.spawn(
                     "what watches legs between FreeSWITCHes",
-                    nodes.bonds.clone().run(nodes.clone(), stop.clone()),
+                    bond_watch::run(nodes.clone(), stop.clone()),
                 );
             }
             let resyncs = Arc::default();
@@ -237,6 +271,7 @@ impl Daemon {
                     questions: Arc::new(Mutex::new(questions)),
                     resyncs: Arc::clone(&resyncs),
                     answers,
+                    duty: duty.clone(),
                     stop: stop.clone(),
                 };
                 parts
@@ -284,76 +319,19 @@ impl Daemon {
             reload: reload_asked,
             reloading,
             drain_timeout: drain_timeout_now,
+            duty,
+            sockets,
+            store_path,
+            catch_up,
+            nodes,
         })
-    }
-
-    async fn wait(mut self, signals: &mut Signals) -> anyhow::Result<()> {
-        loop {
-            tokio::select! {
-                signal = signals.next() => match signal {
-                    Signal::Stop => break,
-                    // Several signals before it begins cause one reload.
-                    Signal::Reload => self.reload.notify_one(),
-                },
-                ended = self.parts.ended() => bail!("{ended}"),
-            }
-        }
-        self.drain(signals).await;
-        Ok(())
-    }
-
-    /// Hands new calls back at once. Held calls may go on for `drain-timeout`, or until a second signal.
-    async fn drain(self, signals: &mut Signals) {
-        // Does not wait for reads from a slow disk.
-        self.reloading.abort();
-        lifecycle::stopping();
-        let drain_timeout = *self.drain_timeout.borrow();
-        info!(timeout = ?drain_timeout, "stopping: new calls go on without fswake");
-        let (told, drained) = oneshot::channel();
-        let _ = self.inputs.send(Input::Drain(told)).await;
-        let over = tokio::select! {
-            _ = drained => true,
-            () = tokio::time::sleep(drain_timeout) => false,
-            () = signals.stop() => false,
-        };
-        if !over {
-            warn!("drain-timeout is over: held calls go back to the dialplan");
-            let _ = self.inputs.send(Input::Event(Event::DrainTimeUp)).await;
-        }
-        self.calls.close();
-        self.pushes.close();
-        let last_words = async {
-            self.calls.wait().await;
-            self.pushes.wait().await;
-            let (most, free) = &self.wakes;
-            if free.available_permits() < *most {
-                // Each has its answer then; this is for the last of them to be written.
-                let _ = free.acquire_many(u32::try_from(*most).unwrap_or(u32::MAX)).await;
-                tokio::time::sleep(LAST_ANSWER).await;
-            }
-        };
-        if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
-            warn!("some connections did not end in time");
-        }
-        self.stop.cancel();
-        let store = self.store.clone();
-        let flushed = tokio::task::spawn_blocking(move || store.flush(LAST_WRITES)).await;
-        if let Ok(Err(left)) = flushed {
-            warn!(
-                changes = left.queued,
-                "the last changes could not be written to the store"
-            );
-        }
-        if let Some(shared) = &self.shared {
-            shared.stop(LAST_WRITES).await;
-        }
-        info!("stopped");
     }
 }
 
 /// Connects to the store that several daemons share, if the configuration names one.
 fn share(
     config: &Config,
+    duty: &Duty,
     inputs: &mpsc::Sender<Input>,
     token_ttl: &Arc<AtomicU64>,
     parts: &mut Parts,
@@ -371,6 +349,7 @@ fn share(
         path: &config.store.path,
         inputs: inputs.clone(),
         token_ttl: Arc::clone(token_ttl),
+        duty: duty.clone(),
         wait: FIRST_CHANGES,
     })?;
     // Changes from now on go to the engine. Earlier ones are in the file, which is read next.
@@ -390,17 +369,14 @@ fn most_calls(open_files: u64) -> (usize, usize) {
     (left - wakes, wakes)
 }
 
-/// Listens with a long queue for bursts. FreeSWITCH sends nothing first, so it notices only after seconds that the
-/// kernel dropped a connection because the queue was full.
-fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(16_384)
+/// Feeds systemd's watchdog, which watches over the main process.
+fn heartbeat(duty: &Duty) -> Box<dyn FnMut() + Send> {
+    let (duty, mut beat) = (duty.clone(), lifecycle::heartbeat());
+    Box::new(move || {
+        if duty.is_on_duty() {
+            beat();
+        }
+    })
 }
 
 /// Leaves out, and drops from the store, devices that have not registered for the token's time to live.

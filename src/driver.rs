@@ -4,6 +4,7 @@
 //! the calls' connections, by a task per push, by the store's thread.
 
 mod pushing;
+mod records;
 mod wakes;
 
 use std::collections::HashMap;
@@ -16,18 +17,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::clock::now_ms;
-use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Routing, Step, Summary};
+use crate::engine::{CallOrder, Cause, Command, Delivery, Engine, Event, Note, Routing};
 use crate::esl::nodes::{HeldAt, Nodes};
 use crate::esl::peers::News;
 use crate::esl::{user_registrations, users};
-use crate::input::{Input, Waker};
+use crate::handover::{Duty, Phase};
+use crate::input::{Ask, Input, Query, Waker};
 use crate::logging::once::Once;
 use crate::logging::rate_limit::RateLimit;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
-use crate::store::{JournalEntry, StoreOp, StoreWriter};
-use crate::types::{Aor, CallId, Device, LegId, Moment, NodeId, NotificationId, Target};
+use crate::store::{StoreOp, StoreWriter};
+use crate::types::{Aor, CallId, LegId, Moment, NodeId, NotificationId, Target};
 
 /// The loop's surroundings.
 pub struct Driver {
@@ -55,6 +56,8 @@ pub struct Driver {
     pub inputs: mpsc::Sender<Input>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Whether this process is on duty, or another one.
+    pub duty: Duty,
     /// Notified on every turn: proof that the loop runs.
     pub heartbeat: Box<dyn FnMut() + Send>,
 }
@@ -197,6 +200,11 @@ impl DriverLoop {
     fn take(&mut self, input: Input) {
         match input {
             Input::Event(event) => self.feed(event),
+            // Whoever reports this, or asks for it, is to say it to the process on duty: dropped, it is not answered.
+            Input::Reported(..)
+            | Input::Ask(Query {
+                ask: Ask::Forget(..), ..
+            }) if self.d.duty.phase() == Phase::Retired => {}
             Input::Reported(event, done) => {
                 self.feed(event);
                 let _ = done.send(());
@@ -225,6 +233,10 @@ impl DriverLoop {
                 let now = self.now();
                 query.answer(&mut self.d.engine, now);
                 self.carry_out();
+            }
+            Input::Retire(retired) => {
+                self.d.store.leave_devices_to_another();
+                let _ = retired.send(self.d.duty.retire());
             }
             Input::Drain(drained) => {
                 self.feed(Event::Draining);
@@ -330,7 +342,7 @@ impl DriverLoop {
                             Routing::Dialplan | Routing::DialString => self.d.metrics.call_over(&summary),
                         }
                     }
-                    summarize(&summary);
+                    records::summarize(&summary);
                 }
             }
         }
@@ -384,91 +396,4 @@ impl DriverLoop {
             debug!("too many questions about registrations: one was dropped");
         }
     }
-
-    fn store_device(&mut self, device: Arc<Device>) {
-        if self.d.pushers.serves(&device.push, &device.aor.domain).is_none() {
-            self.d.metrics.unknown_app();
-            self.warn_of_unserved(&device);
-        }
-        self.d.store.submit(StoreOp::Put(device));
-    }
-
-    /// Logs every new device. Known devices register again and again, so of those it logs one for each app and domain.
-    fn warn_of_unserved(&mut self, device: &Device) {
-        let (provider, app) = (device.push.provider.name(), crate::types::Printable(&device.push.app));
-        let example = (Aor::new("", device.aor.domain.clone()), format!("{provider} {app}"));
-        let is_first = self.warned.is_new(example);
-        if is_first || device.first_seen == device.last_seen {
-            warn!(aor = %device.aor, provider, %app, "no [[app]] serves this device: it will not be woken");
-        }
-    }
-
-    fn count(&self, count: &Count) {
-        let device = match count {
-            Count::Wake { device, .. } | Count::Late { device, .. } | Count::Refresh { device, .. } => device,
-        };
-        let served = self.d.pushers.find(&device.provider, &device.app, &device.aor.domain);
-        let Some(app) = served else { return };
-        let app = app.metrics(|name, provider| self.d.metrics.app(name, provider));
-        match count {
-            Count::Wake {
-                outcome,
-                push_to_register,
-                ..
-            } => app.woken(*outcome, *push_to_register),
-            Count::Late { late, .. } => app.late(*late),
-            Count::Refresh { came, .. } => app.refreshed(came.is_some()),
-        }
-    }
-
-    /// The name of the FreeSWITCH that holds a call, for the journal; empty if it has none, or the line is not about a held call.
-    fn node_of(&self, call: Option<CallId>) -> Arc<str> {
-        let line = call.and_then(|call| self.calls.get(&call));
-        let line = line.filter(|line| line.orders.is_some());
-        line.map_or_else(Arc::default, |line| Arc::clone(&self.d.nodes.get(line.node).name))
-    }
-
-    fn note(&self, note: Note) {
-        let Note { call, aor, step } = note;
-        if aor.is_nobody() {
-            return;
-        }
-        if matches!(step, Step::PushShared { .. }) {
-            self.d.metrics.shared();
-        }
-        if matches!(step, Step::PushLimited { .. }) {
-            self.d.metrics.limited();
-            warn!(call.id = call.map(tracing::field::display), %aor, "not pushed: the rate limit is reached");
-        }
-        let at_ms = now_ms();
-        self.d.store.submit(StoreOp::Journal(JournalEntry {
-            node: self.node_of(call),
-            call,
-            aor,
-            at_ms,
-            step,
-        }));
-    }
-}
-
-/// The one line per call.
-fn summarize(s: &Summary) {
-    // Tenths of a millisecond.
-    let tenths = |t: std::time::Duration| (t.as_secs_f64() * 10_000.0).round() / 10.0;
-    let ms = |time: Option<std::time::Duration>| time.map(tenths);
-    info!(
-        call.id = %s.call,
-        aor = %s.aor,
-        outcome = s.result.as_str(),
-        devices = s.devices,
-        pushes = s.pushes,
-        legs = s.legs,
-        answered_by = s.answered_by.as_deref().unwrap_or("-"),
-        held_ms = tenths(s.held),
-        call_to_push_ms = ms(s.call_to_push),
-        push_to_register_ms = ms(s.push_to_register),
-        register_to_invite_ms = ms(s.register_to_invite),
-        "{}",
-        if s.routing == Routing::Request { "wake over" } else { "call over" }
-    );
 }

@@ -4,6 +4,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::engine::view::{AorView, CallView};
 use crate::engine::{CallOrder, Cause, Delivery, Engine, Event, HeldCall, MessagesWaiting, Notification, WakeReport};
+use crate::handover::duty::Answered;
 use crate::types::{Aor, CallId, DeviceKey, LegId, Moment, NodeId, Target, TargetDigest};
 
 /// One input of the loop.
@@ -29,6 +30,8 @@ pub enum Input {
     WakeLeft(CallId),
     /// A question about what the engine knows.
     Ask(Query),
+    /// Another process takes over: leave to it what only one may do. Answers with the events that were answered here.
+    Retire(oneshot::Sender<Answered>),
     /// Start draining, and answer when the last held call is gone.
     Drain(oneshot::Sender<()>),
 }

@@ -34,6 +34,7 @@
 //! | [`postgres`] | connections to PostgreSQL |
 //! | [`aging`] | forgets devices that get no calls and no longer register |
 //! | [`daemon`] | puts all of it together |
+//! | [`handover`] | restarts without a gap: one process takes over from another |
 //! | [`supervise`] | parts that must not end while it runs |
 //! | [`reload`] | a new configuration in a running daemon |
 //! | `fuzzing` | what tests/fuzz needs of private parsers |
@@ -60,6 +61,7 @@ pub mod esl;
 pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod handover;
 pub mod http;
 pub mod import;
 pub mod input;

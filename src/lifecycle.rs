@@ -1,5 +1,8 @@
 //! The daemon's life as systemd sees it: ready, alive, draining, gone.
 
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use crate::words;
@@ -23,6 +26,44 @@ pub fn reloading() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(error) => debug!(%error, "no monotonic clock"),
     }
+}
+
+/// Another process is the main one from now on (`MAINPID=`). systemd accepts this only from the main process.
+///
+/// # Errors
+/// When systemd cannot be notified.
+pub fn main_process(pid: u32) -> std::io::Result<()> {
+    sd_notify::notify(&[NotifyState::MainPid(pid)])
+}
+
+/// systemd keeps this socket for the next process (`FDSTORE=1`), if the unit has `FileDescriptorStoreMax=`.
+///
+/// # Errors
+/// When systemd cannot be notified.
+pub fn keep_socket(name: &str, socket: &TcpListener) -> std::io::Result<()> {
+    sd_notify::notify_with_fds(&[NotifyState::FdStore, NotifyState::FdName(name)], &[socket.as_fd()])
+}
+
+/// systemd closes the sockets that it has kept by this name.
+pub fn keep_no_socket(name: &str) {
+    tell(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
+}
+
+/// Waits until systemd has read everything that this process has said so far (`BARRIER=1`, sd_notify(3)). Blocks.
+///
+/// # Errors
+/// When systemd cannot be notified.
+pub fn wait_until_read() -> std::io::Result<()> {
+    let (mut read, write) = std::io::pipe()?;
+    sd_notify::notify_with_fds(&[NotifyState::Custom("BARRIER=1")], &[write.as_fd()])?;
+    drop(write);
+    // systemd closes its end.
+    read.read(&mut [0]).map(|_| ())
+}
+
+/// Whether systemd, or something like it, started this process and waits for notifications.
+pub fn is_watched() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
 fn tell(states: &[NotifyState<'_>]) {
@@ -53,6 +94,10 @@ pub enum Signal {
     Stop,
     /// SIGHUP: read the configuration again.
     Reload,
+    /// SIGUSR1: `systemctl restart`. Leave the service at once, and finish held calls in the background.
+    Leave,
+    /// SIGUSR2: start a new process, and hand over to it.
+    HandOver,
 }
 
 /// The signals that the daemon handles.
@@ -60,10 +105,12 @@ pub struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
+    leave: tokio::signal::unix::Signal,
+    hand_over: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    /// Catches SIGTERM, SIGINT and SIGHUP from now on.
+    /// Catches SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2 from now on.
     ///
     /// # Errors
     /// When the process may not catch signals.
@@ -72,6 +119,8 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            leave: signal(SignalKind::user_defined1())?,
+            hand_over: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -81,6 +130,8 @@ impl Signals {
             _ = self.terminate.recv() => Signal::Stop,
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.hangup.recv() => Signal::Reload,
+            _ = self.leave.recv() => Signal::Leave,
+            _ = self.hand_over.recv() => Signal::HandOver,
         }
     }
 

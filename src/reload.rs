@@ -99,7 +99,6 @@ impl Reload {
             unread: _,
             has_freeswitch,
             freeswitch,
-            cluster_key,
             listen: Listen { addresses, allow },
             policy,
             contact,
@@ -120,8 +119,7 @@ impl Reload {
         let StoreConfig { .. } = store;
         restart.extend((addresses != old.listen.addresses).then_some("listen.addresses"));
         restart.extend((has_freeswitch != old.has_freeswitch).then_some("freeswitch.enabled"));
-        restart.extend((cluster != old.cluster).then_some("cluster.name"));
-        restart.extend((cluster_key != old.cluster_key).then_some("cluster.key-file"));
+        restart.extend((cluster != old.cluster).then_some("cluster"));
         // Each has its tasks: a list of others takes effect after a restart, new settings of the same ones at once.
         let same_nodes = names(&freeswitch) == names(&old.freeswitch);
         restart.extend((!same_nodes).then_some("freeswitch"));

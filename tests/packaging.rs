@@ -330,3 +330,55 @@ fn container_is_made_from_these_sources_and_runs_unprivileged() {
         assert!(help.status.success(), "{words:?}: {help:?}");
     }
 }
+
+/// Whoever enables the socket unit has the default addresses, and the service has what a restart without a gap needs.
+#[test]
+fn units_fit_the_configuration_and_restarts() {
+    let socket = read("systemd/optional/fswake.socket");
+    let example: toml::Table = read("fswake.example.toml")
+        .replace("\n#addresses", "\naddresses")
+        .parse()
+        .unwrap();
+    let addresses = ["listen", "http"].map(|section| example[section]["addresses"][0].as_str().unwrap().to_owned());
+    let streams: Vec<_> = socket
+        .lines()
+        .filter_map(|line| line.strip_prefix("ListenStream="))
+        .collect();
+    assert_eq!(streams, addresses);
+    // What `systemctl restart` without a gap needs is complete when it is uncommented.
+    let service = read("systemd/fswake.service")
+        .replace("\n#Restart", "\nRestart")
+        .replace("\n#KillMode", "\nKillMode");
+    for line in [
+        "RestartKillSignal=SIGUSR1",
+        "KillSignal=SIGTERM",
+        "KillMode=process",
+        "NotifyAccess=main",
+    ] {
+        assert_eq!(service.lines().filter(|other| *other == line).count(), 1, "{line}");
+    }
+    assert!(service.contains("\n#FileDescriptorStoreMax="));
+}
+
+/// Both packages start the new version by SIGUSR2, and nothing else restarts it.
+#[test]
+fn upgrade_of_a_package_leaves_no_gap() {
+    let manifest = manifest();
+    let metadata = &manifest["package"]["metadata"];
+    let units = &metadata["deb"]["systemd-units"];
+    for key in ["stop-on-upgrade", "restart-after-upgrade"] {
+        assert_eq!(units[key].as_bool(), Some(false), "{key}");
+    }
+    let postinst = read("packaging/debian/postinst");
+    assert!(postinst.contains("\n#DEBHELPER#\n"));
+    let rpm = metadata["generate-rpm"]["post_uninstall_script"].as_str().unwrap();
+    assert!(!rpm.contains("restart"), "{rpm}");
+    for script in [postinst.as_str(), rpm] {
+        assert!(
+            script.contains("systemctl kill --kill-who=main --signal=USR2 fswake"),
+            "{script}"
+        );
+        let read = Command::new("sh").args(["-n", "-c", script]).output().unwrap();
+        assert!(read.status.success(), "{read:?}");
+    }
+}

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Environment};
+use crate::handover::Handover;
 use crate::push::SetupError;
 use crate::words;
 
@@ -39,6 +40,12 @@ const EXIT_CODES: &str = "Exit codes:
   78  the configuration is wrong: file, key, value and what is allowed are on stderr
  141  the reader of the output has gone (| head)";
 
+const SIGNALS: &str = "Signals:
+  HUP        read the configuration again
+  USR2       start this program once more, hand over to it, finish held calls
+  USR1       the same when systemd starts the program (RestartKillSignal=)
+  TERM, INT  finish held calls; new ones go on in the dialplan. A second one ends it";
+
 /// Wakes sleeping phones for FreeSWITCH: push, wait for the REGISTER, connect the call.
 #[derive(Debug, Parser)]
 #[command(name = "fswake", version, after_help = EXIT_CODES, max_term_width = table::WIDTH)]
@@ -56,6 +63,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon
+    #[command(after_help = SIGNALS)]
     Run,
     /// Check the configuration and every file that it names
     Check(check::CheckArgs),
@@ -104,7 +112,11 @@ impl Cli {
             Command::Completions { shell } => completions::completions(shell, Self::command()),
             Command::Man { directory } => completions::man(directory.as_deref(), Self::command()),
             Command::Setup(args) => setup::setup(&args, file, &env),
-            Command::Run => run::run(config()?),
+            Command::Run => {
+                // First: connections to sockets that were passed must not wait for a process that fails.
+                let handover = Handover::of_process()?;
+                run::run(config()?, handover)
+            }
             Command::Export(args) => transfer::export(&config()?, &args),
             Command::Import(args) => transfer::import(&config()?, &args),
             Command::Check(args) => check::check(config(), &args),

@@ -73,9 +73,9 @@ pub(super) fn config(
         unread: Vec::new(),
         has_freeswitch,
         cluster: ClusterConfig {
-            name: cluster_name(at, raw.cluster.name.clone(), env)?,
+            name: cluster_name(at, raw.cluster.name, env)?,
+            key: nodes::cluster_key(at, files, raw.cluster.key_file, &freeswitches.all)?,
         },
-        cluster_key: nodes::cluster_key(at, files, raw.cluster, &freeswitches.all)?,
         freeswitch: freeswitches.all,
         listen: listen(at, raw.listen)?,
         policy,

@@ -152,11 +152,11 @@ pub(super) fn policies(all: &[FreeSwitch]) -> Vec<NodePolicy> {
 pub(super) fn cluster_key(
     at: In<'_>,
     files: Files<'_>,
-    raw: raw::Cluster,
+    name: Option<String>,
     nodes: &[FreeSwitch],
 ) -> CheckResult<Option<Secret>> {
     let key = "cluster.key-file";
-    let Some(name) = raw.key_file else {
+    let Some(name) = name else {
         return match nodes.iter().find(|node| node.sip.is_some()) {
             Some(_) if nodes.len() > 1 => {
                 let needed = "the file with the key that signs legs between FreeSWITCHes (freeswitch.sip); \

@@ -27,8 +27,6 @@ pub struct Config {
     pub has_freeswitch: bool,
     /// The FreeSWITCHes, by their [`crate::types::NodeId`]; never empty.
     pub freeswitch: Vec<FreeSwitch>,
-    /// What all daemons and FreeSWITCHes share: it signs legs from one FreeSWITCH to another.
-    pub cluster_key: Option<Secret>,
     /// Where held calls come in.
     pub listen: Listen,
     /// When to ring, push and give up; the apps' exceptions included.
@@ -107,6 +105,9 @@ pub struct Listen {
 pub struct ClusterConfig {
     /// Its name, on its lines of the journal.
     pub name: Arc<str>,
+    /// The key that all daemons of a cluster have: it signs legs from one FreeSWITCH to another, and what they tell each
+    /// other.
+    pub key: Option<Secret>,
 }
 
 /// Where devices and the journal are kept. Their age limit is [`Policy::token_ttl`].

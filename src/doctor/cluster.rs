@@ -110,7 +110,7 @@ pub(super) fn twins(cores: &[(String, String)]) -> Vec<Check> {
 
 /// What the running daemon knows of the others.
 pub(super) fn daemon(config: &Config, cluster: Option<&DaemonCluster>) -> Vec<Check> {
-    let Some(cluster) = cluster.filter(|_| config.cluster_key.is_some()) else {
+    let Some(cluster) = cluster.filter(|_| config.cluster.key.is_some()) else {
         return Vec::new();
     };
     let mut checks = Vec::new();

@@ -13,8 +13,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use self::owner::{FAMILY, me};
 use super::check::{Check, CheckState};
 use super::daemon::Daemon;
+use crate::clock::to_the_second;
 use crate::config::StoreConfig;
+use crate::handover::finishing;
 use crate::store::sqlite::SCHEMA_VERSION;
+use crate::types::UnixSeconds;
 use crate::words;
 
 /// What the daemon reports if its file has been replaced.
@@ -63,10 +66,20 @@ pub(super) fn checks(store: &StoreConfig, runs_as: Option<u32>) -> Vec<Check> {
         Ok(version) => {
             checks.insert(0, owner::check(path, folder, runs_as));
             checks.push(of_version(version));
+            checks.extend(finishing::processes(path).into_iter().map(of_earlier_process));
         }
         Err(error) => checks.insert(0, unwritten(path, folder, &error, runs_as)),
     }
     checks
+}
+
+/// After a restart, the process that held calls finishes them.
+fn of_earlier_process((pid, since): (u32, UnixSeconds)) -> Check {
+    let seen = format!(
+        "finishes the calls that it holds since {}; another one takes new calls",
+        format_args!("{} UTC", to_the_second(since))
+    );
+    Check::ok(FAMILY, format!("process {pid}"), seen)
 }
 
 /// Why no row could be written: the advice depends on it.

@@ -20,6 +20,10 @@ impl DriverLoop {
     /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for
     /// it.
     pub(super) fn push(&mut self, request: PushRequest) {
+        if request.about.purpose() == PushPurpose::Refresh && !self.d.duty.is_on_duty() {
+            // The process on duty sends its own. This one has no outcome to tell.
+            return;
+        }
         let pushers = self.d.pushers.clone();
         let inputs = self.d.inputs.clone();
         let push = request.id;

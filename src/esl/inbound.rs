@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::answers::Answer;
+use super::early_events::EarlyEvents;
 use super::encode;
 pub use super::endpoint::{Endpoint, Settings};
 use super::nodes::Nodes;
@@ -31,6 +32,7 @@ use super::voicemail;
 use crate::clock::{unix_micros, unix_now};
 use crate::contact::ContactRules;
 use crate::engine::{Cause, Event};
+use crate::handover::Duty;
 use crate::input::Input;
 use crate::jitter;
 use crate::types::{LegId, NodeId};
@@ -81,6 +83,8 @@ pub struct Inbound {
     pub resyncs: Arc<AtomicU64>,
     /// Where the answers to notifications go.
     pub answers: mpsc::Sender<Answer>,
+    /// Whether this process answers events that ask for a push.
+    pub duty: Duty,
     /// The end.
     pub stop: CancellationToken,
 }
@@ -260,10 +264,16 @@ impl Inbound {
         rules: &ContactRules,
         starts: &mpsc::Sender<String>,
     ) -> Result<(), EndReason> {
+        let mut early = EarlyEvents::default();
         let mut hello = interval(peers::EVERY);
         hello.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                () = self.duty.begun(), if !early.is_empty() => {
+                    for event in early.admitted(&self.duty) {
+                        self.handle(&event, rules).await?;
+                    }
+                }
                 news = self.news.recv() => if let Some(news) = news { self.tell_peers(client, news) },
                 _ = hello.tick(), if self.nodes.key().is_some() => self.tell_peers(client, News::Hello),
                 event = events.recv() => match event {
@@ -274,7 +284,9 @@ impl Inbound {
                         let client = client.clone();
                         tokio::spawn(async move { loosen(&client).await });
                     }
-                    Some(Ok(event)) => self.handle(&event, rules).await?,
+                    Some(Ok(event)) => if let Some(event) = early.admit(event, &self.duty) {
+                        self.handle(&event, rules).await?;
+                    },
                     Some(Err(error)) => debug!(error = words::of_esl(&error), "event skipped"),
                     None => return Err(EndReason::Closed),
                 },

@@ -19,16 +19,18 @@
 //! | `query` | a connection of fswake that asks, and gets no events |
 //! | `frame` | the format of messages on the socket, for `link` and `query` |
 //! | [`nodes`] | the FreeSWITCHes, while fswake runs; which of them a held call is of |
-//! | `bonds` | channels that end when the FreeSWITCH at their far end is gone |
+//! | `bonds`, [`bond_watch`] | channels that end when the FreeSWITCH at their far end is gone |
 //! | [`peers`] | the other fswakes of a cluster: what they have pushed; who does what only one has to do |
 //! | [`leg_token`] | pure: signed headers of legs from one FreeSWITCH to another |
 //! | `endpoint` | where FreeSWITCH's event socket is, how to log in, and how its events are parsed |
 //! | `job` | which leg a `bgapi` job was for |
 
 pub mod answers;
+pub mod bond_watch;
 mod bonds;
 pub mod decode;
 pub mod directory;
+mod early_events;
 pub mod encode;
 mod endpoint;
 mod frame;

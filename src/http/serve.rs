@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::place::Place;
+use crate::handover::sockets::Use;
+use crate::handover::{Duty, Sockets};
 use crate::words;
 use axum::extract::DefaultBodyLimit;
 use axum::{Extension, Router};
@@ -32,15 +34,25 @@ const LAST_ANSWER: Duration = Duration::from_secs(10);
 /// How often an unavailable address is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Serves on these addresses until stopped.
+/// Which process serves, and its sockets.
+#[derive(Clone)]
+pub struct Turn {
+    /// Whether it is this one's turn.
+    pub duty: Duty,
+    /// The sockets that another process has opened.
+    pub sockets: Sockets,
+}
+
+/// Serves on these addresses until stopped. It begins to accept connections when this process is on duty, and stops when
+/// another one is.
 ///
 /// If an address is unavailable (another process has it), this is logged as an error and tried again: calls need no
 /// HTTP.
-pub async fn run(addresses: Vec<SocketAddr>, router: Router, stop: CancellationToken) {
+pub async fn run(addresses: Vec<SocketAddr>, turn: Turn, router: Router, stop: CancellationToken) {
     let router = router.layer(DefaultBodyLimit::max(LONGEST_BODY));
     let mut listening = tokio::task::JoinSet::new();
     for address in addresses {
-        listening.spawn(listen(address, router.clone(), stop.clone()));
+        listening.spawn(listen(address, turn.clone(), router.clone(), stop.clone()));
     }
     while let Some(ended) = listening.join_next().await {
         // A panic in one ends them all, and with them the daemon.
@@ -51,9 +63,13 @@ pub async fn run(addresses: Vec<SocketAddr>, router: Router, stop: CancellationT
     stop.cancelled().await;
 }
 
-async fn listen(address: SocketAddr, router: Router, stop: CancellationToken) {
+async fn listen(address: SocketAddr, turn: Turn, router: Router, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    let Some(listener) = stop.run_until_cancelled(bind(address)).await else {
+    let listener = async {
+        turn.duty.begun().await;
+        bind(address, &turn.sockets).await
+    };
+    let Some(listener) = stop.run_until_cancelled(listener).await else {
         return;
     };
     loop {
@@ -62,13 +78,14 @@ async fn listen(address: SocketAddr, router: Router, stop: CancellationToken) {
         };
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
+            () = turn.duty.over() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
-                let (router, stop) = (router.clone(), stop.clone());
+                let (router, stop, duty) = (router.clone(), stop.clone(), turn.duty.clone());
                 let place = Arc::new(Place::new(slots.clone(), slot));
-                tokio::spawn(serve(stream, router, place, stop));
+                tokio::spawn(serve(stream, router, place, duty, stop));
             }
             Err(error) => {
                 // Probably out of file descriptors; calls need them more.
@@ -79,10 +96,10 @@ async fn listen(address: SocketAddr, router: Router, stop: CancellationToken) {
     }
 }
 
-async fn bind(address: SocketAddr) -> TcpListener {
+async fn bind(address: SocketAddr, sockets: &Sockets) -> TcpListener {
     let mut complained = false;
     loop {
-        match TcpListener::bind(address).await {
+        match sockets.listen(Use::Http, address) {
             Ok(listener) => {
                 // With port 0 the system has chosen one.
                 let address = listener.local_addr().unwrap_or(address);
@@ -99,7 +116,7 @@ async fn bind(address: SocketAddr) -> TcpListener {
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, place: Arc<Place>, stop: CancellationToken) {
+async fn serve(stream: TcpStream, router: Router, place: Arc<Place>, duty: Duty, stop: CancellationToken) {
     let router = router.layer(Extension(Arc::clone(&place)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -110,6 +127,8 @@ async fn serve(stream: TcpStream, router: Router, place: Arc<Place>, stop: Cance
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = tokio::time::sleep(LIFE) => None,
+        // The next request goes to the process that has taken over.
+        () = duty.over() => None,
         () = stop.cancelled() => None,
     };
     let ended = if let Some(ended) = ended {

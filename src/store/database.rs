@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+
+use tracing::warn;
 
 use super::lines::{self, NewLine};
 use super::outbox::{self, FileAccess};
@@ -36,6 +38,9 @@ pub struct Options {
     /// Whether each write is on the disk before it counts as written, so that it survives a power failure. Without it the
     /// last writes may be lost then, but none if only fswake is killed.
     pub sync: bool,
+    /// Whether another process still writes the file. Changes wait in memory until [`super::StoreWriter::begin`], and
+    /// until then the file is not changed: if this process fails, the other goes on with its file.
+    pub waits: bool,
     /// Set if the file is a copy of a shared store.
     pub shared: Option<Arc<FileAccess>>,
 }
@@ -49,6 +54,7 @@ impl Default for Options {
             max_queued_devices: 1_000_000,
             max_pages: None,
             sync: false,
+            waits: false,
             shared: None,
         }
     }
@@ -85,6 +91,27 @@ impl Database {
     /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Opens the file, with a schema that is up to date.
+    pub(super) fn open(&mut self) -> Result<&Connection, StoreError> {
+        let connection = connect(&self.path, &self.options)?;
+        let shared = match &self.options.shared {
+            Some(access) => outbox::begin(&connection)
+                .and_then(|()| lines::begin(&connection, access.daemon()))
+                .map(|()| 0),
+            None => lines::end(&connection).and_then(|()| outbox::end(&connection)),
+        };
+        let discarded = shared.map_err(|e| failure(&self.path, &e))?;
+        if discarded > 0 {
+            warn!(
+                path = %self.path.display(),
+                discarded,
+                "the store is no longer shared: PostgreSQL does not learn of dropped tokens that had not been sent"
+            );
+        }
+        self.file = FileId::of(&self.path);
+        Ok(self.connection.insert(connection))
     }
 
     /// Writes a batch in one transaction. Returns how many of its changes can never be written (for instance too big):
@@ -148,6 +175,18 @@ pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, Stor
     let connection = open(path, options).map_err(|e| failure(path, &e))?;
     upgrade::upgrade(&connection, path)?;
     Ok(connection)
+}
+
+/// A connection that only reads, to a file that another process writes. `None` if the file is missing, or of a version
+/// that is too old to be read as it is.
+pub(super) fn connect_to_read(path: &Path) -> Result<Option<Connection>, StoreError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| failure(path, &e))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|e| failure(path, &e))?;
+    Ok(upgrade::can_be_read(&connection, path)?.then_some(connection))
 }
 
 fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {

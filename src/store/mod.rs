@@ -9,11 +9,13 @@
 //!
 //! Several daemons may share a store ([`shared`]). Each daemon's file is then its copy of that store.
 
+pub mod catch_up;
 mod database;
 pub mod devices;
 mod import;
 mod journal;
 pub(crate) mod lines;
+mod older_copy;
 pub(crate) mod older_journal;
 pub(crate) mod outbox;
 mod queue;

@@ -40,14 +40,20 @@ pub enum StoreError {
     },
     /// A later fswake wrote the file.
     #[error(
-        "{}: the store has schema version {found}, this fswake knows up to {SCHEMA_VERSION}: run the newer fswake, or name another store.path",
-        path.display()
+        "{}: the store has schema version {found}, this fswake knows up to {SCHEMA_VERSION}: run the newer fswake, or {}",
+        path.display(),
+        match copy {
+            Some(copy) => format!("put back its copy from before the upgrade, {}", copy.display()),
+            None => "name another store.path".into(),
+        }
     )]
     NewerSchema {
         /// The database file.
         path: PathBuf,
         /// Its `user_version`.
         found: i64,
+        /// The copy of the file that was made before it was upgraded.
+        copy: Option<PathBuf>,
     },
 }
 

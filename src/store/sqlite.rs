@@ -2,17 +2,16 @@
 
 use std::path::Path;
 
-use tracing::warn;
+use rusqlite::Connection;
 
 use super::Snapshot;
 pub use super::database::Options;
-use super::database::{Database, FileId, connect};
+use super::database::{Database, connect_to_read};
 pub(crate) use super::rows::devices;
 use super::rows::{Origin, devices_from};
 use super::schema::failure;
 pub use super::schema::{SCHEMA, SCHEMA_VERSION, StoreError};
 use super::writer::StoreWriter;
-use super::{lines, outbox};
 use crate::clock::unix_now;
 use crate::words;
 
@@ -24,32 +23,18 @@ impl Sqlite {
     /// Opens the file, making it (mode 0600) and its tables where they are missing, reads all devices,
     /// and starts the writer's thread.
     pub fn open(path: &Path, options: &Options) -> Result<(Snapshot, StoreWriter), StoreError> {
-        let connection = connect(path, options)?;
-        let shared = match &options.shared {
-            Some(access) => outbox::begin(&connection)
-                .and_then(|()| lines::begin(&connection, access.daemon()))
-                .map(|()| 0),
-            None => lines::end(&connection).and_then(|()| outbox::end(&connection)),
-        };
-        let discarded = shared.map_err(|e| failure(path, &e))?;
-        if discarded > 0 {
-            warn!(
-                path = %path.display(),
-                discarded,
-                "the store is no longer shared: PostgreSQL does not learn of dropped tokens that had not been sent"
-            );
-        }
-        let snapshot = Snapshot {
-            devices: devices_from(&connection, Origin::Here).map_err(|e| failure(path, &e))?,
-            elsewhere: devices_from(&connection, Origin::Elsewhere).map_err(|e| failure(path, &e))?,
-            read_at: unix_now(),
-        };
-        let db = Database {
-            connection: Some(connection),
-            file: FileId::of(path),
+        let mut db = Database {
+            connection: None,
+            file: None,
             path: path.to_owned(),
             options: options.clone(),
         };
+        let only_reads = if options.waits { connect_to_read(path)? } else { None };
+        let snapshot = match &only_reads {
+            Some(connection) => snapshot(connection),
+            None => snapshot(db.open()?),
+        };
+        let snapshot = snapshot.map_err(|e| failure(path, &e))?;
         let writer = StoreWriter::start(db, options).map_err(|e| StoreError::Unusable {
             path: path.to_owned(),
             reason: words::of_io(&e),
@@ -58,13 +43,24 @@ impl Sqlite {
     }
 }
 
+/// All devices as they are at one moment: another process may be writing.
+fn snapshot(connection: &Connection) -> rusqlite::Result<Snapshot> {
+    let _moment = connection.unchecked_transaction()?;
+    Ok(Snapshot {
+        devices: devices_from(connection, Origin::Here)?,
+        elsewhere: devices_from(connection, Origin::Elsewhere)?,
+        read_at: unix_now(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
     use super::super::StoreOp;
-    use super::super::outbox::FileAccess;
+    use super::super::database::connect;
+    use super::super::outbox::{self, FileAccess};
     use super::*;
     use crate::engine::DeviceChange;
     use crate::logging::tests::capture;

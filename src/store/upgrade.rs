@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::older_journal;
 use super::rows::{self, DEVICE, Origin};
 use super::schema::{SCHEMA, SCHEMA_VERSION, StoreError, failure};
+use super::{older_copy, older_journal};
 use crate::types::{Device, PushParams, PushToken, Tokens};
 
 /// The first version whose tokens all have the form of [`PushToken::read`].
@@ -15,17 +15,35 @@ const TOKENS_HAVE_ONE_FORM: i64 = 4;
 /// The first version whose journal has the code of each push's error.
 const ERRORS_HAVE_CODES: i64 = 5;
 
-/// Applies [`SCHEMA`] if it is missing; rejects a later fswake's file.
-pub(super) fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+/// The first version whose devices can be read as they are.
+const DEVICES_HAVE_TIMES: i64 = 6;
+
+/// Whether the devices of this file can be read without an upgrade; rejects a later fswake's file.
+pub(super) fn can_be_read(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
+    Ok(version(connection, path)? >= DEVICES_HAVE_TIMES)
+}
+
+/// The file's version; rejects a later fswake's file.
+fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
     let found: i64 = version.map_err(|e| failure(path, &e))?;
     if found > SCHEMA_VERSION {
         return Err(StoreError::NewerSchema {
             path: path.to_owned(),
             found,
+            copy: Some(older_copy::place(path, SCHEMA_VERSION)).filter(|copy| copy.exists()),
         });
     }
+    Ok(found)
+}
+
+/// Applies [`SCHEMA`] if it is missing; rejects a later fswake's file.
+pub(super) fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let found = version(connection, path)?;
     if found < SCHEMA_VERSION {
+        if found > 0 {
+            older_copy::make(connection, path, found);
+        }
         apply(connection, found).map_err(|e| failure(path, &e))?;
     }
     Ok(())

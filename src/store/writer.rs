@@ -83,6 +83,9 @@ impl StoreWriter {
     /// Takes one change. Never waits for the disk and never fails; see [`StoreWriter::health`].
     pub fn submit(&self, op: StoreOp) {
         let mut state = self.0.shared.lock();
+        if state.only_journal && !matches!(op, StoreOp::Journal(_)) {
+            return;
+        }
         let before = state.queue.len();
         state.submitted += u64::from(!matches!(op, StoreOp::Journal(_)));
         state.queue.push(op);
@@ -91,6 +94,17 @@ impl StoreWriter {
         if before == 0 || (before < BATCH && after >= BATCH) {
             self.0.shared.wake.notify_all();
         }
+    }
+
+    /// Begins to write: the process that has written the file until now does so no more ([`Options::waits`]).
+    pub fn begin(&self) {
+        self.0.shared.lock().is_held = false;
+        self.0.shared.wake.notify_all();
+    }
+
+    /// From now on another process changes devices in the file. This one still adds to the journal.
+    pub fn leave_devices_to_another(&self) {
+        self.0.shared.lock().only_journal = true;
     }
 
     /// How the store is doing now.
@@ -183,6 +197,10 @@ struct QueueState {
     is_replaced: bool,
     flushing: u32,
     stop: bool,
+    /// Changes wait in memory: another process writes the file.
+    is_held: bool,
+    /// Another process changes devices.
+    only_journal: bool,
     /// The thread is gone: nothing is written any more.
     ended: bool,
 }
@@ -190,6 +208,11 @@ struct QueueState {
 impl QueueState {
     fn pending(&self) -> usize {
         self.queue.len() + self.in_flight
+    }
+
+    /// Whether the thread has nothing to write now.
+    fn is_idle(&self) -> bool {
+        self.is_held || self.queue.len() == 0
     }
 
     fn hurried(&self) -> bool {
@@ -210,6 +233,8 @@ impl WriterShared {
                 is_replaced: false,
                 flushing: 0,
                 stop: false,
+                is_held: options.waits,
+                only_journal: false,
                 ended: false,
             }),
             wake: Condvar::new(),
@@ -237,9 +262,19 @@ impl WriterShared {
     /// Waits for what to do next.
     fn next(&self, idle_until: Instant) -> Next {
         let idle = idle_until.saturating_duration_since(Instant::now());
-        let state = self.wait(self.lock(), idle, |s| !s.stop && s.queue.len() == 0);
-        if state.queue.len() == 0 {
-            return if state.stop { Next::End } else { Next::Idle };
+        let was_held = self.lock().is_held;
+        let state = self.wait(self.lock(), idle, |s| {
+            !s.stop && s.is_idle() && (s.is_held || !was_held)
+        });
+        if was_held && !state.is_held {
+            return Next::Begin;
+        }
+        if state.is_idle() {
+            return match state.stop {
+                true => Next::End,
+                false if state.only_journal => Next::Rest,
+                false => Next::Idle,
+            };
         }
         let mut state = self.wait(state, GATHER, |s| !s.hurried() && s.queue.len() < BATCH);
         let batch = state.queue.take(BATCH);
@@ -306,9 +341,11 @@ impl WriterShared {
 }
 
 enum Next {
+    Begin,
     Write(Batch),
     /// Nothing to write until this time.
     Idle,
+    Rest,
     End,
 }
 
@@ -324,6 +361,9 @@ fn run(shared: &WriterShared, mut db: Database) {
             look_at = Instant::now() + LOOK_EVERY;
         }
         match shared.next(prune_at.min(look_at)) {
+            // A failure shows at the first write, which tries again.
+            Next::Begin => drop(db.open()),
+            Next::Rest => prune_at = Instant::now() + PRUNE_EVERY,
             Next::Write(batch) => match db.write(&batch) {
                 Ok(refused) => {
                     shared.written(refused, db.path());

@@ -120,7 +120,7 @@ fn configurations_in_the_documents_are_valid() {
                     .split_once("file = \"")
                     .and_then(|(_, rest)| rest.split('"').next());
                 if let Some(file) = file {
-                    place.write(file, "secret");
+                    place.write(file, &"secret".repeat(6));
                 }
             }
             println!("{}:\n{configuration}", document.display());

@@ -23,6 +23,7 @@
 //! | `webpush`, `hms` | phones that are woken by web push, and Huawei's phones |
 //! | `doctor`, `truth`, `routing`, `trace` | operators' commands, with the daemon and without it |
 //! | `drain` | stopping, and notifications to systemd |
+//! | `handover` | one process takes over from another |
 //! | `bad_peers` | strangers on the port for held calls |
 //! | `gateway` | an operator's gateway, and parameters with configured names |
 //! | `hostile` | text from the network that tries to inject commands |
@@ -52,6 +53,7 @@ mod ends;
 mod fail_open;
 mod files;
 mod gateway;
+mod handover;
 mod harness;
 mod hms;
 mod hostile;

@@ -7,6 +7,7 @@ use fswake::postgres::Dsn;
 use fswake_test_support::freeswitch::PhoneSpec;
 use fswake_test_support::postgres::{PASSWORD, Server};
 
+use crate::handover::Successors;
 use crate::harness::*;
 
 /// A stage whose daemon shares the store of this server.
@@ -60,6 +61,28 @@ async fn registrations_while_postgresql_is_down_reach_all_daemons_later() {
     near.log.wait(&["event=DeviceChangedElsewhere", "aor=1001@"]).await;
     let _held = here.call(&near, "1001");
     here.push().await;
+}
+
+/// One process of a daemon takes over from another, and goes on with its file.
+#[tokio::test]
+async fn changes_of_other_daemons_during_a_handover_are_not_missed() {
+    let Some(server) = Server::start() else { return };
+    let (here, there) = (sharing(&server).await, sharing(&server).await);
+    let (mut near, far) = (here.start().await, there.start().await);
+    let mut successors = Successors::default();
+    near.signal("USR2");
+    for n in 0..40 {
+        far.registered(&there.iphone(&format!("{}", 2000 + n))).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    successors.nth(&near, 1).await;
+    near.log.wait(&["the earlier process has ended"]).await;
+    assert_eq!(near.exit_code().await, Some(0));
+    here.stored(40).await;
+    here.measured(&near, "fswake_devices 40").await;
+    // What the new process learns reaches the others.
+    near.registered(&here.iphone("3000")).await;
+    there.stored(41).await;
 }
 
 #[tokio::test]

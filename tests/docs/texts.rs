@@ -114,7 +114,11 @@ fn quoted_messages_exist_in_the_code() {
             path: path.clone(),
             reason,
         },
-        StoreError::NewerSchema { path, found: 8 },
+        StoreError::NewerSchema {
+            copy: Some(path.with_file_name("fswake.db.version-7")),
+            path,
+            found: 8,
+        },
     ] {
         assert!(operating.contains(&format!("\nfswake: {error}\n")), "{error}");
     }

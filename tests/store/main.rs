@@ -340,6 +340,63 @@ fn store_of_version_1_is_upgraded_with_its_data() {
     let key = snapshot.devices[0].key();
     let found = fswake::store::devices::find(&db, key.public_id()).unwrap();
     assert_eq!(found.as_ref(), Some(&snapshot.devices[0]));
+    // The way back: a copy for the older version.
+    let copy = place.path.with_file_name("fswake.db.version-1");
+    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let old = Connection::open(&copy).unwrap();
+    let version: i64 = old.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!((version, count(&copy, "devices"), count(&copy, "journal")), (1, 1, 1));
+    assert!(!copy.with_extension("version-1.new").exists());
+}
+
+/// An older fswake says where the copy is that it can use. This one makes none of a file that needs no upgrade.
+#[test]
+fn older_version_names_the_copy_that_was_made_for_it() {
+    let place = Place::file();
+    drop(place.open(Options::default()));
+    let copy = place.path.with_file_name(format!("fswake.db.version-{SCHEMA_VERSION}"));
+    assert!(!copy.exists());
+    place.make_newer();
+    std::fs::write(&copy, "").unwrap();
+    let refused = place.try_open(Options::default()).err().unwrap();
+    assert!(
+        refused.ends_with(&format!(
+            "or put back its copy from before the upgrade, {}",
+            copy.display()
+        )),
+        "{refused}"
+    );
+}
+
+/// Another process writes the file: changes wait, and the file is neither upgraded nor written.
+#[test]
+fn writer_that_waits_for_its_turn_writes_everything_then_and_nothing_before() {
+    let place = Place::file();
+    let (_, old) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    old.submit(StoreOp::Put(device(1).into()));
+    old.flush(LONG).unwrap();
+    let waits = Options {
+        waits: true,
+        ..Options::default()
+    };
+    let (snapshot, new) = Sqlite::open(&place.path, &waits).unwrap();
+    assert_eq!(snapshot.devices, [device(1)]);
+    new.submit(StoreOp::Put(device(2).into()));
+    assert!(new.flush(Duration::from_millis(100)).is_err());
+    assert_eq!(count(&place.path, "devices"), 1);
+    // The old process has left: it adds to the journal only.
+    old.leave_devices_to_another();
+    old.submit(StoreOp::Put(device(3).into()));
+    old.submit(line(now_ms()));
+    old.flush(LONG).unwrap();
+    new.begin();
+    new.flush(LONG).unwrap();
+    assert_eq!((count(&place.path, "devices"), count(&place.path, "journal")), (2, 1));
+    // One that never gets its turn ends without writing.
+    let (_, third) = Sqlite::open(&place.path, &waits).unwrap();
+    third.submit(StoreOp::Put(device(4).into()));
+    drop(third);
+    assert_eq!(count(&place.path, "devices"), 2);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use fswake::handover::{Duty, Phase};
 use fswake::input::Input;
 use fswake::postgres::Dsn;
 use fswake::store::shared::{JournalLimits, SharedStore, Start};
@@ -108,6 +109,7 @@ impl Place {
                     },
                     inputs,
                     token_ttl: Arc::new(AtomicU64::new(TOKEN_TTL)),
+                    duty: Duty::new(Phase::OnDuty),
                     wait: LONG,
                 };
                 let (shared, _) = SharedStore::start(start).map_err(|e| e.to_string())?;

@@ -36,6 +36,7 @@ pub mod ids;
 pub mod limits;
 mod names;
 pub mod node;
+mod node_events;
 pub mod notification;
 pub mod options;
 pub mod order;

@@ -6,9 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{CallId, Engine};
 use crate::contact;
-use crate::engine::policy::Policy;
 use crate::types::{NodeId, Target};
 
 /// One FreeSWITCH, as the others see it.
@@ -35,21 +33,21 @@ pub enum Via {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Nodes {
     /// Those whose registrations were read since they were connected.
-    up: BTreeSet<NodeId>,
+    pub(super) up: BTreeSet<NodeId>,
 }
 
 impl Nodes {
     /// How a phone is reached from this FreeSWITCH; `None`: not now.
-    pub fn route(&self, from: NodeId, to: &Target, policy: &Policy) -> Option<Via> {
+    pub fn route(&self, from: NodeId, to: &Target, nodes: &[NodePolicy]) -> Option<Via> {
         let node = to.node();
         if node == from {
             return Some(Via::Direct);
         }
-        let own = policy.nodes.get(from.index());
+        let own = nodes.get(from.index());
         if own.is_some_and(|own| !own.edges.is_empty() && is_behind(to, &own.edges)) {
             return Some(Via::Direct);
         }
-        let takes_legs = policy.nodes.get(node.index()).is_some_and(|node| node.takes_legs);
+        let takes_legs = nodes.get(node.index()).is_some_and(|node| node.takes_legs);
         (takes_legs && self.up.contains(&node)).then_some(Via::Node(node))
     }
 }
@@ -57,33 +55,4 @@ impl Nodes {
 /// Whether the first hop of a Contact's route is one of these proxies.
 fn is_behind(target: &Target, edges: &[Arc<str>]) -> bool {
     contact::first_hop(target.uri()).is_some_and(|host| edges.iter().any(|edge| edge.eq_ignore_ascii_case(&host)))
-}
-
-impl Engine {
-    /// Its registrations were read: its phones can be rung from the other FreeSWITCHes, too.
-    pub(super) fn node_is_back(&mut self, node: NodeId) {
-        if self.world.nodes.up.insert(node) {
-            for id in self.calls_elsewhere(node) {
-                self.with(id, |call, world| call.on_node_back(node, world));
-            }
-        }
-    }
-
-    /// It is not connected any more: legs through it are over.
-    pub(super) fn node_is_lost(&mut self, node: NodeId) {
-        self.world.directory.stop_resync(node);
-        if self.world.nodes.up.remove(&node) {
-            for id in self.calls_elsewhere(node) {
-                self.with(id, |call, world| call.on_node_lost(node, world));
-            }
-        }
-    }
-
-    /// The calls that are held at another FreeSWITCH, in the order of their ids.
-    fn calls_elsewhere(&self, node: NodeId) -> Vec<CallId> {
-        let elsewhere = self.calls.iter().filter(|(_, held)| held.call.node() != node);
-        let mut ids: Vec<_> = elsewhere.map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        ids
-    }
 }

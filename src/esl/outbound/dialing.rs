@@ -75,7 +75,7 @@ impl Connection {
             return (Cow::Borrowed(ring.target.as_str()), None);
         };
         let (here, there) = (nodes.get(self.shared.node), nodes.get(node));
-        nodes.bonds.add(nodes, here.id, ring.leg.channel(), there.id);
+        nodes.bonds.add(here.id, ring.leg.channel(), there.id, there.core());
         let claims = LegClaims {
             leg: ring.leg.channel(),
             from: here.name.to_string(),

@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
-use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
+use freeswitch_esl_tokio::{EslCommand, EslError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tracing::{Instrument, debug, info_span, warn};
 use uuid::Uuid;
 
 use self::connection::Connection;
+use self::hand_back::hand_back;
 pub use self::shared::Outbound;
 use super::decode;
 use super::link::Link;
@@ -32,6 +33,7 @@ mod dialing;
 mod ending;
 mod events;
 mod failed_originates;
+mod hand_back;
 mod lease_time;
 mod loopback;
 mod nested_socket;
@@ -44,6 +46,7 @@ mod prepared_originate;
 mod second_link;
 mod shared;
 mod standby;
+mod taken_legs;
 mod takeover;
 mod transfer_source;
 
@@ -147,14 +150,6 @@ impl Outbound {
             debug!(%peer, reason, "outbound connection refused");
         }
     }
-}
-
-/// Hands a channel back to the dialplan, before a call was made of it.
-async fn hand_back(mut link: Link, data: &EslResponse) {
-    if data.header("Socket-Mode") != Some("static") {
-        let _ = link.send(EslCommand::Resume).await;
-    }
-    let _ = link.send(EslCommand::Exit).await;
 }
 
 /// A spare descriptor, for turning calls away when there is no other.

@@ -10,8 +10,6 @@
 //! "Once" is kept by the FreeSWITCH that the INVITE came to (mod_hash, `insert_ifempty`), because any of several fswakes
 //! may get the channel. Without mod_hash each fswake remembers what it has taken itself.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslError, EslResponse};
@@ -20,8 +18,10 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use super::Outbound;
 use super::command::api;
-use super::{Outbound, hand_back};
+use super::hand_back::hand_back;
+use super::taken_legs::REMEMBERED;
 use crate::clock::unix_now;
 use crate::esl::encode;
 use crate::esl::leg_token::{HEADER, LegClaims, Refusal};
@@ -30,8 +30,6 @@ use crate::input::{Ask, Input, Query};
 use crate::types::Target;
 use crate::words;
 
-/// A leg is remembered for longer than its header is valid, whatever the clocks say.
-const REMEMBERED: Duration = Duration::from_secs(60);
 /// How long a REGISTER's event may come later here than at the fswake that has signed the header.
 const EVENT_IS_LATE: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(5);
@@ -40,19 +38,6 @@ const AGAIN: Duration = Duration::from_millis(5);
 pub(super) fn header(data: &EslResponse) -> Option<&str> {
     data.header(format!("variable_sip_h_{HEADER}"))
         .filter(|header| !header.is_empty())
-}
-
-/// Legs that were taken, so that none is taken twice.
-#[derive(Default)]
-pub(super) struct TakenLegs(Mutex<HashMap<Uuid, Instant>>);
-
-impl TakenLegs {
-    /// Notes a leg; `false` if it is known.
-    fn note(&self, leg: Uuid, now: Instant) -> bool {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.retain(|_, at| now.duration_since(*at) < REMEMBERED);
-        taken.insert(leg, now).is_none()
-    }
 }
 
 /// A leg that may ring, and where.
@@ -74,7 +59,7 @@ impl Outbound {
                 let commands = encode::pass_on(channel, &granted.target, &granted.claims);
                 let _ = link.send_all(&commands.map(api)).await;
                 if let Some(calls) = self.nodes.named(&granted.claims.from) {
-                    self.nodes.bonds.add(&self.nodes, self.node, channel, calls.id);
+                    self.nodes.bonds.add(self.node, channel, calls.id, calls.core());
                 }
             }
             Ok(None) => {}
@@ -141,18 +126,4 @@ async fn is_first(link: &mut Link, leg: Uuid) -> Result<bool, EslError> {
     }
     let _ = link.send(forget).await?;
     Ok(true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn leg_is_taken_once_and_forgotten_when_its_header_is_long_invalid() {
-        let (taken, leg, now) = (TakenLegs::default(), Uuid::from_u128(1), Instant::now());
-        assert!(taken.note(leg, now));
-        assert!(!taken.note(leg, now + REMEMBERED / 2));
-        assert!(taken.note(Uuid::from_u128(2), now));
-        assert!(taken.note(leg, now + REMEMBERED * 2));
-    }
 }

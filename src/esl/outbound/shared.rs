@@ -11,8 +11,8 @@ use tokio_util::task::TaskTracker;
 
 use super::channel_commands::ChannelCommands;
 use super::lease_time::LeaseTime;
-use super::passed_on::TakenLegs;
 use super::standby::Standby;
+use super::taken_legs::TakenLegs;
 use crate::esl::directory::Directory;
 use crate::esl::nodes::Nodes;
 use crate::input::Input;

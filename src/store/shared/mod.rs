@@ -47,6 +47,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tracing::error;
 
 pub use self::error::SharedError;
 use self::journal::JournalExchange;
@@ -60,6 +61,7 @@ pub use self::version::{SCHEMA, SCHEMA_VERSION};
 use super::database::{self, Options};
 pub use super::outbox::FileAccess;
 use super::{StoreError, lines, outbox, schema as file};
+use crate::handover::{Duty, Phase};
 use crate::input::Input;
 use crate::postgres::Dsn;
 use crate::words;
@@ -83,6 +85,8 @@ pub struct Start<'a> {
     pub daemon: Arc<str>,
     /// How much of the shared journal is kept.
     pub journal: JournalLimits,
+    /// Whether another process still synchronizes this file: this one begins when it is on duty.
+    pub duty: Duty,
     /// How long to wait for other daemons' changes. After that the daemon starts with what its file has.
     pub wait: Duration,
 }
@@ -98,6 +102,15 @@ pub enum StartError {
     Shared(#[from] SharedError),
 }
 
+/// The file as a copy of a shared store: a connection for devices, and one for the journal.
+fn open_files(path: &Path, daemon: &Arc<str>) -> Result<(rusqlite::Connection, rusqlite::Connection), StoreError> {
+    let local = database::connect(path, &Options::default())?;
+    outbox::begin(&local)
+        .and_then(|()| lines::begin(&local, daemon))
+        .map_err(|e| file::failure(path, &e))?;
+    Ok((local, database::connect(path, &Options::default())?))
+}
+
 impl SharedStore {
     /// Starts the thread that synchronizes, and waits until it has read other daemons' changes, or has failed to. Call
     /// [`SharedStore::feed_engine`] before the file is read. The receiver ends with the thread.
@@ -109,35 +122,47 @@ impl SharedStore {
             path: start.path.to_owned(),
             reason: words::of_io(e),
         };
-        let local = database::connect(start.path, &Options::default())?;
-        outbox::begin(&local)
-            .and_then(|()| lines::begin(&local, &start.daemon))
-            .map_err(|e| file::failure(start.path, &e))?;
+        let waits = start.duty.phase() == Phase::Waiting;
+        let files = if waits {
+            None
+        } else {
+            Some(open_files(start.path, &start.daemon)?)
+        };
+        let daemon = Arc::clone(&start.daemon);
         let status = Arc::new(SyncThread::new(start.dsn.place(), start.path.to_owned(), start.daemon));
-        let journal = JournalExchange::new(
-            start.dsn.clone(),
-            database::connect(start.path, &Options::default())?,
-            Arc::clone(&status),
-            start.journal,
-        );
         let (first, first_time) = std::sync::mpsc::sync_channel(1);
         let (running, ended) = oneshot::channel::<()>();
-        let sync = Synchronizer::new(
-            start.dsn,
-            local,
-            Arc::clone(&status),
-            start.inputs,
-            start.token_ttl,
-            first,
-        );
+        let journal = {
+            let (status, dsn, limits) = (Arc::clone(&status), start.dsn.clone(), start.journal);
+            move |local| JournalExchange::new(dsn, local, status, limits)
+        };
+        let synchronizer = {
+            let (status, dsn, inputs, token_ttl) = (Arc::clone(&status), start.dsn, start.inputs, start.token_ttl);
+            move |local| Synchronizer::new(dsn, local, status, inputs, token_ttl, first)
+        };
+        let (duty, path, stop) = (start.duty, start.path.to_owned(), status.stop.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| unusable(&e))?;
         let over = status.ended.clone().drop_guard();
         let thread = std::thread::Builder::new().name("fswake-shared".into()).spawn(move || {
             let _running = (running, over);
-            runtime.block_on(async { tokio::join!(sync.run(), journal.run()) });
+            runtime.block_on(async {
+                if stop.run_until_cancelled(duty.begun()).await.is_none() {
+                    return;
+                }
+                match files.map_or_else(|| open_files(&path, &daemon), Ok) {
+                    Ok((local, of_journal)) => {
+                        tokio::join!(synchronizer(local).run(), journal(of_journal).run());
+                    }
+                    // The end of this thread ends the daemon.
+                    Err(error) => error!(%error, "the shared store cannot be used"),
+                }
+            });
         });
         thread.map_err(|e| unusable(&e))?;
+        if waits {
+            return Ok((Self(status), ended));
+        }
         match first_time.recv_timeout(start.wait) {
             Ok(Err(error)) if error.is_for_good() => {
                 status.stop.cancel();

@@ -20,7 +20,7 @@ impl Call {
 
     /// How a phone is reached from the call's FreeSWITCH; `None`: not now.
     pub(super) fn route(&self, target: &Target, world: &World) -> Option<Via> {
-        world.nodes.route(self.held.node, target, &world.policy)
+        world.nodes.route(self.held.node, target, &world.policy.nodes)
     }
 
     /// Whose phone is registered there. The dialled number may have phones besides those of its user.

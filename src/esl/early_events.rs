@@ -1,0 +1,53 @@
+//! Events that only one of two processes answers, while one takes over from the other: those that ask for a push.
+
+use freeswitch_esl_tokio::EslEvent;
+
+use super::{notifications, voicemail};
+use crate::handover::{Claim, Duty};
+
+/// Most events that wait until it is known who answers them.
+const MOST: usize = 10_000;
+
+/// Events that came before this process was on duty.
+#[derive(Default)]
+pub struct EarlyEvents(Vec<EslEvent>);
+
+impl EarlyEvents {
+    /// Returns the event if this process handles it now. Registrations are handled by both processes.
+    pub fn admit(&mut self, event: EslEvent, duty: &Duty) -> Option<EslEvent> {
+        if !asks_for_a_push(&event) {
+            return Some(event);
+        }
+        let number = event
+            .header_str("Event-Sequence")
+            .and_then(|number| number.parse().ok());
+        match duty.claims(event.header_str("Core-UUID").unwrap_or_default(), number) {
+            Claim::Ours => Some(event),
+            Claim::Theirs => None,
+            Claim::NotYet => {
+                if self.0.len() < MOST {
+                    self.0.push(event);
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that this process handles after all, now that it is on duty.
+    pub fn admitted(&mut self, duty: &Duty) -> Vec<EslEvent> {
+        let early = std::mem::take(&mut self.0);
+        early.into_iter().filter_map(|event| self.admit(event, duty)).collect()
+    }
+}
+
+fn asks_for_a_push(event: &EslEvent) -> bool {
+    match event.header_str("Event-Name") {
+        Some("MESSAGE" | voicemail::EVENT) => true,
+        _ => event.header_str("Event-Subclass") == Some(notifications::QUESTION),
+    }
+}

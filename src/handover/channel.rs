@@ -1,0 +1,160 @@
+//! What a predecessor and its successor say to each other, over a Unix socket that is the successor's stdin.
+//!
+//! ```text
+//! predecessor                          successor
+//!   offer: who it is, the sockets  ->
+//!                                  <-  ready: it has the devices and FreeSWITCH's registrations
+//!   (stops accepting, writes)
+//!   yours: which events it answered ->
+//!   (finishes its calls, ends)          (takes calls)
+//! ```
+//!
+//! Each is a line of JSON. Unknown fields are ignored, and new ones have defaults, so that any two versions understand
+//! each other.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
+use serde::{Deserialize, Serialize};
+
+use super::duty::Answered;
+use super::sockets::Use;
+
+/// The environment variable with the predecessor's process id.
+pub const VARIABLE: &str = "FSWAKE_PREDECESSOR";
+/// What the successor says when it is ready.
+pub const READY: &[u8] = b"ready\n";
+/// The longest message.
+pub const LONGEST: usize = 64 * 1024;
+/// The most sockets: Linux takes 253 descriptors in a message (unix(7)).
+const MOST: usize = 128;
+
+/// The predecessor's first message. It carries the sockets' descriptors.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Offer {
+    /// How many FreeSWITCHes the predecessor is connected to. The successor is ready when it is connected to as many.
+    #[serde(default)]
+    pub connected: usize,
+    /// What each descriptor is for, in their order.
+    #[serde(default)]
+    pub sockets: Vec<Socket>,
+}
+
+/// What a socket is for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Socket {
+    /// What it is used for.
+    pub used_for: Use,
+    /// Whether it is a socket unit's.
+    #[serde(default)]
+    pub is_a_units: bool,
+}
+
+/// The predecessor's last message: the successor is on duty from here on.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Yours {
+    /// The events that the predecessor has answered.
+    #[serde(default)]
+    pub answered: Answered,
+}
+
+/// Sends the first message.
+///
+/// # Errors
+/// When there are too many sockets, or the successor has ended.
+pub fn send(channel: &UnixStream, offer: &Offer, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    if descriptors.len() > MOST {
+        return Err(io::Error::other("too many listening sockets"));
+    }
+    let mut line = serde_json::to_vec(offer)?;
+    line.push(b'\n');
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::other("too many listening sockets"));
+    }
+    let sent = sendmsg(
+        channel.as_fd(),
+        &[IoSlice::new(&line)],
+        &mut ancillary,
+        SendFlags::empty(),
+    )?;
+    if sent < line.len() {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    Ok(())
+}
+
+/// Receives the first message.
+///
+/// # Errors
+/// When it is not one.
+pub fn receive(channel: &UnixStream) -> io::Result<(Offer, Vec<OwnedFd>)> {
+    let mut line = vec![0; LONGEST];
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut into = [IoSliceMut::new(&mut line)];
+    let received = recvmsg(channel.as_fd(), &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let mut descriptors = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    let line = line.get(..received.bytes).unwrap_or_default();
+    let offer: Offer = serde_json::from_slice(line.trim_ascii_end())?;
+    Ok((offer, descriptors))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn sockets_arrive_with_what_they_are_for() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let sockets = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let offer = Offer {
+            connected: 2,
+            sockets: [Use::Calls, Use::Calls, Use::Http]
+                .map(|used_for| Socket {
+                    used_for,
+                    is_a_units: used_for == Use::Http,
+                })
+                .into(),
+        };
+        let descriptors: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+        send(&one, &offer, &descriptors).unwrap();
+        let (received, descriptors) = receive(&other).unwrap();
+        assert!(received.connected == 2 && received.sockets[2].is_a_units);
+        assert_eq!(received.sockets[1].used_for, Use::Calls);
+        for (descriptor, socket) in descriptors.into_iter().zip(&sockets) {
+            let address = TcpListener::from(descriptor).local_addr().unwrap();
+            assert_eq!(address, socket.local_addr().unwrap());
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_offer_is_an_error_and_fields_of_other_versions_are_none() {
+        for (sent, is_one) in [
+            (&b""[..], false),
+            (b"\0\xff", false),
+            (b"{\"connected\": -1}\n", false),
+            (b"{\"later\": [1]}\n", true),
+        ] {
+            let (one, other) = UnixStream::pair().unwrap();
+            std::io::Write::write_all(&mut &one, sent).unwrap();
+            drop(one);
+            assert_eq!(receive(&other).is_ok(), is_one, "{sent:?}");
+        }
+        assert!(serde_json::from_str::<Yours>("{}").unwrap().answered.is_empty());
+    }
+}
