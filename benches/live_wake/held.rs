@@ -1,34 +1,59 @@
 //! The cost of a held call, and how many of many calls are woken and answered.
 //!
 //! Each run has its own FreeSWITCH and fswake, and all phones sleep. 50 calls a second arrive, nothing happens for ten
-//! seconds, then the phones register at 50 a second and answer. Runs alternate between routings, `socket` with and
-//! without `async`, and numbers of calls.
+//! seconds, then the phones register at 50 a second and answer. Runs alternate between routings, what holds the calls,
+//! and numbers of calls. If FreeSWITCH has mod_apn, it has its turn.
 //!
 //! These variables select runs: `FSWAKE_BENCH_CALLS` (default `300,1000`), `FSWAKE_BENCH_ROUNDS` (default 3; medians
-//! are printed) and `FSWAKE_BENCH_WAYS` (default `dialplan,dial-string`).
+//! are printed), `FSWAKE_BENCH_WAYS` (default `dialplan,dial-string`) and `FSWAKE_BENCH_HOLDS` (default `socket async
+//! full,socket full,mod_apn`; mod_apn has only one way, the dial-string). `FSWAKE_BENCH_CONNECTED` is how many calls are
+//! connected before, with sound in both directions (default 0).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fswake_test_support::process::Process;
 use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
-use fswake_test_support::sip::{Phone, Reaction, What};
-use fswake_test_support::site::{Site, Wakes};
+use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script, What};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{daemon, load, ms, site};
+use super::waker::Waker;
+use super::{load, ms};
 
 /// The interval between calls, and later between REGISTERs: 50 a second.
 const APART: Duration = Duration::from_millis(20);
 const HOLDS: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What holds the calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    Async,
+    Static,
+    /// mod_apn, in place of fswake.
+    ModApn,
+}
+
+impl Hold {
+    /// What fswake can use.
+    const ALL: [Self; 2] = [Self::Async, Self::Static];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Async => "socket async full",
+            Self::Static => "socket full",
+            Self::ModApn => "mod_apn",
+        }
+    }
+}
+
 /// The parameters of a run.
 #[derive(Clone, Copy)]
 struct Case {
     way: &'static str,
-    is_async: bool,
+    hold: Hold,
     calls: usize,
 }
 
@@ -40,6 +65,7 @@ struct Run {
     p99: f64,
     threads: f64,
     freeswitch: (f64, f64),
+    /// NaN without fswake.
     fswake: (f64, f64),
 }
 
@@ -55,6 +81,7 @@ pub async fn all(prefix: &Path) {
         .and_then(|n| n.parse().ok())
         .unwrap_or(3);
     let ways = chosen("FSWAKE_BENCH_WAYS", "dialplan,dial-string");
+    let holds = chosen("FSWAKE_BENCH_HOLDS", "socket async full,socket full,mod_apn");
     let mut cases = Vec::new();
     for calls in chosen("FSWAKE_BENCH_CALLS", "300,1000")
         .iter()
@@ -64,8 +91,17 @@ pub async fn all(prefix: &Path) {
             .into_iter()
             .filter(|way| ways.iter().any(|w| w == way))
         {
-            cases.extend([true, false].map(|is_async| Case { way, is_async, calls }));
+            let wanted = Hold::ALL
+                .into_iter()
+                .filter(|hold| holds.iter().any(|name| name == hold.name()));
+            cases.extend(wanted.map(|hold| Case { way, hold, calls }));
         }
+        let mod_apn = Some(Hold::ModApn).filter(|hold| holds.iter().any(|name| name == hold.name()));
+        cases.extend(mod_apn.filter(|_| RealFs::has_mod_apn(prefix)).map(|hold| Case {
+            way: "dial-string",
+            hold,
+            calls,
+        }));
     }
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); cases.len()];
     for round in 1..=rounds {
@@ -76,7 +112,7 @@ pub async fn all(prefix: &Path) {
         }
     }
     println!(
-        "\n| calls | way | socket | answered | REGISTER to INVITE p50, p99 ms | FreeSWITCH: threads a call | cores holding | KiB a call | \
+        "\n| calls | way | held by | answered | REGISTER to INVITE p50, p99 ms | FreeSWITCH: threads a call | cores holding | KiB a call | \
          fswake: cores holding | KiB a call |\n|---|---|---|---|---|---|---|---|---|---|"
     );
     for (case, runs) in cases.iter().zip(&runs) {
@@ -91,9 +127,9 @@ fn line(case: Case, runs: &[Run]) -> String {
         all.sort_by(f64::total_cmp);
         all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
     };
-    let socket = if case.is_async { "async full" } else { "full" };
+    let hold = case.hold.name();
     format!(
-        "| {} | {} | `{socket}` | {:.0} | {:.1}, {:.0} | {:.2} | {:.2} | {:.0} | {:.3} | {:.1} |",
+        "| {} | {} | `{hold}` | {:.0} | {:.1}, {:.0} | {:.2} | {:.2} | {:.0} | {:.3} | {:.1} |",
         case.calls,
         case.way,
         median(|run| run.answered),
@@ -138,34 +174,69 @@ impl WatchedProcess {
     }
 }
 
-async fn sleepers(site: &Site, domain: &str, count: usize) -> Vec<(Phone, Phone, String)> {
+async fn sleepers(waker: &Waker, domain: &str, count: usize) -> Vec<(Phone, Phone, String)> {
     let mut all = Vec::new();
     for _ in 0..count {
-        let user = site.fs.new_user();
+        let user = waker.fs().new_user();
         let answer = Reaction::Answer(Duration::from_millis(50));
-        let phone = site.sleeper(&user, domain, Wakes::Never, answer).await;
-        all.push((phone, site.caller().await, user));
+        let phone = waker.sleeper(&user, domain, answer).await;
+        all.push((phone, waker.caller().await, user));
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     // No phone is registered, so held calls wait for a REGISTER and nothing rings.
-    site.fs.api("sofia profile internal flush_inbound_reg").await;
+    waker.fs().api("sofia profile internal flush_inbound_reg").await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     all
 }
 
+/// Connects calls between phones that are awake and speak.
+async fn connected(waker: &Waker, count: usize) -> Vec<(Phone, OutgoingCall)> {
+    let speaks = |voice| Script {
+        voice: Some(voice),
+        ..Script::default()
+    };
+    let mut all = Vec::new();
+    for _ in 0..count {
+        let (called, calling) = (waker.fs().new_user(), waker.fs().new_user());
+        let phone = Phone::new(waker.fs().account(&called, DOMAIN), speaks(1)).await;
+        assert_eq!(phone.register().await, 200);
+        let caller = Phone::new(waker.fs().account(&calling, DOMAIN), speaks(2)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let call = caller.call(&format!("6{called}"));
+        assert_eq!(call.outcome().await, 200);
+        all.push((phone, call));
+    }
+    all
+}
+
+async fn start(prefix: &Path, hold: Hold) -> Waker {
+    if hold == Hold::ModApn {
+        return Waker::mod_apn(prefix).await;
+    }
+    let fs = Arc::new(RealFs::start(prefix, 4000).await);
+    fs.holds_with_async(hold == Hold::Async).await;
+    Waker::fswake(&fs).await
+}
+
 async fn hold(prefix: &Path, case: Case) -> Run {
     let calls = case.calls;
-    let fs = Arc::new(RealFs::start(prefix, 4000).await);
-    fs.holds_with_async(case.is_async).await;
-    let site = site(&fs, &daemon()).await;
+    let waker = start(prefix, case.hold).await;
     let (number, domain) = if case.way == "dialplan" {
         ("6", DOMAIN)
     } else {
         ("5", WAKE_DOMAIN)
     };
-    let pairs = sleepers(&site, domain, calls).await;
-    let freeswitch = WatchedProcess::new(Process(fs.pid()));
-    let fswake = WatchedProcess::new(Process(site.daemon().pid()));
+    let pairs = sleepers(&waker, domain, calls).await;
+    let beside = std::env::var("FSWAKE_BENCH_CONNECTED")
+        .ok()
+        .and_then(|n| n.parse().ok());
+    let _beside = connected(&waker, beside.unwrap_or(0)).await;
+    if let Some(beside) = beside {
+        let cores = Process(waker.fs().pid()).cores(HOLDS).await;
+        println!("         {beside} connected calls alone: {cores:.2} cores");
+    }
+    let freeswitch = WatchedProcess::new(Process(waker.fs().pid()));
+    let fswake = waker.daemon().map(WatchedProcess::new);
     let mut pace = interval(APART);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut held = Vec::new();
@@ -173,18 +244,20 @@ async fn hold(prefix: &Path, case: Case) -> Run {
         pace.tick().await;
         held.push(caller.call(&format!("{number}{user}")));
     }
-    site.pushed(calls).await;
+    waker.pushed(calls).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (before, own, since) = (freeswitch.process.cpu(), fswake.process.cpu(), Instant::now());
-    tokio::time::sleep(HOLDS).await;
-    let took = since.elapsed().as_secs_f64();
-    let cores = |now: Duration, before: Duration| now.saturating_sub(before).as_secs_f64() / took;
-    let (freeswitch_cores, fswake_cores) = (
-        cores(freeswitch.process.cpu(), before),
-        cores(fswake.process.cpu(), own),
-    );
+    let of_fswake = async {
+        match &fswake {
+            Some(fswake) => fswake.process.cores(HOLDS).await,
+            None => f64::NAN,
+        }
+    };
+    let (freeswitch_cores, fswake_cores) = tokio::join!(freeswitch.process.cores(HOLDS), of_fswake);
     let threads = freeswitch.more_threads(calls);
-    let memory = (freeswitch.more_memory(calls), fswake.more_memory(calls));
+    let memory = (
+        freeswitch.more_memory(calls),
+        fswake.map_or(f64::NAN, |p| p.more_memory(calls)),
+    );
     let held_at = load();
     let mut waking = tokio::task::JoinSet::new();
     for (phone, ..) in &pairs {
@@ -196,21 +269,29 @@ async fn hold(prefix: &Path, case: Case) -> Run {
         });
     }
     waking.join_all().await;
-    let mut answered = 0;
+    let mut outcomes: BTreeMap<u16, u64> = BTreeMap::new();
     let deadline = Instant::now() + PATIENCE;
     for call in &held {
         let left = deadline
             .saturating_duration_since(Instant::now())
             .max(Duration::from_millis(10));
         let outcome = call.response_within(left, |s| s >= 200).await;
-        answered += u64::from(matches!(outcome, Some((_, 200))));
+        *outcomes.entry(outcome.map_or(0, |(_, status)| status)).or_default() += 1;
+    }
+    let answered = outcomes.remove(&200).unwrap_or_default();
+    if !outcomes.is_empty() {
+        println!(
+            "         not answered, by SIP status (0: none yet): {outcomes:?}\n{}",
+            waker.log()
+        );
     }
     let mut times: Vec<Duration> = pairs.iter().filter_map(|(phone, ..)| to_invite(phone)).collect();
     times.sort_unstable();
     let at = |share: usize| times.get(times.len() * share / 100).copied().map_or(f64::NAN, ms);
     println!("         load {held_at} while holding, {} at the end", load());
-    fs.api("hupall").await;
-    drop(site);
+    waker.fs().api("hupall").await;
+    let fs = Arc::clone(waker.fs());
+    drop(waker);
     fs.stop();
     Run {
         answered: each(answered, 1),

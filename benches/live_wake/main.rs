@@ -1,8 +1,9 @@
 //! Figures from a real FreeSWITCH: `cargo bench --bench live_wake`, on an otherwise idle machine.
 //!
-//! 1. The time from the 200 OK of a REGISTER to the INVITE, both at the phone, for 30 consecutive wakes.
-//! 2. 300 and 1,000 held calls, with both routings and with `socket` with and without `async` (`held`): what each call
-//!    costs FreeSWITCH and fswake, and how many calls are woken and answered.
+//! 1. The time from the 200 OK of a REGISTER to the INVITE, both at the phone, for 30 consecutive wakes, by fswake and,
+//!    if FreeSWITCH has it, by mod_apn (`rest`).
+//! 2. 300 and 1,000 held calls, with both routings and with `socket` with and without `async`, and with mod_apn
+//!    (`held`): what each call costs FreeSWITCH and fswake, and how many calls are woken and answered.
 //!
 //! `FSWAKE_BENCH=rest` or `=held` runs only one of them. `FSWAKE_BENCH_WAKES` is the number of wakes of 1; `held` has
 //! more variables. `FSWAKE_BENCH_DAEMON` names another fswake to measure. `FSWAKE_BENCH_AGAINST` names one to compare
@@ -10,14 +11,17 @@
 //! stops.
 
 mod held;
+mod waker;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fswake_test_support::realfs::{self, DOMAIN, RealFs};
+use fswake_test_support::realfs::{self, DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::Reaction;
 use fswake_test_support::site::{self, Settings, Site, Wakes};
+
+use self::waker::Waker;
 
 const WAKES_AT_REST: usize = 30;
 /// How many wakes one fswake handles before the other one's turn.
@@ -58,7 +62,12 @@ fn summary(mut times: Vec<Duration>) -> (f64, f64) {
     (ms(at(50)), ms(at(95)))
 }
 
-/// The results of one fswake on an idle machine.
+/// How many milliseconds after the push the phone of that wake registers: not a multiple of FreeSWITCH's 20 ms tick.
+fn late(wake: usize) -> u64 {
+    403 + 7 * u64::try_from(wake % WAKES_AT_REST).unwrap_or(0)
+}
+
+/// The results of one fswake, or of mod_apn, on an idle machine.
 #[derive(Default)]
 struct AtRest {
     to_invite: Vec<Duration>,
@@ -70,8 +79,7 @@ impl AtRest {
     async fn wake(&mut self, site: &Site) {
         let (fs, user) = (&site.fs, site.fs.new_user());
         let answer = Reaction::Answer(Duration::from_millis(30));
-        // Not a multiple of FreeSWITCH's 20 ms tick.
-        let late = 403 + 7 * u64::try_from(self.to_push.len() % WAKES_AT_REST).unwrap_or(0);
+        let late = late(self.to_push.len());
         let phone = site.sleeper(&user, DOMAIN, Wakes::Late(late), answer).await;
         tokio::time::sleep(Duration::from_millis(60)).await;
         let call = site.caller().await.call(&format!("6{user}"));
@@ -86,12 +94,33 @@ impl AtRest {
         fs.becomes_silent(Duration::from_secs(10)).await;
     }
 
+    /// The same by mod_apn.
+    async fn wake_by_mod_apn(&mut self, waker: &Waker) {
+        let (fs, user) = (waker.fs(), waker.fs().new_user());
+        let answer = Reaction::Answer(Duration::from_millis(30));
+        let phone = waker.sleeper(&user, WAKE_DOMAIN, answer).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        let call = waker.caller().await.call(&format!("5{user}"));
+        waker.pushed(1).await;
+        self.to_push.push(call.started.elapsed());
+        tokio::time::sleep(Duration::from_millis(late(self.to_push.len()))).await;
+        phone.wake_elsewhere().await;
+        phone.register().await;
+        assert_eq!(call.outcome().await, 200);
+        let registered = phone.registered(2).await;
+        let invited = phone.invited().await;
+        self.to_invite.push(invited.at.saturating_duration_since(registered));
+        call.hang_up().await;
+        phone.ended().await;
+        fs.becomes_silent(Duration::from_secs(10)).await;
+    }
+
     fn print(self, name: &str) {
         let wakes = self.to_push.len();
         let (median, p95) = summary(self.to_invite);
         println!("at rest{name}: 200 OK to INVITE: median {median:.2} ms, p95 {p95:.2} ms ({wakes} wakes)");
         let (median, p95) = summary(self.to_push);
-        println!("at rest{name}: caller's INVITE to push at APNs: median {median:.2} ms, p95 {p95:.2} ms");
+        println!("at rest{name}: caller's INVITE to push: median {median:.2} ms, p95 {p95:.2} ms");
     }
 }
 
@@ -121,6 +150,17 @@ async fn at_rest(fs: &Arc<RealFs>, wakes: usize) {
     println!("         load before {before}, after {}", load());
 }
 
+async fn mod_apn_at_rest(prefix: &Path, wakes: usize) {
+    let waker = Waker::mod_apn(prefix).await;
+    let (before, mut all) = (load(), AtRest::default());
+    while all.to_push.len() < wakes {
+        all.wake_by_mod_apn(&waker).await;
+    }
+    all.print(", mod_apn");
+    println!("         load before {before}, after {}", load());
+    waker.fs().stop();
+}
+
 /// Selects `socket` with and without `async` on one FreeSWITCH. `fswake_test_support::realfs` uses this variable.
 const MODE: &str = "FSWAKE_SOCKET";
 
@@ -147,6 +187,9 @@ fn main() {
             fs.holds_with_async(true).await;
             at_rest(&fs, wakes).await;
             fs.stop();
+            if RealFs::has_mod_apn(&prefix) {
+                mod_apn_at_rest(&prefix, wakes).await;
+            }
         }
         if wanted != "rest" {
             held::all(&prefix).await;

@@ -1,6 +1,6 @@
 //! Resource usage of a process, from proc(5).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A process id.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,13 @@ impl Process {
         let fields = stat.rsplit(") ").next().unwrap_or_default();
         let ticks = fields.split(' ').skip(11).take(2).filter_map(|f| f.parse::<u64>().ok());
         Duration::from_millis(ticks.sum::<u64>() * 10)
+    }
+
+    /// How many cores it uses during this time.
+    pub async fn cores(self, during: Duration) -> f64 {
+        let (before, since) = (self.cpu(), Instant::now());
+        tokio::time::sleep(during).await;
+        self.cpu().saturating_sub(before).as_secs_f64() / since.elapsed().as_secs_f64()
     }
 
     fn status(self, field: &str) -> u64 {
