@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 
 use crate::engine::{CallOrder, Cause, Command, Delivery, Engine, Event, Note, Routing};
 use crate::esl::nodes::{HeldAt, Nodes};
-use crate::esl::peers::News;
+use crate::esl::peers::Told;
 use crate::esl::{user_registrations, users};
 use crate::handover::{Duty, Phase};
 use crate::input::{Ask, Input, Query, Waker};
@@ -46,7 +46,7 @@ pub struct Driver {
     /// Questions for the inbound connections, by FreeSWITCH.
     pub questions: Vec<mpsc::Sender<user_registrations::RegistrationsQuery>>,
     /// What other fswakes have to know, by the FreeSWITCH that they are told through.
-    pub news: Vec<mpsc::Sender<News>>,
+    pub news: Vec<mpsc::Sender<Told>>,
     /// The FreeSWITCHes.
     pub nodes: Nodes,
     /// Questions for FreeSWITCH's directory.

@@ -74,8 +74,8 @@ pub enum Ask {
     Calls(Vec<CallId>, oneshot::Sender<Vec<CallView>>),
     /// The devices and bindings of an AOR.
     Aor(Aor, oneshot::Sender<AorView>),
-    /// The address with this digest at which a phone of this AOR is registered.
-    Address(Aor, TargetDigest, oneshot::Sender<Option<Target>>),
+    /// The address with this digest at which a phone of this AOR is registered at this FreeSWITCH.
+    Address(Aor, NodeId, TargetDigest, oneshot::Sender<Option<Target>>),
     /// Forget a device. Answers whether it was known.
     Forget(DeviceKey, oneshot::Sender<bool>),
 }
@@ -94,8 +94,8 @@ impl Ask {
             Self::Aor(aor, to) => {
                 let _ = to.send(engine.aor(&aor, now));
             }
-            Self::Address(aor, digest, to) => {
-                let _ = to.send(engine.address(&aor, &digest, now));
+            Self::Address(aor, node, digest, to) => {
+                let _ = to.send(engine.address(&aor, node, &digest, now));
             }
             Self::Forget(device, to) => {
                 let known = engine.knows(&device);

@@ -146,10 +146,10 @@ impl Target {
         self.as_str().split(';').next().unwrap_or_default()
     }
 
-    /// What identifies it among the addresses of a user, without revealing it.
+    /// What identifies it among the addresses of a user at its FreeSWITCH, without revealing it. Another daemon may number the
+    /// FreeSWITCHes otherwise.
     pub fn digest(&self) -> TargetDigest {
         let mut hash = Sha256::new();
-        hash.update(self.node.0.to_be_bytes());
         hash.update(self.as_str());
         let whole: [u8; 32] = hash.finalize().into();
         std::array::from_fn(|i| whole[i])

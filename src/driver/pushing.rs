@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
+use tokio::sync::mpsc;
 use tracing::{debug, error, info_span, warn};
 
 use super::{Driver, DriverLoop};
 use crate::clock::unix_now;
 use crate::engine::Event;
 use crate::esl::nodes::Nodes;
-use crate::esl::peers::{News, WakeNews};
+use crate::esl::peers::{News, Told, WakeNews};
 use crate::input::Input;
 use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushPurpose, PushReceipt, PushRequest};
 use crate::types::{NodeId, PushId};
@@ -33,9 +34,9 @@ impl DriverLoop {
         let line = about
             .filter(|about| about.kind == PushKind::Call)
             .and_then(|about| Some((about.held_at, self.calls.get_mut(&about.call)?)));
-        if let Some((_, line)) = &line {
-            self.d.tell_others(&request, line.node, !line.pushed);
-        }
+        let news = line
+            .as_ref()
+            .and_then(|(_, line)| self.d.news_of(&request, line.node, !line.pushed));
         // The first push of a call shows how long it took to be sent.
         let first = line
             .as_ref()
@@ -78,6 +79,11 @@ impl DriverLoop {
                 () = over.cancelled() => Err(PushError::CallOver),
             };
             drop(under_way);
+            // A push that was refused wakes nobody: then another fswake must not wait for it.
+            if let Some((told, news)) = news.filter(|_| outcome.is_ok()) {
+                // Without it a phone may be pushed twice.
+                let _ = told.try_send(news);
+            }
             match counted {
                 Some(app) => app.pushed(&request.about, &outcome, began.elapsed()),
                 None => metrics.unserved(),
@@ -99,11 +105,9 @@ impl DriverLoop {
 }
 
 impl Driver {
-    /// Tells other fswakes that a phone is pushed for a call.
-    fn tell_others(&self, request: &PushRequest, node: NodeId, is_first: bool) {
-        let Some(about) = request.call().filter(|_| self.nodes.key().is_some()) else {
-            return;
-        };
+    /// What other fswakes are told when a provider has taken a push for a call, and through whom.
+    fn news_of(&self, request: &PushRequest, node: NodeId, is_first: bool) -> Option<(mpsc::Sender<Told>, Told)> {
+        let about = request.call().filter(|_| self.nodes.key().is_some())?;
         let caller = if is_first {
             about.caller_number.to_string()
         } else {
@@ -115,12 +119,8 @@ impl Driver {
             device: request.device().public_id().0,
             caller,
         };
-        // Without it a phone may be pushed twice.
-        let told = self.news.get(node.index()).map(|news| news.try_send(News::Wake(wake)));
-        debug!(
-            is_told = matches!(told, Some(Ok(()))),
-            "other fswakes are told of a push"
-        );
+        let through = self.news.get(node.index())?.clone();
+        Some((through, Told::now(News::Wake(wake))))
     }
 
     /// What has to be claimed before this push, where there are several fswakes: each of them finds at the same time that a

@@ -1,17 +1,19 @@
 //! Watches over channels whose call depends on another FreeSWITCH (`bonds`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::bonds::Bond;
 use super::encode;
-use super::nodes::Nodes;
+use super::nodes::{LOST, Nodes};
 
-/// For how long a FreeSWITCH may be unreachable before what rings on its behalf ends. A reconnection takes less.
-const LOST: Duration = Duration::from_secs(1);
+/// Channels that are looked at together: each has a connection to FreeSWITCH meanwhile.
+const MOST: usize = 8;
 const EVERY: Duration = Duration::from_millis(500);
 /// How often a channel is looked for, so that those that are over are forgotten.
 const PRUNE: Duration = Duration::from_secs(60);
@@ -30,14 +32,16 @@ enum Fate {
 pub async fn run(nodes: Nodes, stop: CancellationToken) {
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let turns = Arc::new(Semaphore::new(MOST));
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
         for bond in nodes.bonds.take(|bond| bond.is_due(&nodes)) {
-            let nodes = nodes.clone();
+            let (nodes, turns) = (nodes.clone(), Arc::clone(&turns));
             tokio::spawn(async move {
+                let _turn = turns.acquire_owned().await;
                 if let Some(kept) = bond.look(&nodes).await {
                     nodes.bonds.keep(kept);
                 }
@@ -53,7 +57,7 @@ impl Bond {
     }
 
     fn is_lost(&self, nodes: &Nodes) -> bool {
-        nodes.get(self.to).down_for().is_some_and(|down| down > LOST)
+        self.was_up && nodes.get(self.to).down_for().is_some_and(|down| down > LOST)
     }
 
     fn is_due(&self, nodes: &Nodes) -> bool {
@@ -66,16 +70,16 @@ impl Bond {
         let Ok(state) = here.directory.api(&encode::ask_disposition(self.channel)).await else {
             // It cannot be asked: later.
             self.seen = Instant::now();
-            return here.is_up().then_some(self);
+            return Some(self);
         };
         let fate = if state.starts_with("-ERR") && self.seen.elapsed() > IS_MADE {
             Fate::Gone
-        } else if self.has_restarted(nodes) || (self.is_lost(nodes) && state.trim() != "ANSWER") {
+        } else if self.has_restarted(nodes) || (self.is_lost(nodes) && is_unanswered(state.trim())) {
             Fate::Ends
         } else {
             Fate::Stays
         };
-        self.is_answered = state.trim() == "ANSWER" && self.is_lost(nodes);
+        self.is_answered = !is_unanswered(state.trim()) && self.is_lost(nodes);
         self.seen = Instant::now();
         match fate {
             Fate::Stays => return Some(self),
@@ -95,4 +99,9 @@ impl Bond {
         }
         None
     }
+}
+
+/// Whether FreeSWITCH says that a channel is there and not answered. An error, or no answer, says nothing.
+fn is_unanswered(disposition: &str) -> bool {
+    !disposition.is_empty() && disposition != "ANSWER" && !disposition.starts_with("-ERR")
 }

@@ -22,6 +22,8 @@ pub(super) struct Bond {
     /// The FreeSWITCH at its far end, and the core id that this had.
     pub(super) to: NodeId,
     pub(super) core: Option<String>,
+    /// That FreeSWITCH was connected then. If it was not, its core id may be that of its life before.
+    pub(super) was_up: bool,
     /// When it was last looked for.
     pub(super) seen: Instant,
     /// It was answered when the other FreeSWITCH was lost.
@@ -34,12 +36,13 @@ pub struct Bonds(Arc<Mutex<Vec<Bond>>>);
 
 impl Bonds {
     /// A channel at one FreeSWITCH depends on another, which has this core id, from now on.
-    pub(super) fn add(&self, at: NodeId, channel: Uuid, to: NodeId, core: Option<String>) {
+    pub(super) fn add(&self, at: NodeId, channel: Uuid, to: NodeId, core: Option<String>, was_up: bool) {
         self.keep(Bond {
             at,
             channel,
             to,
-            core,
+            core: core.filter(|_| was_up),
+            was_up,
             seen: Instant::now(),
             is_answered: false,
         });

@@ -20,10 +20,10 @@ use super::answers::Answer;
 use super::early_events::EarlyEvents;
 use super::encode;
 pub use super::endpoint::{Endpoint, Settings};
-use super::nodes::Nodes;
+use super::nodes::{LOST, Nodes};
 use super::notifications;
 use super::nudge::nudge;
-use super::peers::{self, News};
+use super::peers::{self, News, Told};
 use super::prepare::{STARTED, loosen, prepare};
 use super::registrations::{self, RegistrationEvent};
 use super::resync::Reader;
@@ -66,7 +66,7 @@ pub struct Inbound {
     /// Legs to kill whose call's own connection is gone.
     pub kills: mpsc::Receiver<(LegId, Cause)>,
     /// What other fswakes have to know.
-    pub news: mpsc::Receiver<News>,
+    pub news: mpsc::Receiver<Told>,
     /// Questions about one user's registrations.
     pub questions: Arc<Mutex<mpsc::Receiver<RegistrationsQuery>>>,
     /// How often registrations were read.
@@ -90,6 +90,8 @@ enum EndReason {
     Closed,
     #[error("it is the same FreeSWITCH as {0}: take one of the two [[freeswitch]] out")]
     Twin(Arc<str>),
+    #[error("it does not tell its core_uuid: add global_getvar to the user's esl-allowed-api")]
+    NoCore,
     #[error("its settings have changed")]
     Changed,
     #[error("stopping")]
@@ -124,7 +126,7 @@ impl Inbound {
                 return;
             }
             if was_connected {
-                let _ = self.tell(Event::NodeLost(self.node)).await;
+                tokio::spawn(tell_if_lost(self.inputs.clone(), self.nodes.clone(), self.node));
             }
             if was_up {
                 pause = FIRST_PAUSE;
@@ -236,6 +238,9 @@ impl Inbound {
             let core = client.api(encode::ASK_CORE).await?;
             core.body().unwrap_or_default().trim().to_owned()
         };
+        if core.is_empty() && self.nodes.count() > 1 {
+            return Err(EndReason::NoCore);
+        }
         let (host, port) = (settings.endpoint.host.as_str(), settings.endpoint.port);
         let addresses: Vec<_> = match tokio::net::lookup_host((host, port)).await {
             Ok(all) => all.map(|address| address.ip()).collect(),
@@ -264,7 +269,7 @@ impl Inbound {
                         self.handle(&event, rules).await?;
                     }
                 }
-                news = self.news.recv() => if let Some(news) = news { self.tell_peers(client, news) },
+                Some(told) = self.news.recv() => if told.is_new() { self.tell_peers(client, told.news) },
                 _ = hello.tick(), if self.nodes.key().is_some() => self.tell_peers(client, News::Hello),
                 event = events.recv() => match event {
                     Some(Ok(event)) if event.header_str("Event-Subclass") == Some(STARTED) => {
@@ -382,6 +387,14 @@ impl Inbound {
 
     async fn send(&self, input: Input) -> Result<(), EndReason> {
         send(self.inputs.clone(), input).await
+    }
+}
+
+/// Tells the engine that a FreeSWITCH is gone, unless it is connected again in a moment: what rings through it then goes on.
+async fn tell_if_lost(inputs: mpsc::Sender<Input>, nodes: Nodes, node: NodeId) {
+    tokio::time::sleep(LOST).await;
+    if nodes.get(node).down_for().is_some_and(|down| down >= LOST) {
+        let _ = send(inputs, Input::Event(Event::NodeLost(node))).await;
     }
 }
 

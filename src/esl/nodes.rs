@@ -21,6 +21,10 @@ use super::peers::Peers;
 use crate::types::NodeId;
 use crate::words;
 
+/// For how long a FreeSWITCH may be unreachable before what rings through it, or on its behalf, ends. A reconnection takes
+/// less.
+pub const LOST: Duration = Duration::from_secs(1);
+
 /// How long a claim is remembered.
 const CLAIMED: Duration = Duration::from_secs(60);
 

@@ -7,6 +7,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::decode::Parent;
 use super::encode::{Word, codecs, name, number, seconds_up, user};
 use super::inherit::quoted;
@@ -57,6 +59,8 @@ pub struct Dial<'a> {
     pub early_media: bool,
     /// Through another FreeSWITCH: its signed header ([`super::leg_token`]).
     pub header: Option<&'a str>,
+    /// Its channel.
+    pub channel: Uuid,
 }
 
 impl Leg<'_> {
@@ -138,6 +142,12 @@ impl Dial<'_> {
         ))
     }
 
+    /// The header, which the channel forgets when it is answered: a transfer would give it to whoever is dialled next.
+    fn with_header(&self, header: &str) -> String {
+        let channel = self.channel;
+        format!(",sip_h_{HEADER}={header},api_on_answer_fswake_leg='uuid_setvar {channel} sip_h_{HEADER}'")
+    }
+
     fn variables(&self) -> String {
         // FreeSWITCH counts full seconds of the clock, so N lasts between N - 1 and N (measured). The engine's own
         // deadline ends the leg; this one is the fallback.
@@ -149,10 +159,7 @@ impl Dial<'_> {
             ",ignore_early_media=true"
         };
         let call_id = self.sip_call_id;
-        let header = self
-            .header
-            .map(|header| format!(",sip_h_{HEADER}={header}"))
-            .unwrap_or_default();
+        let header = self.header.map(|header| self.with_header(header)).unwrap_or_default();
         format!(",originate_timeout={timeout},park_timeout={park},sip_invite_call_id={call_id}{early}{header}")
     }
 }
@@ -233,8 +240,6 @@ fn of_the_caller(vars: &mut String, parent: &Parent) {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::esl::inherit;
     use crate::types::CallId;
@@ -248,6 +253,7 @@ mod tests {
         park_timeout: Duration::from_millis(4500),
         early_media: false,
         header: None,
+        channel: Uuid::nil(),
     };
 
     fn variables(parent: &Parent, offer: Offer<'_>) -> String {

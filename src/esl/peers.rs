@@ -29,6 +29,8 @@ use crate::types::{Aor, NodeId, PublicId, UnixMicros};
 
 /// How often an fswake says that it is here.
 pub const EVERY: Duration = Duration::from_secs(5);
+/// News that is older is not passed on.
+const STALE: Duration = Duration::from_secs(1);
 /// After this long without a word it is gone.
 const GONE: Duration = Duration::from_secs(20);
 /// Others are forgotten after this.
@@ -52,6 +54,27 @@ pub enum News {
     Hello,
     /// It has pushed a phone for a call.
     Wake(WakeNews),
+}
+
+/// News and when it was made. What has waited for a connection is no news any more.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// What.
+    pub news: News,
+    at: Instant,
+}
+
+impl Told {
+    /// Made now.
+    pub fn now(news: News) -> Self {
+        let at = Instant::now();
+        Self { news, at }
+    }
+
+    /// Whether others may still act on it.
+    pub fn is_new(&self) -> bool {
+        self.at.elapsed() < STALE
+    }
 }
 
 /// A push for a call.
@@ -190,11 +213,18 @@ impl Peers {
         let mut all = self.lock();
         all.retain(|_, peer| peer.at.elapsed() < FORGOTTEN);
         if let Some(known) = all.get_mut(&who) {
-            *known = heard;
+            // Nobody without the key speaks for who has it.
+            if heard.is_trusted || !known.is_trusted {
+                *known = heard;
+            }
             return;
         }
         if all.len() >= MOST {
-            return;
+            let oldest = all
+                .iter()
+                .min_by_key(|(_, peer)| (peer.is_trusted, peer.at))
+                .map(|(who, _)| *who);
+            oldest.map(|oldest| all.remove(&oldest));
         }
         if !all.keys().any(|(from, _)| *from == who.0) {
             let name = &heard.name;

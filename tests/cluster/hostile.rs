@@ -15,6 +15,7 @@ use crate::{Pair, site, two_daemons};
 crate::trials![
     header_without_a_valid_signature_rings_nothing,
     header_is_used_once_whichever_fswake_gets_it,
+    header_of_a_caller_to_somebody_else_changes_nothing,
     one_freeswitch_under_two_names_is_served_once,
 ];
 
@@ -122,6 +123,22 @@ async fn header_is_used_once_whichever_fswake_gets_it(pair: Pair) {
     assert_eq!(answer(&pair.b, &site, &header).await, 503);
     third.daemon().log.wait(&["refused a leg", "it was used before"]).await;
     assert_eq!(phone.invites(), 1, "{}", phone.story());
+}
+
+/// Whatever header a caller sends: the call is held, and its phone woken.
+async fn header_of_a_caller_to_somebody_else_changes_nothing(pair: Pair) {
+    let site = site(&pair, Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = crate::steps::sleeper(&site, &pair.a, &user, answers(50)).await;
+    let script = Script {
+        headers: vec![(HEADER.to_owned(), "x.y".to_owned())],
+        ..Script::default()
+    };
+    let caller = Phone::new(pair.a.account(&site.fs.new_user(), DOMAIN), script).await;
+    let call = caller.call(&format!("7{user}"));
+    assert_eq!(call.outcome().await, 200, "{}", phone.story());
+    phone.on_the_line().await;
+    crate::steps::hang_up(&call, &phone).await;
 }
 
 /// Its registrations would be known twice, and its phones rung through itself.

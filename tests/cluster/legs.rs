@@ -21,7 +21,8 @@ crate::trials![
     phone_at_the_other_freeswitch_sees_the_caller_and_its_pushs_call_id,
     early_media_of_a_phone_at_the_other_freeswitch_reaches_the_caller,
     voice_and_digits_pass_between_the_freeswitches,
-    phone_at_the_other_freeswitch_hangs_up_holds_and_is_transferred,
+    phone_at_the_other_freeswitch_hangs_up_and_holds,
+    phone_that_was_reached_through_the_other_freeswitch_is_transferred_to_one_that_sleeps,
 ];
 
 /// A phone that sleeps at B, and a call to it at A, that it answers.
@@ -243,7 +244,7 @@ async fn voice_and_digits_pass_between_the_freeswitches(pair: Pair) {
     hang_up(&call, &phone).await;
 }
 
-async fn phone_at_the_other_freeswitch_hangs_up_holds_and_is_transferred(pair: Pair) {
+async fn phone_at_the_other_freeswitch_hangs_up_and_holds(pair: Pair) {
     let site = site(&pair, Settings::default()).await;
     let (call, phone) = connected(&site, &pair, answers(100)).await;
     let leg = phone.legs().remove(0);
@@ -259,4 +260,25 @@ async fn phone_at_the_other_freeswitch_hangs_up_holds_and_is_transferred(pair: P
     assert!(!call.is_ended());
     phone.hang_up().await;
     call.ended().await;
+}
+
+/// The caller sends the phone on: its leg's channel goes through the dialplan, and is no leg from elsewhere there.
+async fn phone_that_was_reached_through_the_other_freeswitch_is_transferred_to_one_that_sleeps(pair: Pair) {
+    let site = site(&pair, Settings::default()).await;
+    for (held, registered) in pair.both_ways() {
+        let user = site.fs.new_user();
+        let phone = sleeper(&site, registered, &user, answers(50)).await;
+        let call = call(&site, held, &user).await;
+        assert_eq!(call.outcome().await, 200, "{}", phone.story());
+        phone.on_the_line().await;
+        site.daemon().log.wait(&["call over", "connected", &user]).await;
+        let third = site.fs.new_user();
+        let other = sleeper(&site, registered, &third, answers(50)).await;
+        assert_eq!(call.leg().refer(&format!("7{third}")).await, 202);
+        other.on_the_line().await;
+        assert_eq!(other.invites(), 1);
+        assert_eq!(other.invited().await.header("X-Fswake-Leg"), "");
+        other.hang_up().await;
+        phone.ended().await;
+    }
 }

@@ -70,6 +70,8 @@ pub async fn two_daemons(pair: &Pair, mut settings: Settings) -> (Site, Joined) 
     let mut second = settings.clone();
     settings.listen = Some(pair.a.ports.fswake);
     second.listen = Some(pair.b.ports.fswake);
+    // No daemon needs to list them as another does.
+    second.reversed = true;
     let site = Site::start(pair.a.clone(), Path::new(env!("CARGO_BIN_EXE_fswake")), &settings).await;
     let joined = site.join(&second).await;
     (site, joined)

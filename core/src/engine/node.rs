@@ -54,5 +54,6 @@ impl Nodes {
 
 /// Whether the first hop of a Contact's route is one of these proxies.
 fn is_behind(target: &Target, edges: &[Arc<str>]) -> bool {
-    contact::first_hop(target.uri()).is_some_and(|host| edges.iter().any(|edge| edge.eq_ignore_ascii_case(&host)))
+    let bare = |host: &str| host.trim_matches(['[', ']']).to_ascii_lowercase();
+    contact::first_hop(target.uri()).is_some_and(|host| edges.iter().any(|edge| bare(edge) == bare(&host)))
 }

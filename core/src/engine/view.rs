@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Engine;
-use super::directory::{AorEntry, AorKey};
+use super::directory::{AorEntry, AorKey, Binding};
 use super::event::Routing;
 pub use super::party::PushState;
-use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target, TargetDigest};
+use crate::types::{Aor, CallId, Device, DeviceKey, Moment, NodeId, Target, TargetDigest};
 
 /// A held call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,14 +164,12 @@ impl Engine {
         entry.map(|e| AorView::of(e, now)).unwrap_or_default()
     }
 
-    /// The address with this digest at which a phone of this AOR is registered.
-    pub fn address(&self, aor: &Aor, digest: &TargetDigest, now: Moment) -> Option<Target> {
+    /// The address with this digest at which a phone of this AOR is registered at this FreeSWITCH.
+    pub fn address(&self, aor: &Aor, node: NodeId, digest: &TargetDigest, now: Moment) -> Option<Target> {
         let entry = self.world.directory.entry(&AorKey::of(aor, &self.world.policy))?;
-        let bound = entry.bindings.iter().filter(|b| b.expires > now);
-        bound
-            .map(|b| &b.target)
-            .find(|target| target.digest() == *digest)
-            .cloned()
+        let here = |b: &&Binding| b.expires > now && b.target.node() == node;
+        let mut targets = entry.bindings.iter().filter(here).map(|b| &b.target);
+        targets.find(|target| target.digest() == *digest).cloned()
     }
 
     /// Whether a device is known.

@@ -52,6 +52,7 @@ impl Connection {
         let dial = Dial {
             target: &target,
             header: header.as_deref(),
+            channel: ring.leg.channel(),
             sip_call_id: &ring.sip_call_id,
             timeout: ring.timeout,
             park_timeout: ring.park_timeout,
@@ -75,7 +76,9 @@ impl Connection {
             return (Cow::Borrowed(ring.target.as_str()), None);
         };
         let (here, there) = (nodes.get(self.shared.node), nodes.get(node));
-        nodes.bonds.add(here.id, ring.leg.channel(), there.id, there.core());
+        nodes
+            .bonds
+            .add(here.id, ring.leg.channel(), there.id, there.core(), there.is_up());
         let claims = LegClaims {
             leg: ring.leg.channel(),
             from: here.name.to_string(),

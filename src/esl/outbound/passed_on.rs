@@ -34,10 +34,13 @@ use crate::words;
 const EVENT_IS_LATE: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// The header of a channel that is a leg from another FreeSWITCH.
+/// The header of a channel that is a leg from another FreeSWITCH. Any caller may send such a header, and a leg's own channel
+/// has it: only an INVITE to the snippet's own user is a leg.
 pub(super) fn header(data: &EslResponse) -> Option<&str> {
-    data.header(format!("variable_sip_h_{HEADER}"))
-        .filter(|header| !header.is_empty())
+    let is_leg = data.header("Caller-Destination-Number") == Some(encode::LEG_USER)
+        && data.header("Call-Direction") == Some("inbound");
+    let header = data.header(format!("variable_sip_h_{HEADER}"));
+    header.filter(|header| is_leg && !header.is_empty())
 }
 
 /// A leg that may ring, and where.
@@ -59,7 +62,9 @@ impl Outbound {
                 let commands = encode::pass_on(channel, &granted.target, &granted.claims);
                 let _ = link.send_all(&commands.map(api)).await;
                 if let Some(calls) = self.nodes.named(&granted.claims.from) {
-                    self.nodes.bonds.add(self.node, channel, calls.id, calls.core());
+                    self.nodes
+                        .bonds
+                        .add(self.node, channel, calls.id, calls.core(), calls.is_up());
                 }
             }
             Ok(None) => {}
@@ -103,10 +108,10 @@ impl Outbound {
         let since = Instant::now();
         loop {
             let (answer, address) = oneshot::channel();
-            let ask = Ask::Address(claims.aor(), claims.binding, answer);
+            let ask = Ask::Address(claims.aor(), self.node, claims.binding, answer);
             self.inputs.send(Input::Ask(Query::at_once(ask))).await.ok()?;
             let target = address.await.ok()?;
-            if target.as_ref().is_some_and(|target| target.node() == self.node) {
+            if target.is_some() {
                 return target;
             }
             if since.elapsed() > EVENT_IS_LATE {

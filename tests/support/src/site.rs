@@ -48,6 +48,8 @@ pub struct Settings {
     pub esl_port: Option<u16>,
     /// More FreeSWITCHes. Then each has the name `fs1`, `fs2`, ..
     pub others: Vec<Ports>,
+    /// The sections of several FreeSWITCHes in reverse.
+    pub reversed: bool,
     /// Where it listens for calls, if not everywhere.
     pub listen: Option<std::net::SocketAddr>,
     /// Lines of each `[[freeswitch]]`, where there are several.
@@ -73,6 +75,7 @@ impl Default for Settings {
             app: "",
             esl_port: None,
             others: Vec::new(),
+            reversed: false,
             listen: None,
             node: String::new(),
             key: "0123456789abcdef0123456789abcdef".to_owned(),
@@ -493,7 +496,11 @@ fn freeswitches(fs: &RealFs, dir: &Path, settings: &Settings) -> String {
     let key = dir.join("cluster.key");
     std::fs::write(&key, &settings.key).expect("a file");
     let mut text = format!("[cluster]\nkey-file = \"{}\"\n", key.display());
-    for (n, ports) in std::iter::once(&fs.ports).chain(&settings.others).enumerate() {
+    let mut all: Vec<_> = std::iter::once(&fs.ports).chain(&settings.others).enumerate().collect();
+    if settings.reversed {
+        all.reverse();
+    }
+    for (n, ports) in all {
         let esl = if n == 0 { esl } else { ports.esl.port() };
         let _ = write!(
             text,
