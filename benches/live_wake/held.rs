@@ -236,6 +236,7 @@ async fn hold(prefix: &Path, case: Case) -> Run {
     let beside = std::env::var("FSWAKE_BENCH_CONNECTED")
         .ok()
         .and_then(|n| n.parse().ok());
+    let beside: Option<usize> = beside.filter(|_| case.hold != Hold::ModApn);
     let _beside = connected(&waker, beside.unwrap_or(0)).await;
     if let Some(beside) = beside {
         let cores = Process(waker.fs().pid()).cores(HOLDS).await;
