@@ -258,9 +258,10 @@ fn start_daemon(dir: &Path, fs: &FakeFreeSwitch, apns: &Apns, fcm: &Fcm) -> Resu
     std::fs::write(&file, configuration(dir, address, fs.address().port(), apns, fcm))?;
     let config = Config::load(Some(&file), &Environment::default())?;
     let set_filter = fswake::logging::init(&config.log)?;
+    let handover = fswake::handover::Handover::of_process()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     std::thread::spawn(move || {
-        if let Err(error) = runtime.block_on(fswake::daemon::run(config, set_filter)) {
+        if let Err(error) = runtime.block_on(fswake::daemon::run(config, set_filter, handover)) {
             eprintln!("fswake stopped: {error:#}");
         }
         ENDED.store(true, Ordering::Relaxed);

@@ -40,7 +40,7 @@ use crate::reload::{self, AllowedNetworks, Reload};
 use crate::store::catch_up::CatchUp;
 use crate::store::shared::{self, JournalLimits, SharedStore};
 use crate::store::sqlite::{Options, Sqlite};
-use crate::store::{StoreOp, StoreWriter};
+use crate::store::{StoreOp, StoreWriter, remove_left_over};
 use crate::supervise::Parts;
 use crate::types::{Device, Moment};
 use crate::words;
@@ -123,8 +123,7 @@ impl Daemon {
             ..Options::default()
         };
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
-        // The store's folder exists from here on.
-        pushers.keep_tokens_beside(&config.store.path);
+        remove_left_over(&config.store.path);
         let catch_up = (duty.phase() == Phase::Waiting).then(|| CatchUp::since(&config.store.path, &snapshot));
         let (ttl, store_path) = (config.policy.token_ttl, config.store.path.clone());
         let devices = still_wanted(snapshot.devices, ttl, &store);

@@ -5,6 +5,7 @@
 
 mod pushing;
 mod records;
+mod summary;
 mod wakes;
 
 use std::collections::HashMap;
@@ -259,7 +260,7 @@ impl DriverLoop {
         }
         if let Event::Registered(reg) = &event {
             self.d.metrics.registered(reg.push.is_some());
-            let node = reg.target.as_ref().map_or(NodeId::FIRST, |target| target.node());
+            let node = reg.target.as_ref().map_or(NodeId::FIRST, Target::node);
             self.d.nodes.get(node).count_register();
         }
         let now = self.now();
@@ -342,7 +343,7 @@ impl DriverLoop {
                             Routing::Dialplan | Routing::DialString => self.d.metrics.call_over(&summary),
                         }
                     }
-                    records::summarize(&summary);
+                    summary::summarize(&summary);
                 }
             }
         }

@@ -82,21 +82,8 @@ pub(super) fn doctor(config: &Config, args: &DoctorArgs, wide: bool) -> anyhow::
 
 /// What the running daemon knows.
 async fn find(config: &Config) -> Daemon {
-    let runs = || {
-        config
-            .listen
-            .addresses
-            .iter()
-            .any(|address| doctor::listens(address).is_some())
-    };
-    let mute = |error: anyhow::Error| {
-        let why = error.to_string();
-        Daemon::Mute(why.lines().next().unwrap_or_default().to_owned())
-    };
-    let client = match Client::new(config) {
-        Ok(client) => client,
-        Err(error) if runs() => return mute(error),
-        Err(_) => return Daemon::Absent,
+    let Ok(client) = Client::new(config) else {
+        return Daemon::Absent;
     };
     match client.find::<DaemonApps>("/v1/apps").await {
         Ok(Some(mut said)) => {
@@ -106,9 +93,7 @@ async fn find(config: &Config) -> Daemon {
             let cluster = client.find("/v1/cluster").await.unwrap_or_default();
             Daemon::Answers(said, cluster)
         }
-        Ok(None) if runs() => Daemon::Mute("no daemon answers at http.addresses".into()),
-        Ok(None) => Daemon::Absent,
-        Err(error) => mute(error),
+        _ => Daemon::Absent,
     }
 }
 

@@ -22,6 +22,8 @@ use crate::words;
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long an answer by HTTP may take to be written.
 const LAST_ANSWER: Duration = Duration::from_millis(100);
+/// After a handover: how long answers to events may take to be sent.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
 /// At shutdown: how long the store may take for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 /// How long systemd may take to read what it is told.
@@ -159,6 +161,10 @@ impl Daemon {
             // First those whose connection was accepted just before the handover.
             self.calls.wait().await;
             self.drained().await;
+            self.pushes.close();
+            self.pushes.wait().await;
+            // The answers to events that asked for a push are sent when the push has ended, by tasks of their own.
+            tokio::time::sleep(LAST_EVENTS).await;
         };
         let drain_timeout = *self.drain_timeout.borrow();
         let is_over = tokio::select! {

@@ -108,8 +108,9 @@ fn busy(app: &App, kept_by: KeptBy) -> &'static str {
         Credentials::ApnsToken { .. } | Credentials::ApnsCertificate { .. }
     );
     if matches!(kept_by, KeptBy::BusyForKey { .. }) {
-        return "Apple accepts one new token per key in 20 minutes, and another process uses this key too (a second fswake, another \
-                push server): give each its own key. If fswake was only moved, or has a new store, wait 20 minutes";
+        return "Apple accepts one new token per key in 20 minutes, and another process uses this key too: another push server \
+                (give it a key of its own), or a fswake with another clock or of an earlier version. If fswake was upgraded \
+                just now, wait 20 minutes";
     }
     if is_apple && matches!(kept_by, KeptBy::BusyForPhone { .. }) {
         return "Apple limits the pushes to one phone: it takes them again by itself. `fswake trace` of that phone's user shows who \

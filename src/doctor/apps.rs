@@ -39,12 +39,11 @@ pub(super) async fn checks(config: &Config, daemon: &Daemon, evidence: &mut Evid
         .collect();
     let is_probed = |app: &App, error: &Option<SetupError>| error.is_none() && !is_the_daemons(app, daemon);
     let probed_apps = apps.iter().zip(&set_up).filter(|(app, error)| is_probed(app, error));
-    // Together, so that apps with the same key share a token.
+    // Together: probes run at once.
     let probed_apps: Vec<App> = probed_apps.map(|(app, _)| (*app).clone()).collect();
     let mut states = Vec::new();
     let mut probes = match Pushers::new(probed_apps) {
         Ok(pushers) => {
-            pushers.keep_tokens_beside(&config.store.path);
             let probes = pushers.probe().await;
             states = pushers.states();
             probes
@@ -66,10 +65,7 @@ pub(super) async fn checks(config: &Config, daemon: &Daemon, evidence: &mut Evid
             continue;
         }
         if is_the_daemons(app, daemon) {
-            checks.extend(match daemon {
-                Daemon::Mute(why) => vec![not_tried(app, why)],
-                _ => says(evidence),
-            });
+            checks.extend(says(evidence));
             told_by.extend(known.filter(|known| known.is_about_the_clock()).map(|_| name));
             continue;
         }
@@ -101,25 +97,9 @@ pub(super) async fn checks(config: &Config, daemon: &Daemon, evidence: &mut Evid
     checks
 }
 
-/// Whether only the running daemon may ask the app's provider: Apple takes one new token of a key in 20 minutes, and
-/// refuses pushes with any other.
+/// Whether the running daemon answers for the app: it probes both keys of Apple's, and knows what pushes get.
 fn is_the_daemons(app: &App, daemon: &Daemon) -> bool {
-    let is_key = matches!(app.credentials, Credentials::ApnsToken { .. });
-    is_key
-        && match daemon {
-            Daemon::Absent => false,
-            Daemon::Mute(_) => true,
-            Daemon::Answers(..) => daemon.knows(&app.name).is_some(),
-        }
-}
-
-fn not_tried(app: &App, why: &str) -> Check {
-    let seen = format!(
-        "not tried: a daemon runs and cannot be asked ({why}). Apple takes one new token of a key in 20 minutes, and that one is \
-         the daemon's"
-    );
-    let advice = "`fswake apps` has to work: http.addresses, http.token-file; or stop the daemon for the doctor's sake";
-    Check::warning(FAMILY, app.name.clone(), seen, advice)
+    matches!(app.credentials, Credentials::ApnsToken { .. }) && daemon.knows(&app.name).is_some()
 }
 
 /// What the running daemon knows of an app.

@@ -1,6 +1,4 @@
 //! The running daemon of this configuration, if there is one: what it knows of its apps, and its user.
-//!
-//! Apple takes one new provider token of a key in 20 minutes: with the daemon's key, only the daemon asks Apple.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,14 +9,12 @@ use super::cluster::DaemonCluster;
 use crate::push::apps::status::ProblemKind;
 use crate::push::{Fault, KeptBy, PushErrorKind};
 
-/// Whether a daemon runs, and what it answers.
+/// Whether a daemon answers, and what.
 #[derive(Debug, Default)]
 pub enum Daemon {
-    /// None does.
+    /// None does: none runs, or it cannot be asked.
     #[default]
     Absent,
-    /// It runs, but does not answer: why.
-    Mute(String),
     /// What it knows of its apps, and of the cluster.
     Answers(DaemonApps, Option<DaemonCluster>),
 }
@@ -114,7 +110,7 @@ impl Daemon {
     pub(super) fn problem(&self, what: &str) -> Option<&DaemonProblem> {
         match self {
             Self::Answers(said, _) => said.attention.iter().find(|problem| problem.what == what),
-            Self::Absent | Self::Mute(_) => None,
+            Self::Absent => None,
         }
     }
 
@@ -122,17 +118,15 @@ impl Daemon {
     pub(super) fn knows(&self, app: &str) -> Option<&DaemonApp> {
         match self {
             Self::Answers(said, _) => said.apps.iter().find(|known| known.name == app),
-            Self::Absent | Self::Mute(_) => None,
+            Self::Absent => None,
         }
     }
-}
 
-impl Daemon {
     /// What it knows of the cluster.
     pub(super) fn cluster(&self) -> Option<&DaemonCluster> {
         match self {
             Self::Answers(_, cluster) => cluster.as_ref(),
-            Self::Absent | Self::Mute(_) => None,
+            Self::Absent => None,
         }
     }
 }

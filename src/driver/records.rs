@@ -1,12 +1,12 @@
-//! What the loop writes down: devices, the journal, what is counted, one line for each call.
+//! What the loop writes down: devices, the journal, what is counted.
 
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::DriverLoop;
 use crate::clock::now_ms;
-use crate::engine::{Count, Note, Routing, Step, Summary};
+use crate::engine::{Count, Note, Step};
 use crate::store::{JournalEntry, StoreOp};
 use crate::types::{Aor, CallId, Device};
 
@@ -75,26 +75,4 @@ impl DriverLoop {
             step,
         }));
     }
-}
-
-/// The one line per call.
-pub(super) fn summarize(s: &Summary) {
-    // Tenths of a millisecond.
-    let tenths = |t: std::time::Duration| (t.as_secs_f64() * 10_000.0).round() / 10.0;
-    let ms = |time: Option<std::time::Duration>| time.map(tenths);
-    info!(
-        call.id = %s.call,
-        aor = %s.aor,
-        outcome = s.result.as_str(),
-        devices = s.devices,
-        pushes = s.pushes,
-        legs = s.legs,
-        answered_by = s.answered_by.as_deref().unwrap_or("-"),
-        held_ms = tenths(s.held),
-        call_to_push_ms = ms(s.call_to_push),
-        push_to_register_ms = ms(s.push_to_register),
-        register_to_invite_ms = ms(s.register_to_invite),
-        "{}",
-        if s.routing == Routing::Request { "wake over" } else { "call over" }
-    );
 }

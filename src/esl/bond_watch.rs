@@ -1,4 +1,4 @@
-//! Watches over channels whose call depends on another FreeSWITCH ([`super::bonds`]).
+//! Watches over channels whose call depends on another FreeSWITCH (`bonds`).
 
 use std::time::Duration;
 

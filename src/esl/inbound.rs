@@ -4,14 +4,12 @@
 //! registrations are read again. Only quick commands run on it: events and commands for calls share a queue with its
 //! replies.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{
-    EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType, EventFormat,
-    EventOverflow,
+    EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EventFormat, EventOverflow,
 };
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
@@ -24,7 +22,9 @@ use super::encode;
 pub use super::endpoint::{Endpoint, Settings};
 use super::nodes::Nodes;
 use super::notifications;
+use super::nudge::nudge;
 use super::peers::{self, News};
+use super::prepare::{STARTED, loosen, prepare};
 use super::registrations::{self, RegistrationEvent};
 use super::resync::Reader;
 use super::user_registrations::{Asker, RegistrationsQuery};
@@ -40,18 +40,8 @@ use crate::words;
 
 /// The events that it subscribes to.
 const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
-/// A sofia profile starts.
-const STARTED: &str = "sofia::profile_start";
-const STARTS: &str = "CUSTOM sofia::profile_start";
 /// More events, if events may ask for notifications. Subclasses have to follow CUSTOM.
 const QUESTIONS: (&str, &str) = ("MESSAGE", notifications::QUESTION);
-/// How often FreeSWITCH is nudged while a held call waits for a REGISTER. It looks at its event queue only every 20 ms
-/// unless something arrives from fswake (mod_event_socket.c, `read_packet`; measured with 1.10.12).
-const NUDGE: Duration = Duration::from_millis(1);
-/// How long the first steps of a call go undisturbed.
-const HEAD_START: Duration = Duration::from_millis(2);
-/// After this much silence the connection is checked.
-const KEEPALIVE: Duration = Duration::from_secs(10);
 /// How long an answer may take: it comes after all waiting events.
 const REPLY: Duration = Duration::from_secs(30);
 /// The pauses between attempts to connect: doubled from the first to the last.
@@ -426,71 +416,4 @@ async fn notify(
         let _ = answers.send(Answer { to: uuid, sent }).await;
     });
     Ok(())
-}
-
-async fn prepare(client: EslClient, has_peers: bool) {
-    loosen(&client).await;
-    // Refused if the login's `esl-allowed-events` lacks it: profiles that start are then noticed later.
-    if let Err(error) = client.subscribe_events_raw(EventFormat::Plain, STARTS).await {
-        debug!(
-            error = words::of_esl(&error),
-            "FreeSWITCH does not report which profiles start"
-        );
-    }
-    if has_peers && let Err(error) = client.subscribe_events_raw(EventFormat::Plain, peers::EVENTS).await {
-        warn!(
-            error = words::of_esl(&error),
-            "FreeSWITCH does not pass on what other fswakes say: phones may be pushed by each of them"
-        );
-    }
-}
-
-/// Triggers what FreeSWITCH does once in its life: its first presence event, which a first call brings, makes mod_sofia
-/// start its presence thread and sleep for 500 ms in the thread that delivers all events
-/// (`sofia_presence_event_handler`; 1.10.12 and 1.11.2). Until then no ringing or answer of that call would arrive.
-/// This event has no content and no other effect.
-async fn loosen(client: &EslClient) {
-    let event = EslCommand::SendEvent {
-        event: EslEvent::with_type(EslEventType::PresenceOut),
-    };
-    if let Err(error) = client.send_command(event).await {
-        debug!(
-            error = words::of_esl(&error),
-            "FreeSWITCH's first presence event is still to come"
-        );
-    }
-}
-
-/// Makes FreeSWITCH look at its event queue while a call waits, and notices a connection that died silently.
-///
-/// An unknown command works like a lone line feed, and its reply sets the pace.
-async fn nudge(client: &EslClient, mut waiting: watch::Receiver<usize>) -> Infallible {
-    let mut idle = interval(KEEPALIVE);
-    idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut tick = interval(NUDGE);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = idle.tick() => {}
-            () = next_nudge(&mut tick, &mut waiting) => {}
-        }
-        if client.send_command(EslCommand::NoOp).await.is_err() {
-            // The events end then; their receiver first handles those that are left.
-            let _ = client.disconnect().await;
-            return std::future::pending().await;
-        }
-    }
-}
-
-/// The next moment at which a nudge helps; pending while no call waits.
-async fn next_nudge(tick: &mut tokio::time::Interval, waiting: &mut watch::Receiver<usize>) {
-    if *waiting.borrow_and_update() == 0 {
-        if waiting.wait_for(|calls| *calls > 0).await.is_err() {
-            // The driver's loop has ended, and with it the daemon.
-            return std::future::pending().await;
-        }
-        // A new call has its push to send first.
-        tokio::time::sleep(HEAD_START).await;
-    }
-    tick.tick().await;
 }

@@ -7,6 +7,8 @@
 //! | [`other_leg`] | pure: what FreeSWITCH itself rings next to a held channel |
 //! | [`inherit`] | pure: what a leg inherits from its parent channel |
 //! | [`inbound`] | fswake's connection to FreeSWITCH: registrations, with reconnection |
+//! | `prepare` | the first commands on fswake's own connection |
+//! | `nudge` | keeps FreeSWITCH's events coming in time |
 //! | [`outbound`] | FreeSWITCH's connections to us: one per held call |
 //! | [`registrations`] | pure: FreeSWITCH's registration events |
 //! | [`answers`] | sends the answers to notifications, on a separate connection |
@@ -42,11 +44,13 @@ pub mod link;
 pub mod listing;
 pub mod nodes;
 pub mod notifications;
+mod nudge;
 pub mod options;
 pub mod originate;
 pub mod other_leg;
 pub mod outbound;
 pub mod peers;
+mod prepare;
 mod query;
 pub mod registrations;
 pub mod resync;

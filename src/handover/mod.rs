@@ -67,9 +67,9 @@ impl Handover {
         };
         if sockets.are_kept() && predecessor.is_none() {
             // If this process fails, nobody is to wait for it.
-            sockets::Use::ALL
-                .into_iter()
-                .for_each(|of| lifecycle::keep_no_socket(of.kept_as()));
+            for of in sockets::Use::ALL {
+                lifecycle::keep_no_socket(of.kept_as());
+            }
         }
         Ok(Self {
             program,

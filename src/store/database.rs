@@ -117,13 +117,12 @@ impl Database {
     /// Writes a batch in one transaction. Returns how many of its changes can never be written (for instance too big):
     /// they are left out, so that they do not block all others.
     pub(super) fn write(&mut self, batch: &Batch) -> Result<u64, StoreError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let connection = connect(&self.path, &self.options)?;
-                self.file = FileId::of(&self.path);
-                connection
-            }
+        let mut connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            let connection = connect(&self.path, &self.options)?;
+            self.file = FileId::of(&self.path);
+            connection
         };
         let shared = self.options.shared.as_ref();
         let turn = shared.map(|access| access.blocking_turn());

@@ -14,6 +14,7 @@ mod database;
 pub mod devices;
 mod import;
 mod journal;
+mod left_over;
 pub(crate) mod lines;
 mod older_copy;
 pub(crate) mod older_journal;
@@ -29,6 +30,7 @@ mod writer;
 
 pub use import::{Fate, Import};
 pub use journal::{JournalEntry, detail};
+pub use left_over::remove_left_over;
 pub use sqlite::{Options, Sqlite, StoreError};
 pub use writer::{FlushError, Health, StoreWriter, WriteFailure};
 

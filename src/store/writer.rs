@@ -185,6 +185,10 @@ struct WriterShared {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is known of the writer by itself; together they are no state"
+)]
 struct QueueState {
     queue: Queue,
     in_flight: usize,

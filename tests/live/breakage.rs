@@ -207,8 +207,6 @@ async fn restarted_daemon_wakes_a_phone_that_it_knows_from_its_store(fs: Arc<Rea
     site.forget_place(&phone).await;
     site.daemon().signal("TERM");
     site.daemon.as_mut().unwrap().exit_code().await;
-    // APNs' stand-in counts provider tokens as Apple does, and a new process has a new one.
-    site.apns.advance(Duration::from_secs(21 * 60));
     site.start_daemon().await;
     let call = answered_call(&site, &format!("7{user}")).await;
     phone.on_the_line().await;

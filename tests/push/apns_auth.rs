@@ -1,6 +1,6 @@
 //! Authentication with APNs: provider tokens and client certificates.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fswake::push::app::{App, Credentials, NextKey, ProxySettings};
 use fswake::push::apps::status::ProblemKind;
@@ -10,7 +10,7 @@ use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
 use fswake_test_support::http2::Fault;
 use fswake_test_support::proxy::Proxy;
 
-use super::support::{MovedClock, apns_app, apns_call, app, attempts, minute, parallel, pushers};
+use super::support::{MovedClock, apns_app, apns_at_minute, apns_call, app, attempts, minute, parallel, pushers};
 
 #[tokio::test]
 async fn parallel_pushes_share_one_jwt() {
@@ -35,13 +35,18 @@ async fn parallel_pushes_share_one_jwt() {
     assert_eq!((apns.tokens_taken(), apns.server().connections()), (1, 2));
 }
 
+/// Moves APNs' clock and fswake's.
+fn both(apns: &Apns, moved: &MovedClock, minutes: u64) {
+    moved.minutes(minutes);
+    apns.advance(minute(minutes));
+}
+
 #[tokio::test]
-async fn jwt_is_kept_across_connections_and_renewed_only_when_old() {
-    let (apns, moved) = (Apns::start().await, MovedClock::default());
+async fn jwt_is_kept_across_connections_and_renewed_every_half_hour() {
+    let (apns, moved) = apns_at_minute(1).await;
     let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
-    for (minutes, tokens) in [(0, 1), (15, 1), (30, 1), (10, 2), (49, 2), (2, 3)] {
-        moved.minutes(minutes);
-        apns.advance(minute(minutes));
+    for (minutes, tokens) in [(0, 1), (15, 1), (13, 1), (2, 2), (28, 2), (2, 3)] {
+        both(&apns, &moved, minutes);
         apns.server().close_all();
         let outcome = pushers.push(&apns_call()).await;
         assert!(outcome.is_ok(), "{outcome:?}");
@@ -50,20 +55,110 @@ async fn jwt_is_kept_across_connections_and_renewed_only_when_old() {
 }
 
 #[tokio::test]
-async fn refused_jwt_is_renewed_once_for_all() {
-    let (apns, moved) = (Apns::start().await, MovedClock::default());
-    let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
-    pushers.push(&apns_call()).await.unwrap();
-    // Apple's clock is 40 minutes ahead, so for Apple the token has expired.
-    moved.minutes(30);
-    apns.advance(minute(70));
-    let outcomes = parallel(&pushers, (0..50).map(|_| apns_call())).await;
-    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+async fn two_senders_with_one_key_cost_apple_one_token_in_a_period() {
+    let (apns, moved) = apns_at_minute(1).await;
+    let sender = || Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
+    let senders = [sender(), sender()];
+    for (minutes, tokens) in [(0, 1), (10, 1), (18, 1), (2, 2), (5, 2), (26, 3)] {
+        both(&apns, &moved, minutes);
+        for sender in &senders {
+            let outcomes = parallel(sender, (0..20).map(|_| apns_call())).await;
+            assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        }
+        assert_eq!(apns.tokens_taken(), tokens, "after {minutes} more minutes");
+    }
+    let pushes = apns.pushes_so_far().await;
+    let refused: Vec<_> = pushes.iter().filter(|push| push.status != 200).collect();
+    assert!(refused.is_empty() && pushes.len() == 6 * 2 * 20, "{refused:?}");
+}
+
+/// For as long as the clocks differ, each sender may find that Apple has the other's token.
+#[tokio::test]
+async fn senders_whose_clocks_differ_by_a_second_lose_no_push_when_a_period_ends() {
+    let (apns, moved) = apns_at_minute(9).await;
+    let behind = MovedClock::default();
+    let ahead = moved.clock().now().wall.duration_since(SystemTime::now()).unwrap();
+    behind.forward(ahead.checked_sub(Duration::from_secs(1)).unwrap());
+    let sender = |clock: &MovedClock| Pushers::with_clock(vec![apns_app(&apns)], &clock.clock()).unwrap();
+    let senders = [sender(&moved), sender(&behind)];
+    for minutes in [0, 21, 1] {
+        both(&apns, &moved, minutes);
+        behind.minutes(minutes);
+        for sender in &senders {
+            let outcomes = parallel(sender, (0..5).map(|_| apns_call())).await;
+            assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        }
+    }
+    assert_eq!(apns.tokens_taken(), 2);
+    let pushes = apns.pushes_so_far().await;
+    assert!(pushes.iter().rev().take(10).all(|push| push.status == 200));
+}
+
+#[tokio::test]
+async fn restarted_sender_goes_on_with_the_token_that_apple_has() {
+    let (apns, moved) = apns_at_minute(28).await;
+    let push = async || {
+        let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
+        attempts(pushers.push(&apns_call()).await)
+    };
+    assert_eq!((push().await, push().await), (Ok(1), Ok(1)));
+    // The next period, in which Apple does not take its token yet.
+    both(&apns, &moved, 3);
+    assert_eq!((push().await, push().await), (Ok(2), Ok(2)));
+    assert_eq!(apns.tokens_taken(), 1);
+    both(&apns, &moved, 20);
+    assert_eq!((push().await, push().await), (Ok(1), Ok(1)));
     assert_eq!(apns.tokens_taken(), 2);
 }
 
 #[tokio::test]
-async fn jwt_refused_within_twenty_minutes_is_kept_and_the_clock_is_suspected() {
+async fn jwt_that_is_new_too_soon_is_replaced_by_the_one_before_for_all() {
+    let (apns, moved) = apns_at_minute(28).await;
+    let sender = || Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
+    let senders = [sender(), sender()];
+    senders[0].push(&apns_call()).await.unwrap();
+    both(&apns, &moved, 3);
+    for sender in &senders {
+        let outcomes = parallel(sender, (0..50).map(|_| apns_call())).await;
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        assert_eq!(attempts(sender.push(&apns_call()).await), Ok(1));
+    }
+    assert_eq!(apns.tokens_taken(), 1);
+    // The token is as old as it gets; then all use the next.
+    for (minutes, tokens) in [(19, 1), (2, 2)] {
+        both(&apns, &moved, minutes);
+        for sender in &senders {
+            assert_eq!(attempts(sender.push(&apns_call()).await), Ok(1));
+        }
+        assert_eq!(apns.tokens_taken(), tokens);
+    }
+}
+
+#[tokio::test]
+async fn push_after_the_clock_was_set_has_the_jwt_of_the_new_time() {
+    let (apns, moved) = apns_at_minute(10).await;
+    let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
+    // Behind: `iat` is more than an hour old for Apple.
+    moved.back(10);
+    apns.advance(minute(120));
+    let refused = attempts(pushers.push(&apns_call()).await).unwrap_err();
+    assert!(
+        refused.starts_with("ExpiredProviderToken") && refused.contains("clock"),
+        "{refused}"
+    );
+    moved.minutes(130);
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+    // Ahead: `iat` is in the future for Apple.
+    moved.minutes(60);
+    let refused = attempts(pushers.push(&apns_call()).await).unwrap_err();
+    assert_eq!(refused, "InvalidProviderToken");
+    moved.back(60);
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+    assert_eq!(apns.tokens_taken(), 1);
+}
+
+#[tokio::test]
+async fn jwt_that_is_called_expired_too_early_is_kept_and_the_clock_is_suspected() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     pushers.push(&apns_call()).await.unwrap();
@@ -79,9 +174,11 @@ async fn jwt_refused_within_twenty_minutes_is_kept_and_the_clock_is_suspected() 
 
 #[tokio::test]
 async fn too_many_token_updates_are_retried_with_the_same_jwt() {
-    let apns = Apns::start().await;
+    // The token before is too old to be tried instead.
+    let (apns, moved) = apns_at_minute(25).await;
     apns.faults.next(Fault::apns(429, "TooManyProviderTokenUpdates"));
-    assert_eq!(attempts(pushers(apns_app(&apns)).push(&apns_call()).await), Ok(2));
+    let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(2));
     assert_eq!(apns.tokens_taken(), 1);
 }
 
@@ -335,21 +432,14 @@ fn key_problems(pushers: &Pushers) -> Vec<ProblemKind> {
 }
 
 #[tokio::test]
-async fn daemon_and_doctor_share_the_tokens_of_both_keys() {
+async fn daemons_share_the_tokens_of_both_keys() {
     let apns = Apns::start().await;
     let app = with_next_key(&apns);
-    let dir = tempfile::tempdir().unwrap();
-    let store = dir.path().join("fswake.db");
-    let start = || {
-        let pushers = pushers(app.clone());
-        pushers.keep_tokens_beside(&store);
-        pushers
-    };
-    let daemon = start();
+    let daemon = pushers(app.clone());
     daemon.push(&apns_call()).await.unwrap();
     apns.revoke_old_keys();
     daemon.push(&apns_call()).await.unwrap();
     // Apple takes one new token of a key in 20 minutes.
-    assert!(start().push(&apns_call()).await.is_ok());
+    assert!(pushers(app).push(&apns_call()).await.is_ok());
     assert_eq!(apns.tokens_taken(), 2);
 }

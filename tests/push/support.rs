@@ -222,8 +222,28 @@ impl MovedClock {
     }
 
     pub fn minutes(&self, minutes: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += minute(minutes);
+        self.forward(minute(minutes));
     }
+
+    pub fn forward(&self, by: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += by;
+    }
+
+    /// Sets it back, by no more than it was moved forward.
+    pub fn back(&self, minutes: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) -= minute(minutes);
+    }
+}
+
+/// APNs and a clock, both at this minute of one of the half hours for which fswake signs a provider token.
+pub async fn apns_at_minute(of_period: u64) -> (Apns, MovedClock) {
+    let (apns, moved) = (Apns::start().await, MovedClock::default());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let into = Duration::from_secs(now.as_secs() % (30 * 60));
+    let by = minute(30 + of_period).checked_sub(into).unwrap();
+    moved.forward(by);
+    apns.advance(by);
+    (apns, moved)
 }
 
 pub fn minute(minutes: u64) -> Duration {

@@ -1,6 +1,6 @@
 //! Legs from other FreeSWITCHes: the call is held there, and the phone is registered here.
 //!
-//! The dialplan (`fswake_node`) hands over an INVITE that has a signed header ([`leg_token`]). fswake rings nothing
+//! The dialplan (`fswake_node`) hands over an INVITE that has a signed header ([`crate::esl::leg_token`]). fswake rings nothing
 //! itself: it sets `fswake_bridge` to the one binding that the header names and hands the channel back at once. The
 //! dialplan's own `bridge` rings the phone, so everything between the two is FreeSWITCH's: caller id, codecs, headers,
 //! early media, causes, cancel. Without a valid header `fswake_bridge` stays what the dialplan has set before: a failure.

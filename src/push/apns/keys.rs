@@ -100,14 +100,14 @@ impl SigningKeys {
         Ok(SignedBy { key, bearer })
     }
 
-    /// Renews a token that Apple called expired, as [`ProviderToken::renew_refused`] does.
+    /// Replaces a token that Apple called expired or invalid, as [`ProviderToken::renew_refused`] does.
     pub(crate) fn renew_refused(&self, refused: &SignedBy, now: Now) -> bool {
         self.keys[refused.key].renew_refused(&refused.bearer, now)
     }
 
-    /// Renews a token that Apple called invalid, as [`ProviderToken::renew_doubtful`] does.
-    pub(crate) fn renew_doubtful(&self, refused: &SignedBy, now: Now) -> bool {
-        self.keys[refused.key].renew_doubtful(&refused.bearer, now)
+    /// Replaces a token that Apple called too new, as [`ProviderToken::use_other`] does.
+    pub(crate) fn use_other(&self, refused: &SignedBy, now: Now) -> bool {
+        self.keys[refused.key].use_other(&refused.bearer, now)
     }
 
     /// Apple refuses a key: the other one signs from now on, unless it was refused within the last minute. So a push

@@ -7,7 +7,6 @@ pub(crate) mod keys;
 mod reply;
 pub(crate) mod rules;
 pub(crate) mod token;
-pub(crate) mod token_file;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -188,7 +187,7 @@ impl Apns {
             Ok(tried) => tried,
             Err(error) => return (Err(error), None),
         };
-        // The provider token was an hour old and has been renewed, or the other key is used now.
+        // Another provider token or the other key is used now.
         for _ in 0..PROBED_AGAIN {
             if !matches!(tried, Try::Again { .. }) {
                 break;
@@ -290,6 +289,10 @@ impl Apns {
 
     fn refused(&self, status: u16, headers: &HeaderMap, body: &[u8], signed: Option<&SignedBy>) -> Try {
         let now = self.clock.now();
+        let again = |reason: &str, on_new_connection| Try::Again {
+            reason: reason.to_owned(),
+            on_new_connection,
+        };
         let tried = classify(status, headers, body, now.wall);
         let (Some(keys), Some(signed)) = (&self.keys, signed) else {
             return tried;
@@ -301,21 +304,22 @@ impl Apns {
                 keys.accepted(signed.key);
                 return tried;
             }
+            Try::TransientFailure(TransientFailure {
+                kept_by: KeptBy::BusyForKey { .. },
+                ref reason,
+                ..
+            }) if keys.use_other(signed, now) => return again(reason, false),
             _ => return tried,
-        };
-        let again = |reason: &str, on_new_connection| Try::Again {
-            reason: reason.to_owned(),
-            on_new_connection,
         };
         match fault {
             Fault::Clock if keys.renew_refused(signed, now) => again(&reason, false),
             Fault::Clock => Try::Refused(PushError::Misconfigured {
                 fault,
-                reason: format!("{reason}, but it was signed less than 20 minutes ago: check this machine's clock"),
+                reason: format!("{reason}, but it is less than an hour old by this machine's clock: check the clock"),
             }),
             // The connection belongs to the key of its first push.
             _ if reason == OTHER_KEY_ON_THIS_CONNECTION && keys.unused().is_some() => again(&reason, true),
-            _ if is_about_the_key(&reason) && keys.renew_doubtful(signed, now) => again(&reason, false),
+            _ if is_about_the_key(&reason) && keys.renew_refused(signed, now) => again(&reason, false),
             _ if is_about_the_key(&reason) => match keys.refused(signed.key, &reason, now) {
                 OtherKey::TakesOver => {
                     tracing::warn!(

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use crate::metrics::AppMetrics;
-use crate::push::apns::token_file::TokenFile;
 use crate::push::app::App;
 use crate::push::apps::health::{Health, Whose};
 use crate::push::apps::sender::Sender;
@@ -52,13 +51,6 @@ impl LiveApp {
     pub(crate) fn is_in_use(&self, wall: SystemTime) {
         self.health.renewed(self.generation, self.sender.expires());
         self.health.look_at_expiry(wall);
-    }
-
-    /// Keeps its provider tokens, where it has some, in this file.
-    pub(crate) fn keep_tokens_in(&self, file: &TokenFile, now: Now) {
-        for token in self.sender.provider_tokens() {
-            token.keep_in(file, now);
-        }
     }
 
     /// Delivers one push, or returns the error.

@@ -6,7 +6,6 @@
 //! the next one finds what is new (`renewal`). Race: the provider refuses a push with the old key after the new one has
 //! come into use (`push_refused_with_the_old_key_goes_out_with_the_new_one` in tests/push).
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -63,12 +62,6 @@ impl Pushers {
             app.is_in_use(clock.now().wall);
         }
         Ok(Self(Arc::new(AppList::new(apps, clock.clone()))))
-    }
-
-    /// Keeps Apple's provider tokens next to the store from now on, and takes over those that are there: Apple takes
-    /// one new token per key in 20 minutes. Reads and writes a file.
-    pub fn keep_tokens_beside(&self, store: &Path) {
-        self.0.keep_tokens_beside(store);
     }
 
     /// The names of all apps, in the order of the configuration: labels of logs and metrics.

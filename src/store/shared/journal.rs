@@ -136,12 +136,11 @@ impl JournalExchange {
                     poll_at = Instant::now() + POLL;
                 }
                 Due::Prune => {
-                    let before = match prune_before {
-                        Some(before) => before,
-                        None => {
-                            let JournalLimits { keep, max_lines } = self.limits;
-                            server.superfluous_before(keep, max_lines).await?
-                        }
+                    let before = if let Some(before) = prune_before {
+                        before
+                    } else {
+                        let JournalLimits { keep, max_lines } = self.limits;
+                        server.superfluous_before(keep, max_lines).await?
                     };
                     let has_more = server.prune_lines(before).await?;
                     prune_before = has_more.then_some(before);

@@ -178,7 +178,7 @@ async fn thousand_calls_over_ten_handovers_all_have_their_wake() {
     assert_eq!(daemon.exit_code().await, Some(0));
     assert_eq!(daemon.log.count(&["took over"]), HANDOVERS);
     assert_eq!(daemon.log.count(&["ERROR"]), 0);
-    stage.journal("push-sent", CALLS as i64).await;
+    stage.journal("push-sent", i64::try_from(CALLS).unwrap()).await;
 }
 
 #[tokio::test]
@@ -248,7 +248,7 @@ async fn what_phones_say_during_a_handover_is_not_lost() {
     }
     daemon.log.wait_times(3, &["the earlier process has ended"]).await;
     assert_eq!(daemon.exit_code().await, Some(0));
-    stage.stored(all.len() as i64).await;
+    stage.stored(i64::try_from(all.len()).unwrap()).await;
     for phone in &all {
         let held = stage.call(&daemon, &phone.spec().user);
         stage.push().await;

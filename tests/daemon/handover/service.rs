@@ -173,7 +173,7 @@ async fn restarts(
         assert_eq!(earlier.log.count(&["ERROR"]), 0);
     }
     assert_eq!(last.address, address);
-    stage.journal("push-sent", calls as i64).await;
+    stage.journal("push-sent", i64::try_from(calls).unwrap()).await;
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn process_that_left_finishes_its_call_and_a_failed_start_keeps_nobody_wai
     // A call that waits in the queue while the next process fails.
     let waiting = stage.call(&daemon, "1001");
     stage.set("wake.max-wait", "no duration");
-    let (code, _, stderr) = {
+    let (code, (), stderr) = {
         let mut command = stage.command();
         let kept: Vec<_> = manager.kept.drain(..).collect();
         let script = "exec 3<&0 4<&1 </dev/null; export LISTEN_PID=$$; exec \"$@\"";

@@ -6,7 +6,7 @@ use super::*;
 fn wrong_clock_is_not_reported_as_a_wrong_credential() {
     for (reason, pattern, word) in [
         (
-            "ExpiredProviderToken, but it was signed less than 20 minutes ago: check this machine's clock",
+            "ExpiredProviderToken, but it is less than an hour old by this machine's clock: check the clock",
             None,
             "clock is wrong",
         ),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::apns::{self, Apns, BUNDLE_ID, Push, TEAM_ID};
+use crate::apns::{Apns, BUNDLE_ID, Push, TEAM_ID};
 use crate::daemon::{self, Daemon};
 use crate::realfs::{ASSERTING, Ports, RealFs};
 use crate::sip::{Account, PATIENCE, Phone, Script, What};
@@ -177,16 +177,7 @@ impl Site {
     pub async fn join(&self, settings: &Settings) -> Joined {
         let dir = TempDir::new().expect("a directory");
         let file = dir.path().join("fswake.toml");
-        // Apple accepts one new token of a key in 20 minutes.
-        let (id, key) = ("SECONDKEY1", dir.path().join("second.p8"));
-        std::fs::write(&key, self.apns.new_key(id)).expect("a file");
         let text = configuration(&self.fs, &self.apns, dir.path(), settings);
-        let text = text
-            .replace(
-                &format!("'{}'", self.apns.key_file().display()),
-                &format!("'{}'", key.display()),
-            )
-            .replace(&format!("'{}'", apns::KEY_ID), &format!("'{id}'"));
         std::fs::write(&file, text).expect("a file");
         let mut joined = Joined {
             daemon: None,
