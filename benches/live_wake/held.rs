@@ -7,7 +7,7 @@
 //! These variables select runs: `FSWAKE_BENCH_CALLS` (default `300,1000`), `FSWAKE_BENCH_ROUNDS` (default 3; medians
 //! are printed), `FSWAKE_BENCH_WAYS` (default `dialplan,dial-string`) and `FSWAKE_BENCH_HOLDS` (default `socket async
 //! full,socket full,mod_apn`; mod_apn has only one way, the dial-string). `FSWAKE_BENCH_CONNECTED` is how many calls are
-//! connected before, with sound in both directions (default 0).
+//! connected before, with sound in both directions, but not with mod_apn (default 0).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -195,14 +195,20 @@ async fn connected(waker: &Waker, count: usize) -> Vec<(Phone, OutgoingCall)> {
         voice: Some(voice),
         ..Script::default()
     };
-    let mut all = Vec::new();
+    let mut phones = Vec::new();
     for _ in 0..count {
-        let (called, calling) = (waker.fs().new_user(), waker.fs().new_user());
-        let phone = Phone::new(waker.fs().account(&called, DOMAIN), speaks(1)).await;
+        let user = waker.fs().new_user();
+        let phone = Phone::new(waker.fs().account(&user, DOMAIN), speaks(1)).await;
         assert_eq!(phone.register().await, 200);
+        phones.push((user, phone));
+    }
+    // fswake has to know them.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut all = Vec::new();
+    for (user, phone) in phones {
+        let calling = waker.fs().new_user();
         let caller = Phone::new(waker.fs().account(&calling, DOMAIN), speaks(2)).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let call = caller.call(&format!("6{called}"));
+        let call = caller.call(&format!("6{user}"));
         assert_eq!(call.outcome().await, 200);
         all.push((phone, call));
     }
@@ -230,6 +236,7 @@ async fn hold(prefix: &Path, case: Case) -> Run {
     let beside = std::env::var("FSWAKE_BENCH_CONNECTED")
         .ok()
         .and_then(|n| n.parse().ok());
+    let beside: Option<usize> = beside.filter(|_| case.hold != Hold::ModApn);
     let _beside = connected(&waker, beside.unwrap_or(0)).await;
     if let Some(beside) = beside {
         let cores = Process(waker.fs().pid()).cores(HOLDS).await;
