@@ -99,7 +99,8 @@ async fn phones_freeswitch_dies_before_the_push_and_the_phone_comes_back_at_the_
     assert_eq!(phone.register().await, 200);
     site.heard(&phone).await;
     pair.b.kill();
-    site.daemon().log.wait(&["no connection to FreeSWITCH"]).await;
+    // A second later, because it might only have lost its event socket's connection.
+    site.daemon().log.wait(&["event=NodeLost "]).await;
     let call = call(&site, &pair.a, &user).await;
     assert!(site.pushed_to(&token).await);
     site.daemon().log.wait(&["node-out-of-reach", "fs2"]).await;

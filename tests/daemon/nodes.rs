@@ -115,6 +115,7 @@ async fn phone_of_a_freeswitch_that_is_gone_is_pushed_and_rung_where_it_register
     b.listen(false);
     b.drop_inbound();
     daemon.log.wait(&["no connection to FreeSWITCH", "name=\"b\""]).await;
+    daemon.log.wait(&["event=NodeLost "]).await;
     let held = stage.call(&daemon, "1001");
     soon("push", stage.apns.next_push()).await;
     stage.journal("node-out-of-reach", 1).await;
