@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{Mutex, Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,6 +27,7 @@ use crate::esl::leg_token::ClusterKey;
 use crate::esl::nodes::Nodes;
 use crate::esl::outbound::Outbound;
 use crate::esl::peers::Peers;
+use crate::esl::queues::queues;
 use crate::esl::users::Users;
 use crate::handover::sockets::Use;
 use crate::handover::{Duty, Handover, Phase, Sockets};
@@ -47,7 +48,7 @@ use crate::words;
 
 /// Inputs that may wait for the loop. If the queue is full, senders wait, and FreeSWITCH queues for them.
 const INPUTS: usize = 16_384;
-/// Questions about registrations that may wait for FreeSWITCH, some 200 bytes each.
+/// Questions to the directory that may wait for FreeSWITCH, some 200 bytes each.
 const QUESTIONS: usize = 16_384;
 /// Wakes that may be asked for at once, each with its connection.
 const MOST_WAKES: usize = 10_000;
@@ -215,17 +216,13 @@ impl Daemon {
             let change = DeviceChange::Kept(Arc::new(device));
             engine.handle(Moment::default(), Event::DeviceChangedElsewhere(change));
         }
-        let (kills, kills_rx): (Vec<_>, Vec<_>) = nodes.iter().map(|_| mpsc::channel(1024)).unzip();
-        let (news, news_rx): (Vec<_>, Vec<_>) = nodes.iter().map(|_| mpsc::channel(1024)).unzip();
-        let (questions, questions_rx): (Vec<_>, Vec<_>) = nodes.iter().map(|_| mpsc::channel(QUESTIONS)).unzip();
+        let (connections, of_connections): (Vec<_>, Vec<_>) = nodes.iter().map(|_| queues()).unzip();
         let driver = Driver {
             engine,
             pushers: pushers.clone(),
             store: store.clone(),
             waiting,
-            kills,
-            questions,
-            news,
+            connections,
             nodes: nodes.clone(),
             users,
             tasks: pushes.clone(),
@@ -250,8 +247,7 @@ impl Daemon {
                 );
             }
             let resyncs = Arc::default();
-            let parts_of_nodes = kills_rx.into_iter().zip(questions_rx).zip(news_rx);
-            for (node, ((kills, questions), news)) in nodes.iter().zip(parts_of_nodes) {
+            for (node, queues) in nodes.iter().zip(of_connections) {
                 let (answers, answers_rx) = mpsc::channel(1024);
                 let answerer = Answerer {
                     settings: node.settings.clone(),
@@ -265,9 +261,7 @@ impl Daemon {
                     waiting: now_waiting.clone(),
                     nodes: nodes.clone(),
                     node: node.id,
-                    kills,
-                    news,
-                    questions: Arc::new(Mutex::new(questions)),
+                    queues,
                     resyncs: Arc::clone(&resyncs),
                     answers,
                     duty: duty.clone(),

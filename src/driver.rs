@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 
 use crate::engine::{CallOrder, Cause, Command, Delivery, Engine, Event, Note, Routing};
 use crate::esl::nodes::{HeldAt, Nodes};
-use crate::esl::peers::Told;
+use crate::esl::queues::ToConnection;
 use crate::esl::{user_registrations, users};
 use crate::handover::{Duty, Phase};
 use crate::input::{Ask, Input, Query, Waker};
@@ -41,12 +41,8 @@ pub struct Driver {
     pub store: StoreWriter,
     /// How many calls wait. While some do, the inbound connection makes FreeSWITCH look at its events sooner.
     pub waiting: watch::Sender<usize>,
-    /// Kills for the inbound connections, by FreeSWITCH.
-    pub kills: Vec<mpsc::Sender<(LegId, Cause)>>,
-    /// Questions for the inbound connections, by FreeSWITCH.
-    pub questions: Vec<mpsc::Sender<user_registrations::RegistrationsQuery>>,
-    /// What other fswakes have to know, by the FreeSWITCH that they are told through.
-    pub news: Vec<mpsc::Sender<Told>>,
+    /// What goes to the inbound connections, by FreeSWITCH.
+    pub connections: Vec<ToConnection>,
     /// The FreeSWITCHes.
     pub nodes: Nodes,
     /// Questions for FreeSWITCH's directory.
@@ -186,7 +182,7 @@ impl DriverLoop {
             self.d
                 .waiting
                 .send_if_modified(|waiting| std::mem::replace(waiting, held) != held);
-            if self.d.engine.held_calls() == 0
+            if held == 0
                 && let Some(drained) = self.drained.take()
             {
                 let _ = drained.send(());
@@ -375,9 +371,9 @@ impl DriverLoop {
 
     /// Kills a leg of this FreeSWITCH; if it is not known which, of whichever has it.
     fn kill_elsewhere(&self, node: Option<NodeId>, leg: LegId, cause: &Cause) {
-        let all = self.d.kills.iter().enumerate();
-        for (_, kills) in all.filter(|(n, _)| node.is_none_or(|node| node.index() == *n)) {
-            if kills.try_send((leg, cause.clone())).is_err() {
+        let all = self.d.connections.iter().enumerate();
+        for (_, to) in all.filter(|(n, _)| node.is_none_or(|node| node.index() == *n)) {
+            if to.kills.try_send((leg, cause.clone())).is_err() {
                 // Its lease ends it within seconds.
                 debug!(leg = %leg.channel(), "the leg ends with its lease");
             }
@@ -391,8 +387,8 @@ impl DriverLoop {
             profiles,
             since: Instant::now(),
         };
-        let questions = self.d.questions.get(node.index());
-        if questions.is_none_or(|questions| questions.try_send(question).is_err()) {
+        let to = self.d.connections.get(node.index());
+        if to.is_none_or(|to| to.questions.try_send(question).is_err()) {
             // Consequence: bindings that have ended are rung in vain until they expire.
             debug!("too many questions about registrations: one was dropped");
         }

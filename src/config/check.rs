@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::error::In;
 use super::secrets::{Files, MissingFile};
 use super::settings::{ClusterConfig, Config, Environment, Listen, LogConfig, LogFormat, StoreConfig};
-use super::values::{CheckResult, duration, is_word, list, on_unregister};
+use super::values::{CheckResult, duration, is_name, is_of_a_name, is_word, list, on_unregister};
 use super::{app, http, nodes, raw};
 use crate::engine::Mode;
 use crate::engine::policy::{Alert, Decline, Policy};
@@ -266,14 +266,13 @@ fn shared_store(
 
 /// The daemon's name; by default that of its host.
 fn cluster_name(at: In<'_>, name: Option<String>, env: &Environment) -> CheckResult<Arc<str>> {
-    const MOST: usize = 40;
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    const LONGEST: usize = 40;
     let Some(name) = name else {
-        let host = env.host.chars().take(MOST);
-        let host: String = host.map(|c| if is_allowed(c) { c } else { '-' }).collect();
+        let host = env.host.chars().take(LONGEST);
+        let host: String = host.map(|c| if is_of_a_name(c) { c } else { '-' }).collect();
         return Ok(if host.is_empty() { "fswake".into() } else { host.into() });
     };
-    if name.is_empty() || name.len() > MOST || !name.chars().all(is_allowed) {
+    if !is_name(&name, LONGEST) {
         let allowed = r#"one short word of letters, digits, "-", "_" and ".", as in "fswake-1", up to 40 characters"#;
         return Err(at.wrong("cluster.name", name, allowed));
     }

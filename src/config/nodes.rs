@@ -6,7 +6,7 @@ use super::error::In;
 use super::raw;
 use super::secrets::Files;
 use super::settings::FreeSwitch;
-use super::values::{CheckResult, is_word};
+use super::values::{CheckResult, is_name, is_word};
 use crate::contact::Uri;
 use crate::engine::node::NodePolicy;
 use crate::esl::inbound::Endpoint;
@@ -14,6 +14,8 @@ use crate::types::Secret;
 
 /// FreeSWITCH's own default password.
 const PASSWORD: &str = "ClueCon";
+/// The longest name of a FreeSWITCH, or of a SIP profile.
+const LONGEST_NAME: usize = 63;
 /// A shorter key could be guessed.
 const SHORTEST_KEY: usize = 32;
 /// More than anybody needs: each has its connections.
@@ -61,8 +63,8 @@ pub(super) fn freeswitches(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitches)
 
 fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> CheckResult<FreeSwitch> {
     let name = raw.name.unwrap_or_default();
-    if !name.is_empty() && !is_name(&name) {
-        let allowed = "letters, digits, `-`, `_` and dots, 63 at most";
+    if !name.is_empty() && !is_name(&name, LONGEST_NAME) {
+        let allowed = format!("letters, digits, `-`, `_` and dots, {LONGEST_NAME} at most");
         return Err(at.wrong("freeswitch.name", name, allowed));
     }
     let host = raw.host.unwrap_or_else(|| "127.0.0.1".into());
@@ -87,7 +89,7 @@ fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> CheckResult
             files.secret(at, key, &name)?.1.unwrap_or_default()
         }
     };
-    if let Some(profile) = raw.profile.as_ref().filter(|profile| !is_name(profile)) {
+    if let Some(profile) = raw.profile.as_ref().filter(|profile| !is_name(profile, LONGEST_NAME)) {
         return Err(at.wrong("freeswitch.profile", profile, "the name of a SIP profile"));
     }
     Ok(FreeSwitch {
@@ -122,17 +124,18 @@ fn address(at: In<'_>, sip: &str) -> CheckResult<String> {
     Ok(format!("{scheme}:{host}{port}{transport}"))
 }
 
-/// Hosts as they are in a Path: without a port.
+/// Hosts of a Path, in lower case and without a port or brackets.
 fn edges(at: In<'_>, edges: &[String]) -> CheckResult<Vec<String>> {
     let allowed = r#"host names or addresses without a port, as in ["edge.example.org", "192.0.2.10"]"#;
-    for edge in edges {
-        let bare = edge.trim_start_matches('[').trim_end_matches(']');
+    let host = |edge: &String| {
+        let bare = edge.trim_matches(['[', ']']);
         let is_host = !edge.contains([':', '/', ';', ' ', '@']) || bare.parse::<IpAddr>().is_ok();
         if edge.is_empty() || !is_host {
             return Err(at.wrong("freeswitch.edges", edge, allowed));
         }
-    }
-    Ok(edges.iter().map(|edge| edge.to_ascii_lowercase()).collect())
+        Ok(bare.to_ascii_lowercase())
+    };
+    edges.iter().map(host).collect()
 }
 
 /// What the engine knows of them, where there are several.
@@ -173,10 +176,4 @@ pub(super) fn cluster_key(
         return Err(at.plain(key, is, allowed));
     }
     Ok(secret.map(Secret::new))
-}
-
-/// A name that is safe in a log line, a FreeSWITCH command and a URL.
-fn is_name(name: &str) -> bool {
-    let is_safe = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-    (1..=63).contains(&name.len()) && name.bytes().all(is_safe)
 }

@@ -60,7 +60,7 @@ pub struct FreeSwitch {
     pub sip: Option<String>,
     /// The SIP profile by which it sends INVITEs to the others; `None`: the one that the phone is registered at.
     pub profile: Option<String>,
-    /// Edge proxies that it may send to directly: hosts, in lower case.
+    /// Edge proxies that it may send to directly: hosts, in lower case and without brackets.
     pub edges: Vec<String>,
 }
 

@@ -56,6 +56,16 @@ pub(super) fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
+/// Whether a character may be in a name ([`is_name`]).
+pub(super) fn is_of_a_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.".contains(c)
+}
+
+/// Whether a text is a name that is safe in a log line, a FreeSWITCH command and a URL, and not longer than this.
+pub(super) fn is_name(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && text.chars().all(is_of_a_name)
+}
+
 /// Whether a text is an https URL.
 pub(super) fn is_https(text: &str) -> bool {
     reqwest::Url::parse(text).is_ok_and(|url| url.scheme() == "https")

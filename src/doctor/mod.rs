@@ -97,13 +97,9 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     let wakes = journal.as_ref().ok().map(|journal| wakes::read(journal, since));
     // Calls that other daemons' FreeSWITCHes routed say nothing of this one's.
     let own = journal.as_ref().ok().and_then(Journal::daemon);
-    let own_wakes = wakes
-        .as_ref()
-        .and_then(|w| w.as_deref().ok())
-        .unwrap_or_default()
-        .iter();
-    let own_wakes = own_wakes.filter(|wake| own.is_none() || wake.overview.daemon.as_deref() == own);
-    let heard: Vec<_> = own_wakes.cloned().collect();
+    let heard = wakes.as_ref().and_then(|w| w.as_deref().ok()).unwrap_or_default();
+    let is_own = |wake: &&Wake| own.is_none() || wake.overview.daemon.as_deref() == own;
+    let heard: Vec<_> = heard.iter().filter(is_own).collect();
     let mut all = Vec::new();
     let mut cores = Vec::new();
     for node in config.freeswitch.iter().filter(|_| config.has_freeswitch) {
@@ -137,7 +133,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
 async fn of_node(
     config: &Config,
     node: &FreeSwitch,
-    (asked_for, heard): (&[Device], &[Wake]),
+    (asked_for, heard): (&[Device], &[&Wake]),
     cores: &mut Vec<(String, String)>,
 ) -> Vec<Check> {
     let login = match config.unread("freeswitch.password-file") {

@@ -119,7 +119,7 @@ impl Driver {
             device: request.device().public_id().0,
             caller,
         };
-        let through = self.news.get(node.index())?.clone();
+        let through = self.connections.get(node.index())?.news.clone();
         Some((through, Told::now(News::Wake(wake))))
     }
 

@@ -52,8 +52,8 @@ pub async fn run(nodes: Nodes, stop: CancellationToken) {
 
 impl Bond {
     fn has_restarted(&self, nodes: &Nodes) -> bool {
-        let core = nodes.get(self.to).core();
-        self.core.is_some() && core.is_some() && core != self.core
+        let restarted = |core: &str| nodes.get(self.to).has_restarted_since(core);
+        self.core.as_deref().is_some_and(restarted)
     }
 
     fn is_lost(&self, nodes: &Nodes) -> bool {

@@ -51,3 +51,8 @@ fn asks_for_a_push(event: &EslEvent) -> bool {
         _ => event.header_str("Event-Subclass") == Some(notifications::QUESTION),
     }
 }
+/// Its number: the same for all who get it, upwards since FreeSWITCH's start.
+pub(super) fn number_of(event: &EslEvent) -> Option<u64> {
+    event.header_str("Event-Sequence")?.parse().ok()
+}
+

@@ -11,23 +11,24 @@ use std::time::Duration;
 use freeswitch_esl_tokio::{
     EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EventFormat, EventOverflow,
 };
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::answers::Answer;
-use super::early_events::EarlyEvents;
+use super::early_events::{EarlyEvents, number_of};
 use super::encode;
 pub use super::endpoint::{Endpoint, Settings};
 use super::nodes::{LOST, Nodes};
 use super::notifications;
 use super::nudge::nudge;
-use super::peers::{self, News, Told};
+use super::peers::{self, News};
 use super::prepare::{STARTED, loosen, prepare};
+use super::queues::FromLoop;
 use super::registrations::{self, RegistrationEvent};
 use super::resync::Reader;
-use super::user_registrations::{Asker, RegistrationsQuery};
+use super::user_registrations::Asker;
 use super::voicemail;
 use crate::clock::{unix_micros, unix_now};
 use crate::contact::ContactRules;
@@ -35,7 +36,7 @@ use crate::engine::{Cause, Event};
 use crate::handover::Duty;
 use crate::input::Input;
 use crate::jitter;
-use crate::types::{LegId, NodeId};
+use crate::types::NodeId;
 use crate::words;
 
 /// The events that it subscribes to.
@@ -63,12 +64,8 @@ pub struct Inbound {
     pub nodes: Nodes,
     /// Which.
     pub node: NodeId,
-    /// Legs to kill whose call's own connection is gone.
-    pub kills: mpsc::Receiver<(LegId, Cause)>,
-    /// What other fswakes have to know.
-    pub news: mpsc::Receiver<Told>,
-    /// Questions about one user's registrations.
-    pub questions: Arc<Mutex<mpsc::Receiver<RegistrationsQuery>>>,
+    /// What the driver's loop has for it.
+    pub queues: FromLoop,
     /// How often registrations were read.
     pub resyncs: Arc<AtomicU64>,
     /// Where the answers to notifications go.
@@ -218,7 +215,7 @@ impl Inbound {
         let asker = Asker {
             node: self.node,
             settings: settings.clone(),
-            questions: self.questions.clone(),
+            questions: self.queues.questions.clone(),
             inputs: self.inputs.clone(),
         };
         let waiting = self.waiting.clone();
@@ -269,7 +266,7 @@ impl Inbound {
                         self.handle(&event, rules).await?;
                     }
                 }
-                Some(told) = self.news.recv() => if told.is_new() { self.tell_peers(client, told.news) },
+                Some(told) = self.queues.news.recv() => if told.is_new() { self.tell_peers(client, told.news) },
                 _ = hello.tick(), if self.nodes.key().is_some() => self.tell_peers(client, News::Hello),
                 event = events.recv() => match event {
                     Some(Ok(event)) if event.header_str("Event-Subclass") == Some(STARTED) => {
@@ -285,7 +282,7 @@ impl Inbound {
                     Some(Err(error)) => debug!(error = words::of_esl(&error), "event skipped"),
                     None => return Err(EndReason::Closed),
                 },
-                kill = self.kills.recv() => {
+                kill = self.queues.kills.recv() => {
                     let Some((leg, cause)) = kill else { return Ok(()) };
                     let client = client.clone();
                     // Not awaited: its reply comes after the events, and this loop handles those.
@@ -347,10 +344,7 @@ impl Inbound {
         event: &EslEvent,
         work: impl Future<Output = Result<(), EndReason>> + Send + 'static,
     ) -> Result<(), EndReason> {
-        let number = event
-            .header_str("Event-Sequence")
-            .and_then(|number| number.parse::<u64>().ok());
-        let Some(number) = number.filter(|_| !self.nodes.peers.is_alone_at(self.node)) else {
+        let Some(number) = number_of(event).filter(|_| !self.nodes.peers.is_alone_at(self.node)) else {
             return work.await;
         };
         let (nodes, node) = (self.nodes.clone(), self.node);
@@ -377,8 +371,7 @@ impl Inbound {
 
     /// What the log calls this FreeSWITCH, where there are several.
     fn name(&self) -> Option<String> {
-        let name = &self.nodes.get(self.node).name;
-        (!name.is_empty()).then(|| name.to_string())
+        self.nodes.get(self.node).own_name().map(str::to_owned)
     }
 
     async fn tell(&self, event: Event) -> Result<(), EndReason> {

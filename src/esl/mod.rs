@@ -8,6 +8,7 @@
 //! | [`inherit`] | pure: what a leg inherits from its parent channel |
 //! | [`inbound`] | fswake's connection to FreeSWITCH: registrations, with reconnection |
 //! | `prepare` | the first commands on fswake's own connection |
+//! | [`queues`] | what the driver's loop has for that connection |
 //! | `nudge` | keeps FreeSWITCH's events coming in time |
 //! | [`outbound`] | FreeSWITCH's connections to us: one per held call |
 //! | [`registrations`] | pure: FreeSWITCH's registration events |
@@ -52,6 +53,7 @@ pub mod outbound;
 pub mod peers;
 mod prepare;
 mod query;
+pub mod queues;
 pub mod registrations;
 pub mod resync;
 pub mod user_registrations;

@@ -79,7 +79,7 @@ impl Drop for HeldAt {
 }
 
 /// What tells its connections from those of others.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 struct Identity {
     /// FreeSWITCH's own id, new at each of its starts. Only who can log in to its event socket learns it.
     core: Option<String>,
@@ -158,7 +158,7 @@ impl Inner {
         // One after the other: two that connect at the same time must see each other.
         let _one_at_a_time = self.identifying.lock().unwrap_or_else(PoisonError::into_inner);
         let is_twin = |other: &&Node| {
-            let identity = other.identity();
+            let identity = other.lock();
             other.id != id && identity.is_connected && identity.core.as_deref() == Some(core)
         };
         if let Some(twin) = self.all.iter().find(is_twin) {
@@ -198,18 +198,13 @@ impl Inner {
             return Some(NodeId::FIRST);
         }
         let core = core?;
-        let by_core = self
-            .all
-            .iter()
-            .find(|node| node.identity().core.as_deref() == Some(core));
-        if let Some(node) = by_core {
+        let by_core = |node: &&Node| node.lock().core.as_deref() == Some(core);
+        if let Some(node) = self.all.iter().find(by_core) {
             return Some(node.id);
         }
         // It has just started: its event socket's connection is not up again.
-        let mut there = self
-            .all
-            .iter()
-            .filter(|node| node.identity().addresses.contains(&peer.to_canonical()));
+        let peer = peer.to_canonical();
+        let mut there = self.all.iter().filter(|node| node.lock().addresses.contains(&peer));
         let node = there.next()?;
         there.next().is_none().then_some(node.id)
     }
@@ -219,6 +214,11 @@ impl Node {
     /// The id that FreeSWITCH has given itself at its start, once it is known.
     pub fn core(&self) -> Option<String> {
         self.lock().core.clone()
+    }
+
+    /// Whether it has given itself another id since it had this one.
+    pub fn has_restarted_since(&self, core: &str) -> bool {
+        self.lock().core.as_deref().is_some_and(|now| now != core)
     }
 
     /// For how long it has not been connected; `None` while it is.
@@ -287,17 +287,14 @@ impl Node {
         format!("{}:{}", settings.endpoint.host, settings.endpoint.port)
     }
 
-    /// What people call it: its name, or its event socket's address.
-    pub fn label(&self) -> String {
-        if self.name.is_empty() {
-            self.address()
-        } else {
-            self.name.to_string()
-        }
+    /// Its name, if it has one.
+    pub fn own_name(&self) -> Option<&str> {
+        Some(&*self.name).filter(|name| !name.is_empty())
     }
 
-    fn identity(&self) -> Identity {
-        self.lock().clone()
+    /// What people call it: its name, or its event socket's address.
+    pub fn label(&self) -> String {
+        self.own_name().map_or_else(|| self.address(), str::to_owned)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Identity> {

@@ -138,7 +138,7 @@ pub struct Peer {
     /// Its name.
     pub name: String,
     /// The FreeSWITCH that both listen to.
-    pub node: u16,
+    pub node: NodeId,
     /// How far its clock is ahead of ours, in milliseconds. Includes the way of its message.
     pub clock_ahead_ms: i64,
     /// It has the same cluster key.
@@ -255,7 +255,7 @@ impl Peers {
         let here = all.iter().filter(|(_, peer)| peer.at.elapsed() < GONE);
         let peer = |((_, node), peer): (&(Uuid, NodeId), &Heard)| Peer {
             name: peer.name.clone(),
-            node: node.0,
+            node: *node,
             clock_ahead_ms: peer.ahead,
             same_key: peer.is_trusted,
         };
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(a.hear(node, header, &key("k"), NOW), None, "its own");
         let peer = Peer {
             name: "a".into(),
-            node: 0,
+            node: NodeId::FIRST,
             clock_ahead_ms: 3000,
             same_key: true,
         };

@@ -75,7 +75,7 @@ impl Reader {
         let node = self.nodes.get(self.node);
         node.set_up();
         let (host, port) = (&self.settings.endpoint.host, self.settings.endpoint.port);
-        let name = (!node.name.is_empty()).then_some(&*node.name);
+        let name = node.own_name();
         info!(name, %host, port, registrations = count, "connected to FreeSWITCH");
         if read.is_empty() {
             // Keep what is known: they may be starting.

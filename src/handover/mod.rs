@@ -17,7 +17,7 @@
 //! What only one of the two may do at a time follows from the [`Duty`]: take calls, answer events that ask for a push,
 //! change devices in the store, exchange them with the shared store, send refresh pushes, talk to systemd.
 //!
-//! Races, each with its test in `tests/daemon/handover.rs`:
+//! Races, each with its test in `tests/daemon/handover`:
 //! - a call is accepted just before the handover: its process finishes it
 //!   (`thousand_calls_over_ten_handovers_all_have_their_wake`);
 //! - an event that asks for a push reaches one process before the handover and the other after it: the number of the

@@ -75,7 +75,7 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
 }
 
 fn event_sockets(site: &Site, census: Option<&Census>) -> Vec<Item> {
-    let all = site.nodes.iter().filter(|node| site.has_freeswitch && !node.is_up());
+    let all = site.freeswitches().filter(|node| !node.is_up());
     let item = |node: &Node| Item {
         what: "FreeSWITCH".into(),
         level: Level::Error,
@@ -122,7 +122,7 @@ fn store_file(site: &Site) -> Option<Item> {
 fn shared_journal(site: &Site) -> Option<Item> {
     let health = site.shared.as_ref()?.health();
     // The shared store is an item of its own.
-    let failing = health.journal.failing.filter(|_| health.failing.is_none())?;
+    let failing = health.journal.failing.filter(|_| health.devices.failing.is_none())?;
     Some(Item {
         what: "shared journal".into(),
         level: Level::Warning,
@@ -137,7 +137,7 @@ fn shared_journal(site: &Site) -> Option<Item> {
 
 fn shared_store(site: &Site) -> Option<Item> {
     let health = site.shared.as_ref()?.health();
-    health.failing.map(|failing| Item {
+    health.devices.failing.map(|failing| Item {
         what: "shared store".into(),
         level: Level::Warning,
         problem: format!("cannot be used: {}", failing.reason),

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::Site;
 use crate::esl::nodes::Node;
-use crate::types::NodeId;
 
 #[derive(Debug, Serialize)]
 pub(super) struct ClusterJson {
@@ -40,18 +39,17 @@ struct PeerJson {
 /// All FreeSWITCHes; none without.
 pub(super) fn nodes(site: &Site) -> Vec<NodeJson> {
     let node = |node: &Node| NodeJson {
-        name: Some(node.name.to_string()).filter(|name| !name.is_empty()),
+        name: node.own_name().map(str::to_owned),
         address: node.address(),
         up: node.is_up(),
     };
-    let nodes = site.has_freeswitch.then(|| site.nodes.iter().map(node).collect());
-    nodes.unwrap_or_default()
+    site.freeswitches().map(node).collect()
 }
 
 /// What this fswake is connected to, and whom it has heard.
 pub(super) async fn show(State(site): State<Arc<Site>>) -> Json<ClusterJson> {
     let peers = site.nodes.peers.list().into_iter().map(|peer| PeerJson {
-        node: site.nodes.get(NodeId(peer.node)).label(),
+        node: site.nodes.get(peer.node).label(),
         name: peer.name,
         same_key: peer.same_key,
         clock_ahead_ms: peer.clock_ahead_ms,

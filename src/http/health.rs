@@ -75,7 +75,7 @@ impl Readiness {
         let is_up = is_up && store.ok;
         checks.push(store);
         // Without it calls are woken from memory.
-        let shared = site.shared.as_ref().map(|shared| shared.health().failing);
+        let shared = site.shared.as_ref().map(|shared| shared.health().devices.failing);
         checks.extend(shared.map(|failing| HealthCheck::new("shared store", failing.map(|f| f.reason))));
         let apps = site.pushers.states();
         let only_logs = apps.iter().all(AppState::only_logs);
@@ -104,14 +104,11 @@ impl Readiness {
 /// One check for each FreeSWITCH.
 fn event_sockets(site: &Site) -> Vec<HealthCheck> {
     let check = |node: &Node| {
-        let name = if node.name.is_empty() {
-            "esl".to_owned()
-        } else {
-            format!("esl {}", node.name)
-        };
+        let name = node
+            .own_name()
+            .map_or_else(|| "esl".into(), |name| format!("esl {name}"));
         let problem = (!node.is_up()).then(|| "no connection to FreeSWITCH's event socket".into());
         HealthCheck::new(name, problem)
     };
-    let nodes = site.has_freeswitch.then(|| site.nodes.iter().map(check));
-    nodes.into_iter().flatten().collect()
+    site.freeswitches().map(check).collect()
 }

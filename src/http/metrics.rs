@@ -16,7 +16,7 @@ pub(super) async fn text(State(site): State<Arc<Site>>) -> impl IntoResponse {
     let state = metrics::GaugeSample {
         held: *site.waiting.borrow(),
         esl_up: site.has_freeswitch && site.nodes.iter().all(Node::is_up),
-        nodes: site.nodes.iter().filter(|_| site.has_freeswitch).map(sample).collect(),
+        nodes: site.freeswitches().map(sample).collect(),
         store: site.store.health(),
         shared: site.shared.as_ref().map(SharedStore::health).unwrap_or_default(),
         apps: site.pushers.states(),

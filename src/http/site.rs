@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::cache::{CensusCache, SummaryCache};
 use crate::control::Control;
-use crate::esl::nodes::Nodes;
+use crate::esl::nodes::{Node, Nodes};
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::StoreWriter;
@@ -42,4 +42,11 @@ pub struct Site {
     pub census: CensusCache,
     /// The token that requests must carry, if any.
     pub token: Option<Secret>,
+}
+
+impl Site {
+    /// The FreeSWITCHes; none without.
+    pub(super) fn freeswitches(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|_| self.has_freeswitch)
+    }
 }

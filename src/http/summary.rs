@@ -33,7 +33,10 @@ pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<SummaryJs
     // client does not start over.
     let reading = tokio::spawn(windows(Arc::clone(&site)));
     let windows = reading.await.unwrap_or_else(|_| Err(ProblemDetails::failed()))?;
-    let missing = read(&site, |journal| Ok(journal.others_missing_since_ms())).await?;
+    let missing = match &site.shared {
+        Some(_) => read(&site, |journal| Ok(journal.others_missing_since_ms())).await?,
+        None => None,
+    };
     Ok(Json(SummaryJson {
         version: env!("CARGO_PKG_VERSION"),
         freeswitch: nodes(&site),

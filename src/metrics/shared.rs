@@ -8,19 +8,16 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::names::Name;
 use super::registry::{Counters, RegistryBuilder};
-use crate::store::shared::{Arrival, JournalHealth, SharedHealth};
+use crate::store::shared::{Arrival, ExchangeHealth, SharedHealth};
 
 pub(super) struct SharedMetrics {
-    failing: Gauge,
+    devices: ExchangeMetrics,
+    journal: ExchangeMetrics,
     notified: Gauge,
-    waiting: Gauge,
-    sent: Counter,
-    received: Counter,
-    refused: Counter,
-    journal: JournalMetrics,
 }
 
-struct JournalMetrics {
+/// Of devices, or of the journal's lines.
+struct ExchangeMetrics {
     failing: Gauge,
     waiting: Gauge,
     sent: Counter,
@@ -30,45 +27,25 @@ struct JournalMetrics {
 
 impl SharedMetrics {
     pub(super) fn register(r: &mut RegistryBuilder) -> Self {
-        let (failing, notified) = (
-            r.add(Name::SharedFailing, Gauge::default()),
-            r.add(Name::SharedNotified, Gauge::default()),
-        );
-        let waiting = r.add(Name::SharedWaiting, Gauge::default());
-        let changes: Counters<1> = r.add(Name::SharedChanges, Family::default());
-        let way = |way: &'static str| changes.get_or_create_owned(&[("way", way.into())]);
         Self {
-            failing,
-            notified,
-            waiting,
-            sent: way("sent"),
-            received: way("received"),
-            refused: way("refused"),
-            journal: JournalMetrics::register(r),
+            devices: ExchangeMetrics::register(r, Name::SharedFailing, Name::SharedWaiting, Name::SharedChanges),
+            journal: ExchangeMetrics::register(r, Name::JournalFailing, Name::JournalWaiting, Name::JournalLines),
+            notified: r.add(Name::SharedNotified, Gauge::default()),
         }
     }
 
     pub(super) fn set(&self, health: &SharedHealth) {
-        self.failing.set(health.failing.is_some().into());
-        self.notified.set((health.arrival == Arrival::Notify).into());
-        self.waiting.set(i64::try_from(health.waiting).unwrap_or(i64::MAX));
-        for (counter, count) in [
-            (&self.sent, health.sent),
-            (&self.received, health.received),
-            (&self.refused, health.refused),
-        ] {
-            counter.inner().store(count, Ordering::Relaxed);
-        }
+        self.devices.set(&health.devices);
         self.journal.set(&health.journal);
+        self.notified.set((health.arrival == Arrival::Notify).into());
     }
 }
 
-impl JournalMetrics {
-    fn register(r: &mut RegistryBuilder) -> Self {
-        let failing = r.add(Name::JournalFailing, Gauge::default());
-        let waiting = r.add(Name::JournalWaiting, Gauge::default());
-        let lines: Counters<1> = r.add(Name::JournalLines, Family::default());
-        let way = |way: &'static str| lines.get_or_create_owned(&[("way", way.into())]);
+impl ExchangeMetrics {
+    fn register(r: &mut RegistryBuilder, failing: Name, waiting: Name, ways: Name) -> Self {
+        let (failing, waiting) = (r.add(failing, Gauge::default()), r.add(waiting, Gauge::default()));
+        let ways: Counters<1> = r.add(ways, Family::default());
+        let way = |way: &'static str| ways.get_or_create_owned(&[("way", way.into())]);
         Self {
             failing,
             waiting,
@@ -78,7 +55,7 @@ impl JournalMetrics {
         }
     }
 
-    fn set(&self, health: &JournalHealth) {
+    fn set(&self, health: &ExchangeHealth) {
         self.failing.set(health.failing.is_some().into());
         self.waiting.set(i64::try_from(health.waiting).unwrap_or(i64::MAX));
         for (counter, count) in [

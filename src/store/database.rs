@@ -88,11 +88,6 @@ impl Database {
         self.connection.is_some() && self.file != FileId::of(&self.path)
     }
 
-    /// The file.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Opens the file, with a schema that is up to date.
     pub(super) fn open(&mut self) -> Result<&Connection, StoreError> {
         let connection = connect(&self.path, &self.options)?;
@@ -215,9 +210,10 @@ fn write(connection: &mut Connection, batch: &Batch, daemon: Option<&str>) -> ru
         }
     }
     for entry in &batch.journal {
+        let call = entry.call.map(|call| call.to_string());
         let line = NewLine {
             at_ms: entry.at_ms,
-            call: entry.call.map(|call| call.to_string()),
+            call: call.as_deref(),
             aor_user: &entry.aor.user,
             aor_domain: &entry.aor.domain,
             event: entry.step.name(),

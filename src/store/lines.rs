@@ -53,7 +53,7 @@ pub(crate) struct Exchange {
 /// What one line needs besides its texts.
 pub(super) struct NewLine<'a> {
     pub at_ms: i64,
-    pub call: Option<String>,
+    pub call: Option<&'a str>,
     pub aor_user: &'a str,
     pub aor_domain: &'a str,
     pub event: &'a str,
@@ -62,11 +62,32 @@ pub(super) struct NewLine<'a> {
     pub node: &'a str,
 }
 
+impl SharedLine {
+    fn as_new(&self) -> NewLine<'_> {
+        NewLine {
+            at_ms: self.at_ms,
+            call: self.call.as_deref(),
+            aor_user: &self.aor_user,
+            aor_domain: &self.aor_domain,
+            event: &self.event,
+            detail: &self.detail,
+            daemon: &self.daemon,
+            node: &self.node,
+        }
+    }
+}
+
 /// Appends one of this daemon's own lines.
 pub(super) fn append(db: &Connection, line: &NewLine<'_>) -> rusqlite::Result<usize> {
+    insert(db, "INSERT", line, None)
+}
+
+/// Appends a line; of another daemon with its file and its id there.
+fn insert(db: &Connection, insert: &str, line: &NewLine<'_>, from: Option<(i64, i64)>) -> rusqlite::Result<usize> {
+    let (from_file, from_line) = from.unzip();
     db.prepare_cached(&format!(
-        "INSERT INTO journal (id, at_ms, call, aor_user, aor_domain, event, detail, daemon, node)
-         VALUES ({NEXT_ID}, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        "{insert} INTO journal (id, at_ms, call, aor_user, aor_domain, event, detail, daemon, node, file, line)
+         VALUES ({NEXT_ID}, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
     ))?
     .execute(params![
         line.at_ms,
@@ -76,7 +97,9 @@ pub(super) fn append(db: &Connection, line: &NewLine<'_>) -> rusqlite::Result<us
         line.event,
         line.detail,
         line.daemon,
-        line.node
+        line.node,
+        from_file,
+        from_line
     ])
 }
 
@@ -197,23 +220,7 @@ pub(super) fn apply(db: &Connection, lines: &[SharedLine], own_file: i64) -> rus
         if line.file == own_file && is_own(&tx, line)? {
             continue;
         }
-        applied += tx
-            .prepare_cached(&format!(
-                "INSERT OR IGNORE INTO journal (id, at_ms, call, aor_user, aor_domain, event, detail, daemon, node, file, line)
-                 VALUES ({NEXT_ID}, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
-            ))?
-            .execute(params![
-                line.at_ms,
-                line.call,
-                line.aor_user,
-                line.aor_domain,
-                line.event,
-                line.detail,
-                line.daemon,
-                line.node,
-                line.file,
-                line.line
-            ])?;
+        applied += insert(&tx, "INSERT OR IGNORE", &line.as_new(), Some((line.file, line.line)))?;
     }
     tx.commit()?;
     Ok(applied)

@@ -361,7 +361,7 @@ fn run(shared: &WriterShared, mut db: Database) {
     let mut look_at = Instant::now() + LOOK_EVERY;
     loop {
         if look_at <= Instant::now() {
-            shared.set_replaced(db.is_replaced(), db.path());
+            shared.set_replaced(db.is_replaced(), &db.path);
             look_at = Instant::now() + LOOK_EVERY;
         }
         match shared.next(prune_at.min(look_at)) {
@@ -370,11 +370,11 @@ fn run(shared: &WriterShared, mut db: Database) {
             Next::Rest => prune_at = Instant::now() + PRUNE_EVERY,
             Next::Write(batch) => match db.write(&batch) {
                 Ok(refused) => {
-                    shared.written(refused, db.path());
+                    shared.written(refused, &db.path);
                     backoff = BACKOFF.0;
                 }
                 Err(error) => {
-                    if shared.failed(batch, error.reason(), db.path()) {
+                    if shared.failed(batch, error.reason(), &db.path) {
                         return;
                     }
                     shared.rest(backoff);

@@ -7,7 +7,7 @@ use fswake_test_support::realfs::DOMAIN;
 use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
-use crate::steps::{answers, call, caller, hang_up, sleeper};
+use crate::steps::{self, answers, call, caller, hang_up, is_connected, sleeper};
 use crate::{Pair, site, two_daemons};
 
 crate::trials![
@@ -39,11 +39,7 @@ async fn is_back(site: &Site, which: &str) {
 }
 
 async fn connected(site: &Site, pair: &Pair) -> (OutgoingCall, Phone) {
-    let user = site.fs.new_user();
-    let phone = sleeper(site, &pair.b, &user, answers(50)).await;
-    let call = call(site, &pair.a, &user).await;
-    assert_eq!(call.outcome().await, 200, "{}", phone.story());
-    phone.on_the_line().await;
+    let (call, phone) = steps::connected(site, pair, answers(50)).await;
     site.daemon().log.wait(&["call over", "connected"]).await;
     (call, phone)
 }
@@ -81,13 +77,16 @@ async fn calls_freeswitch_dies_and_starts_again_while_the_call_is_up(pair: Pair)
     assert!(at.saturating_duration_since(back) < ORPHANED);
 }
 
-/// The phone of this user, when it comes back at the other FreeSWITCH.
-async fn comes_back(site: &Site, pair: &Pair, phone: &Phone) -> Phone {
+/// The phone comes back at the other FreeSWITCH and has its call there. Its own FreeSWITCH is back afterwards.
+async fn answers_at_the_other(site: &Site, pair: &Pair, phone: &Phone, call: &OutgoingCall) {
     let other = Phone::new(pair.a.account(&phone.account().user, DOMAIN), answers(50)).await;
     other.contact_text(&phone.own_contact());
     assert_eq!(other.register().await, 200);
     site.heard(&other).await;
-    other
+    is_connected(call, &other).await;
+    hang_up(call, &other).await;
+    pair.b.start_again().await;
+    is_back(site, "fs2").await;
 }
 
 async fn phones_freeswitch_dies_before_the_push_and_the_phone_comes_back_at_the_other(pair: Pair) {
@@ -104,12 +103,7 @@ async fn phones_freeswitch_dies_before_the_push_and_the_phone_comes_back_at_the_
     let call = call(&site, &pair.a, &user).await;
     assert!(site.pushed_to(&token).await);
     site.daemon().log.wait(&["node-out-of-reach", "fs2"]).await;
-    let other = comes_back(&site, &pair, &phone).await;
-    assert_eq!(call.outcome().await, 200, "{}", other.story());
-    other.on_the_line().await;
-    hang_up(&call, &other).await;
-    pair.b.start_again().await;
-    is_back(&site, "fs2").await;
+    answers_at_the_other(&site, &pair, &phone, &call).await;
 }
 
 async fn phones_freeswitch_dies_before_the_register_and_the_phone_comes_back_at_the_other(pair: Pair) {
@@ -121,12 +115,7 @@ async fn phones_freeswitch_dies_before_the_register_and_the_phone_comes_back_at_
     let call = call(&site, &pair.a, &user).await;
     site.pushed(1).await;
     pair.b.kill();
-    let other = comes_back(&site, &pair, &phone).await;
-    assert_eq!(call.outcome().await, 200, "{}", other.story());
-    other.on_the_line().await;
-    hang_up(&call, &other).await;
-    pair.b.start_again().await;
-    is_back(&site, "fs2").await;
+    answers_at_the_other(&site, &pair, &phone, &call).await;
 }
 
 async fn phones_freeswitch_dies_while_the_phone_rings_and_it_comes_back_at_the_other(pair: Pair) {
@@ -143,12 +132,7 @@ async fn phones_freeswitch_dies_while_the_phone_rings_and_it_comes_back_at_the_o
     site.pushed(2).await;
     eprintln!("pushed again {:?} after", killed.elapsed());
     assert!(killed.elapsed() < ORPHANED);
-    let other = comes_back(&site, &pair, &phone).await;
-    assert_eq!(call.outcome().await, 200, "{}", other.story());
-    other.on_the_line().await;
-    hang_up(&call, &other).await;
-    pair.b.start_again().await;
-    is_back(&site, "fs2").await;
+    answers_at_the_other(&site, &pair, &phone, &call).await;
 }
 
 async fn phones_freeswitch_dies_and_starts_again_while_the_call_is_up(pair: Pair) {

@@ -7,7 +7,7 @@ use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::{Phone, Reaction, Script, Transport};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
-use crate::steps::{ELSEWHERE, answers, call, caller, hang_up, sleeper};
+use crate::steps::{ELSEWHERE, answers, call, caller, connected, hang_up, is_connected, sleeper};
 use crate::{Pair, site};
 
 crate::trials![
@@ -24,20 +24,6 @@ crate::trials![
     phone_at_the_other_freeswitch_hangs_up_and_holds,
     phone_that_was_reached_through_the_other_freeswitch_is_transferred_to_one_that_sleeps,
 ];
-
-/// A phone that sleeps at B, and a call to it at A, that it answers.
-async fn connected(
-    site: &Site,
-    pair: &Pair,
-    script: impl Into<Script>,
-) -> (fswake_test_support::sip::OutgoingCall, Phone) {
-    let user = site.fs.new_user();
-    let phone = sleeper(site, &pair.b, &user, script).await;
-    let call = call(site, &pair.a, &user).await;
-    assert_eq!(call.outcome().await, 200, "{}", phone.story());
-    phone.on_the_line().await;
-    (call, phone)
-}
 
 async fn phone_at_the_other_freeswitch_is_woken_and_connected_on_every_transport(pair: Pair) {
     let site = site(&pair, Settings::default()).await;
@@ -67,8 +53,7 @@ async fn phone_at_the_other_freeswitch_is_woken_through_the_dial_string(pair: Pa
         let account = registered.account(&user, WAKE_DOMAIN);
         let phone = site.sleeper_of(account, Wakes::Elsewhere, answers(100)).await;
         let call = caller(&site, held).await.call(&format!("5{user}"));
-        assert_eq!(call.outcome().await, 200, "{}", phone.story());
-        phone.on_the_line().await;
+        is_connected(&call, &phone).await;
         assert_eq!(phone.invites(), 1);
         phone.hang_up().await;
         call.ended().await;
@@ -88,8 +73,7 @@ async fn phone_that_moves_to_the_other_freeswitch_while_it_is_called_is_rung_the
         let moved = Phone::new(registered.account(&user, DOMAIN), answers(50)).await;
         moved.contact_text(&phone.own_contact());
         assert_eq!(moved.register().await, 200);
-        assert_eq!(call.outcome().await, 200, "{}", moved.story());
-        moved.on_the_line().await;
+        is_connected(&call, &moved).await;
         hang_up(&call, &moved).await;
     }
 }
@@ -107,8 +91,7 @@ async fn phone_that_is_awake_at_the_other_freeswitch_is_rung_without_a_push(pair
         assert_eq!(phone.register().await, 200);
         site.heard(&phone).await;
         let call = call(&site, held, &user).await;
-        assert_eq!(call.outcome().await, 200, "{}", phone.story());
-        phone.on_the_line().await;
+        is_connected(&call, &phone).await;
         assert_eq!((phone.invites(), site.pushes().len()), (1, 0));
         hang_up(&call, &phone).await;
     }
@@ -269,8 +252,7 @@ async fn phone_that_was_reached_through_the_other_freeswitch_is_transferred_to_o
         let user = site.fs.new_user();
         let phone = sleeper(&site, registered, &user, answers(50)).await;
         let call = call(&site, held, &user).await;
-        assert_eq!(call.outcome().await, 200, "{}", phone.story());
-        phone.on_the_line().await;
+        is_connected(&call, &phone).await;
         site.daemon().log.wait(&["call over", "connected", &user]).await;
         let third = site.fs.new_user();
         let other = sleeper(&site, registered, &third, answers(50)).await;

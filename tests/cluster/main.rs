@@ -19,7 +19,7 @@ use std::time::Duration;
 use fswake_test_support::kamailio;
 use fswake_test_support::realfs::{self, RealFs};
 use fswake_test_support::site::{Joined, Settings, Site};
-use fswake_test_support::skipped;
+use fswake_test_support::trials::{text, unless};
 use futures_util::FutureExt;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
@@ -117,20 +117,6 @@ fn trial(lab: &Arc<Lab>, name: &'static str, test: fn(Pair) -> Running) -> Trial
     Trial::test(name, run)
 }
 
-fn text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-        .unwrap_or_default()
-}
-
-/// These tests, marked as ignored (with a message) if something is missing.
-fn unless(installed: &Result<(), String>, trials: Vec<Trial>) -> Vec<Trial> {
-    let Err(reason) = installed else { return trials };
-    let first = trials.first().map_or("none", Trial::name);
-    skipped::note_all(&format!("cluster: {first} and {} others", trials.len() - 1), reason);
-    trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect()
-}
-
 fn main() {
     let mut arguments = Arguments::from_args();
     // They share the FreeSWITCHes.
@@ -145,8 +131,8 @@ fn main() {
     for list in [legs::trials, hostile::trials, peers::trials, deaths::trials] {
         trials.extend(list(&lab));
     }
-    trials.extend(unless(&kamailio::installed(), edge::trials(&lab)));
-    let trials = unless(&installed.map(|_| ()), trials);
+    trials.extend(unless("cluster", &kamailio::installed(), edge::trials(&lab)));
+    let trials = unless("cluster", &installed.map(|_| ()), trials);
     let conclusion = libtest_mimic::run(&arguments, trials);
     // The FreeSWITCHes stop before the process ends.
     drop(Arc::into_inner(lab));

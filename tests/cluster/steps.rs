@@ -7,6 +7,8 @@ use fswake_test_support::realfs::{DOMAIN, RealFs};
 use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script};
 use fswake_test_support::site::{Site, Wakes};
 
+use crate::Pair;
+
 /// What a CANCEL says to a phone when another phone of its user has answered.
 pub const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
@@ -29,6 +31,21 @@ pub async fn call(site: &Site, fs: &Arc<RealFs>, user: &str) -> OutgoingCall {
 /// A phone that calls at this FreeSWITCH.
 pub async fn caller(site: &Site, fs: &RealFs) -> Phone {
     Phone::new(fs.account(&site.fs.new_user(), DOMAIN), Script::default()).await
+}
+
+/// A phone that sleeps at B, and a call to it at A, that it answers.
+pub async fn connected(site: &Site, pair: &Pair, script: impl Into<Script>) -> (OutgoingCall, Phone) {
+    let user = site.fs.new_user();
+    let phone = sleeper(site, &pair.b, &user, script).await;
+    let call = call(site, &pair.a, &user).await;
+    is_connected(&call, &phone).await;
+    (call, phone)
+}
+
+/// The phone answers, and both hear each other.
+pub async fn is_connected(call: &OutgoingCall, phone: &Phone) {
+    assert_eq!(call.outcome().await, 200, "{}", phone.story());
+    phone.on_the_line().await;
 }
 
 /// The caller hangs up, and the phone gets its BYE.

@@ -39,6 +39,7 @@ use fswake_test_support::kamailio;
 use fswake_test_support::realfs::{self, RealFs};
 use fswake_test_support::site::{Settings, Site};
 use fswake_test_support::skipped;
+use fswake_test_support::trials::{text, unless};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
@@ -106,25 +107,6 @@ fn trial(lab: &Arc<Lab>, name: &'static str, test: fn(Arc<RealFs>) -> Running) -
     Trial::test(name, run)
 }
 
-fn text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-        .unwrap_or_default()
-}
-
-/// These tests, marked as ignored (with a message) if something is missing.
-fn unless(installed: &Result<(), String>, trials: Vec<Trial>) -> Vec<Trial> {
-    let Err(reason) = installed else { return trials };
-    skipped::note_all(&named(&trials), reason);
-    trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect()
-}
-
-/// The first of some tests, and how many others there are.
-fn named(trials: &[Trial]) -> String {
-    let first = trials.first().map_or("none", Trial::name);
-    format!("live: {first} and {} others", trials.len().saturating_sub(1))
-}
-
 fn main() {
     let mut arguments = Arguments::from_args();
     // They share one FreeSWITCH, and "no channel is left" is about all its channels.
@@ -157,10 +139,10 @@ fn main() {
         trials.extend(list(&lab));
     }
     let (six, kamailio) = (realfs::has_six(), kamailio::installed());
-    trials.extend(unless(&six, six::trials(&lab)));
-    trials.extend(unless(&kamailio, behind_proxy::trials(&lab)));
-    trials.extend(unless(&jssip::installed(), jssip::trials(&lab)));
-    trials.extend(unless(&six.and(kamailio), six::behind_proxy::trials(&lab)));
+    trials.extend(unless("live", &six, six::trials(&lab)));
+    trials.extend(unless("live", &kamailio, behind_proxy::trials(&lab)));
+    trials.extend(unless("live", &jssip::installed(), jssip::trials(&lab)));
+    trials.extend(unless("live", &six.and(kamailio), six::behind_proxy::trials(&lab)));
     let mut rows = fidelity::trials(&lab);
     if let Err(reason) = installed {
         let all = trials.len() + rows.len();

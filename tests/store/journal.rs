@@ -400,7 +400,7 @@ fn right_that_is_missing_is_named() {
             "user {user} lacks INSERT, DELETE on fswake_journal: docs/OPERATING.md, \"PostgreSQL\", has the rights that fswake needs"
         )
     );
-    assert_eq!(shared.health().failing, None, "devices are exchanged");
+    assert_eq!(shared.health().devices.failing, None, "devices are exchanged");
     sql(&url, &format!("GRANT INSERT, DELETE ON fswake_journal TO {user}"));
     has(&clerk, &store, [1]);
     store.settle();

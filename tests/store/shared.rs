@@ -95,7 +95,7 @@ fn daemons_that_start_together_create_the_tables_once() {
                 scope.spawn(move || {
                     let store = place.open(Options::default());
                     // Its first try succeeds: it never sees half of the tables, and never creates them twice.
-                    assert_eq!(store.shared.as_ref().unwrap().health().failing, None);
+                    assert_eq!(store.shared.as_ref().unwrap().health().devices.failing, None);
                     store.submit(StoreOp::Put(device(n).into()));
                 })
             })
@@ -126,7 +126,7 @@ fn nothing_is_lost_while_postgresql_is_killed_and_down() {
             std::thread::sleep(Duration::from_micros(200));
         }
     });
-    until(&one, "failing", |health| health.failing.is_some());
+    until(&one, "failing", |health| health.devices.failing.is_some());
     for n in 500..1_000 {
         one.submit(StoreOp::Put(device(n).into()));
     }
@@ -135,9 +135,11 @@ fn nothing_is_lost_while_postgresql_is_killed_and_down() {
     std::mem::forget(one);
     let one = place.open(Options::default());
     assert_eq!(one.devices().len(), 1_000);
-    assert!(one.shared.as_ref().unwrap().health().failing.is_some());
+    assert!(one.shared.as_ref().unwrap().health().devices.failing.is_some());
     server.resume();
-    until(&one, "again", |health| health.failing.is_none() && health.waiting == 0);
+    until(&one, "again", |health| {
+        health.devices.failing.is_none() && health.devices.waiting == 0
+    });
     let mut users = std::collections::BTreeSet::new();
     while users.len() < 1_000 {
         users.insert(received(&mut two).key().aor.user);
@@ -227,7 +229,7 @@ fn user_without_rights_is_reported_and_changes_wait() {
     store.submit(StoreOp::Put(device(1).into()));
     store.flush(LONG).unwrap();
     until(&store, "refused", |health| {
-        let reason = health.failing.as_ref().map(|failing| failing.reason.as_str());
+        let reason = health.devices.failing.as_ref().map(|failing| failing.reason.as_str());
         reason.is_some_and(|reason| {
             reason.contains(
                 "lacks SELECT, INSERT, UPDATE, DELETE on fswake_devices, SELECT on fswake_schema: docs/OPERATING.md",
@@ -241,7 +243,9 @@ fn user_without_rights_is_reported_and_changes_wait() {
     for grant in grants {
         sql(&url, &grant.replace(" fswake;", &format!(" {user};")));
     }
-    until(&store, "granted", |health| health.failing.is_none() && health.sent == 1);
+    until(&store, "granted", |health| {
+        health.devices.failing.is_none() && health.devices.sent == 1
+    });
     drop(store);
     assert_eq!(place.stored(), [device(1)]);
 }
@@ -252,7 +256,7 @@ fn tables_that_an_administrator_creates_are_used() {
     let url = place.url.as_deref().unwrap();
     sql(url, SCHEMA);
     let store = place.open(Options::default());
-    until(&store, "works", |health| health.failing.is_none());
+    until(&store, "works", |health| health.devices.failing.is_none());
     store.submit(StoreOp::Put(device(1).into()));
     drop(store);
     assert_eq!(place.stored(), [device(1)]);

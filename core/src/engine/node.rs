@@ -16,7 +16,7 @@ pub struct NodePolicy {
     pub name: Arc<str>,
     /// The others may send it INVITEs for its phones.
     pub takes_legs: bool,
-    /// Edge proxies that it may use: hosts as in a Path, in lower case.
+    /// Edge proxies that it may use: hosts of a Path, in lower case and without brackets.
     pub edges: Vec<Arc<str>>,
 }
 
@@ -54,6 +54,9 @@ impl Nodes {
 
 /// Whether the first hop of a Contact's route is one of these proxies.
 fn is_behind(target: &Target, edges: &[Arc<str>]) -> bool {
-    let bare = |host: &str| host.trim_matches(['[', ']']).to_ascii_lowercase();
-    contact::first_hop(target.uri()).is_some_and(|host| edges.iter().any(|edge| bare(edge) == bare(&host)))
+    let Some(hop) = contact::first_hop(target.uri()) else {
+        return false;
+    };
+    let host = hop.trim_matches(['[', ']']);
+    edges.iter().any(|edge| edge.eq_ignore_ascii_case(host))
 }

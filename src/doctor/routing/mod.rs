@@ -40,7 +40,7 @@ pub(super) async fn checks(
     handlers: Handlers,
     running: &[RunningProfile],
     known: &[Device],
-    wakes: &[Wake],
+    wakes: &[&Wake],
 ) -> Vec<Check> {
     let handler = handlers.dialplan;
     let users = Users::ask(session, known).await;

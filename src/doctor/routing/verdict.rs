@@ -25,7 +25,7 @@ pub(super) struct RoutingChecks<'a> {
     /// What answers for the dialplan instead of the files.
     pub handler: Option<Handler>,
     /// The calls of the last days.
-    pub wakes: &'a [Wake],
+    pub wakes: &'a [&'a Wake],
 }
 
 /// Users by the routing of their calls; a domain represents all of its users.

@@ -10,15 +10,16 @@ use rusqlite::Connection;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::SharedError;
+use super::backoff::Backoff;
 use super::journal_server::{Snapshot, Wanted};
 use super::rights::Part;
 use super::schema::Tables;
-use super::server::Server;
+use super::server::{REWIND, Server, put_rows};
 use super::thread::SyncThread;
 use crate::clock::now_ms;
 use crate::jitter;
 use crate::postgres::Dsn;
-use crate::store::lines::{self, Exchange};
+use crate::store::lines::{self, Exchange, SharedLine};
 
 /// How often other daemons' lines are read.
 const POLL: Duration = Duration::from_secs(2);
@@ -26,16 +27,12 @@ const POLL: Duration = Duration::from_secs(2);
 const GATHER: Duration = Duration::from_millis(100);
 /// Lines in one statement at most.
 const BATCH: usize = 1_000;
-/// Waits between tries while the shared journal cannot be used: doubled from the first to the last.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// How often old lines are deleted, and the pause between two statements.
 const PRUNE: (Duration, Duration) = (Duration::from_secs(600), Duration::from_millis(50));
 /// How often the file gets the time of the last reading.
 const NOTE_READING: Duration = Duration::from_secs(10);
 /// After so many lines of others, their ids are skipped for good.
 const SKIP: i64 = 1_000;
-/// How many transactions are read again after a start of the server: more than it loses when it is killed.
-const REWIND: i64 = 100_000;
 
 /// How much of the shared journal is kept.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +55,7 @@ pub(super) struct JournalExchange {
     local: Connection,
     thread: Arc<SyncThread>,
     limits: JournalLimits,
-    backoff: Duration,
+    backoff: Backoff,
     state: Exchange,
     noted: Option<Instant>,
 }
@@ -78,7 +75,7 @@ impl JournalExchange {
             local,
             thread,
             limits,
-            backoff: BACKOFF.0,
+            backoff: Backoff::new(),
             state: Exchange::default(),
             noted: None,
         }
@@ -95,12 +92,9 @@ impl JournalExchange {
             let Err(error) = self.session().await else { return };
             let waiting = lines::waiting(&self.local).ok();
             self.thread.journal_failed(&error, waiting);
-            let pause = jitter::upper_quarter(self.backoff);
-            tokio::select! {
-                () = self.thread.stop.cancelled() => return,
-                () = sleep(pause) => {}
+            if !self.backoff.wait(&self.thread.stop).await {
+                return;
             }
-            self.backoff = (self.backoff * 2).min(BACKOFF.1);
         }
     }
 
@@ -124,7 +118,7 @@ impl JournalExchange {
         self.send(server).await?;
         self.read(server, &identity).await?;
         self.thread.journal_succeeded();
-        self.backoff = BACKOFF.0;
+        self.backoff.reset();
         let (mut poll_at, mut prune_at) = (Instant::now() + POLL, Instant::now());
         let mut prune_before = None;
         loop {
@@ -182,17 +176,8 @@ impl JournalExchange {
                 self.thread.update(|health| health.journal.waiting = 0);
                 return Ok(());
             }
-            match server.put_lines(&unsent).await {
-                Err(error) if error.is_about_a_row() => {
-                    for line in &unsent {
-                        match server.put_lines(std::slice::from_ref(line)).await {
-                            Err(error) if error.is_about_a_row() => self.thread.journal_refused(&error),
-                            done => done?,
-                        }
-                    }
-                }
-                done => done?,
-            }
+            let put = async |some: &[SharedLine]| server.put_lines(some).await;
+            put_rows(&unsent, put, |error| self.thread.journal_refused(error)).await?;
             self.set_sent(last).await?;
             let sent = u64::try_from(unsent.len()).unwrap_or(u64::MAX);
             self.thread.update(|health| health.journal.sent += sent);
@@ -221,7 +206,7 @@ impl JournalExchange {
         };
         let mut received = 0;
         let (local, thread, file) = (&self.local, &self.thread, self.state.file);
-        let apply = async |page: Vec<lines::SharedLine>| {
+        let apply = async |page: Vec<SharedLine>| {
             let _turn = thread.file.turn().await;
             received += lines::apply(local, &page, file)?;
             Ok(())

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{IsolationLevel, Row};
 
 use super::SharedError;
 use super::row::{escaped, unescaped};
-use super::server::{PAGE, Server, TIMEOUT, identity, within};
+use super::server::{PAGE, Server, TIMEOUT, identity, one_moment, within};
 use crate::store::lines::SharedLine;
 
 /// Lines that the server already has are left out: they were sent before fswake was killed.
@@ -100,12 +100,7 @@ impl Server {
         wanted: &Wanted<'_>,
         mut page: impl AsyncFnMut(Vec<SharedLine>) -> Result<(), SharedError>,
     ) -> Result<String, SharedError> {
-        let begin = self.client.build_transaction();
-        let begin = begin
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start();
-        let tx = within(TIMEOUT, async { begin.await.map_err(SharedError::of) }).await?;
+        let tx = one_moment(&mut self.client).await?;
         let snapshot = "SELECT pg_current_snapshot()::text";
         let snapshot = async { tx.query_typed_one(snapshot, &[]).await.map_err(SharedError::of) };
         let snapshot: String = within(TIMEOUT, snapshot).await?.try_get(0)?;

@@ -29,6 +29,7 @@
 //! - the file's writer and the synchronizer write the file at once: they take turns (`outbox::FileAccess`,
 //!   `burst_of_100_000_devices_loses_none`).
 
+mod backoff;
 mod error;
 mod journal;
 mod journal_server;
@@ -56,7 +57,7 @@ pub(crate) use self::schema::Tables;
 pub(crate) use self::server::{Page, Server};
 use self::sync::Synchronizer;
 use self::thread::SyncThread;
-pub use self::thread::{Arrival, JournalHealth, SharedHealth};
+pub use self::thread::{Arrival, ExchangeHealth, SharedHealth};
 pub use self::version::{SCHEMA, SCHEMA_VERSION};
 use super::database::{self, Options};
 pub use super::outbox::FileAccess;

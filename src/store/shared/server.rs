@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, IsolationLevel, Notification};
+use tokio_postgres::{Client, IsolationLevel, Notification, Transaction};
 
 use super::SharedError;
 use super::rights::{self, Part};
@@ -23,6 +23,10 @@ const NOTIFIED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Rows in one query.
 pub(super) const PAGE: i64 = 1_000;
+
+/// How many transactions are read again after a start of the server: more than it loses when it is killed (it flushes
+/// within 600 ms).
+pub(super) const REWIND: i64 = 100_000;
 
 /// The channel on which the trigger in `postgresql.sql` notifies.
 const CHANNEL: &str = "fswake_devices";
@@ -133,12 +137,7 @@ impl Server {
     ) -> Result<Cursor, SharedError> {
         let is_first = cursor.server != self.identity;
         let identity = self.identity.clone();
-        let begin = self.client.build_transaction();
-        let begin = begin
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start();
-        let tx = within(TIMEOUT, async { begin.await.map_err(SharedError::of) }).await?;
+        let tx = one_moment(&mut self.client).await?;
         let snapshot = "SELECT pg_snapshot_xmin(now)::text::int8, pg_snapshot_xmax(now)::text::int8 FROM pg_current_snapshot() now";
         let snapshot = async { tx.query_typed_one(snapshot, &[]).await.map_err(SharedError::of) };
         let snapshot = within(TIMEOUT, snapshot).await?;
@@ -234,6 +233,35 @@ pub(super) async fn identity(client: &Client, table: &str) -> Result<String, Sha
     let values: [(&(dyn ToSql + Sync), Type); 1] = [(&table, Type::TEXT)];
     let row = async { client.query_typed_one(IDENTITY, &values).await.map_err(SharedError::of) };
     Ok(within(TIMEOUT, row).await?.try_get(0)?)
+}
+
+/// A transaction that reads what the server has at one moment.
+pub(super) async fn one_moment(client: &mut Client) -> Result<Transaction<'_>, SharedError> {
+    let begin = client.build_transaction();
+    let begin = begin
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start();
+    within(TIMEOUT, async { begin.await.map_err(SharedError::of) }).await
+}
+
+/// Puts all rows at once. If PostgreSQL can never store one of them, each is put by itself, and those are left out.
+pub(super) async fn put_rows<T>(
+    rows: &[T],
+    put: impl AsyncFn(&[T]) -> Result<(), SharedError>,
+    refused: impl Fn(&SharedError),
+) -> Result<(), SharedError> {
+    match put(rows).await {
+        Err(error) if error.is_about_a_row() => {}
+        done => return done,
+    }
+    for row in rows {
+        match put(std::slice::from_ref(row)).await {
+            Err(error) if error.is_about_a_row() => refused(&error),
+            done => done?,
+        }
+    }
+    Ok(())
 }
 
 async fn one(client: &Client, sql: &str) -> Result<String, SharedError> {

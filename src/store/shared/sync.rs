@@ -10,12 +10,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_postgres::Notification;
 
+use super::backoff::Backoff;
 use super::rights::Part;
 use super::schema::Tables;
-use super::server::{Page, Server};
+use super::server::{Page, REWIND, Server, put_rows};
 use super::thread::SyncThread;
 use super::{Arrival, SharedError};
-use crate::engine::Event;
+use crate::engine::{DeviceChange, Event};
 use crate::input::Input;
 use crate::jitter;
 use crate::postgres::Dsn;
@@ -27,14 +28,8 @@ const POLL: Duration = Duration::from_secs(2);
 const GATHER: Duration = Duration::from_millis(20);
 /// Changes in one statement at most.
 const BATCH: usize = 1_000;
-/// Waits between tries while the shared store cannot be used: doubled from the first to the last.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// How often rows of dropped tokens are deleted.
 const SWEEP: Duration = Duration::from_secs(3600);
-
-/// How many transactions are read again after a start of the server: more than it loses when it is killed (it flushes
-/// within 600 ms).
-const REWIND: i64 = 100_000;
 
 /// Gets the result of the first try.
 type FirstResult = SyncSender<Result<(), SharedError>>;
@@ -48,7 +43,7 @@ pub(super) struct Synchronizer {
     first: Option<FirstResult>,
     /// Names this process in the rows that it writes.
     daemon: String,
-    backoff: Duration,
+    backoff: Backoff,
     /// When the server that was read last had started.
     server_started: Option<String>,
 }
@@ -79,7 +74,7 @@ impl Synchronizer {
             token_ttl,
             first: Some(first),
             daemon: uuid::Uuid::new_v4().to_string(),
-            backoff: BACKOFF.0,
+            backoff: Backoff::new(),
             server_started: None,
         }
     }
@@ -94,12 +89,9 @@ impl Synchronizer {
                 let _ = first.try_send(Err(error));
             }
             self.thread.tried.cancel();
-            let pause = jitter::upper_quarter(self.backoff);
-            tokio::select! {
-                () = self.thread.stop.cancelled() => return,
-                () = sleep(pause) => {}
+            if !self.backoff.wait(&self.thread.stop).await {
+                return;
             }
-            self.backoff = (self.backoff * 2).min(BACKOFF.1);
         }
     }
 
@@ -125,7 +117,7 @@ impl Synchronizer {
         self.send(server).await?;
         self.read(server).await?;
         self.thread.succeeded();
-        self.backoff = BACKOFF.0;
+        self.backoff.reset();
         if let Some(first) = self.first.take() {
             let _ = first.try_send(Ok(()));
         }
@@ -194,25 +186,18 @@ impl Synchronizer {
         loop {
             let changes = outbox::first(&self.local, BATCH)?;
             if changes.is_empty() {
-                self.thread.update(|health| health.waiting = 0);
+                self.thread.update(|health| health.devices.waiting = 0);
                 return Ok(());
             }
-            match server.put(changes.iter().map(|(_, change)| change), &self.daemon).await {
-                Err(error) if error.is_about_a_row() => {
-                    for (_, change) in &changes {
-                        match server.put(std::iter::once(change), &self.daemon).await {
-                            Err(error) if error.is_about_a_row() => self.thread.refused(&error),
-                            done => done?,
-                        }
-                    }
-                }
-                done => done?,
-            }
+            let put = async |some: &[(_, DeviceChange)]| {
+                server.put(some.iter().map(|(_, change)| change), &self.daemon).await
+            };
+            put_rows(&changes, put, |error| self.thread.refused(error)).await?;
             let turn = self.thread.file.turn().await;
             outbox::remove(&self.local, &changes)?;
             drop(turn);
             let sent = u64::try_from(changes.len()).unwrap_or(u64::MAX);
-            self.thread.update(|health| health.sent += sent);
+            self.thread.update(|health| health.devices.sent += sent);
         }
     }
 
@@ -235,7 +220,7 @@ impl Synchronizer {
             // While another transaction is open, the same changes are read again.
             is_late |= page.is_late && !applied.is_empty();
             let received = u64::try_from(applied.len()).unwrap_or(u64::MAX);
-            thread.update(|health| health.received += received);
+            thread.update(|health| health.devices.received += received);
             if thread.feeds_engine.load(Ordering::SeqCst) {
                 for change in applied {
                     // During shutdown the loop ends first. The file has the change.
@@ -272,7 +257,7 @@ impl Synchronizer {
 
     fn count_waiting(&self) {
         if let Ok(waiting) = outbox::waiting(&self.local) {
-            self.thread.update(|health| health.waiting = waiting);
+            self.thread.update(|health| health.devices.waiting = waiting);
         }
     }
 }

@@ -37,35 +37,41 @@ impl Arrival {
 /// The state of the shared store, as this daemon sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SharedHealth {
-    /// Set while it cannot be used.
-    pub failing: Option<WriteFailure>,
-    /// Changes that wait in this daemon's file.
-    pub waiting: usize,
-    /// Changes sent since the start.
-    pub sent: u64,
-    /// Other daemons' changes received since the start.
-    pub received: u64,
-    /// Changes that it can never store, since the start.
-    pub refused: u64,
-    /// How other daemons' changes arrive.
-    pub arrival: Arrival,
+    /// Devices.
+    pub devices: ExchangeHealth,
     /// The shared journal.
-    pub journal: JournalHealth,
+    pub journal: ExchangeHealth,
+    /// How other daemons' changes of devices arrive.
+    pub arrival: Arrival,
 }
 
-/// The state of the shared journal, as this daemon sees it.
+/// How changes of devices, or lines of the journal, are exchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JournalHealth {
-    /// Set while lines cannot be exchanged.
+pub struct ExchangeHealth {
+    /// Set while they cannot be.
     pub failing: Option<WriteFailure>,
-    /// Lines that wait in this daemon's file.
+    /// How many wait in this daemon's file.
     pub waiting: usize,
-    /// Lines sent since the start.
+    /// Sent since the start.
     pub sent: u64,
-    /// Other daemons' lines received since the start.
+    /// Those of other daemons that were received since the start.
     pub received: u64,
-    /// Lines that PostgreSQL can never store, since the start.
+    /// Those that PostgreSQL can never store, since the start.
     pub refused: u64,
+}
+
+impl ExchangeHealth {
+    fn fail(&mut self, reason: &str) {
+        let since = self.failing.as_ref().map_or_else(unix_now, |failing| failing.since);
+        let reason = reason.to_owned();
+        self.failing = Some(WriteFailure { since, reason });
+    }
+
+    /// Returns for how many seconds it had failed.
+    fn succeed(&mut self) -> Option<i64> {
+        let failed = self.failing.take()?;
+        Some(unix_now().saturating_sub(failed.since))
+    }
 }
 
 /// Its health, and how it is woken and stopped.
@@ -114,12 +120,8 @@ impl SyncThread {
     pub(super) fn failed(&self, why: &SharedError) {
         let reason = why.to_string();
         let mut health = self.lock();
-        let since = health.failing.as_ref().map_or_else(unix_now, |failing| failing.since);
-        let is_first = health.failing.is_none();
-        health.failing = Some(WriteFailure {
-            since,
-            reason: reason.clone(),
-        });
+        let is_first = health.devices.failing.is_none();
+        health.devices.fail(&reason);
         drop(health);
         if is_first {
             error!(
@@ -134,11 +136,10 @@ impl SyncThread {
     /// Records success, and logs it after a failure.
     pub(super) fn succeeded(&self) {
         let mut health = self.lock();
-        let failed = health.failing.take();
-        let (sent, received) = (health.sent, health.received);
+        let failed = health.devices.succeed();
+        let ExchangeHealth { sent, received, .. } = health.devices;
         drop(health);
-        if let Some(failing) = failed {
-            let seconds = unix_now().saturating_sub(failing.since);
+        if let Some(seconds) = failed {
             info!(
                 store = self.place,
                 seconds, sent, received, "the shared store can be used again"
@@ -148,7 +149,7 @@ impl SyncThread {
 
     /// Counts and logs a change that PostgreSQL can never store. It stays in this daemon's file.
     pub(super) fn refused(&self, why: &SharedError) {
-        self.lock().refused += 1;
+        self.lock().devices.refused += 1;
         error!(store = self.place, reason = %why, "the shared store refused a change: other daemons will not know of it");
     }
 
@@ -156,16 +157,8 @@ impl SyncThread {
     pub(super) fn journal_failed(&self, why: &SharedError, waiting: Option<usize>) {
         let reason = why.to_string();
         let mut health = self.lock();
-        let is_known = health.failing.is_some() || health.journal.failing.is_some();
-        let since = health
-            .journal
-            .failing
-            .as_ref()
-            .map_or_else(unix_now, |failing| failing.since);
-        health.journal.failing = Some(WriteFailure {
-            since,
-            reason: reason.clone(),
-        });
+        let is_known = health.devices.failing.is_some() || health.journal.failing.is_some();
+        health.journal.fail(&reason);
         if let Some(waiting) = waiting {
             health.journal.waiting = waiting;
         }
@@ -183,11 +176,10 @@ impl SyncThread {
     /// Records that lines are exchanged, and logs it after a failure.
     pub(super) fn journal_succeeded(&self) {
         let mut health = self.lock();
-        let failed = health.journal.failing.take();
-        let (sent, received) = (health.journal.sent, health.journal.received);
+        let failed = health.journal.succeed();
+        let ExchangeHealth { sent, received, .. } = health.journal;
         drop(health);
-        if let Some(failing) = failed {
-            let seconds = unix_now().saturating_sub(failing.since);
+        if let Some(seconds) = failed {
             info!(
                 store = self.place,
                 seconds, sent, received, "the shared journal can be used again"

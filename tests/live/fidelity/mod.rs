@@ -145,7 +145,7 @@ async fn play(lab: &Lab, row: &Row, number: usize) -> Result<Outcome, Failed> {
     let left = channels_left(&site.fs, number).await;
     let seen = played.map_err(|panic| {
         eprintln!("--- FreeSWITCH's log, {}\n{}", row.name, site.fs.log());
-        Failed::from(crate::text(&*panic))
+        Failed::from(fswake_test_support::trials::text(&*panic))
     })?;
     let mut outcome = Outcome::new(row, row.routings.iter().copied().zip(seen).collect());
     outcome.add(left);

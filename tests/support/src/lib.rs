@@ -24,6 +24,7 @@ pub mod sip;
 pub mod site;
 pub mod skipped;
 pub mod tls;
+pub mod trials;
 pub mod vendors;
 pub mod webpush;
 pub mod webpush_testing;

@@ -169,11 +169,7 @@ impl Site {
 
     /// Starts fswake, also after it was killed.
     pub async fn start_daemon(&mut self) {
-        let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
-        command.arg("run");
-        let daemon = Daemon::start(command).await.connected().await;
-        daemon.log.wait_times(self.nodes, &["connected to FreeSWITCH"]).await;
-        self.daemon = Some(daemon);
+        self.daemon = Some(run(&self.binary, self.dir.path(), self.nodes).await);
     }
 
     /// Another fswake for the same phones and providers, with a directory and settings of its own.
@@ -346,11 +342,7 @@ pub struct Joined {
 impl Joined {
     /// Starts it, also after it was killed.
     pub async fn start(&mut self) {
-        let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
-        command.arg("run");
-        let daemon = Daemon::start(command).await.connected().await;
-        daemon.log.wait_times(self.nodes, &["connected to FreeSWITCH"]).await;
-        self.daemon = Some(daemon);
+        self.daemon = Some(run(&self.binary, self.dir.path(), self.nodes).await);
     }
 
     /// The running fswake.
@@ -377,6 +369,15 @@ impl Drop for Joined {
             eprintln!("--- the other fswake's log\n{}", daemon.log.end());
         }
     }
+}
+
+/// Runs fswake with the configuration in this directory, until it is connected to so many FreeSWITCHes.
+async fn run(binary: &Path, dir: &Path, nodes: usize) -> Daemon {
+    let mut command = daemon::command(binary, &dir.join("fswake.toml"));
+    command.arg("run");
+    let daemon = Daemon::start(command).await.connected().await;
+    daemon.log.wait_times(nodes, &["connected to FreeSWITCH"]).await;
+    daemon
 }
 
 async fn tool(binary: &Path, dir: &Path, args: &[&str]) -> (Option<i32>, String, String) {

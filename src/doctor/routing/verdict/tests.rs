@@ -162,7 +162,7 @@ fn earlier_calls_do_not_hide_that_a_context_has_gone() {
             to_fswake: &to_fswake,
             dialplans: &[],
             handler,
-            wakes,
+            wakes: &wakes.iter().collect::<Vec<_>>(),
         };
         let check = routings.verdict();
         assert_eq!(
