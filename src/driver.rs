@@ -231,9 +231,9 @@ impl DriverLoop {
                 query.answer(&mut self.d.engine, now);
                 self.carry_out();
             }
-            Input::Retire(retired) => {
+            Input::Retire(marks, retired) => {
                 self.d.store.leave_devices_to_another();
-                let _ = retired.send(self.d.duty.retire());
+                let _ = retired.send(self.d.duty.retire(marks));
             }
             Input::Drain(drained) => {
                 self.feed(Event::Draining);

@@ -4,7 +4,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::engine::view::{AorView, CallView};
 use crate::engine::{CallOrder, Cause, Delivery, Engine, Event, HeldCall, MessagesWaiting, Notification, WakeReport};
-use crate::handover::duty::Answered;
+use crate::handover::duty::EventNumbers;
 use crate::types::{Aor, CallId, DeviceKey, LegId, Moment, NodeId, Target, TargetDigest};
 
 /// One input of the loop.
@@ -30,8 +30,9 @@ pub enum Input {
     WakeLeft(CallId),
     /// A question about what the engine knows.
     Ask(Query),
-    /// Another process takes over: leave to it what only one may do. Answers with the events that were answered here.
-    Retire(oneshot::Sender<Answered>),
+    /// Another process takes over, which gets all events after these: leave to it what only one may do. Answers with the
+    /// last events that this process answers.
+    Retire(EventNumbers, oneshot::Sender<EventNumbers>),
     /// Start draining, and answer when the last held call is gone.
     Drain(oneshot::Sender<()>),
 }

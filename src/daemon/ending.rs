@@ -9,7 +9,8 @@ use tracing::{error, info, warn};
 use super::Daemon;
 use crate::engine::Event;
 use crate::esl::nodes::Nodes;
-use crate::handover::duty::Answered;
+use crate::handover::channel::Ready;
+use crate::handover::duty::EventNumbers;
 use crate::handover::finishing::Finishing;
 use crate::handover::leave::StandIn;
 use crate::handover::successor::Successor;
@@ -73,7 +74,7 @@ impl Daemon {
                         return self.leave(signals).await;
                     }
                 },
-                successor = succession.ready() => return self.hand_over(successor, signals).await,
+                (successor, ready) = succession.ready() => return self.hand_over(successor, ready, signals).await,
                 ended = self.parts.ended() => bail!("{ended}"),
             }
         }
@@ -83,9 +84,9 @@ impl Daemon {
     }
 
     /// Hands over to a successor that is ready.
-    async fn hand_over(self, mut successor: Successor, signals: &mut Signals) -> anyhow::Result<()> {
+    async fn hand_over(self, mut successor: Successor, ready: Ready, signals: &mut Signals) -> anyhow::Result<()> {
         let pid = successor.pid();
-        let answered = self.retire().await;
+        let answered = self.retire(ready.mark).await;
         if lifecycle::is_watched()
             && let Err(error) = lifecycle::main_process(pid)
         {
@@ -126,7 +127,7 @@ impl Daemon {
                 return Ok(());
             }
         };
-        let _ = self.retire().await;
+        let _ = self.retire(EventNumbers::new()).await;
         let left = tokio::task::spawn_blocking(move || stand_in.leave(&open));
         match tokio::time::timeout(UNTIL_READ, left).await {
             Ok(Ok(Ok(()))) => info!("left the service to the next process: finishing the calls that this one holds"),
@@ -137,11 +138,11 @@ impl Daemon {
     }
 
     /// Leaves to another process what only one may do, and writes what it must know.
-    async fn retire(&self) -> Answered {
+    async fn retire(&self, marks: EventNumbers) -> EventNumbers {
         // Does not wait for reads from a slow disk.
         self.reloading.abort();
         let (to, retired) = oneshot::channel();
-        let _ = self.inputs.send(Input::Retire(to)).await;
+        let _ = self.inputs.send(Input::Retire(marks, to)).await;
         let answered = retired.await.unwrap_or_default();
         self.flush(WRITES_BEFORE_HANDOVER).await;
         if let Some(shared) = &self.shared {

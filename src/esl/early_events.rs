@@ -1,12 +1,26 @@
 //! Events that only one of two processes answers, while one takes over from the other: those that ask for a push.
 
-use freeswitch_esl_tokio::EslEvent;
+use freeswitch_esl_tokio::{EslEvent, EslEventType};
 
 use super::{notifications, voicemail};
 use crate::handover::{Claim, Duty};
 
 /// Most events that wait until it is known who answers them.
 const MOST: usize = 10_000;
+
+/// The event that tells a process which events it gets: it sends the event itself, once it has subscribed to this and to
+/// the others.
+pub(super) const MARK: &str = "fswake::mark";
+/// The mark's header with the process that has sent it.
+const PROCESS: &str = "Fswake-Process";
+
+/// The mark of this process.
+pub(super) fn mark() -> EslEvent {
+    let mut event = EslEvent::with_type(EslEventType::Custom);
+    event.set_header("Event-Subclass", MARK);
+    event.set_header(PROCESS, std::process::id().to_string());
+    event
+}
 
 /// Events that came before this process was on duty.
 #[derive(Default)]
@@ -15,13 +29,18 @@ pub struct EarlyEvents(Vec<EslEvent>);
 impl EarlyEvents {
     /// Returns the event if this process handles it now. Registrations are handled by both processes.
     pub fn admit(&mut self, event: EslEvent, duty: &Duty) -> Option<EslEvent> {
+        let core = event.header_str("Core-UUID").unwrap_or_default();
+        if event.header_str("Event-Subclass") == Some(MARK) {
+            let is_own = event.header_str(PROCESS) == Some(&*std::process::id().to_string());
+            if let Some(number) = number_of(&event).filter(|_| is_own) {
+                duty.mark(core, number);
+            }
+            return None;
+        }
         if !asks_for_a_push(&event) {
             return Some(event);
         }
-        let number = event
-            .header_str("Event-Sequence")
-            .and_then(|number| number.parse().ok());
-        match duty.claims(event.header_str("Core-UUID").unwrap_or_default(), number) {
+        match duty.claims(core, number_of(&event)) {
             Claim::Ours => Some(event),
             Claim::Theirs => None,
             Claim::NotYet => {
@@ -45,14 +64,14 @@ impl EarlyEvents {
     }
 }
 
+/// Its number: the same for all who get it, upwards since FreeSWITCH's start.
+pub(super) fn number_of(event: &EslEvent) -> Option<u64> {
+    event.header_str("Event-Sequence")?.parse().ok()
+}
+
 fn asks_for_a_push(event: &EslEvent) -> bool {
     match event.header_str("Event-Name") {
         Some("MESSAGE" | voicemail::EVENT) => true,
         _ => event.header_str("Event-Subclass") == Some(notifications::QUESTION),
     }
 }
-/// Its number: the same for all who get it, upwards since FreeSWITCH's start.
-pub(super) fn number_of(event: &EslEvent) -> Option<u64> {
-    event.header_str("Event-Sequence")?.parse().ok()
-}
-

@@ -32,8 +32,8 @@ use super::user_registrations::Asker;
 use super::voicemail;
 use crate::clock::{unix_micros, unix_now};
 use crate::contact::ContactRules;
-use crate::engine::{Cause, Event};
-use crate::handover::Duty;
+use crate::engine::Event;
+use crate::handover::{Duty, Phase};
 use crate::input::Input;
 use crate::jitter;
 use crate::types::NodeId;
@@ -201,8 +201,9 @@ impl Inbound {
             events_wanted = format!("{} {events_wanted}", voicemail::EVENT);
         }
         client.subscribe_events_raw(EventFormat::Plain, &events_wanted).await?;
+        let is_waiting = self.duty.phase() == Phase::Waiting;
         // Not awaited: the replies come after events, and those are handled below.
-        tokio::spawn(prepare(client.clone(), self.nodes.key().is_some()));
+        tokio::spawn(prepare(client.clone(), is_waiting, self.nodes.key().is_some()));
         let (starts, started) = mpsc::channel(16);
         let reader = Reader {
             settings: settings.clone(),

@@ -3,6 +3,7 @@
 use freeswitch_esl_tokio::{EslClient, EslCommand, EslEvent, EslEventType, EventFormat};
 use tracing::{debug, warn};
 
+use super::early_events;
 use super::peers;
 use crate::words;
 
@@ -11,7 +12,10 @@ pub(super) const STARTED: &str = "sofia::profile_start";
 const STARTS: &str = "CUSTOM sofia::profile_start";
 
 /// Subscribes to what a login may lack the right for.
-pub(super) async fn prepare(client: EslClient, has_peers: bool) {
+pub(super) async fn prepare(client: EslClient, is_waiting: bool, has_peers: bool) {
+    if is_waiting {
+        mark(&client).await;
+    }
     loosen(&client).await;
     // Refused if the login's `esl-allowed-events` lacks it: profiles that start are then noticed later.
     if let Err(error) = client.subscribe_events_raw(EventFormat::Plain, STARTS).await {
@@ -25,6 +29,19 @@ pub(super) async fn prepare(client: EslClient, has_peers: bool) {
             error = words::of_esl(&error),
             "FreeSWITCH does not pass on what other fswakes say: phones may be pushed by each of them"
         );
+    }
+}
+
+/// Sends the event that tells this process which events it gets. A failure shows when it takes over.
+async fn mark(client: &EslClient) {
+    let to_mark = format!("CUSTOM {}", early_events::MARK);
+    let event = early_events::mark();
+    let marked = async {
+        client.subscribe_events_raw(EventFormat::Plain, &to_mark).await?;
+        client.send_command(EslCommand::SendEvent { event }).await
+    };
+    if let Err(error) = marked.await {
+        debug!(error = words::of_esl(&error), "the event fswake::mark is refused");
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! predecessor                          successor
 //!   offer: who it is, the sockets  ->
-//!                                  <-  ready: it has the devices and FreeSWITCH's registrations
+//!                                  <-  ready: it has the devices and FreeSWITCH's registrations; its first events
 //!   (stops accepting, writes)
 //!   yours: which events it answered ->
 //!   (finishes its calls, ends)          (takes calls)
@@ -23,13 +23,11 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::duty::Answered;
+use super::duty::EventNumbers;
 use super::sockets::Use;
 
 /// The environment variable with the predecessor's process id.
 pub const VARIABLE: &str = "FSWAKE_PREDECESSOR";
-/// What the successor says when it is ready.
-pub const READY: &[u8] = b"ready\n";
 /// The longest message.
 pub const LONGEST: usize = 64 * 1024;
 /// The most sockets: Linux takes 253 descriptors in a message (unix(7)).
@@ -56,12 +54,30 @@ pub struct Socket {
     pub is_a_units: bool,
 }
 
+/// The successor's message: it is ready.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Ready {
+    /// The event after which it gets all events, for each FreeSWITCH.
+    #[serde(default)]
+    pub mark: EventNumbers,
+}
+
 /// The predecessor's last message: the successor is on duty from here on.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Yours {
-    /// The events that the predecessor has answered.
+    /// The last event that the predecessor answers, for each FreeSWITCH.
     #[serde(default)]
-    pub answered: Answered,
+    pub answered: EventNumbers,
+}
+
+/// The line of a message.
+///
+/// # Errors
+/// None: these messages have only what JSON has.
+pub fn line(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// Sends the first message.
@@ -72,8 +88,7 @@ pub fn send(channel: &UnixStream, offer: &Offer, descriptors: &[BorrowedFd<'_>])
     if descriptors.len() > MOST {
         return Err(io::Error::other("too many listening sockets"));
     }
-    let mut line = serde_json::to_vec(offer)?;
-    line.push(b'\n');
+    let line = line(offer)?;
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
@@ -156,5 +171,6 @@ mod tests {
             assert_eq!(receive(&other).is_ok(), is_one, "{sent:?}");
         }
         assert!(serde_json::from_str::<Yours>("{}").unwrap().answered.is_empty());
+        assert!(serde_json::from_str::<Ready>("{}").unwrap().mark.is_empty());
     }
 }

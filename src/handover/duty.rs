@@ -27,8 +27,8 @@ pub enum Claim {
     NotYet,
 }
 
-/// The number of the last event that was answered (`Event-Sequence`), for each FreeSWITCH (`Core-UUID`).
-pub type Answered = HashMap<String, u64>;
+/// The number of an event (`Event-Sequence`), for each FreeSWITCH (`Core-UUID`).
+pub type EventNumbers = HashMap<String, u64>;
 
 /// This process's turn. Clones share it.
 #[derive(Clone, Debug)]
@@ -42,10 +42,12 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Events {
-    /// What the predecessor has answered.
-    theirs: Answered,
-    /// What this process has answered.
-    ours: Answered,
+    /// The last that the predecessor answers.
+    theirs: EventNumbers,
+    /// The last that this process has answered.
+    ours: EventNumbers,
+    /// The ones after which this process gets all.
+    marks: EventNumbers,
 }
 
 impl Duty {
@@ -82,25 +84,41 @@ impl Duty {
         let _ = self.0.phase.subscribe().wait_for(|phase| is_it(*phase)).await;
     }
 
-    /// Its turn begins. The predecessor has answered these events.
-    pub fn begin(&self, theirs: Answered) {
+    /// This process gets all events after this one: it has sent it itself, when it had subscribed.
+    pub fn mark(&self, core: &str, number: u64) {
+        self.events().marks.insert(core.to_owned(), number);
+    }
+
+    /// The marks so far.
+    pub fn marks(&self) -> EventNumbers {
+        self.events().marks.clone()
+    }
+
+    /// Its turn begins. The predecessor answers the events up to these.
+    pub fn begin(&self, theirs: EventNumbers) {
         self.events().theirs = theirs;
         self.0.phase.send_replace(Phase::OnDuty);
     }
 
-    /// Its turn ends. Returns which events it has answered.
-    pub fn retire(&self) -> Answered {
-        let events = self.events();
+    /// Its turn ends. Returns up to which events it answers: all that its successor has not got, even those that are
+    /// still on their way to this process, and what it has answered.
+    pub fn retire(&self, successors_marks: EventNumbers) -> EventNumbers {
+        let mut events = self.events();
+        for (core, mark) in successors_marks {
+            let last = events.ours.entry(core).or_default();
+            *last = mark.max(*last);
+        }
         self.0.phase.send_replace(Phase::Retired);
         events.ours.clone()
     }
 
     /// Who answers the event of this FreeSWITCH with this number. Both processes get the same events, but not at the same
-    /// time. So not the time decides, but the event's number: up to the last one that the predecessor has answered, they
-    /// are the predecessor's.
+    /// time. So not the time decides, but the event's number: up to the one that [`Duty::retire`] returned, they are the
+    /// predecessor's.
     pub fn claims(&self, core: &str, number: Option<u64>) -> Claim {
         let mut events = self.events();
-        let is_up_to = |answered: &Answered| number.is_some_and(|n| answered.get(core).is_some_and(|last| n <= *last));
+        let is_up_to =
+            |answered: &EventNumbers| number.is_some_and(|n| answered.get(core).is_some_and(|last| n <= *last));
         match self.phase() {
             Phase::Waiting => Claim::NotYet,
             Phase::OnDuty if is_up_to(&events.theirs) => Claim::Theirs,
@@ -135,7 +153,7 @@ mod tests {
                 let mut claimed = [0; 6];
                 for step in 0..8_usize {
                     if step == handover {
-                        new.begin(old.retire());
+                        new.begin(old.retire(EventNumbers::new()));
                         for number in kept.drain(..) {
                             claimed[number] += usize::from(new.claims("core", Some(number as u64)) == Claim::Ours);
                         }
@@ -157,12 +175,27 @@ mod tests {
         }
     }
 
+    /// The predecessor has not read them yet when the successor is ready, which has not got them.
+    #[test]
+    fn events_before_the_successors_first_are_the_predecessors() {
+        let (old, new) = (Duty::new(Phase::OnDuty), Duty::new(Phase::Waiting));
+        assert_eq!(old.claims("core", Some(3)), Claim::Ours);
+        new.mark("core", 5);
+        new.begin(old.retire(new.marks()));
+        for number in 4..=5 {
+            assert_eq!(old.claims("core", Some(number)), Claim::Ours, "event {number}");
+            assert_eq!(new.claims("core", Some(number)), Claim::Theirs, "event {number}");
+        }
+        assert_eq!(new.claims("core", Some(6)), Claim::Ours);
+        assert_eq!(old.claims("core", Some(6)), Claim::Theirs);
+    }
+
     #[test]
     fn other_freeswitch_counts_its_own_events() {
         let old = Duty::new(Phase::OnDuty);
         assert_eq!(old.claims("a", Some(900)), Claim::Ours);
         let new = Duty::new(Phase::Waiting);
-        new.begin(old.retire());
+        new.begin(old.retire(EventNumbers::new()));
         assert_eq!(new.claims("a", Some(900)), Claim::Theirs);
         assert_eq!(new.claims("b", Some(1)), Claim::Ours, "FreeSWITCH was restarted");
         assert_eq!(old.claims("b", Some(1)), Claim::Theirs);

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
-use super::channel::{self, LONGEST, READY, VARIABLE, Yours};
+use super::channel::{self, LONGEST, Ready, VARIABLE, Yours};
 use super::duty::Duty;
 use super::sockets::{Passed, Sockets};
 
+/// How long a FreeSWITCH may take to send the mark, once its registrations were read. It comes before them, unless the
+/// event socket's user may not send events.
+const MARK: Duration = Duration::from_secs(2);
 /// How often it looks whether FreeSWITCH's registrations were read.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -60,7 +63,8 @@ impl Predecessor {
     }
 
     /// Says that this process is ready, and takes over when the predecessor has stopped taking calls. It is ready when it
-    /// has read the registrations of as many FreeSWITCHes as the predecessor (`connected`), or of all that it has.
+    /// has read the registrations of as many FreeSWITCHes as the predecessor (`connected`), or of all that it has, and
+    /// knows which events it gets from them ([`Duty::mark`]).
     ///
     /// # Errors
     /// When the predecessor has ended before it hands over: whoever watches over it starts it again.
@@ -72,8 +76,19 @@ impl Predecessor {
         let mut read = BufReader::new(read.take(LONGEST as u64));
         let mut line = String::new();
         let read_registrations = async {
-            while connected() < self.connected.min(all) {
+            let number = self.connected.min(all);
+            while connected() < number {
                 tokio::time::sleep(LOOK).await;
+            }
+            let marked = async {
+                while duty.marks().len() < number {
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            if tokio::time::timeout(MARK, marked).await.is_err() {
+                warn!(
+                    "FreeSWITCH has not sent the event fswake::mark: an event at this moment may be answered by nobody"
+                );
             }
         };
         tokio::select! {
@@ -82,7 +97,8 @@ impl Predecessor {
         }
         debug!(pid, "ready to take over");
         // If it has ended, this shows below.
-        let _ = write.write_all(READY).await;
+        let ready = Ready { mark: duty.marks() };
+        let _ = write.write_all(&channel::line(&ready)?).await;
         let yours = match read.read_line(&mut line).await {
             Ok(length) if length > 0 => serde_json::from_str::<Yours>(&line)?,
             _ => bail!("the earlier process ({pid}) has ended before it handed over"),

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::{error, info, warn};
 
-use super::channel::{self, Offer, READY, Socket, VARIABLE, Yours};
-use super::duty::Answered;
+use super::channel::{self, LONGEST, Offer, Ready, Socket, VARIABLE, Yours};
+use super::duty::EventNumbers;
 use super::sockets::Sockets;
 use crate::words;
 
@@ -109,16 +109,16 @@ impl Succession {
         }
     }
 
-    /// Waits until the successor is ready. A failure is logged, and everything goes on as before.
-    pub async fn ready(&mut self) -> Successor {
+    /// Waits until the successor is ready, and returns what it says. A failure is logged, and everything goes on as before.
+    pub async fn ready(&mut self) -> (Successor, Ready) {
         loop {
             let Some(successor) = &mut self.0 else {
                 return std::future::pending().await;
             };
             match successor.is_ready().await {
-                Ok(()) => {
+                Ok(ready) => {
                     if let Some(successor) = self.0.take() {
-                        return successor;
+                        return (successor, ready);
                     }
                 }
                 Err(failure) => {
@@ -174,8 +174,8 @@ impl Successor {
         self.child.id()
     }
 
-    async fn is_ready(&mut self) -> Result<(), Failure> {
-        while self.said.len() < READY.len() {
+    async fn is_ready(&mut self) -> Result<Ready, Failure> {
+        while self.said.last() != Some(&b'\n') && self.said.len() < LONGEST {
             // Nothing is lost when a signal comes first.
             let read = self.channel.read_buf(&mut self.said);
             match tokio::time::timeout_at(self.until, read).await {
@@ -184,11 +184,7 @@ impl Successor {
                 Ok(_) => break,
             }
         }
-        if self.said == READY {
-            Ok(())
-        } else {
-            Err(Failure::Ended)
-        }
+        serde_json::from_slice(&self.said).map_err(|_| Failure::Ended)
     }
 
     /// Ends it, if it has not ended; how it ended.
@@ -213,9 +209,7 @@ impl Successor {
     ///
     /// # Errors
     /// When it has ended.
-    pub async fn hand_over(&mut self, answered: Answered) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&Yours { answered })?;
-        line.push(b'\n');
-        self.channel.write_all(&line).await
+    pub async fn hand_over(&mut self, answered: EventNumbers) -> io::Result<()> {
+        self.channel.write_all(&channel::line(&Yours { answered })?).await
     }
 }
