@@ -6,13 +6,15 @@ use serde::Deserialize;
 
 use super::check::Check;
 use super::esl::Session;
-use super::profiles::RunningProfile;
-use crate::config::{Config, FreeSwitch};
-use crate::esl::encode::{self, Argument};
+use crate::clock::{span, unix_now};
+use crate::config::Config;
+use crate::esl::encode;
 use crate::esl::leg_token::HEADER;
-use crate::types::Printable;
+use crate::types::{Printable, UnixSeconds};
 
 const FAMILY: &str = "cluster";
+/// Older refusals are no warning, in seconds.
+const LATELY: UnixSeconds = 24 * 3600;
 /// Signed headers are valid for ten seconds.
 const CLOCKS_DIFFER_MS: i64 = 3_000;
 
@@ -20,7 +22,13 @@ const CLOCKS_DIFFER_MS: i64 = 3_000;
 #[derive(Debug, Deserialize)]
 pub struct DaemonCluster {
     peers: Vec<Peer>,
-    refused_legs: BTreeMap<String, u64>,
+    refused_legs: BTreeMap<String, RefusedLegs>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RefusedLegs {
+    count: u64,
+    last_at: UnixSeconds,
 }
 
 #[derive(Debug, Deserialize)]
@@ -31,14 +39,10 @@ struct Peer {
     clock_ahead_ms: i64,
 }
 
-/// What one FreeSWITCH needs to take legs from the others.
-pub(super) async fn node(session: &mut Session, node: &FreeSwitch, profiles: &[RunningProfile]) -> Vec<Check> {
-    let mut checks = Vec::new();
-    if node.sip.is_some() {
-        checks.push(takes_legs(session, profiles).await);
-    }
+/// Whether a FreeSWITCH can say which fswake does what.
+pub(super) async fn claims(session: &mut Session) -> Check {
     let name = "claims";
-    checks.push(match session.api(&encode::ask_module("mod_hash")).await {
+    match session.api(&encode::ask_module("mod_hash")).await {
         Ok(answer) if answer == "true" => Check::ok(FAMILY, name, "mod_hash is loaded"),
         Ok(_) => Check::warning(
             FAMILY,
@@ -51,43 +55,7 @@ pub(super) async fn node(session: &mut Session, node: &FreeSwitch, profiles: &[R
             let advice = session.advice_on("module_exists", "");
             Check::warning(FAMILY, name, format!("not checked: {reason}"), advice)
         }
-    });
-    checks
-}
-
-/// Whether the dialplan of some profile hands legs from other FreeSWITCHes to fswake.
-async fn takes_legs(session: &mut Session, profiles: &[RunningProfile]) -> Check {
-    let name = "legs from other nodes";
-    let contexts = profiles.iter().flat_map(|profile| profile.contexts.iter());
-    let mut read = Vec::new();
-    for context in contexts {
-        let Some(word) = Argument::new(context).filter(|_| !read.contains(&context)) else {
-            continue;
-        };
-        match session.api(&encode::ask_context(word)).await {
-            Ok(text) if text.contains(HEADER) => {
-                let seen = format!("context {} takes them", Printable(context));
-                return Check::ok(FAMILY, name, seen);
-            }
-            Ok(_) => read.push(context),
-            Err(reason) => {
-                let advice = session.advice_on("xml_locate", "");
-                return Check::warning(FAMILY, name, format!("not checked: {reason}"), advice);
-            }
-        }
     }
-    let read: Vec<_> = read.iter().map(|context| Printable(context).to_string()).collect();
-    Check::error(
-        FAMILY,
-        name,
-        format!(
-            "no context of a SIP profile has the extension that takes them (read: {}): phones registered here are not rung by \
-             calls that other FreeSWITCHes hold",
-            read.join(", ")
-        ),
-        "install fs-conf/dialplan/public/00_fswake_node.xml in the context of the profile at freeswitch.sip, and reloadxml; or \
-         take freeswitch.sip out",
-    )
 }
 
 /// Two names for one FreeSWITCH.
@@ -140,16 +108,22 @@ pub(super) fn daemon(config: &Config, cluster: Option<&DaemonCluster>) -> Vec<Ch
         peers => format!("others: {}", names(peers)),
     };
     checks.push(Check::ok(FAMILY, "other fswakes", seen));
-    if !cluster.refused_legs.is_empty() {
-        let all: Vec<_> = cluster
-            .refused_legs
-            .iter()
-            .map(|(why, count)| format!("{why} {count}"))
-            .collect();
+    let refused = cluster.refused_legs.iter();
+    let lately: Vec<_> = refused
+        .filter(|(_, legs)| unix_now() - legs.last_at < LATELY)
+        .map(|(why, legs)| {
+            format!(
+                "{why} {}, the last {} ago",
+                legs.count,
+                span((unix_now() - legs.last_at).max(0) * 1000)
+            )
+        })
+        .collect();
+    if !lately.is_empty() {
         checks.push(Check::warning(
             FAMILY,
             "refused legs",
-            format!("INVITEs with {HEADER} that were refused since the start: {}", all.join(", ")),
+            format!("INVITEs with {HEADER} that were refused since the start: {}", lately.join("; ")),
             "signature: another cluster key, or somebody who tries; expired: clocks; wrong-node: freeswitch.sip of two nodes is \
              swapped; replayed: somebody who tries. fswake's log has each",
         ));

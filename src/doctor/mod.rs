@@ -27,6 +27,7 @@ mod devices;
 mod esl;
 mod freeswitch;
 mod handlers;
+mod legs;
 mod profiles;
 mod routing;
 mod sofia;
@@ -151,7 +152,13 @@ async fn of_node(
     let running = running.unwrap_or_default();
     all.extend(routing::checks(&mut session, config, handlers, &running, asked_for, heard).await);
     if config.freeswitch.len() > 1 {
-        all.extend(cluster::node(&mut session, node, &running).await);
+        let others: Vec<_> = config
+            .freeswitch
+            .iter()
+            .filter(|other| other.name != node.name)
+            .collect();
+        all.extend(legs::checks(&mut session, node, &others, &running).await);
+        all.push(cluster::claims(&mut session).await);
         if let Ok(core) = session.api(encode::ASK_CORE).await {
             cores.push((node.name.clone(), core));
         }

@@ -21,7 +21,8 @@ struct Recommendation {
     because: &'static str,
 }
 
-fn is_true(value: &str) -> bool {
+/// Whether FreeSWITCH takes a parameter's value for true.
+pub(super) fn is_true(value: &str) -> bool {
     matches!(
         value.to_ascii_lowercase().as_str(),
         "true" | "yes" | "on" | "1" | "enabled" | "active" | "allow"
@@ -80,11 +81,17 @@ const RECOMMENDED: [Recommendation; 7] = [
     },
 ];
 
-/// A profile with its parameters.
+/// A profile with its parameters, as the configuration has it.
 #[derive(Default)]
-struct ProfileParams {
-    name: String,
-    params: Vec<(String, String)>,
+pub(super) struct ProfileParams {
+    pub name: String,
+    pub params: Vec<(String, String)>,
+}
+
+/// All profiles of the configuration; or the error.
+pub(super) async fn written(session: &mut Session) -> Result<Vec<ProfileParams>, String> {
+    let written = session.api(&encode::ask_configuration("sofia.conf")).await?;
+    Ok(profiles(&tags(&written)))
 }
 
 pub(super) async fn checks(
@@ -108,9 +115,8 @@ pub(super) async fn checks(
         let advice = "phones register with a profile of mod_sofia: look at `sofia status`";
         return vec![Check::error(FAMILY, "profiles", "no profile is running", advice)];
     }
-    let written = session.api(&encode::ask_configuration("sofia.conf")).await;
-    let written = match written {
-        Ok(written) => profiles(&tags(&written)),
+    let written = match written(session).await {
+        Ok(written) => written,
         Err(reason) => {
             let advice = session.advice_on("xml_locate", "");
             let seen = format!("running; their parameters were not checked: {reason}");

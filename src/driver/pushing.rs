@@ -15,7 +15,7 @@ use crate::esl::nodes::Nodes;
 use crate::esl::peers::{News, Told, WakeNews};
 use crate::input::Input;
 use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushPurpose, PushReceipt, PushRequest};
-use crate::types::{NodeId, PushId};
+use crate::types::{NodeId, PushId, UnixSeconds};
 
 impl DriverLoop {
     /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for
@@ -52,9 +52,9 @@ impl DriverLoop {
         let claim = self.d.claim(&request);
         let task = async move {
             if let Some((nodes, claim)) = claim
-                && !nodes.claim(&claim).await
+                && !(nodes.claim(&claim[0]).await && nodes.claim(&claim[1]).await)
             {
-                debug!(claim, "another fswake sends this push");
+                debug!(claim = claim[0], "another fswake sends this push");
                 let _ = inputs.send(Input::Event(sent_by_another(push))).await;
                 return;
             }
@@ -125,16 +125,24 @@ impl Driver {
 
     /// What has to be claimed before this push, where there are several fswakes: each of them finds at the same time that a
     /// phone has to register again.
-    fn claim(&self, request: &PushRequest) -> Option<(Nodes, String)> {
+    fn claim(&self, request: &PushRequest) -> Option<(Nodes, [String; 2])> {
         if request.about.purpose() != PushPurpose::Refresh || self.nodes.are_alone() {
             return None;
         }
-        let minute = unix_now() / 60;
+        let minutes = overlapping_minutes(unix_now());
+        let device = request.device().public_id();
         Some((
             self.nodes.clone(),
-            format!("refresh-{}-{minute}", request.device().public_id()),
+            minutes.map(|half| format!("refresh-{device}-{half}")),
         ))
     }
+}
+
+/// The two minutes that a time is in, by their first half: one begins with an even half, the other with an odd one. Two times
+/// that are less than half a minute apart have one of them in common.
+fn overlapping_minutes(now: UnixSeconds) -> [i64; 2] {
+    let half = now.div_euclid(30);
+    [half & !1, ((half + 1) & !1) - 1]
 }
 
 /// How a push ends that another fswake sends.
@@ -165,6 +173,19 @@ async fn whatever_happens(push: impl Future<Output = PushOutcome>) -> PushOutcom
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_that_are_close_have_a_minute_in_common() {
+        for now in 1_800_000_000..1_800_000_120 {
+            for later in now..now + 30 {
+                let (one, other) = (overlapping_minutes(now), overlapping_minutes(later));
+                assert!(one[0] == other[0] || one[1] == other[1], "{now} {later}");
+            }
+            // A claim is forgotten after a minute.
+            let (one, other) = (overlapping_minutes(now), overlapping_minutes(now + 60));
+            assert!(one.iter().all(|minute| !other.contains(minute)), "{now}");
+        }
+    }
 
     #[tokio::test]
     async fn push_that_a_defect_ends_has_an_outcome() {

@@ -16,6 +16,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::dead_host;
 use super::endpoint::Endpoint;
 use super::frame::{Head, fields};
 use crate::clock::millis;
@@ -56,6 +57,7 @@ impl Link {
     pub fn new(socket: TcpStream) -> Self {
         // Commands are short, and each waits for its reply.
         let _ = socket.set_nodelay(true);
+        dead_host::notice(&socket);
         Self {
             socket,
             unread: Vec::new(),

@@ -31,6 +31,7 @@
 pub mod answers;
 pub mod bond_watch;
 mod bonds;
+mod dead_host;
 pub mod decode;
 pub mod directory;
 mod early_events;

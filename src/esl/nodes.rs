@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::debug;
@@ -18,7 +19,8 @@ use super::encode;
 use super::endpoint::Settings;
 use super::leg_token::{ClusterKey, Refusal};
 use super::peers::Peers;
-use crate::types::NodeId;
+use crate::clock::unix_now;
+use crate::types::{NodeId, UnixSeconds};
 use crate::words;
 
 /// For how long a FreeSWITCH may be unreachable before what rings through it, or on its behalf, ends. A reconnection takes
@@ -40,7 +42,7 @@ pub struct Inner {
     pub peers: Peers,
     /// Channels whose call depends on another FreeSWITCH.
     pub bonds: Bonds,
-    refused: Mutex<BTreeMap<&'static str, u64>>,
+    refused: Mutex<BTreeMap<&'static str, RefusedLegs>>,
     identifying: Mutex<()>,
 }
 
@@ -50,6 +52,14 @@ impl Deref for Nodes {
     fn deref(&self) -> &Inner {
         &self.0
     }
+}
+
+/// Legs that were refused for one reason.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct RefusedLegs {
+    count: u64,
+    /// When the last one was.
+    last_at: UnixSeconds,
 }
 
 /// One FreeSWITCH.
@@ -122,11 +132,13 @@ impl Inner {
     /// Counts a leg from another FreeSWITCH that was refused.
     pub fn refused_leg(&self, why: Refusal) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        *refused.entry(why.name()).or_default() += 1;
+        let refused = refused.entry(why.name()).or_default();
+        refused.count += 1;
+        refused.last_at = unix_now();
     }
 
-    /// How many legs were refused since the start, by reason.
-    pub fn refused_legs(&self) -> BTreeMap<&'static str, u64> {
+    /// The legs that were refused since the start, by reason.
+    pub fn refused_legs(&self) -> BTreeMap<&'static str, RefusedLegs> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

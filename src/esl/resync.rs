@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
+use super::dead_host;
 use super::encode::{self, Argument, Word};
 use super::inbound::Settings;
 use super::listing::{List, lasts, listed, registration, running};
@@ -90,6 +91,7 @@ impl Reader {
             };
             tokio::select! {
                 () = sleep(pause) => {}
+                gone = line.host_is_gone() => return Err(gone),
                 Some(profile) = self.started.recv() => {
                     read.remove(&profile);
                     starting = Some(Instant::now() + STARTS);
@@ -98,6 +100,9 @@ impl Reader {
             let running = match profiles(&mut line).await {
                 Ok(running) => running,
                 Err(error) => {
+                    if let Some(gone) = dead_host::is_gone(&error) {
+                        return Err(gone);
+                    }
                     debug!(error = words::of_io(&error), "asking again which profiles run");
                     line = self.line().await?;
                     profiles(&mut line).await?

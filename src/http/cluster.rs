@@ -8,13 +8,13 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::Site;
-use crate::esl::nodes::Node;
+use crate::esl::nodes::{Node, RefusedLegs};
 
 #[derive(Debug, Serialize)]
 pub(super) struct ClusterJson {
     freeswitch: Vec<NodeJson>,
     peers: Vec<PeerJson>,
-    refused_legs: BTreeMap<&'static str, u64>,
+    refused_legs: BTreeMap<&'static str, RefusedLegs>,
 }
 
 /// One FreeSWITCH.

@@ -47,6 +47,7 @@ mod bridge;
 mod browser;
 mod child;
 mod crash;
+mod dead_host;
 mod doctor;
 mod drain;
 mod ends;

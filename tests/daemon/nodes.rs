@@ -14,7 +14,7 @@ const SIP_OF_B: &str = "192.0.2.2:5080";
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// A stage with a second FreeSWITCH; the first is A.
-async fn stage() -> (Stage, FakeFreeSwitch) {
+pub async fn stage() -> (Stage, FakeFreeSwitch) {
     let mut stage = Stage::new().await;
     let b = FakeFreeSwitch::start(Config::default()).await;
     let node = |name: &str, fs: &FakeFreeSwitch, sip: &str| {
@@ -166,4 +166,41 @@ async fn call_of_a_freeswitch_that_is_not_configured_is_not_held() {
         .wait(&["outbound connection refused", "of no [[freeswitch]]"])
         .await;
     assert_eq!(result_of(&held).await, "");
+}
+
+/// B's own 404 and a phone's 404 through B are the same to A. B knows which legs it has taken.
+#[tokio::test]
+async fn answer_of_a_freeswitch_that_has_not_taken_the_leg_is_not_the_phones() {
+    let (stage, b) = stage().await;
+    let daemon = start(&stage).await;
+    for (user, is_taken) in [("1001", true), ("1002", false)] {
+        let (phone, through) = (iphone(&stage, &b, user), b_at_a(&stage));
+        through.set_behaviour(Behaviour::Refuses {
+            status: 404,
+            after: Duration::from_millis(300),
+            rings: false,
+        });
+        phone.register();
+        daemon.log.wait(&["event=Registered ", &format!("aor={user}")]).await;
+        let held = stage.call(&daemon, user);
+        soon("push", stage.apns.next_push()).await;
+        phone.register();
+        let invite = soon("INVITE to B", through.invite(1)).await;
+        if is_taken {
+            let at_b = b.call(&leg(&daemon, invite.variable("sip_h_X-Fswake-Leg").unwrap()));
+            soon("channel handed back", at_b.outcome()).await;
+        }
+        let (cause, sip) = if is_taken {
+            ("UNALLOCATED_NUMBER", "404")
+        } else {
+            ("not taken by the phone's FreeSWITCH", "0")
+        };
+        let aor = format!("aor={user}@");
+        let (cause, sip) = (format!("\"cause\\\":\\\"{cause}"), format!("\"sip\\\":{sip}"));
+        daemon.log.wait(&["event=\"leg-ended\"", &aor, &cause, &sip]).await;
+        held.caller_hangs_up();
+    }
+    let warned = ["WARN", "does not take legs from the others", "node=\"b\"", "status=404"];
+    daemon.log.wait(&warned).await;
+    assert_eq!(daemon.log.count(&warned), 1);
 }

@@ -477,6 +477,14 @@ pub enum Verdict {
 }
 
 impl LegEnd {
+    /// The FreeSWITCH that the phone is registered at has not taken the leg: its answer says nothing of the phone.
+    pub fn not_taken() -> Self {
+        Self {
+            cause: "not taken by the phone's FreeSWITCH".into(),
+            sip_status: None,
+        }
+    }
+
     /// Somebody took the call that the leg belonged to, or took the leg itself (`intercept`, call pick-up).
     pub fn is_picked_off(&self) -> bool {
         &*self.cause == "PICKED_OFF"

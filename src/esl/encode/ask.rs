@@ -1,5 +1,7 @@
 //! Questions: commands that change nothing.
 
+use std::net::IpAddr;
+
 use uuid::Uuid;
 
 use super::word::{Argument, Word};
@@ -82,6 +84,11 @@ pub fn ask_configuration(name: &str) -> String {
 /// A context of the dialplan.
 pub fn ask_context(name: Argument<'_>) -> String {
     format!("xml_locate dialplan context name {name}")
+}
+
+/// Whether an address is in an ACL's list.
+pub fn ask_acl(address: IpAddr, list: Word<'_>) -> String {
+    format!("acl {address} {list}")
 }
 
 /// Whether a module is loaded.

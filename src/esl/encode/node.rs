@@ -35,6 +35,16 @@ pub fn is_taken(answer: &str) -> bool {
     answer.contains("already exists")
 }
 
+/// Asks whether something was taken on.
+pub fn ask_taken(name: impl std::fmt::Display) -> String {
+    format!("hash select/fswake/{name}")
+}
+
+/// Whether the answer says that nobody has taken it on: FreeSWITCH has no answer then.
+pub fn is_free(answer: &str) -> bool {
+    matches!(answer.trim(), "" | "-ERR no reply")
+}
+
 /// Whether a channel is answered: `ANSWER` then, an error if it is gone.
 pub fn ask_disposition(channel: Uuid) -> String {
     format!("uuid_getvar {channel} endpoint_disposition")

@@ -21,7 +21,7 @@ use crate::esl::decode::HeldChannel;
 use crate::esl::encode;
 use crate::esl::link::Link;
 use crate::input::Input;
-use crate::types::{CallId, LegId};
+use crate::types::{CallId, LegId, NodeId};
 
 /// How often FreeSWITCH is nudged while legs ring, for all calls together. Ten ringing calls or more are not nudged:
 /// FreeSWITCH's own 20 ms tick is as good then.
@@ -53,6 +53,8 @@ pub(super) struct Connection {
     pub(super) armed: u32,
     /// What FreeSWITCH keeps of the next leg's originate.
     pub(super) prepared: Option<PreparedOriginate>,
+    /// Legs through another FreeSWITCH whose phone has said nothing.
+    pub(super) untaken: Vec<(LegId, NodeId)>,
     /// Legs that were dialed, in order.
     pub(super) dialed: Vec<LegId>,
     /// Legs that were dialled, and are neither over nor bridged.
@@ -142,6 +144,7 @@ impl Connection {
             legs: HashMap::new(),
             armed: 0,
             prepared: None,
+            untaken: Vec::new(),
             dialed: Vec::new(),
             ringing: Vec::new(),
             renewals: HashMap::new(),

@@ -1,6 +1,5 @@
 //! Dials legs, follows their events, and keeps them alive by leases.
 
-use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 use freeswitch_esl_tokio::{EslCommand, EslError};
@@ -8,11 +7,7 @@ use freeswitch_esl_tokio::{EslCommand, EslError};
 use super::command::{api, filter};
 use super::connection::{Connection, Place};
 use super::prepared_originate::PreparedOriginate;
-use crate::clock::unix_now;
-use crate::engine::node::Via;
 use crate::engine::{Cause, Event, LegEnd, Ring};
-use crate::esl::encode::seconds_up;
-use crate::esl::leg_token::LegClaims;
 use crate::esl::originate::{self, Dial, Leg, Offer};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
@@ -33,6 +28,7 @@ impl Connection {
             None => Offer::Any,
         };
         let command = self.originate(&ring, offer);
+        self.may_not_be_taken(&ring);
         self.ringing.push(leg);
         self.dialed.push(leg);
         self.emit(Event::LegDialed(leg)).await;
@@ -69,45 +65,11 @@ impl Connection {
             .unwrap_or_else(|| dial.command(&self.leg(ring.leg, lease, offer).variables()))
     }
 
-    /// What is dialled, and the header of a leg through another FreeSWITCH.
-    fn route<'a>(&self, ring: &'a Ring) -> (Cow<'a, str>, Option<String>) {
-        let nodes = &self.shared.nodes;
-        let (Via::Node(node), Some(key)) = (ring.via, nodes.key()) else {
-            return (Cow::Borrowed(ring.target.as_str()), None);
-        };
-        let (here, there) = (nodes.get(self.shared.node), nodes.get(node));
-        nodes
-            .bonds
-            .add(here.id, ring.leg.channel(), there.id, there.core(), there.is_up());
-        let claims = LegClaims {
-            leg: ring.leg.channel(),
-            from: here.name.to_string(),
-            to: there.name.to_string(),
-            user: ring.aor.user.to_string(),
-            domain: ring.aor.domain.to_string(),
-            binding: ring.target.digest(),
-            call_id: ring.sip_call_id.to_string(),
-            // Its caller ends it; this is for a call whose FreeSWITCH is gone.
-            ring: u32::try_from(seconds_up(ring.timeout))
-                .unwrap_or(u32::MAX)
-                .saturating_add(5),
-            until: LegClaims::until(unix_now()),
-        };
-        let address = there.settings.borrow().sip.clone().unwrap_or_default();
-        let own = here.settings.borrow().profile.clone();
-        let profile = own
-            .as_deref()
-            .or(encode::profile_of(&ring.target))
-            .unwrap_or("internal");
-        let target = encode::to_node(profile, &address);
-        (Cow::Owned(target), Some(key.header(&claims)))
-    }
-
     /// The caller's audio codecs and those of the phone's profile: for a phone that supports none of the caller's, and
     /// a caller without video.
     async fn audio_of_the_profile(&mut self, ring: &Ring) -> Result<Option<String>, EslError> {
         let codecs = self.held.parent.codecs.clone();
-        let profile = encode::profile_of(&ring.target).filter(|_| ring.any_codec);
+        let profile = self.profile(ring).filter(|_| ring.any_codec);
         let (Some(profile), Some(codecs)) = (profile, codecs.filter(|codecs| !encode::has_video(codecs))) else {
             return Ok(None);
         };

@@ -96,10 +96,13 @@ impl Connection {
                     }
                     _ => None,
                 };
-                if matches!(told, Event::LegAnswered { leg, .. } if self.early == Some(leg)) {
-                    self.early_answer = Some(told);
-                } else {
-                    self.emit(told).await;
+                if let Some(leg) = leg {
+                    self.was_taken_there(leg);
+                }
+                match told {
+                    Event::LegAnswered { leg, .. } if self.early == Some(leg) => self.early_answer = Some(told),
+                    Event::LegEnded { leg, end } => self.emit_end(leg, end).await,
+                    told => self.emit(told).await,
                 }
                 if let Some(leg) = leg.filter(|leg| !self.with_variables.contains(leg)) {
                     self.with_variables.push(leg);

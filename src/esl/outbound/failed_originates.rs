@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use crate::engine::{Event, LegEnd};
+use crate::engine::LegEnd;
 use crate::types::LegId;
 
 /// How long after the end of its `originate` a leg's hangup may come.
@@ -25,6 +25,6 @@ impl Connection {
     pub(super) async fn never_had_a_channel(&mut self) {
         let (_, leg, end) = self.jobs.remove(0);
         self.leg_is_over(leg, end.clone());
-        self.emit(Event::LegEnded { leg, end }).await;
+        self.emit_end(leg, end).await;
     }
 }

@@ -48,6 +48,7 @@ mod shared;
 mod standby;
 mod taken_legs;
 mod takeover;
+mod through_node;
 mod transfer_source;
 
 /// How long a new connection may take to say which channel it is.

@@ -1,6 +1,7 @@
 //! `fswake doctor`: a healthy site, and each of the eight known patterns of missed calls.
 
 mod freeswitch;
+mod legs;
 mod patterns;
 
 use std::time::Duration;

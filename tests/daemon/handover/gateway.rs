@@ -51,7 +51,7 @@ async fn registrations_that_were_answered_are_known_after_the_handover() {
         };
         tokio::join!(handover, registers);
     }
-    daemon.log.wait_times(3, &["the earlier process has ended"]).await;
+    daemon.log.wait_times(3, &["ending: stopped"]).await;
     assert_eq!(daemon.exit_code().await, Some(0));
     stage.stored(registered).await;
     stage.measured(&daemon, &format!("fswake_devices {registered}")).await;

@@ -191,6 +191,9 @@ impl Core {
             ["insert_ifempty", realm, key, _value] if hash.insert(format!("{realm}/{key}")) => "+OK\n".to_owned(),
             ["insert_ifempty", ..] => "-ERR key already exists\n".to_owned(),
             ["delete", realm, key] if hash.remove(&format!("{realm}/{key}")) => "+OK\n".to_owned(),
+            ["select", realm, key] if hash.contains(&format!("{realm}/{key}")) => "taken".to_owned(),
+            // mod_event_socket's words for no answer.
+            ["select", _, _] => "-ERR no reply\n".to_owned(),
             ["delete", ..] => "-ERR Not found\n".to_owned(),
             _ => "-ERR Usage: hash insert|insert_ifempty|select|delete|delete_ifmatch/realm/key[/value]\n".to_owned(),
         }
