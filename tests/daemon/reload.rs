@@ -139,6 +139,8 @@ async fn refused_credentials_clear_readiness_until_a_push_is_accepted() {
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
+    // Its answer must not come after the push's.
+    daemon.log.wait(&["takes this app's credentials"]).await;
     stage.apns.faults.next(Fault::apns(403, "InvalidProviderToken"));
     let held = stage.call(&daemon, "1001");
     stage.push().await;
