@@ -258,6 +258,9 @@ impl Inbound {
         starts: &mpsc::Sender<String>,
     ) -> Result<(), EndReason> {
         let mut early = EarlyEvents::default();
+        if self.nodes.key().is_some() {
+            self.nodes.peers.listen_at(self.node);
+        }
         let mut hello = interval(peers::EVERY);
         hello.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -29,6 +29,8 @@ use crate::types::{Aor, NodeId, PublicId, UnixMicros};
 
 /// How often an fswake says that it is here.
 pub const EVERY: Duration = Duration::from_secs(5);
+/// After this time every other was heard.
+const HEARD: Duration = Duration::from_secs(EVERY.as_secs() + 1);
 /// News that is older is not passed on.
 const STALE: Duration = Duration::from_secs(1);
 /// After this long without a word it is gone.
@@ -121,6 +123,8 @@ pub struct Peers {
     own: Uuid,
     name: Arc<str>,
     heard: Arc<Mutex<BTreeMap<(Uuid, NodeId), Heard>>>,
+    /// Since when this one listens at each FreeSWITCH.
+    listens: Arc<Mutex<BTreeMap<NodeId, Instant>>>,
 }
 
 /// When another was last heard at a FreeSWITCH.
@@ -152,6 +156,7 @@ impl Peers {
             own: Uuid::new_v4(),
             name,
             heard: Arc::default(),
+            listens: Arc::default(),
         }
     }
 
@@ -241,8 +246,19 @@ impl Peers {
         all.insert(who, heard);
     }
 
-    /// Whether no other fswake listens to this FreeSWITCH.
+    /// This one begins to listen at a FreeSWITCH.
+    pub fn listen_at(&self, node: NodeId) {
+        let mut listens = self.listens.lock().unwrap_or_else(PoisonError::into_inner);
+        listens.insert(node, Instant::now());
+    }
+
+    /// Whether no other fswake listens to this FreeSWITCH. That is known when there was time to hear one.
     pub fn is_alone_at(&self, node: NodeId) -> bool {
+        let listens = self.listens.lock().unwrap_or_else(PoisonError::into_inner);
+        if listens.get(&node).is_some_and(|since| since.elapsed() < HEARD) {
+            return false;
+        }
+        drop(listens);
         !self
             .lock()
             .iter()
@@ -303,6 +319,9 @@ mod tests {
         assert!(b.is_alone_at(node), "who has another key is not one of them");
         assert_eq!(b.hear(node, header, &key("k"), NOW), Some(wake()));
         assert!(!b.is_alone_at(node) && b.is_alone_at(NodeId(1)));
+        // Where there was no time yet to hear others.
+        b.listen_at(NodeId(1));
+        assert!(!b.is_alone_at(NodeId(1)));
         assert_eq!(a.hear(node, header, &key("k"), NOW), None, "its own");
         let peer = Peer {
             name: "a".into(),

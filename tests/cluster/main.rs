@@ -9,6 +9,7 @@ mod edge;
 mod hostile;
 mod legs;
 mod peers;
+mod setup;
 mod steps;
 
 use std::panic::AssertUnwindSafe;
@@ -128,7 +129,13 @@ fn main() {
         pair: OnceCell::new(),
     });
     let mut trials = Vec::new();
-    for list in [legs::trials, hostile::trials, peers::trials, deaths::trials] {
+    for list in [
+        legs::trials,
+        hostile::trials,
+        peers::trials,
+        setup::trials,
+        deaths::trials,
+    ] {
         trials.extend(list(&lab));
     }
     trials.extend(unless("cluster", &kamailio::installed(), edge::trials(&lab)));
