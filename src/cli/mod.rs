@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Environment};
-use crate::handover::Handover;
+use crate::handover::{Handover, anchor};
 use crate::push::SetupError;
 use crate::words;
 
@@ -64,7 +64,11 @@ pub struct Cli {
 enum Command {
     /// Run the daemon
     #[command(after_help = SIGNALS)]
-    Run,
+    Run {
+        /// Be the main process of a systemd service, and run the daemon beside it: `systemctl restart` leaves no gap then
+        #[arg(long)]
+        anchor: bool,
+    },
     /// Check the configuration and every file that it names
     Check(check::CheckArgs),
     /// Print shell completions
@@ -112,7 +116,8 @@ impl Cli {
             Command::Completions { shell } => completions::completions(shell, Self::command()),
             Command::Man { directory } => completions::man(directory.as_deref(), Self::command()),
             Command::Setup(args) => setup::setup(&args, file, &env),
-            Command::Run => {
+            Command::Run { anchor: true } => anchor::run(),
+            Command::Run { anchor: false } => {
                 // First: connections to sockets that were passed must not wait for a process that fails.
                 let handover = Handover::of_process()?;
                 run::run(config()?, handover)
@@ -149,6 +154,10 @@ pub fn finish(program: &str, result: anyhow::Result<()>) -> ExitCode {
         // The reader has closed stdout (`| head`): this is not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::from(EXIT_BROKEN_PIPE),
         Err(error) => {
+            if let Some(anchor::Ended(status)) = error.downcast_ref() {
+                // It has told why itself.
+                return ExitCode::from(*status);
+            }
             tell(program, &error);
             exit_code(&error)
         }

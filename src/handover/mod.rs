@@ -26,6 +26,7 @@
 //! - the predecessor is killed before it has handed over: the successor ends too
 //!   (`successor_without_its_predecessor_ends`).
 
+pub mod anchor;
 pub mod channel;
 pub mod duty;
 pub mod finishing;

@@ -58,6 +58,11 @@ impl Program {
         command
     }
 
+    /// Its arguments.
+    pub fn arguments(&self) -> &[OsString] {
+        &self.arguments
+    }
+
     /// Its path.
     pub fn path(&self) -> &PathBuf {
         &self.path

@@ -13,7 +13,7 @@ use fswake_test_support::freeswitch::*;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::process::Command;
 
-use super::{CALLS, HANDOVERS, Phones, Successors, every_call_is_woken, send, without_limits};
+use super::{CALLS, HANDOVERS, Phones, Successors, every_call_is_woken, is_fswake, send, without_limits};
 use crate::harness::*;
 
 /// A service manager.
@@ -24,9 +24,34 @@ struct Manager {
     /// The main process, if the service has named one.
     main: Option<u32>,
     words: Vec<String>,
+    /// It runs `--anchor`, and follows no other process than the one that it has started.
+    is_anchored: bool,
+    /// What an anchor has started: it is nobody's child if a test fails.
+    daemons: Vec<u32>,
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        for pid in self.daemons.drain(..).filter(|pid| is_fswake(*pid)) {
+            send("KILL", pid);
+        }
+    }
+}
+
+/// The processes that this one has started.
+fn children(pid: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 impl Manager {
+    /// As systemd 252, which follows no other process while it stops a service, with `--anchor`.
+    fn anchored(stage: &Stage) -> Self {
+        let mut manager = Self::new(stage);
+        manager.is_anchored = true;
+        manager
+    }
+
     fn new(stage: &Stage) -> Self {
         let socket = UnixDatagram::bind(stage.dir.path().join("notify")).unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -35,6 +60,8 @@ impl Manager {
             kept: Vec::new(),
             main: None,
             words: Vec::new(),
+            is_anchored: false,
+            daemons: Vec::new(),
         }
     }
 
@@ -63,6 +90,7 @@ impl Manager {
                 }
             }
             if let Some(pid) = text.lines().find_map(|line| line.strip_prefix("MAINPID=")) {
+                assert!(!self.is_anchored, "{text}");
                 self.main = Some(pid.parse().unwrap());
             }
             self.words.push(text.trim().to_owned());
@@ -109,7 +137,8 @@ impl Manager {
                 .map(|(name, fd)| (name.clone(), fd.try_clone().unwrap())),
         );
         let notify = stage.dir.path().join("notify");
-        stage
+        let is_anchored = self.is_anchored;
+        let daemon = stage
             .start_with(|command| {
                 let daemon = std::mem::replace(command, Command::new("sh"));
                 let daemon = daemon.as_std();
@@ -119,7 +148,8 @@ impl Manager {
                 command
                     .args(["-c", script, "sh"])
                     .arg(daemon.get_program())
-                    .args(daemon.get_args());
+                    .args(daemon.get_args())
+                    .args(is_anchored.then_some("--anchor"));
                 command
                     .env_clear()
                     .env("PATH", "/usr/bin:/bin")
@@ -135,7 +165,11 @@ impl Manager {
                 command.stdin(descriptors.next().unwrap_or(Stdio::null()));
                 command.stdout(descriptors.next().unwrap_or(Stdio::null()));
             })
-            .await
+            .await;
+        if is_anchored {
+            self.daemons.extend(children(daemon.pid()));
+        }
+        daemon
     }
 }
 
@@ -166,14 +200,18 @@ async fn restarts(
         }
     };
     every_call_is_woken(stage, &phones, calls, address, restarting).await;
-    let last = generations.pop().unwrap();
+    let mut last = generations.pop().unwrap();
     for mut earlier in generations {
         assert_eq!(earlier.exit_code().await, Some(0));
-        assert_eq!(earlier.log.count(&["left the service to the next process"]), 1);
+        earlier.log.wait(&["left the service to the next process"]).await;
+        // An anchor ends before its daemon.
+        earlier.log.wait(&["ending: stopped"]).await;
         assert_eq!(earlier.log.with(&[" ERROR "]), Vec::<String>::new());
     }
     assert_eq!(last.address, address);
     stage.journal("push-sent", i64::try_from(calls).unwrap()).await;
+    send("TERM", last.pid());
+    assert_eq!(last.exit_code().await, Some(0));
 }
 
 #[tokio::test]
@@ -183,6 +221,65 @@ async fn thousand_calls_over_ten_restarts_of_the_service_all_have_their_wake() {
     let mut manager = Manager::new(&stage);
     let first = manager.start(&stage, &[]).await;
     restarts(&stage, &mut manager, &[], first, CALLS, HANDOVERS).await;
+}
+
+#[tokio::test]
+async fn thousand_calls_over_ten_restarts_of_the_service_with_an_anchor_all_have_their_wake() {
+    let mut stage = Stage::new().await;
+    without_limits(&mut stage);
+    let mut manager = Manager::anchored(&stage);
+    let first = manager.start(&stage, &[]).await;
+    restarts(&stage, &mut manager, &[], first, CALLS, HANDOVERS).await;
+}
+
+#[tokio::test]
+async fn anchor_follows_the_daemon_that_takes_calls_and_ends_with_its_status() {
+    let stage = Stage::new().await;
+    let mut manager = Manager::anchored(&stage);
+    let mut anchor = manager.start(&stage, &[]).await;
+    manager.says("READY=1").await;
+    manager.words.clear();
+    let mut successors = Successors::default();
+    send("USR2", anchor.pid());
+    let pid = successors.nth(&anchor, 1).await;
+    manager.says("READY=1").await;
+    // The daemon before it has ended, and is no zombie.
+    soon("end of the first daemon", async {
+        while children(anchor.pid()) != [pid] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    send("HUP", anchor.pid());
+    anchor.log.wait(&["configuration reloaded"]).await;
+    send("KILL", pid);
+    assert_eq!(anchor.exit_code().await, Some(128 + 9));
+    // systemd's watchdog ends a daemon that hangs.
+    let mut anchor = manager.start(&stage, &[]).await;
+    let daemon = children(anchor.pid())[0];
+    send("STOP", daemon);
+    send("ABRT", anchor.pid());
+    assert_eq!(anchor.exit_code().await, Some(134));
+    super::gone(daemon).await;
+}
+
+#[tokio::test]
+async fn anchor_passes_a_wrong_configuration_on_and_needs_a_service_manager() {
+    let mut stage = Stage::new().await;
+    let manager = Manager::anchored(&stage);
+    stage.set("wake.max-wait", "no duration");
+    for (notify, code, says) in [
+        (Some(stage.dir.path().join("notify")), 78, "no duration"),
+        (None, 1, "--anchor is for a service of systemd"),
+    ] {
+        let mut command = stage.command();
+        command.arg("--anchor").env_remove("NOTIFY_SOCKET").stderr(Stdio::piped());
+        notify.map(|notify| command.env("NOTIFY_SOCKET", notify));
+        let output = soon("end", command.output()).await.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(code) && stderr.contains(says), "{stderr}");
+    }
+    drop(manager);
 }
 
 #[tokio::test]
