@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use super::Daemon;
 use crate::engine::Event;
 use crate::esl::nodes::Nodes;
+use crate::handover::anchor::Tie;
 use crate::handover::channel::Ready;
 use crate::handover::duty::EventNumbers;
 use crate::handover::finishing::Finishing;
@@ -58,8 +59,10 @@ impl Daemon {
     /// Runs until a signal ends it, or until another process has taken over and the last held call is finished.
     pub(super) async fn wait(mut self, signals: &mut Signals, program: &Program) -> anyhow::Result<()> {
         let mut succession = Succession::default();
+        let mut tie = Tie::of_process();
         loop {
             tokio::select! {
+                () = tie.tie() => {}
                 signal = signals.next() => match signal {
                     Signal::Stop => break,
                     // Several signals before it begins cause one reload.
@@ -71,10 +74,14 @@ impl Daemon {
                     }
                     Signal::Leave => {
                         succession.give_up().await;
+                        tie.loosen();
                         return self.leave(signals).await;
                     }
                 },
-                (successor, ready) = succession.ready() => return self.hand_over(successor, ready, signals).await,
+                (successor, ready) = succession.ready() => {
+                    tie.loosen();
+                    return self.hand_over(successor, ready, signals).await;
+                }
                 ended = self.parts.ended() => bail!("{ended}"),
             }
         }

@@ -13,7 +13,7 @@
 //! | `systemctl restart` (`RestartKillSignal=SIGUSR1`) | the same: the daemon leaves, and the anchor ends at once. `KillMode=process` spares the daemon |
 //! | the daemon ends | ends with the same status |
 //! | systemd's watchdog (SIGABRT) | kills the daemon |
-//! | the anchor is killed | nothing: the daemon goes on. The next one says that its address is in use |
+//! | the anchor is killed, as by systemd when a stop takes too long | the daemon that takes calls is killed with it ([`Tie`]) |
 
 use std::ffi::OsStr;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -26,6 +26,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -35,8 +36,8 @@ use rustix::net::{
     recvmsg, sendmsg,
 };
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper,
-    waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, getppid, pidfd_open, pidfd_send_signal,
+    set_child_subreaper, set_parent_process_death_signal, waitpid,
 };
 use tokio::io::Interest;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,6 +48,10 @@ use super::Program;
 
 /// The argument that makes the program an anchor.
 pub const ARGUMENT: &str = "--anchor";
+/// The environment variable with the anchor's process id, for the daemon.
+const ANCHOR: &str = "FSWAKE_ANCHOR";
+/// How often a process looks whether its parent is the anchor by now.
+const LOOK: Duration = Duration::from_millis(50);
 /// systemd's socket, and the anchor's own for the daemon.
 const NOTIFY: &str = "NOTIFY_SOCKET";
 /// The longest message, and the most descriptors with it.
@@ -93,11 +98,52 @@ fn start(program: &Program, relay: &Relay) -> io::Result<Followed> {
     command
         .args(program.arguments().iter().filter(|argument| *argument != ARGUMENT))
         .env(NOTIFY, relay.path())
+        .env(ANCHOR, std::process::id().to_string())
         // They name this process. The descriptors are the daemon's.
         .env_remove("LISTEN_PID")
         .env_remove("WATCHDOG_PID")
         .stdin(Stdio::null());
     Followed::new(command.spawn()?.id())
+}
+
+/// Whether the daemon is killed when its anchor is. Otherwise it would hold the sockets that the service's next process needs,
+/// and nobody would end it if it hangs.
+#[derive(Debug)]
+pub struct Tie {
+    anchor: Option<Pid>,
+    is_tied: bool,
+}
+
+impl Tie {
+    /// This process's. It has none without an anchor.
+    pub fn of_process() -> Self {
+        let anchor = std::env::var(ANCHOR).ok().and_then(|pid| pid.parse().ok());
+        Self {
+            anchor: anchor.and_then(Pid::from_raw),
+            is_tied: false,
+        }
+    }
+
+    /// Ties this process to its anchor when that is its parent: a successor is the predecessor's child until that has ended. Always
+    /// call it, and [`Tie::loosen`], on the same thread (`PR_SET_PDEATHSIG` is each thread's own).
+    pub async fn tie(&mut self) {
+        let Some(anchor) = self.anchor.filter(|_| !self.is_tied) else {
+            return std::future::pending().await;
+        };
+        while getppid() != Some(anchor) {
+            tokio::time::sleep(LOOK).await;
+        }
+        self.is_tied = set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
+    }
+
+    /// This process outlives its anchor: it only finishes calls.
+    pub fn loosen(&mut self) {
+        self.anchor = None;
+        if self.is_tied {
+            // Cannot fail: it takes a signal away.
+            let _ = set_parent_process_death_signal(None);
+        }
+    }
 }
 
 /// The process whose end is the service's.
@@ -164,7 +210,7 @@ impl Anchor {
             tokio::select! {
                 // What it said before its end comes first: it may have named another process.
                 biased;
-                message = self.relay.next() => self.hear(message?)?,
+                message = self.relay.next() => self.hear(&message?)?,
                 _ = &mut self.main.ended => return Ok(self.main.status()),
                 _ = abort.recv() => {
                     self.main.signal(Signal::KILL);
@@ -180,7 +226,7 @@ impl Anchor {
         }
     }
 
-    fn hear(&mut self, message: Message) -> io::Result<()> {
+    fn hear(&mut self, message: &Message) -> io::Result<()> {
         let (main, text) = message.without_main();
         if let Some(pid) = main {
             // It is there: it ends when who has named it lets it.

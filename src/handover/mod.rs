@@ -7,11 +7,11 @@
 //!
 //! There are two ways:
 //!
-//! | | the plain program, `SIGUSR2` | `systemctl restart`, `SIGUSR1` (`RestartKillSignal=`; opt-in) |
+//! | | the plain program, `SIGUSR2` | `systemctl restart`, `SIGUSR1` (`RestartKillSignal=`) |
 //! |---|---|---|
 //! | who starts the successor | the predecessor ([`successor`]) | systemd |
 //! | how the sockets get there | over a Unix socket, the successor's stdin ([`channel`]) | systemd keeps them meanwhile (`FDSTORE=1`), or a socket unit does ([`sockets`]) |
-//! | when the predecessor stops | when the successor is ready | at once: it leaves the service, and finishes its calls in the background ([`leave`]) |
+//! | when the predecessor stops | when the successor is ready | at once: it leaves the service, and finishes its calls in the background ([`leave`], [`anchor`]) |
 //! | if the successor fails | the predecessor goes on | nobody takes calls: they go on in the dialplan |
 //!
 //! What only one of the two may do at a time follows from the [`Duty`]: take calls, answer events that ask for a push,

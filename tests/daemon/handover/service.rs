@@ -261,6 +261,18 @@ async fn anchor_follows_the_daemon_that_takes_calls_and_ends_with_its_status() {
     send("ABRT", anchor.pid());
     assert_eq!(anchor.exit_code().await, Some(134));
     super::gone(daemon).await;
+    // A killed anchor takes its daemon along, also one that has taken over.
+    let mut anchor = manager.start(&stage, &[]).await;
+    let first = children(anchor.pid())[0];
+    send("USR2", anchor.pid());
+    anchor.log.wait_times(1, &["the earlier process has ended"]).await;
+    super::gone(first).await;
+    let second = children(anchor.pid())[0];
+    manager.daemons.push(second);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    send("KILL", anchor.pid());
+    super::gone(second).await;
+    assert_eq!(anchor.exit_code().await, None);
 }
 
 #[tokio::test]
@@ -273,7 +285,10 @@ async fn anchor_passes_a_wrong_configuration_on_and_needs_a_service_manager() {
         (None, 1, "--anchor is for a service of systemd"),
     ] {
         let mut command = stage.command();
-        command.arg("--anchor").env_remove("NOTIFY_SOCKET").stderr(Stdio::piped());
+        command
+            .arg("--anchor")
+            .env_remove("NOTIFY_SOCKET")
+            .stderr(Stdio::piped());
         notify.map(|notify| command.env("NOTIFY_SOCKET", notify));
         let output = soon("end", command.output()).await.unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
@@ -284,15 +299,17 @@ async fn anchor_passes_a_wrong_configuration_on_and_needs_a_service_manager() {
 
 #[tokio::test]
 async fn sockets_of_a_socket_unit_outlive_restarts() {
-    let mut stage = Stage::new().await;
-    without_limits(&mut stage);
-    let units = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let [calls, http] = [0, 1].map(|n: usize| units[n].local_addr().unwrap().to_string());
-    stage.set("listen.addresses", vec![calls]);
-    stage.set("http.addresses", vec![http.clone()]);
-    let mut manager = Manager::new(&stage);
-    let first = manager.start(&stage, &units).await;
-    restarts(&stage, &mut manager, &units, first, 200, 2).await;
+    for manager in [Manager::new, Manager::anchored] {
+        let mut stage = Stage::new().await;
+        without_limits(&mut stage);
+        let units = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [calls, http] = [0, 1].map(|n: usize| units[n].local_addr().unwrap().to_string());
+        stage.set("listen.addresses", vec![calls]);
+        stage.set("http.addresses", vec![http.clone()]);
+        let mut manager = manager(&stage);
+        let first = manager.start(&stage, &units).await;
+        restarts(&stage, &mut manager, &units, first, 200, 2).await;
+    }
 }
 
 /// A held call outlives the restart, and the sockets are closed when nobody takes over.
