@@ -12,8 +12,8 @@ use crate::clock::unix_now;
 use crate::engine::node::Via;
 use crate::engine::{Cause, Event, LegEnd, Ring};
 use crate::esl::encode::seconds_up;
-use crate::esl::leg_token::LegClaims;
-use crate::esl::originate::{self, Dial, Leg, Offer};
+use crate::esl::leg_token::{LegClaims, TOLD};
+use crate::esl::originate::{self, Dial, Leg, Offer, ViaNode};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
 
@@ -48,10 +48,10 @@ impl Connection {
     /// The command that dials a leg: the prepared one, if it is still valid.
     fn originate(&self, ring: &Ring, offer: Offer<'_>) -> String {
         let lease = self.shared.lease_time.lease();
-        let (target, header) = self.route(ring);
+        let (target, node) = self.route(ring);
         let dial = Dial {
             target: &target,
-            header: header.as_deref(),
+            node: node.as_ref(),
             channel: ring.leg.channel(),
             sip_call_id: &ring.sip_call_id,
             timeout: ring.timeout,
@@ -69,8 +69,8 @@ impl Connection {
             .unwrap_or_else(|| dial.command(&self.leg(ring.leg, lease, offer).variables()))
     }
 
-    /// What is dialled, and the header of a leg through another FreeSWITCH.
-    fn route<'a>(&self, ring: &'a Ring) -> (Cow<'a, str>, Option<String>) {
+    /// What is dialled, and what a leg through another FreeSWITCH has besides.
+    fn route<'a>(&self, ring: &'a Ring) -> (Cow<'a, str>, Option<ViaNode>) {
         let nodes = &self.shared.nodes;
         let (Via::Node(node), Some(key)) = (ring.via, nodes.key()) else {
             return (Cow::Borrowed(ring.target.as_str()), None);
@@ -87,6 +87,9 @@ impl Connection {
             domain: ring.aor.domain.to_string(),
             binding: ring.target.digest(),
             call_id: ring.sip_call_id.to_string(),
+            context: self.held.parent.context.clone(),
+            variables: self.told_to_nodes(),
+            bypasses_media: self.held.bypasses_media(),
             // Its caller ends it; this is for a call whose FreeSWITCH is gone.
             ring: u32::try_from(seconds_up(ring.timeout))
                 .unwrap_or(u32::MAX)
@@ -99,8 +102,21 @@ impl Connection {
             .as_deref()
             .or(encode::profile_of(&ring.target))
             .unwrap_or("internal");
-        let target = encode::to_node(profile, &address);
-        (Cow::Owned(target), Some(key.header(&claims)))
+        let target = encode::to_node(profile, &address, &ring.aor.user);
+        let node = ViaNode {
+            request_uri: encode::at_node(&address),
+            header: key.header(&claims),
+        };
+        (Cow::Owned(target), Some(node))
+    }
+
+    /// What the phone's own FreeSWITCH has to know of the leg.
+    fn told_to_nodes(&self) -> Vec<(String, String)> {
+        let inherited = &self.held.parent.inherited;
+        let told = TOLD
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), inherited.plain(name)?)));
+        told.collect()
     }
 
     /// The caller's audio codecs and those of the phone's profile: for a phone that supports none of the caller's, and
