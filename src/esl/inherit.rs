@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::encode::Word;
+use super::encode::{Word, is_made_of};
 use super::options::is_false;
 use crate::types::Printable;
 
@@ -106,6 +106,12 @@ impl InheritedVariables {
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self.variables.binary_search_by(|(n, _)| n.as_str().cmp(name)).ok()?;
         Some(&self.variables[found].1)
+    }
+
+    /// The value of a variable as it was, if it is made of letters, digits and these marks only.
+    pub fn plain(&self, name: &str) -> Option<String> {
+        let value = self.get(name)?.replace(r"\,", ",");
+        is_made_of(&value, LONGEST, b"-_.+:;=,@").then_some(value)
     }
 
     /// The names of the hooks among them.

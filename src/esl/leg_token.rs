@@ -21,6 +21,24 @@ const LIFE: UnixSeconds = 10;
 /// Longer ones are not read.
 const LONGEST: usize = 4096;
 
+/// Variables of a leg that say how FreeSWITCH treats the phone, and that the INVITE to another FreeSWITCH does not say.
+pub const TOLD: [&str; 14] = [
+    "dtmf_type",
+    "rtp_secure_media",
+    "rtp_secure_media_outbound",
+    "rtp_secure_media_suites",
+    "sip_auto_answer",
+    "sip_auto_answer_suppress_notify",
+    "sip_cid_type",
+    "sip_contact_user",
+    "sip_invite_contact_params",
+    "sip_invite_params",
+    "sip_invite_to_params",
+    "sip_secure_media",
+    "sip_sticky_contact",
+    "zrtp_secure_media",
+];
+
 /// The key that all fswakes of a cluster have.
 pub struct ClusterKey(hmac::Key);
 
@@ -42,6 +60,14 @@ pub struct LegClaims {
     pub binding: TargetDigest,
     /// The Call-ID of the INVITE to the phone.
     pub call_id: String,
+    /// The context in which a transfer by the phone is dialled: that of the caller.
+    pub context: String,
+    /// Variables of the phone's leg: those of [`TOLD`] that the call has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<(String, String)>,
+    /// Media does not pass through the phone's FreeSWITCH: the call's will take itself out too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bypasses_media: bool,
     /// How long it may ring, in seconds.
     pub ring: u32,
     /// Until when this may be used (UTC).
@@ -166,6 +192,9 @@ mod tests {
             domain: "example.org".into(),
             binding: [7; 16],
             call_id: "x@y".into(),
+            context: "site".into(),
+            variables: vec![("sip_cid_type".into(), "none".into())],
+            bypasses_media: true,
             ring: 30,
             until: LegClaims::until(NOW),
         }

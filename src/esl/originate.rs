@@ -57,10 +57,19 @@ pub struct Dial<'a> {
     pub park_timeout: Duration,
     /// It rings alone: its early media is for the caller.
     pub early_media: bool,
-    /// Through another FreeSWITCH: its signed header ([`super::leg_token`]).
-    pub header: Option<&'a str>,
+    /// Through another FreeSWITCH.
+    pub node: Option<&'a ViaNode>,
     /// Its channel.
     pub channel: Uuid,
+}
+
+/// How a leg through another FreeSWITCH is taken there.
+#[derive(Clone, Debug)]
+pub struct ViaNode {
+    /// The request URI of its INVITE.
+    pub request_uri: String,
+    /// Its signed header ([`super::leg_token`]).
+    pub header: String,
 }
 
 impl Leg<'_> {
@@ -142,10 +151,14 @@ impl Dial<'_> {
         ))
     }
 
-    /// The header, which the channel forgets when it is answered: a transfer would give it to whoever is dialled next.
-    fn with_header(&self, header: &str) -> String {
-        let channel = self.channel;
-        format!(",sip_h_{HEADER}={header},api_on_answer_fswake_leg='uuid_setvar {channel} sip_h_{HEADER}'")
+    /// The channel forgets the header when it is answered: a transfer would give it to whoever is dialled next. The phone's
+    /// own FreeSWITCH tells the phone to answer (`sip_auto_answer`); told so itself, it would answer instead of the phone.
+    fn via(&self, node: &ViaNode) -> String {
+        let (channel, ViaNode { request_uri, header }) = (self.channel, node);
+        format!(
+            ",sip_auto_answer_suppress_notify=true,sip_invite_req_uri={request_uri},sip_h_{HEADER}={header},\
+             api_on_answer_fswake_leg='uuid_setvar {channel} sip_h_{HEADER}'"
+        )
     }
 
     fn variables(&self) -> String {
@@ -158,9 +171,13 @@ impl Dial<'_> {
         } else {
             ",ignore_early_media=true"
         };
-        let call_id = self.sip_call_id;
-        let header = self.header.map(|header| self.with_header(header)).unwrap_or_default();
-        format!(",originate_timeout={timeout},park_timeout={park},sip_invite_call_id={call_id}{early}{header}")
+        // Between FreeSWITCHes each leg has a Call-ID of its own: `inbound-use-callid-as-uuid` takes no second one. The
+        // phone's own FreeSWITCH gives the phone the one of its push.
+        let to = match self.node {
+            Some(node) => self.via(node),
+            None => format!(",sip_invite_call_id={}", self.sip_call_id),
+        };
+        format!(",originate_timeout={timeout},park_timeout={park}{to}{early}")
     }
 }
 
@@ -252,7 +269,7 @@ mod tests {
         timeout: Duration::from_secs(1),
         park_timeout: Duration::from_millis(4500),
         early_media: false,
-        header: None,
+        node: None,
         channel: Uuid::nil(),
     };
 

@@ -34,6 +34,9 @@ fn claims(phone: &Phone) -> LegClaims {
         domain: account.domain.clone(),
         binding: Target::new(target).at(NodeId(1)).digest(),
         call_id: "leg@test".into(),
+        context: "default".into(),
+        variables: Vec::new(),
+        bypasses_media: false,
         ring: 20,
         until: LegClaims::until(i64::try_from(now.as_secs()).expect("this century")),
     }

@@ -6,6 +6,6 @@ mod names;
 mod page;
 mod texts;
 
-#[path = "../live/fidelity/departures.rs"]
+#[path = "../live/fidelity/departures/mod.rs"]
 #[allow(dead_code, reason = "the live tests use the rest")]
 mod departures;

@@ -32,6 +32,14 @@ pub struct HeldChannel {
     pub socket: Socket,
 }
 
+impl HeldChannel {
+    /// Whether fswake takes FreeSWITCH out of the media once the call is up. FreeSWITCH crashes if video is to bypass it
+    /// (measured).
+    pub fn bypasses_media(&self) -> bool {
+        self.bypass_media && !self.parent.codecs.as_deref().is_some_and(encode::has_video)
+    }
+}
+
 /// How the `socket` application holds a channel (mod_event_socket.c).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Socket {

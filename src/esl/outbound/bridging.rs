@@ -251,8 +251,11 @@ impl Connection {
         let order = encode::bridge(a_leg, leg, caller, self.held.parent.moved_by.as_deref());
         // Written at once, because this process may end in between.
         let end_alone = encode::end_alone(a_leg, leg, PATIENCE + Duration::from_secs(1));
-        let replies = self.all(vec![api(order), api(end_alone)]).await?;
-        let is_ordered = replies.first().is_some_and(|reply| reply.api_result().is_ok());
+        let mut commands: Vec<_> = self.hide_caller(leg).into_iter().collect();
+        let place = commands.len();
+        commands.extend([api(order), api(end_alone)]);
+        let replies = self.all(commands).await?;
+        let is_ordered = replies.get(place).is_some_and(|reply| reply.api_result().is_ok());
         debug!(ok = is_ordered, "uuid_bridge ordered");
         if is_ordered {
             return Ok(true);
@@ -301,9 +304,7 @@ impl Connection {
     pub(super) async fn is_connected(&mut self, a_leg: &str) -> Result<(), EslError> {
         self.api(encode::report(a_leg, self.call, "connected", &self.record))
             .await?;
-        let has_video = self.held.parent.codecs.as_deref().is_some_and(encode::has_video);
-        // FreeSWITCH crashes if video is to bypass it (measured).
-        if self.held.bypass_media && !has_video {
+        if self.held.bypasses_media() {
             // FreeSWITCH replies after both sides have, which may take seconds.
             self.command(EslCommand::BgApi {
                 command: format!("uuid_media off {a_leg}"),

@@ -44,10 +44,10 @@ impl Connection {
     /// The command that dials a leg: the prepared one, if it is still valid.
     fn originate(&self, ring: &Ring, offer: Offer<'_>) -> String {
         let lease = self.shared.lease_time.lease();
-        let (target, header) = self.route(ring);
+        let (target, node) = self.route(ring);
         let dial = Dial {
             target: &target,
-            header: header.as_deref(),
+            node: node.as_ref(),
             channel: ring.leg.channel(),
             sip_call_id: &ring.sip_call_id,
             timeout: ring.timeout,

@@ -11,6 +11,9 @@ use crate::esl::{encode, link};
 use crate::input::Input;
 use crate::types::LegId;
 
+/// While it is set, FreeSWITCH does not send the phone a new name or number of the other side.
+const IGNORES_DISPLAY: &str = "ignore_display_updates";
+
 /// Writes one field of the leg's caller profile.
 pub(super) fn set_profile(leg: LegId, argument: String) -> EslCommand {
     execute(Some(leg), "set_profile_var", argument)
@@ -91,15 +94,33 @@ impl Connection {
         arguments.map(move |argument| set_profile(leg, argument))
     }
 
+    /// Before the bridge: the phone is not to show the caller's own number and name, which `uuid_bridge` sends to a leg that
+    /// takes such updates, as another FreeSWITCH does (INFO with `X-FS-Display-Name`).
+    pub(super) fn hide_caller(&self, leg: LegId) -> Option<EslCommand> {
+        let parent = &self.held.parent;
+        let is_hidden = parent.is_effective && parent.inherited.get(IGNORES_DISPLAY).is_none();
+        is_hidden.then(|| api(format!("uuid_setvar {} {IGNORES_DISPLAY} true", leg.channel())))
+    }
+
     /// Sets the caller on a bridged leg again: `uuid_bridge` has replaced the effective number and name.
     pub(super) async fn name_caller(&mut self, leg: LegId) -> Result<(), EslError> {
-        if !self.held.parent.is_effective {
+        let parent = &self.held.parent;
+        if !parent.is_effective {
             return Ok(());
         }
-        let (name, number) = (self.held.parent.name.clone(), self.held.parent.number.clone());
-        let name = format!("caller_id_name={}", encode::name(&name));
-        let number = format!("caller_id_number={}", encode::number(&number));
-        self.all(vec![set_profile(leg, name), set_profile(leg, number)]).await?;
+        let (name, number) = (encode::name(&parent.name), encode::number(&parent.number));
+        let mut commands = Vec::new();
+        if let Some(hide) = self.hide_caller(leg) {
+            let channel = leg.channel();
+            // The leg's thread reads what it is to execute only later; until then FreeSWITCH may send its own.
+            commands.push(api(format!("uuid_setvar {channel} {IGNORES_DISPLAY}")));
+            commands.push(api(format!("uuid_display {channel} {name}|{number}")));
+            commands.push(hide);
+            commands.push(execute(Some(leg), "unset", IGNORES_DISPLAY.to_owned()));
+        }
+        commands.push(set_profile(leg, format!("caller_id_name={name}")));
+        commands.push(set_profile(leg, format!("caller_id_number={number}")));
+        self.all(commands).await?;
         Ok(())
     }
 

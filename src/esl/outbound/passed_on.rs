@@ -60,7 +60,7 @@ impl Outbound {
                 let LegClaims { leg, from, .. } = &granted.claims;
                 debug!(%leg, from, aor = %granted.claims.aor(), "a leg from another FreeSWITCH rings its phone");
                 let commands = encode::pass_on(channel, &granted.target, &granted.claims);
-                let _ = link.send_all(&commands.map(api)).await;
+                let _ = link.send_all(&commands.into_iter().map(api).collect::<Vec<_>>()).await;
                 if let Some(calls) = self.nodes.named(&granted.claims.from) {
                     self.nodes
                         .bonds

@@ -16,7 +16,8 @@ use crate::clock::unix_now;
 use crate::engine::node::Via;
 use crate::engine::{Event, LegEnd, Ring};
 use crate::esl::encode::{self, seconds_up};
-use crate::esl::leg_token::LegClaims;
+use crate::esl::leg_token::{LegClaims, TOLD};
+use crate::esl::originate::ViaNode;
 use crate::input::Input;
 use crate::types::LegId;
 
@@ -24,8 +25,8 @@ use crate::types::LegId;
 const ASKED: Duration = Duration::from_secs(1);
 
 impl Connection {
-    /// What is dialled, and the header of a leg through another FreeSWITCH.
-    pub(super) fn route<'a>(&self, ring: &'a Ring) -> (Cow<'a, str>, Option<String>) {
+    /// What is dialled, and what a leg through another FreeSWITCH has besides.
+    pub(super) fn route<'a>(&self, ring: &'a Ring) -> (Cow<'a, str>, Option<ViaNode>) {
         let nodes = &self.shared.nodes;
         if ring.target.node() == self.shared.node {
             return (Cow::Borrowed(ring.target.as_str()), None);
@@ -46,6 +47,9 @@ impl Connection {
             domain: ring.aor.domain.to_string(),
             binding: ring.target.digest(),
             call_id: ring.sip_call_id.to_string(),
+            context: self.held.parent.context.clone(),
+            variables: self.told_to_nodes(),
+            bypasses_media: self.held.bypasses_media(),
             // Its caller ends it; this is for a call whose FreeSWITCH is gone.
             ring: u32::try_from(seconds_up(ring.timeout))
                 .unwrap_or(u32::MAX)
@@ -53,8 +57,21 @@ impl Connection {
             until: LegClaims::until(unix_now()),
         };
         let address = there.settings.borrow().sip.clone().unwrap_or_default();
-        let target = encode::to_node(&profile, &address);
-        (Cow::Owned(target), Some(key.header(&claims)))
+        let target = encode::to_node(&profile, &address, &ring.aor.user);
+        let node = ViaNode {
+            request_uri: encode::at_node(&address),
+            header: key.header(&claims),
+        };
+        (Cow::Owned(target), Some(node))
+    }
+
+    /// What the phone's own FreeSWITCH has to know of the leg.
+    fn told_to_nodes(&self) -> Vec<(String, String)> {
+        let inherited = &self.held.parent.inherited;
+        let told = TOLD
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), inherited.plain(name)?)));
+        told.collect()
     }
 
     /// The profile of the call's FreeSWITCH that dials it: the phone's is that of the FreeSWITCH that it is registered at.

@@ -5,12 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fswake_test_support::baresip::{Baresip, Settings};
-use fswake_test_support::realfs::{Routing, VANILLA_DOMAIN, filled};
+use fswake_test_support::realfs::{RealFs, Routing, VANILLA_DOMAIN, filled};
 use fswake_test_support::sip::{Account, Leg, Noise, OutgoingCall, Phone, Script, What};
 use fswake_test_support::site::{Site, Wakes};
 
 use super::look;
 use super::row::{Moment, Row, Who};
+use super::stage::Stage;
 
 /// How long to wait for what has to come.
 const SOON: Duration = Duration::from_secs(8);
@@ -18,6 +19,7 @@ const SOON: Duration = Duration::from_secs(8);
 /// The phones of a row, and its channels.
 pub struct Cast<'a> {
     pub site: &'a Site,
+    pub stage: &'a Stage,
     /// Routing and row: the prefix of its users' numbers.
     pub id: String,
     pub phones: BTreeMap<Who, Phone>,
@@ -35,7 +37,8 @@ pub struct Cast<'a> {
 
 impl<'a> Cast<'a> {
     /// Registers the phones, puts the sleepers to sleep, and calls.
-    pub async fn assemble(site: &'a Site, row: &Row, number: usize, way: Routing) -> Cast<'a> {
+    pub async fn assemble(stage: &'a Stage, row: &Row, number: usize, way: Routing) -> Cast<'a> {
+        let (site, there) = (&stage.site, &**stage.registrar(way));
         let id = format!("{}{number:03}", way.digit());
         let user = |who: Who| format!("{id}{}", who.digit());
         let mut phones = BTreeMap::new();
@@ -53,11 +56,11 @@ impl<'a> Cast<'a> {
         if let Some(desk) = phones.get(&Who::Desk) {
             script.redirect_to = format!("sip:{}@{}", user(Who::Desk), desk.address());
         }
-        let account = |user: &str| site.fs.account(user, VANILLA_DOMAIN);
+        let account = |user: &str| there.account(user, VANILLA_DOMAIN);
         let (mut baresip, mut token) = (None, None);
         if row.baresip == Some(Who::Callee) {
-            if row.awake || way == Routing::Plain {
-                baresip = Some(registered(site, account(&callee), row).await);
+            if row.awake || way.is_plain() {
+                baresip = Some(registered(there, account(&callee), row).await);
             } else {
                 // A push to this token starts the app.
                 let app = Phone::new(account(&callee), script.clone()).await;
@@ -65,14 +68,14 @@ impl<'a> Cast<'a> {
                 assert_eq!(app.register().await, 200);
                 site.heard(&app).await;
                 app.sleep();
-                site.forget_place(&app).await;
+                site.forget_place_at(there, &app).await;
                 phones.insert(Who::Callee, app);
             }
         } else {
-            phones.insert(Who::Callee, phone(site, &callee, row, &script, way).await);
+            phones.insert(Who::Callee, phone(stage, &callee, row, &script, way).await);
         }
         if row.baresip == Some(Who::Caller) {
-            let caller = account(&user(Who::Caller));
+            let caller = site.fs.account(&user(Who::Caller), VANILLA_DOMAIN);
             let settings = Settings {
                 encrypts: row.encrypts,
                 ..Settings::default()
@@ -80,13 +83,11 @@ impl<'a> Cast<'a> {
             baresip = Some(Baresip::start(caller, Who::Caller.voice(), settings).await);
         }
         if let Some(script) = &row.other {
-            phones.insert(
-                Who::Other,
-                site.desk_phone(&callee, VANILLA_DOMAIN, script.clone()).await,
-            );
+            let other = site.desk_phone_of(account(&callee), script.clone()).await;
+            phones.insert(Who::Other, other);
         }
         if let Some(script) = &row.third {
-            phones.insert(Who::Third, phone(site, &user(Who::Third), row, script, way).await);
+            phones.insert(Who::Third, phone(stage, &user(Who::Third), row, script, way).await);
         }
         if row.watched {
             let script = super::row::answers(Who::Watcher);
@@ -101,10 +102,11 @@ impl<'a> Cast<'a> {
         let call = phones[&Who::Caller].call_as(&filled(row.dials, &id), &channel);
         if let Some(token) = token {
             assert!(site.pushed_to(&token).await, "baresip's app is not pushed");
-            baresip = Some(registered(site, account(&callee), row).await);
+            baresip = Some(registered(there, account(&callee), row).await);
         }
         Cast {
             site,
+            stage,
             id,
             phones,
             call,
@@ -215,7 +217,7 @@ impl<'a> Cast<'a> {
         self.phone(who).wait(SOON, |h| wanted(&h.what)).await.is_some()
     }
 
-    /// The channel of the callee's phone.
+    /// The channel of the callee's leg at the call's FreeSWITCH.
     pub async fn callee_channel(&self) -> Option<String> {
         let user = format!("{}1@", self.id);
         let other = format!("{}1\"", self.id);
@@ -227,12 +229,32 @@ impl<'a> Cast<'a> {
                 && (name.contains(&user) || dest.ends_with(&other))
         };
         let channels = self.site.fs.channels().await;
+        let uuid = |c: &serde_json::Value| Some(c["uuid"].as_str()?.to_owned());
         // The user may have several phones: this is the callee's.
-        let place = self.phones.get(&Who::Callee).map(Phone::place).unwrap_or_default();
+        let phone = self.phones.get(&Who::Callee);
+        let place = phone.map(Phone::place).unwrap_or_default();
         let is_there = |c: &&serde_json::Value| c["name"].as_str().unwrap_or_default().contains(&place);
-        let found = channels.iter().filter(of_callee).find(is_there);
-        let found = found.or_else(|| channels.iter().find(of_callee))?;
-        Some(found["uuid"].as_str()?.to_owned())
+        let mut of_user = channels.iter().filter(of_callee);
+        if let Some(found) = of_user.clone().find(is_there) {
+            return uuid(found);
+        }
+        // Its leg may go to another FreeSWITCH, where the phone's own leg is a child of it.
+        let there = self.stage.channels().await;
+        let there = there.iter().find(|(_, c)| is_there(&c));
+        if let Some((fs, own)) = there {
+            let parent = fs
+                .api(&format!("uuid_getvar {} originating_leg_uuid", uuid(own)?))
+                .await;
+            let call_id = fs.api(&format!("uuid_getvar {parent} sip_call_id")).await;
+            for channel in of_user.clone() {
+                let channel = uuid(channel)?;
+                let id = self.site.fs.api(&format!("uuid_getvar {channel} sip_call_id")).await;
+                if id == call_id {
+                    return Some(channel);
+                }
+            }
+        }
+        uuid(of_user.next()?)
     }
 
     /// The same, but waits for it: FreeSWITCH updates its list of channels with a delay, half a second for the first ones
@@ -254,12 +276,15 @@ impl<'a> Cast<'a> {
     /// baresip's second call is to the desk phone: that number, and the dialog as a Replaces names it.
     pub async fn replaces(&self) -> Option<String> {
         let desk = format!("{}5", self.id);
-        let channels = self.site.fs.channels().await;
-        let is_second = |c: &&serde_json::Value| c["direction"] == "inbound" && c["dest"] == desk.as_str();
-        let uuid = channels.iter().find(is_second)?["uuid"].as_str()?.to_owned();
+        // baresip calls at its own FreeSWITCH.
+        let channels = self.stage.channels().await;
+        let is_second = |c: &serde_json::Value| c["direction"] == "inbound" && c["dest"] == desk.as_str();
+        let mut seconds = channels.iter().filter(|(_, channel)| is_second(channel));
+        let (fs, channel) = seconds.next_back()?;
+        let uuid = channel["uuid"].as_str()?.to_owned();
         let mut words = Vec::new();
         for name in ["sip_call_id", "sip_to_tag", "sip_from_tag"] {
-            words.push(self.site.fs.api(&format!("uuid_getvar {uuid} {name}")).await);
+            words.push(fs.api(&format!("uuid_getvar {uuid} {name}")).await);
         }
         Some(format!(
             "<sip:{desk}@{VANILLA_DOMAIN}?Replaces={}%3Bto-tag%3D{}%3Bfrom-tag%3D{}>",
@@ -309,7 +334,7 @@ async fn soon(is_so: impl Fn() -> bool) -> bool {
 }
 
 /// baresip in the callee's place.
-async fn registered(site: &Site, account: Account, row: &Row) -> Baresip {
+async fn registered(fs: &RealFs, account: Account, row: &Row) -> Baresip {
     let command = format!("sofia status profile internal user {}@{}", account.user, account.domain);
     let settings = Settings {
         registers: true,
@@ -317,7 +342,7 @@ async fn registered(site: &Site, account: Account, row: &Row) -> Baresip {
     };
     let baresip = Baresip::start(account, Who::Callee.voice(), settings).await;
     let deadline = Instant::now() + SOON;
-    while !site.fs.api(&command).await.contains("Registered(") {
+    while !fs.api(&command).await.contains("Registered(") {
         assert!(Instant::now() < deadline, "baresip does not register");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -325,12 +350,13 @@ async fn registered(site: &Site, account: Account, row: &Row) -> Baresip {
 }
 
 /// A phone that is called: awake, or asleep until a push wakes it.
-async fn phone(site: &Site, user: &str, row: &Row, script: &Script, way: Routing) -> Phone {
-    let mut account = site.fs.account(user, VANILLA_DOMAIN);
+async fn phone(stage: &Stage, user: &str, row: &Row, script: &Script, way: Routing) -> Phone {
+    let (site, there) = (&stage.site, stage.registrar(way));
+    let mut account = there.account(user, VANILLA_DOMAIN);
     if row.asserting {
-        account.server = site.fs.ports.single;
+        account.server = there.ports.single;
     }
-    if row.awake || way == Routing::Plain {
+    if row.awake || way.is_plain() {
         let phone = site.desk_phone_of(account, script.clone()).await;
         if row.stale {
             phone.wake_elsewhere().await;
@@ -340,7 +366,7 @@ async fn phone(site: &Site, user: &str, row: &Row, script: &Script, way: Routing
     }
     let phone = site.sleeper_of(account, Wakes::Elsewhere, script.clone()).await;
     if !row.stale {
-        site.forget_place(&phone).await;
+        site.forget_place_at(there, &phone).await;
     }
     phone
 }

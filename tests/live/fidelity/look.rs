@@ -112,7 +112,11 @@ pub fn plain(text: &str, cast: &Cast<'_>) -> String {
     static PART: LazyLock<Regex> = LazyLock::new(|| Regex::new("-0x[0-9a-f]+").expect("a regex"));
     static PLACE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"127\.0\.0\.1:\d+").expect("a regex"));
     let mut text = text.trim().replace(&cast.channel, "CALLER");
-    text = text.replace(&cast.site.fs.ports.sip.to_string(), "SWITCH");
+    for fs in cast.stage.all() {
+        for port in [fs.ports.sip, fs.ports.node] {
+            text = text.replace(&port.to_string(), "SWITCH");
+        }
+    }
     text = PLACE.replace_all(&text, "PHONE").into_owned();
     text = UUID.replace_all(&text, "UUID").into_owned();
     text = TAG.replace_all(&text, "").into_owned();

@@ -4,18 +4,18 @@ use std::time::{Duration, Instant};
 
 use fswake_test_support::realfs::{Routing, filled};
 use fswake_test_support::sip::{Direction, Script};
-use fswake_test_support::site::Site;
 
 use super::cast::Cast;
 use super::look;
 use super::row::{Row, Step, Who};
+use super::stage::Stage;
 
 /// The observations in order: name and text.
 pub type Observation = Vec<(String, String)>;
 
 /// Places the call, carries out the steps, and ends whatever is left.
-pub async fn play(site: &Site, row: &Row, number: usize, way: Routing) -> Observation {
-    let cast = Cast::assemble(site, row, number, way).await;
+pub async fn play(stage: &Stage, row: &Row, number: usize, way: Routing) -> Observation {
+    let cast = Cast::assemble(stage, row, number, way).await;
     let mut seen = Observation::new();
     for step in &row.steps {
         let took = take(&cast, row, step, &mut seen).await;

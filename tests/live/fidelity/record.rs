@@ -59,7 +59,7 @@ pub async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
     }
     // The other legs' records are written when those legs have ended.
     let is_left = |c: &Value| ["name", "dest", "cid_num"].iter().any(|word| is_ours(&c[*word], cast));
-    while cast.site.fs.channels().await.iter().any(is_left) && Instant::now() < deadline {
+    while cast.stage.channels().await.iter().any(|(_, channel)| is_left(channel)) && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -70,7 +70,7 @@ pub async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
         "dialed_user",
         "channel_name",
     ];
-    let all = cast.site.fs.cdrs(cast.since);
+    let all: Vec<_> = cast.stage.all().flat_map(|fs| fs.cdrs(cast.since)).collect();
     let ours = all.iter().filter(|(name, cdr)| {
         let variables = &cdr["variables"];
         file(name) || places.iter().any(|place| is_ours(&variables[*place], cast))
@@ -101,7 +101,7 @@ fn names_ours(text: &str, cast: &Cast<'_>) -> bool {
 /// These variables of each CDR in XML.
 pub async fn xml_cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
     cdrs(cast, &[]).await;
-    let all = cast.site.fs.all_cdrs(cast.since);
+    let all: Vec<_> = cast.stage.all().flat_map(|fs| fs.all_cdrs(cast.since)).collect();
     let ours = all
         .iter()
         .filter(|(kind, _, text)| *kind == "xml" && names_ours(text, cast));
@@ -135,7 +135,7 @@ pub async fn csv_cdrs(cast: &Cast<'_>) -> String {
     cdrs(cast, &[]).await;
     // Writes out what mod_cdr_csv has buffered.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let all = cast.site.fs.all_cdrs(cast.since);
+    let all: Vec<_> = cast.stage.all().flat_map(|fs| fs.all_cdrs(cast.since)).collect();
     // mod_cdr_csv writes each line twice: to the account's file and to the common one.
     let lines = all
         .iter()
@@ -182,7 +182,7 @@ pub async fn tokens(cast: &Cast<'_>) -> String {
             .iter()
             .any(|name| text.contains(name))
     };
-    for (kind, _, text) in cast.site.fs.all_cdrs(cast.since) {
+    for (kind, _, text) in cast.stage.all().flat_map(|fs| fs.all_cdrs(cast.since)) {
         let ours = names_ours(&text, cast) || text.contains(&cast.channel);
         let cdr: Value = serde_json::from_str(&text).unwrap_or_default();
         let variables = cdr["variables"].as_object().into_iter().flatten();

@@ -226,6 +226,8 @@ pub struct Row {
     pub steps: Vec<Step>,
     /// The routings that it is played with.
     pub routings: Vec<Routing>,
+    /// Why it is not played through two FreeSWITCHes.
+    pub only_one: Option<&'static str>,
 }
 
 fn script(voice: u8, on_invite: Reaction) -> Script {
@@ -274,6 +276,7 @@ pub fn row(item: u8, name: &'static str) -> Row {
         plan: Plan::default(),
         steps: Vec::new(),
         routings: Routing::ALL.to_vec(),
+        only_one: None,
     }
 }
 
@@ -398,6 +401,12 @@ impl Row {
 
     pub fn routings(mut self, routings: &[Routing]) -> Self {
         self.routings = routings.to_vec();
+        self
+    }
+
+    /// It makes no sense through two FreeSWITCHes.
+    pub fn only_through_one(mut self, because: &'static str) -> Self {
+        self.only_one = Some(because);
         self
     }
 

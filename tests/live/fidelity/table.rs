@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use fswake_test_support::realfs::Routing;
+use fswake_test_support::realfs::{Routing, Topology};
 
-use super::departures::{DEPARTURES, Departure};
+use super::departures::{self, Departure};
 use super::play::Observation;
 use super::row::Row;
 
@@ -12,6 +12,7 @@ use super::row::Row;
 pub struct Outcome {
     name: &'static str,
     item: u8,
+    topology: Topology,
     seen: Vec<(Routing, Observation)>,
     /// What is wrong; empty when nothing is.
     faults: Vec<String>,
@@ -22,12 +23,14 @@ pub struct Outcome {
     before: Vec<String>,
 }
 
+/// An observation's value of this name; with several of one name, the one at this position.
+fn value(seen: &Observation, name: &str, nth: usize) -> String {
+    let mut all = seen.iter().filter(|(n, _)| n == name);
+    all.nth(nth).map_or("-".to_owned(), |(_, text)| text.clone())
+}
+
 /// Where a routing differs from the plain bridge: name, value there, value here.
 fn differences(plain: &Observation, other: &Observation) -> Vec<(String, String, String)> {
-    let value = |seen: &Observation, name: &str, nth: usize| {
-        let mut all = seen.iter().filter(|(n, _)| n == name);
-        all.nth(nth).map_or("-".to_owned(), |(_, text)| text.clone())
-    };
     let mut all = Vec::new();
     let mut names: Vec<(&String, usize)> = Vec::new();
     for seen in [plain, other] {
@@ -49,15 +52,17 @@ fn differences(plain: &Observation, other: &Observation) -> Vec<(String, String,
 
 impl Outcome {
     /// Compares the routings.
-    pub fn new(row: &Row, seen: Vec<(Routing, Observation)>) -> Self {
+    pub fn new(row: &Row, topology: Topology, seen: Vec<(Routing, Observation)>) -> Self {
         let (mut faults, mut departures) = (Vec::new(), Vec::new());
         let plain = &seen[0].1;
-        for (way, other) in seen.iter().skip(1) {
+        let hop = seen.iter().find(|(way, _)| *way == Routing::Hop);
+        let compared = seen.iter().skip(1).filter(|(way, _)| *way != Routing::Hop);
+        for (way, other) in compared {
             let differences = differences(plain, other);
-            let documented = |d: &&Departure| d.row == row.name && d.routings.contains(way);
-            let documented: Vec<&'static Departure> = DEPARTURES.iter().filter(documented).collect();
+            let documented = departures::of(topology, row.name, *way);
             for (name, a, b) in &differences {
-                match documented.iter().find(|d| d.sees == name && d.is(b)) {
+                let hop = hop.map(|(_, hop)| value(hop, name, 0));
+                match documented.iter().find(|d| d.sees == name && d.is(b, hop.as_deref())) {
                     Some(departure) => departures.push(*departure),
                     None => faults.push(format!("{}: {name}: `{a}` is `{b}`", way.name())),
                 }
@@ -71,6 +76,7 @@ impl Outcome {
         Self {
             name: row.name,
             item: row.item,
+            topology,
             seen,
             faults,
             departures,
@@ -80,10 +86,11 @@ impl Outcome {
     }
 
     /// Records a row that this FreeSWITCH cannot play.
-    pub fn skipped(row: &Row) -> Self {
+    pub fn skipped(row: &Row, topology: Topology) -> Self {
         Self {
             name: row.name,
             item: row.item,
+            topology,
             seen: Vec::new(),
             faults: Vec::new(),
             departures: Vec::new(),
@@ -140,9 +147,20 @@ impl Outcome {
 
 /// The rows as markdown, in the order of the issue.
 pub fn markdown(outcomes: &mut [Outcome]) -> String {
-    outcomes.sort_by_key(|o| o.item);
+    outcomes.sort_by_key(|o| (o.topology, o.item));
+    let mut texts = Vec::new();
+    for (topology, of) in [(Topology::One, "one FreeSWITCH"), (Topology::Two, "two FreeSWITCHes")] {
+        let played: Vec<&Outcome> = outcomes.iter().filter(|o| o.topology == topology).collect();
+        if !played.is_empty() {
+            texts.push(format!("Through {of}:\n\n{}", table(&played)));
+        }
+    }
+    texts.join("\n")
+}
+
+fn table(outcomes: &[&Outcome]) -> String {
     let mut text = "| item | row | plain | dialplan | dial-string | verdict |\n|---|---|---|---|---|---|\n".to_owned();
-    for outcome in outcomes.iter() {
+    for outcome in outcomes {
         let cells = Routing::ALL.map(|way| outcome.cell(way));
         let _ = writeln!(
             text,
@@ -166,7 +184,7 @@ pub fn markdown(outcomes: &mut [Outcome]) -> String {
         count("skipped")
     );
     let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
-    for outcome in outcomes.iter() {
+    for outcome in outcomes {
         for departure in &outcome.departures {
             match told.iter_mut().find(|(because, _)| *because == departure.because) {
                 Some((_, rows)) if rows.contains(&outcome.name) => {}
@@ -175,7 +193,7 @@ pub fn markdown(outcomes: &mut [Outcome]) -> String {
             }
         }
     }
-    let again: Vec<&Outcome> = outcomes.iter().filter(|o| !o.before.is_empty()).collect();
+    let again: Vec<&&Outcome> = outcomes.iter().filter(|o| !o.before.is_empty()).collect();
     if !again.is_empty() {
         text.push_str("\nPlayed more than once, because before:\n\n");
     }

@@ -273,12 +273,17 @@ impl Site {
 
     /// Makes FreeSWITCH end a phone's registration as if it had expired, and waits until fswake has the event.
     pub async fn forget_place(&self, phone: &Phone) {
+        self.forget_place_at(&self.fs, phone).await;
+    }
+
+    /// The same with a phone that is registered at this one of several FreeSWITCHes.
+    pub async fn forget_place_at(&self, fs: &RealFs, phone: &Phone) {
         let (user, domain) = (&phone.account().user, &phone.account().domain);
         let before = self.daemon().log.count(&["event=Unregistered ", user]);
-        let is_elsewhere = phone.account().server == self.fs.ports.single;
+        let is_elsewhere = phone.account().server == fs.ports.single;
         let profile = if is_elsewhere { ASSERTING } else { "internal" };
         let flush = format!("sofia profile {profile} flush_inbound_reg {user}@{domain}");
-        self.fs.api(&flush).await;
+        fs.api(&flush).await;
         self.daemon()
             .log
             .wait_times(before + 1, &["event=Unregistered ", user])
@@ -507,7 +512,7 @@ fn freeswitches(fs: &RealFs, dir: &Path, settings: &Settings) -> String {
             text,
             "[[freeswitch]]\nname = \"fs{}\"\nhost = \"127.0.0.1\"\nport = {esl}\nsip = \"{}\"\n{}\n",
             n + 1,
-            ports.sip,
+            ports.node,
             settings.node,
         );
     }

@@ -23,6 +23,8 @@ mod words {
     pub use super::super::row::Who::*;
     pub use super::super::row::{Row, Step, Who, answers, declines, rings, row};
 
+    /// Why rows with `fswake_mode=wake` are left out there.
+    pub const KNOWS_ITS_OWN: &str = "the dialplan's own bridge knows only phones of the call's FreeSWITCH";
     /// The call ends when its bridge fails.
     pub const FATAL: (&str, &str) = ("set", "continue_on_fail=false");
     /// What the actions after the bridge can read.

@@ -90,6 +90,7 @@ pub fn rows() -> Vec<Row> {
                 See("caller hears", Hears(Caller, 300)),
             ]),
         row(8, "wake_only_answered")
+            .only_through_one(KNOWS_ITS_OWN)
             .before(&[("export", "fswake_mode=wake")])
             .steps(answered())
             .steps([
@@ -101,6 +102,7 @@ pub fn rows() -> Vec<Row> {
                 See("caller hears", Hears(Caller, 300)),
             ]),
         row(8, "wake_only_busy")
+            .only_through_one(KNOWS_ITS_OWN)
             .before(&[("export", "fswake_mode=wake"), ("set", "continue_on_fail=false")])
             .callee(declines(Callee, 486))
             .steps([
@@ -110,6 +112,7 @@ pub fn rows() -> Vec<Row> {
                 See("rung by", RungBy(Callee)),
             ]),
         row(8, "wake_only_two_phones")
+            .only_through_one(KNOWS_ITS_OWN)
             .before(&[("export", "fswake_mode=wake"), ("export", "fswake_wait=all")])
             .callee(rings(Callee))
             .other(answers(Other))
@@ -124,6 +127,7 @@ pub fn rows() -> Vec<Row> {
                 See("caller hears", Hears(Caller, 300)),
             ]),
         row(8, "wake_only_no_answer")
+            .only_through_one(KNOWS_ITS_OWN)
             .before(&[
                 ("export", "fswake_mode=wake"),
                 ("set", "continue_on_fail=false"),

@@ -246,14 +246,15 @@ pub fn rows() -> Vec<Row> {
                 See("callee hears", Hears(Callee, 400)),
             ]),
         row(1, "valet_parked_and_retrieved")
+            .only_through_one("a parking lot is that of one FreeSWITCH")
             .desk(answers(Desk))
             .steps(up())
             .steps([
-                Blind(Callee, "4{id}"),
+                Blind(Callee, "*4{id}"),
                 Wait(900),
                 See("callee", EndCause(Callee)),
                 See("caller", EndCause(Caller)),
-                Call(Desk, "4{id}"),
+                Call(Desk, "*4{id}"),
                 Wait(1200),
                 See("desk hears", Hears(Desk, 400)),
                 See("caller hears", Hears(Caller, 400)),

@@ -19,6 +19,18 @@ pub fn rows() -> Vec<Row> {
             .steps([Blind(Callee, "{5}")])
             .steps(at_desk())
             .steps(ends()),
+        row(6, "cdrs_of_a_call_that_the_callee_transfers")
+            .desk(answers(Desk))
+            .steps(up())
+            .steps([
+                Wait(600),
+                Blind(Callee, "5{id}"),
+                Until(Up(Desk)),
+                Wait(400),
+                HangUp(Caller),
+                Until(Over(Desk)),
+                See("CDRs", Cdrs(&["caller", "dest", "hangup_cause"])),
+            ]),
         row(6, "blind_by_callee_to_a_sleeper")
             .third(answers(Third))
             .steps(up())
@@ -191,13 +203,15 @@ pub fn rows() -> Vec<Row> {
         (8, "blind_by_callee_after_only_a_wake", Callee, "fswake_mode=wake"),
         (8, "blind_by_caller_after_only_a_wake", Caller, "fswake_mode=wake"),
     ] {
-        rows.push(
-            row(item, name)
-                .before(&[("export", setting)])
-                .desk(answers(Desk))
-                .steps(answered())
-                .steps(blind(by)),
-        );
+        let row = row(item, name)
+            .before(&[("export", setting)])
+            .desk(answers(Desk))
+            .steps(answered())
+            .steps(blind(by));
+        rows.push(match item {
+            8 => row.only_through_one(KNOWS_ITS_OWN),
+            _ => row,
+        });
     }
     rows
 }

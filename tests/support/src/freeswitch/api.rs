@@ -102,8 +102,8 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             }
             .to_owned()
         }
-        "uuid_media" => {
-            let uuid = words.last().copied().unwrap_or_default();
+        "uuid_media" | "uuid_display" => {
+            let uuid = words.iter().find(|word| **word != "off").copied().unwrap_or_default();
             core.touches(uuid, name);
             if core.exists(uuid) {
                 "+OK Success\n"

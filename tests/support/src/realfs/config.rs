@@ -42,6 +42,8 @@ pub struct Ports {
     pub by_call_id: SocketAddr,
     /// A profile on `::1`, if this machine has IPv6.
     pub six: Option<SocketAddr>,
+    /// Where other FreeSWITCHes send INVITEs for phones that are registered here.
+    pub node: SocketAddr,
     /// The address that its `socket` application connects to.
     pub fswake: SocketAddr,
 }

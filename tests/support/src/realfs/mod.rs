@@ -6,6 +6,7 @@
 mod config;
 mod console;
 mod mod_apn;
+mod nodes;
 mod vanilla;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 pub use self::config::{BESIDE_DOMAINS, CAPITALS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
 pub use self::console::{Console, ConsoleEvent};
 pub use self::mod_apn::mod_apn_params;
+pub use self::nodes::Topology;
 pub use self::vanilla::{ASSERTING, Plan, Routing, VANILLA_DOMAIN, filled};
 use crate::sip::Account;
 use crate::tls::OF_FREESWITCH;
@@ -75,6 +77,26 @@ fn free_six() -> Option<SocketAddr> {
     free(Ipv6Addr::LOCALHOST.into())
 }
 
+/// Ports and an address that nothing uses.
+fn new_ports() -> Ports {
+    let (esl, sip) = (free_port(), free_port());
+    // No other process has this port now, so the address derived from it is free, too.
+    let [high, low] = sip.port().to_be_bytes();
+    Ports {
+        rtp: Ipv4Addr::new(127, 1, high, low),
+        esl,
+        sip,
+        tls: free_port(),
+        ws: free_port(),
+        wss: free_port(),
+        single: free_port(),
+        by_call_id: free_port(),
+        six: free_six(),
+        node: free_port(),
+        fswake: free_port(),
+    }
+}
+
 /// Whether this machine has IPv6.
 ///
 /// # Errors
@@ -102,28 +124,27 @@ impl RealFs {
         Self::start_with(prefix, |ports, _| config::write(ports, users)).await
     }
 
-    /// Starts a FreeSWITCH that is configured like an installed one, with a dialplan for each of these plans.
-    pub async fn start_vanilla(prefix: &Path, plans: &[Plan]) -> Self {
+    /// Starts a FreeSWITCH that is configured like an installed one, with a dialplan for each of these plans. If it is
+    /// the second of two, the first one has the desk phones.
+    pub async fn start_vanilla(prefix: &Path, plans: &[Plan], first: Option<&Self>) -> Self {
         let modules = modules(prefix);
-        Self::start_with(prefix, |ports, dir| vanilla::write(ports, plans, dir, &modules)).await
+        let desks = first.map(|fs| fs.ports.node);
+        let write = |ports: &Ports, dir: &Path| vanilla::write(ports, plans, desks, dir, &modules);
+        let fs = Self::start_at(prefix, &new_ports(), write).await;
+        if let Some(first) = first {
+            let (name, node) = (nodes::OTHER, fs.ports.node);
+            first.api(&format!("global_setvar {name}={node}")).await;
+        }
+        fs
     }
 
     async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
-        let (esl, sip) = (free_port(), free_port());
-        // No other process has this port now, so the address derived from it is free, too.
-        let [high, low] = sip.port().to_be_bytes();
-        let ports = Ports {
-            rtp: Ipv4Addr::new(127, 1, high, low),
-            esl,
-            sip,
-            tls: free_port(),
-            ws: free_port(),
-            wss: free_port(),
-            single: free_port(),
-            by_call_id: free_port(),
-            six: free_six(),
-            fswake: free_port(),
-        };
+        let mut ports = new_ports();
+        ports.node = ports.sip;
+        Self::start_at(prefix, &ports, configuration).await
+    }
+
+    async fn start_at(prefix: &Path, ports: &Ports, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
         let dir = TempDir::new().expect("a directory");
         for name in [
             "conf", "log", "db", "run", "storage", "cache", "temp", "other", "cdr", "cdr-csv", "cdr-xml",
@@ -137,7 +158,7 @@ impl RealFs {
             std::fs::write(dir.path().join("other").join(name), text).expect("a file");
         }
         std::fs::write(dir.path().join("other/cafile.pem"), OF_FREESWITCH.pem()).expect("a file");
-        let mut configuration = configuration(&ports, dir.path());
+        let mut configuration = configuration(ports, dir.path());
         if std::env::var_os(LOG_COPY).is_some() {
             configuration = configuration
                 .replace(r#"name="loglevel" value="info""#, r#"name="loglevel" value="debug""#)
@@ -149,7 +170,7 @@ impl RealFs {
         }
         std::fs::write(conf, configuration).expect("a file");
         let fs = Self {
-            ports,
+            ports: *ports,
             prefix: prefix.to_owned(),
             dir,
             child: Mutex::new(None),

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::config::{ESL_PASSWORD, PASSWORD, Ports, configuration, inside, snippet};
+use super::nodes;
 use crate::sip::level_of;
 
 /// The voice in this site's music. No phone has it.
@@ -27,11 +28,15 @@ pub enum Routing {
     Dialplan,
     /// Through fs-conf/directory/fswake.xml and fs-conf/dialplan/fswake.xml.
     DialString,
+    /// As [`Routing::Plain`], through the second of two FreeSWITCHes, where the phone is registered.
+    Hop,
 }
 
 impl Routing {
-    /// All routings.
+    /// Those that rows are played with.
     pub const ALL: [Self; 3] = [Self::Plain, Self::Dialplan, Self::DialString];
+    /// All routings.
+    const EVERY: [Self; 4] = [Self::Plain, Self::Dialplan, Self::DialString, Self::Hop];
 
     /// The first digit of its users.
     pub fn digit(self) -> u32 {
@@ -39,6 +44,7 @@ impl Routing {
             Self::Plain => 1,
             Self::Dialplan => 2,
             Self::DialString => 3,
+            Self::Hop => 4,
         }
     }
 
@@ -48,7 +54,13 @@ impl Routing {
             Self::Plain => "plain",
             Self::Dialplan => "dialplan",
             Self::DialString => "dial-string",
+            Self::Hop => "plain through two",
         }
+    }
+
+    /// Whether it is without fswake.
+    pub fn is_plain(self) -> bool {
+        matches!(self, Self::Plain | Self::Hop)
     }
 }
 
@@ -111,7 +123,9 @@ fn profiles(ports: &Ports) -> String {
     let asserts = r#"<param name="manage-presence" value="false"/>
             <param name="caller-id-type" value="pid"/>
             <param name="pass-callee-id" value="false"/>"#;
-    profile(ports, "internal", ports.sip, &presence) + &profile(ports, ASSERTING, ports.single, asserts)
+    profile(ports, "internal", ports.sip, &presence)
+        + &profile(ports, ASSERTING, ports.single, asserts)
+        + &profile(ports, nodes::PROFILE, ports.node, nodes::SETTINGS)
 }
 
 fn profile(ports: &Ports, name: &str, at: SocketAddr, more: &str) -> String {
@@ -130,8 +144,8 @@ fn profile(ports: &Ports, name: &str, at: SocketAddr, more: &str) -> String {
             <param name="rtp-timer-name" value="soft"/>
             <param name="rfc2833-pt" value="101"/>
             <param name="dtmf-duration" value="2000"/>
-            {more}
             <param name="auth-calls" value="true"/>
+            {more}
             <param name="auth-subscriptions" value="true"/>
             <param name="auth-all-packets" value="false"/>
             <param name="challenge-realm" value="auto_from"/>
@@ -176,6 +190,11 @@ fn extension(way: Routing, id: &str, plan: &Plan, shipped: &str) -> String {
         "" => "user/${dialed_user}@${dialed_domain}".to_owned(),
         other => filled(other, id),
     };
+    let bridge = if way == Routing::Hop {
+        nodes::through_the_other(&bridge)
+    } else {
+        bridge
+    };
     if way == Routing::Dialplan {
         let (head, tail) = shipped.rsplit_once("</condition>").expect("the snippet's condition");
         let socket = r#"<action application="socket""#;
@@ -201,17 +220,18 @@ fn extension(way: Routing, id: &str, plan: &Plan, shipped: &str) -> String {
     )
 }
 
-fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
+fn dialplan(ports: &Ports, plans: &[Plan], desks: Option<SocketAddr>) -> String {
     let shipped = snippet("dialplan/default/00_fswake.xml", ports);
     let shipped = inside(&shipped, "include");
     let mut rows = String::new();
     for (number, plan) in plans.iter().enumerate() {
-        for way in Routing::ALL {
+        for way in Routing::EVERY {
             let id = format!("{}{number:03}", way.digit());
             rows.push_str(&extension(way, &id, plan, shipped));
         }
     }
-    let mut all = String::new();
+    let mut all = nodes::context(ports);
+    let (desk, row_desk) = nodes::desks(desks);
     for context in CONTEXTS.into_iter().chain(OTHER_CONTEXTS) {
         let _ = write!(
             all,
@@ -220,45 +240,45 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
                 <action application="set" data="domain_name={VANILLA_DOMAIN}"/>
               </condition></extension>
               {rows}
-              <extension name="desk"><condition field="destination_number" expression="^([123]\d{{3}}[5-9])$">
+              <extension name="desk"><condition field="destination_number" expression="^([1-4]\d{{3}}[5-9])$">
                 <action application="set" data="hangup_after_bridge=true"/>
-                <action application="bridge" data="user/$1@{VANILLA_DOMAIN}"/>
+                <action application="bridge" data="{desk}"/>
               </condition></extension>
-              <extension name="which"><condition field="destination_number" expression="^5([123]\d{{3}})$">
+              <extension name="which"><condition field="destination_number" expression="^5([1-4]\d{{3}})$">
                 <action application="set" data="hangup_after_bridge=true"/>
                 <action application="export" data="sip_h_X-Context={context}"/>
-                <action application="bridge" data="user/${{1}}5@{VANILLA_DOMAIN}"/>
+                <action application="bridge" data="{row_desk}"/>
               </condition></extension>
-              <extension name="pick-up"><condition field="destination_number" expression="^7([123]\d{{3}})$">
+              <extension name="pick-up"><condition field="destination_number" expression="^7([1-4]\d{{3}})$">
                 <action application="answer"/>
                 <action application="intercept" data="${{global_getvar(fid-$1-target)}}"/>
               </condition></extension>
-              <extension name="pick-up-the-other"><condition field="destination_number" expression="^8([123]\d{{3}})$">
+              <extension name="pick-up-the-other"><condition field="destination_number" expression="^8([1-4]\d{{3}})$">
                 <action application="answer"/>
                 <action application="intercept" data="-bleg ${{global_getvar(fid-$1-target)}}"/>
               </condition></extension>
-              <extension name="pick-up-by-extension"><condition field="destination_number" expression="^9([123]\d{{3}})$">
+              <extension name="pick-up-by-extension"><condition field="destination_number" expression="^9([1-4]\d{{3}})$">
                 <action application="answer"/>
                 <action application="intercept" data="${{hash(select/{VANILLA_DOMAIN}-last_dial_ext/${{1}}1)}}"/>
                 <action application="sleep" data="2000"/>
               </condition></extension>
-              <extension name="pick-up-of-the-group"><condition field="destination_number" expression="^\*8([123]\d{{3}})$">
+              <extension name="pick-up-of-the-group"><condition field="destination_number" expression="^\*8([1-4]\d{{3}})$">
                 <action application="pickup" data="group$1"/>
               </condition></extension>
-              <extension name="conference"><condition field="destination_number" expression="^\*3([123]\d{{3}})$">
+              <extension name="conference"><condition field="destination_number" expression="^\*3([1-4]\d{{3}})$">
                 <action application="answer"/>
                 <action application="conference" data="room$1@default"/>
               </condition></extension>
-              <extension name="pick-up-by-group"><condition field="destination_number" expression="^\*9([123]\d{{3}})$">
+              <extension name="pick-up-by-group"><condition field="destination_number" expression="^\*9([1-4]\d{{3}})$">
                 <action application="answer"/>
                 <action application="intercept" data="${{hash(select/{VANILLA_DOMAIN}-last_dial_ext/group${{1}})}}"/>
                 <action application="sleep" data="2000"/>
               </condition></extension>
-              <extension name="park"><condition field="destination_number" expression="^4([123]\d{{3}})$">
+              <extension name="park"><condition field="destination_number" expression="^\*4([1-4]\d{{3}})$">
                 <action application="answer"/>
                 <action application="valet_park" data="lot$1 8001"/>
               </condition></extension>
-              <extension name="hears"><condition field="destination_number" expression="^6([123]\d{{3}})$">
+              <extension name="hears"><condition field="destination_number" expression="^6([1-4]\d{{3}})$">
                 <action application="answer"/>
                 <action application="playback" data="tone_stream://%(10000,0,500);loops=-1"/>
               </condition></extension>
@@ -301,7 +321,7 @@ fn directory(ports: &Ports, plans: &[Plan]) -> String {
     let woken = inside(&shipped, "params");
     let mut users = String::new();
     for (number, plan) in plans.iter().enumerate() {
-        for way in Routing::ALL {
+        for way in Routing::EVERY {
             let id = format!("{}{number:03}", way.digit());
             for phone in 0..8 {
                 users.push_str(&user(way, &id, phone, plan, woken));
@@ -337,8 +357,8 @@ fn steady(voice: u8) -> Vec<u8> {
     wav
 }
 
-/// The complete `freeswitch.xml`. CDRs are written into subdirectories of `dir`; modules are in `folder`.
-pub fn write(ports: &Ports, plans: &[Plan], dir: &Path, folder: &Path) -> String {
+/// The complete `freeswitch.xml`. `desks` is another FreeSWITCH that has the desk phones. CDRs are written into subdirectories of `dir`; modules are in `folder`.
+pub fn write(ports: &Ports, plans: &[Plan], desks: Option<SocketAddr>, dir: &Path, folder: &Path) -> String {
     let is_there = |module: &&str| folder.join(format!("{module}.so")).is_file();
     let modules = MODULES.into_iter().filter(is_there);
     let music = dir.join("music");
@@ -398,7 +418,7 @@ pub fn write(ports: &Ports, plans: &[Plan], dir: &Path, folder: &Path) -> String
         esl = ports.esl.port(),
         dir = dir.display(),
         configuration = configuration(modules, 1_000, &profiles(ports)),
-        dialplan = dialplan(ports, plans),
+        dialplan = dialplan(ports, plans, desks),
         directory = directory(ports, plans),
     )
 }

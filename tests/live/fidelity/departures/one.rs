@@ -1,33 +1,6 @@
-//! Intended differences from a plain bridge. docs/ARCHITECTURE.md gives the reasons too.
+//! Through one FreeSWITCH. docs/ARCHITECTURE.md gives the reasons too.
 
-use fswake_test_support::realfs::Routing;
-
-/// An intended difference.
-pub struct Departure {
-    /// The row.
-    pub row: &'static str,
-    /// The routings that differ.
-    pub routings: &'static [Routing],
-    /// The name of the observation that differs.
-    pub sees: &'static str,
-    /// The values that are accepted, each compared whole.
-    pub is: &'static [&'static str],
-    /// Depends on timing: sometimes there is no difference.
-    pub varies: bool,
-    /// Why.
-    pub because: &'static str,
-}
-
-impl Departure {
-    /// Whether this is that difference.
-    pub fn is(&self, seen: &str) -> bool {
-        self.is.contains(&seen)
-    }
-}
-
-const BOTH: &[Routing] = &[Routing::Dialplan, Routing::DialString];
-const DIALPLAN: &[Routing] = &[Routing::Dialplan];
-const DIAL_STRING: &[Routing] = &[Routing::DialString];
+use super::{BOTH, DIAL_STRING, DIALPLAN, Departure, departs, may_depart};
 
 const TAKEN: &str = "If somebody takes a ringing call, the call is theirs: the phones get \"Call completed elsewhere\" and show no missed \
                      call. With a bridge they show that the caller gave up.";
@@ -73,41 +46,6 @@ const EARLY_OF_SEVERAL: &str = "Early media reaches the caller only from a phone
 const BRIDGE_EARLY_MEDIA: &str = "With dial-string routing `bridge_early_media` does not reach the caller's side of the loopback: the caller hears early media only \
                                   without it.";
 const BY_PUSH: &str = "With `wake.alert = \"push\"` the caller hears ringing when the push service has taken the push.";
-
-/// A difference in every run.
-const fn departs(
-    row: &'static str,
-    routings: &'static [Routing],
-    sees: &'static str,
-    is: &'static [&'static str],
-    because: &'static str,
-) -> Departure {
-    Departure {
-        row,
-        routings,
-        sees,
-        is,
-        varies: false,
-        because,
-    }
-}
-
-/// A difference in some runs.
-const fn may_depart(
-    row: &'static str,
-    sees: &'static str,
-    is: &'static [&'static str],
-    because: &'static str,
-) -> Departure {
-    Departure {
-        row,
-        routings: BOTH,
-        sees,
-        is,
-        varies: true,
-        because,
-    }
-}
 
 /// Fails when a row on the list no longer differs, so that it leaves the list.
 #[rustfmt::skip]
@@ -177,13 +115,3 @@ pub const DEPARTURES: &[Departure] = &[
     departs("t38_by_callee_bypass_media", BOTH, "the other is offered then", &["audio RTP/AVP PCMU, then image udptl, then audio RTP/AVP PCMU,PCMA"], BYPASS_LATER),
     departs("t38_by_callee_bypass_media", BOTH, "it is offered", &["audio RTP/AVP PCMU"], BYPASS_LATER),
 ];
-
-/// Fails with the reasons that docs/ARCHITECTURE.md does not give.
-pub fn are_documented() -> Result<(), String> {
-    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let architecture = words(include_str!("../../../docs/ARCHITECTURE.md"));
-    match DEPARTURES.iter().find(|d| !architecture.contains(&words(d.because))) {
-        Some(departure) => Err(format!("docs/ARCHITECTURE.md lacks: {}", departure.because)),
-        None => Ok(()),
-    }
-}
