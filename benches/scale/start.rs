@@ -1,0 +1,73 @@
+//! From the start to the first call that could be woken, and the memory of devices that sleep.
+
+use std::time::{Duration, Instant};
+
+use fswake_test_support::apns::Apns;
+use fswake_test_support::freeswitch::{Config, FakeFreeSwitch};
+use fswake_test_support::postgres::Server;
+
+use crate::figures::Figures;
+use crate::machine::{Watch, cpu_seconds, most_resident, resident};
+use crate::running::{Running, Site};
+use crate::stores::{fill_database, fill_file};
+
+const MOST_SECONDS: f64 = 10.0;
+const MOST_BYTES: f64 = 600.0;
+
+pub async fn run(devices: usize, figures: &mut Figures) {
+    println!("start with {devices} devices");
+    let (fs, apns) = tokio::join!(FakeFreeSwitch::start(Config::default()), Apns::start());
+    let ports = [fs.address().port()];
+    let empty = Site::new(&ports, &apns.app()).start().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let without = resident(empty.pid());
+    println!("without devices: ready in {:.2} s, {without} KiB", empty.took.as_secs_f64());
+    empty.stop().await;
+
+    let site = Site::new(&ports, &apns.app());
+    let began = Instant::now();
+    fill_file(&site.store(), devices);
+    let size = std::fs::metadata(site.store()).map_or(0, |about| about.len());
+    println!("file filled in {:.1} s: {} MiB", began.elapsed().as_secs_f64(), size >> 20);
+    measure("a file", &site, without, devices, figures).await;
+
+    let Some(server) = Server::start() else {
+        figures.note("start from PostgreSQL", "not measured: no server is installed");
+        return;
+    };
+    let began = Instant::now();
+    fill_database(&server, devices).await;
+    println!("PostgreSQL filled in {:.1} s", began.elapsed().as_secs_f64());
+    let site = Site::new(&ports, &apns.app()).sharing(&server, "one");
+    measure("PostgreSQL and no file", &site, without, devices, figures).await;
+    measure("PostgreSQL and its file", &site, without, devices, figures).await;
+}
+
+async fn measure(from: &str, site: &Site, without: u64, devices: usize, figures: &mut Figures) {
+    let watch = Watch::start(std::process::id());
+    let daemon = site.start().await;
+    let cpu = cpu_seconds(daemon.pid());
+    println!("{}", watch.report());
+    known(&daemon, devices).await;
+    // What the start needed is given back, or is not.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let pid = daemon.pid();
+    let (now, most) = (resident(pid), most_resident(pid));
+    #[allow(clippy::cast_precision_loss)]
+    let each = |all: u64| all.saturating_sub(without) as f64 * 1024.0 / devices as f64;
+    let of = format!("{devices} devices from {from}");
+    figures.below(format!("{of}: start to ready"), daemon.took.as_secs_f64(), MOST_SECONDS, "s");
+    figures.note(format!("{of}: processor time of fswake until then"), format!("{cpu:.2} s"));
+    figures.below(format!("{of}: memory of each"), each(now), MOST_BYTES, "bytes");
+    figures.note(
+        format!("{of}: all of the daemon, and at most"),
+        format!("{} MiB, {} MiB", now >> 10, most >> 10),
+    );
+    daemon.stop().await;
+}
+
+async fn known(daemon: &Running, devices: usize) {
+    #[allow(clippy::cast_precision_loss)]
+    let all = daemon.until("fswake_devices", devices as f64).await;
+    assert!(all, "only {} devices are known", daemon.metric("fswake_devices").await);
+}

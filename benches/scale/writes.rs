@@ -1,0 +1,127 @@
+//! 5,000 REGISTERs a second, each with a new token, into PostgreSQL.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use fswake_test_support::apns::{Apns, BUNDLE_ID, TEAM_ID};
+use fswake_test_support::freeswitch::{Config, FakeFreeSwitch};
+use fswake_test_support::postgres::Server;
+use tokio_postgres::Client;
+
+use crate::figures::Figures;
+use crate::machine::{Watch, cpu_seconds, most_resident};
+use crate::running::{Site, pace};
+use crate::stores;
+
+const PER_SECOND: usize = 5_000;
+/// A user registers every ten seconds.
+const USERS: usize = 50_000;
+/// Limit for what is sent late.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// The one domain of all.
+const DOMAIN: &str = "fs.test";
+
+pub async fn run(seconds: usize, figures: &mut Figures) {
+    println!("{PER_SECOND} REGISTERs/s for {seconds} s, {USERS} users, a new token with each REGISTER, into PostgreSQL");
+    let Some(server) = Server::start() else {
+        figures.note("REGISTERs into PostgreSQL", "not measured: no server is installed");
+        return;
+    };
+    let (fs, apns) = tokio::join!(FakeFreeSwitch::start(Config::default()), Apns::start());
+    let site = Site::new(&[fs.address().port()], &apns.app()).sharing(&server, "one");
+    let daemon = site.start().await;
+    let (client, pid, count) = (stores::client(&server).await, daemon.pid(), PER_SECOND * seconds);
+    let (watch, cpu) = (Watch::start(pid), cpu_seconds(pid));
+    let sampler = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_secs(10));
+        let (began, client) = (Instant::now(), client);
+        loop {
+            tick.tick().await;
+            let (written, seconds) = (rows(&client, "changed > 0").await, began.elapsed().as_secs_f64());
+            println!("{seconds:>5.0} s: {written} rows in PostgreSQL");
+        }
+    });
+    let mut last = None;
+    pace(count, PER_SECOND, |n| last = Some(register(&fs, n % USERS, n / USERS))).await;
+    let sent = watch.elapsed();
+    let fired = last.expect("at least one REGISTER");
+    let client = stores::client(&server).await;
+    let users = count.min(USERS);
+    let newest = |user: usize| token(user, (count - 1 - user) / USERS);
+    let missing = loop {
+        let stored = newest_tokens(&client).await;
+        let missing = (0..users).filter(|user| stored.get(&user.to_string()) != Some(&newest(*user)));
+        let missing = missing.count();
+        if missing == 0 || watch.elapsed() > sent + PATIENCE {
+            break missing;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    let late = watch.elapsed().saturating_sub(sent);
+    sampler.abort();
+    let cores = (cpu_seconds(pid) - cpu) / watch.elapsed().as_secs_f64();
+    println!("{}", watch.report());
+    let waited = fired.written_at().map_or(Duration::MAX, |at| at - fired.fired_at);
+    #[allow(clippy::cast_precision_loss)]
+    let rate = count as f64 / sent.as_secs_f64();
+    figures.note("REGISTERs a second, each with a new token", format!("{rate:.0}"));
+    figures.exactly("users whose newest token is not in PostgreSQL", missing, 0);
+    figures.exactly("rows of tokens in use", rows(&client, "NOT dropped").await, users);
+    figures.note("tokens that were replaced", rows(&client, "dropped").await.to_string());
+    figures.note("the last one is in PostgreSQL after", format!("{:.1} s", late.as_secs_f64()));
+    figures.note("it had waited in FreeSWITCH for", format!("{:.1} ms", waited.as_secs_f64() * 1e3));
+    figures.note(
+        "fswake's share meanwhile",
+        format!("{cores:.2} core, {} MiB", most_resident(pid) >> 10),
+    );
+    daemon.stop().await;
+}
+
+/// A user's token of this generation.
+fn token(user: usize, generation: usize) -> String {
+    format!("a{generation:07x}{user:056x}")
+}
+
+async fn rows(client: &Client, which: &str) -> usize {
+    let sql = format!("SELECT count(*) FROM fswake_devices WHERE {which}");
+    let row = client.query_one(&sql, &[]).await.expect("a count");
+    usize::try_from(row.get::<_, i64>(0)).expect("a count")
+}
+
+async fn newest_tokens(client: &Client) -> HashMap<String, String> {
+    let sql = "SELECT aor_user, token FROM fswake_devices WHERE NOT dropped ORDER BY token";
+    let rows = client.query(sql, &[]).await.expect("the tokens");
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// A phone registers with its token of this generation.
+fn register(
+    fs: &FakeFreeSwitch,
+    user: usize,
+    generation: usize,
+) -> std::sync::Arc<fswake_test_support::freeswitch::Event> {
+    let (token, number) = (token(user, generation), user.to_string());
+    let contact = format!(
+        "\"\" <sip:{number}@127.0.0.9:5060;transport=tls;pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}>"
+    );
+    let call_id = format!("register-{number}");
+    let headers = [
+        ("profile-name", "internal"),
+        ("from-user", number.as_str()),
+        ("from-host", DOMAIN),
+        ("presence-hosts", "n/a"),
+        ("contact", &contact),
+        ("call-id", &call_id),
+        ("rpid", "unknown"),
+        ("status", "Registered(TLS)"),
+        ("expires", "3600"),
+        ("to-user", &number),
+        ("to-host", DOMAIN),
+        ("network-ip", "127.0.0.9"),
+        ("network-port", "5060"),
+        ("username", &number),
+        ("realm", DOMAIN),
+        ("user-agent", "Example-iOS/5.2 (iPhone; iOS 19.1)"),
+    ];
+    fs.fire_custom("sofia::register", &headers)
+}
