@@ -60,7 +60,8 @@ pub async fn run(first: usize) {
     let mut all = Vec::new();
     while let Some(order) = orders.next_line().await.expect("an order") {
         let (to, count) = order.split_once(' ').expect("an address and a number");
-        let (to, count) = (to.parse().expect("an address"), count.parse().expect("a number"));
+        let to = to.parse().expect("an address");
+        let count: usize = count.parse().expect("a number");
         // 500 a second, as much as a real FreeSWITCH could.
         for n in first..first + count {
             let mut call = Call::to(to, &user(n), &domain(n));

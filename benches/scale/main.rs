@@ -10,7 +10,8 @@
 //! | `writes` | 5,000 REGISTERs/s for 60 s, each with a new token: all of them are in PostgreSQL |
 //! | `calls` | two fswakes and two FreeSWITCHes hold 10,000 calls each |
 //!
-//! `--short` makes a short trial run. `FSWAKE_BENCH_DEVICES` and `FSWAKE_BENCH_CALLS` change the sizes.
+//! `--short` makes a short trial run. `FSWAKE_BENCH_DEVICES` and `FSWAKE_BENCH_CALLS` change the sizes;
+//! `FSWAKE_BENCH_BINARY` names another fswake to measure.
 
 #[path = "../daemon/machine.rs"]
 #[allow(dead_code, reason = "the other bench needs more of it")]
@@ -20,6 +21,7 @@ mod calls;
 mod figures;
 mod freeswitch;
 mod people;
+mod phone;
 mod register;
 mod running;
 mod start;

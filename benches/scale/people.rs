@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use fswake::types::{Aor, Device, Provider, PushParams, PushToken, Tokens};
 use fswake_test_support::apns::{BUNDLE_ID, TEAM_ID};
+use fswake_test_support::freeswitch::{Event, FakeFreeSwitch};
+
+use crate::phone::Phone;
 
 /// Users of a tenant.
 const OF_A_TENANT: usize = 200;
@@ -41,6 +44,24 @@ fn google_token(n: usize) -> String {
     });
     let letters: String = letters.collect();
     format!("{}:APA91b{}", &letters[..22], &letters[22..])
+}
+
+/// The nth user's phone registers as its stored device does.
+pub fn register(fs: &FakeFreeSwitch, n: usize) -> Arc<Event> {
+    let device = device(n);
+    let token = device.push.token().expose();
+    let params = match &device.push.provider {
+        Provider::Apns => format!(";pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}"),
+        _ => format!(";pn-provider=fcm;pn-param={};pn-prid={token}", device.push.app),
+    };
+    let phone = Phone {
+        user: &device.aor.user,
+        domain: &device.aor.domain,
+        params: &params,
+        call_id: &device.register_call_id,
+        user_agent: &device.user_agent,
+    };
+    phone.register(fs)
 }
 
 /// The device of the nth user: an iPhone, or every other one an Android phone.

@@ -5,6 +5,7 @@ use fswake_test_support::freeswitch::{Config, FakeFreeSwitch};
 
 use crate::figures::Figures;
 use crate::machine::{Watch, cpu_seconds};
+use crate::phone::Phone;
 use crate::running::{Running, Site, pace};
 use crate::stores::fill_file;
 
@@ -80,25 +81,12 @@ fn median(mut all: Vec<f64>) -> f64 {
 fn register(fs: &FakeFreeSwitch, n: usize) {
     // Neighbours in time are no neighbours in memory.
     let number = (n * 7_919 % ROUND).to_string();
-    let contact = format!("\"\" <sip:{number}@127.0.0.9:5060;transport=tls>");
-    let call_id = format!("desk-{number}");
-    let headers = [
-        ("profile-name", "internal"),
-        ("from-user", number.as_str()),
-        ("from-host", "desks.example.org"),
-        ("presence-hosts", "n/a"),
-        ("contact", &contact),
-        ("call-id", &call_id),
-        ("rpid", "unknown"),
-        ("status", "Registered(TLS)"),
-        ("expires", "3600"),
-        ("to-user", &number),
-        ("to-host", "desks.example.org"),
-        ("network-ip", "127.0.0.9"),
-        ("network-port", "5060"),
-        ("username", &number),
-        ("realm", "desks.example.org"),
-        ("user-agent", "Example-Desk/2.1"),
-    ];
-    fs.fire_custom("sofia::register", &headers);
+    let phone = Phone {
+        user: &number,
+        domain: "desks.example.org",
+        params: "",
+        call_id: &format!("desk-{number}"),
+        user_agent: "Example-Desk/2.1",
+    };
+    phone.register(fs);
 }

@@ -82,7 +82,8 @@ impl Site {
     pub async fn start(&self) -> Running {
         let file = self.dir.path().join("fswake.toml");
         std::fs::write(&file, &self.settings).expect("a file");
-        let mut command = command(env!("CARGO_BIN_EXE_fswake"), &file);
+        let binary = std::env::var("FSWAKE_BENCH_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_fswake").into());
+        let mut command = command(binary, &file);
         command.arg("run").stderr(Stdio::piped());
         let began = Instant::now();
         let mut child = command.spawn().expect("fswake starts");

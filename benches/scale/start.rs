@@ -1,5 +1,6 @@
 //! From the start to the first call that could be woken, and the memory of devices that sleep.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fswake_test_support::apns::Apns;
@@ -8,11 +9,16 @@ use fswake_test_support::postgres::Server;
 
 use crate::figures::Figures;
 use crate::machine::{Watch, cpu_seconds, most_resident, resident};
-use crate::running::{Running, Site};
+use crate::people::register;
+use crate::running::{Running, Site, pace};
 use crate::stores::{fill_database, fill_file};
 
 const MOST_SECONDS: f64 = 10.0;
 const MOST_BYTES: f64 = 600.0;
+/// Memory does not change much after this.
+const SETTLES: Duration = Duration::from_secs(3);
+/// Limit for a file to be filled.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub async fn run(devices: usize, figures: &mut Figures) {
     println!("start with {devices} devices");
@@ -29,7 +35,9 @@ pub async fn run(devices: usize, figures: &mut Figures) {
     fill_file(&site.store(), devices);
     let size = std::fs::metadata(site.store()).map_or(0, |about| about.len());
     println!("file filled in {:.1} s: {} MiB", began.elapsed().as_secs_f64(), size >> 20);
-    measure("a file", &site, without, devices, figures).await;
+    let daemon = measure("a file", &site, without, devices, figures).await;
+    registered(&daemon, &fs, devices, figures).await;
+    daemon.stop().await;
 
     let Some(server) = Server::start() else {
         figures.note("start from PostgreSQL", "not measured: no server is installed");
@@ -39,18 +47,55 @@ pub async fn run(devices: usize, figures: &mut Figures) {
     fill_database(&server, devices).await;
     println!("PostgreSQL filled in {:.1} s", began.elapsed().as_secs_f64());
     let site = Site::new(&ports, &apns.app()).sharing(&server, "one");
-    measure("PostgreSQL and no file", &site, without, devices, figures).await;
-    measure("PostgreSQL and its file", &site, without, devices, figures).await;
+    let daemon = measure("PostgreSQL and no file", &site, without, devices, figures).await;
+    let began = Instant::now();
+    let is_filled = || rows(&site.store()) >= devices;
+    while !is_filled() && began.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    figures.exactly("devices in its file, which is filled afterwards", rows(&site.store()), devices);
+    let filled = (began.elapsed() + SETTLES).as_secs_f64();
+    figures.note("the file is full after another", format!("{filled:.1} s"));
+    let most = most_resident(daemon.pid()) >> 10;
+    figures.note("the daemon's memory at most, until then", format!("{most} MiB"));
+    daemon.stop().await;
+    let daemon = measure("PostgreSQL and its file", &site, without, devices, figures).await;
+    daemon.stop().await;
 }
 
-async fn measure(from: &str, site: &Site, without: u64, devices: usize, figures: &mut Figures) {
+/// The devices in a file.
+fn rows(path: &Path) -> usize {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let file = rusqlite::Connection::open_with_flags(path, flags).expect("the file");
+    let count = file.query_row("SELECT count(*) FROM devices", (), |row| row.get(0));
+    usize::try_from(count.unwrap_or(0_i64)).expect("a count")
+}
+
+/// What a device needs that is registered: its phone is awake, or FreeSWITCH thinks so.
+async fn registered(daemon: &Running, fs: &FakeFreeSwitch, devices: usize, figures: &mut Figures) {
+    let (pid, count) = (daemon.pid(), devices.min(100_000));
+    let before = resident(pid);
+    pace(count, 4_000, |n| {
+        register(fs, n);
+    })
+    .await;
+    #[allow(clippy::cast_precision_loss)]
+    let all = daemon.until("fswake_registrations_total", count as f64).await;
+    assert!(all, "REGISTERs are missing");
+    tokio::time::sleep(SETTLES).await;
+    #[allow(clippy::cast_precision_loss)]
+    let each = resident(pid).saturating_sub(before) as f64 * 1024.0 / count as f64;
+    figures.note(format!("{count} of them register: memory of each, on top"), format!("{each:.0} bytes"));
+}
+
+async fn measure(from: &str, site: &Site, without: u64, devices: usize, figures: &mut Figures) -> Running {
     let watch = Watch::start(std::process::id());
     let daemon = site.start().await;
     let cpu = cpu_seconds(daemon.pid());
     println!("{}", watch.report());
     known(&daemon, devices).await;
     // What the start needed is given back, or is not.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(SETTLES).await;
     let pid = daemon.pid();
     let (now, most) = (resident(pid), most_resident(pid));
     #[allow(clippy::cast_precision_loss)]
@@ -63,7 +108,7 @@ async fn measure(from: &str, site: &Site, without: u64, devices: usize, figures:
         format!("{of}: all of the daemon, and at most"),
         format!("{} MiB, {} MiB", now >> 10, most >> 10),
     );
-    daemon.stop().await;
+    daemon
 }
 
 async fn known(daemon: &Running, devices: usize) {

@@ -1,15 +1,17 @@
 //! 5,000 REGISTERs a second, each with a new token, into PostgreSQL.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fswake_test_support::apns::{Apns, BUNDLE_ID, TEAM_ID};
-use fswake_test_support::freeswitch::{Config, FakeFreeSwitch};
+use fswake_test_support::freeswitch::{Config, Event, FakeFreeSwitch};
 use fswake_test_support::postgres::Server;
 use tokio_postgres::Client;
 
 use crate::figures::Figures;
 use crate::machine::{Watch, cpu_seconds, most_resident};
+use crate::phone::Phone;
 use crate::running::{Site, pace};
 use crate::stores;
 
@@ -18,8 +20,6 @@ const PER_SECOND: usize = 5_000;
 const USERS: usize = 50_000;
 /// Limit for what is sent late.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// The one domain of all.
-const DOMAIN: &str = "fs.test";
 
 pub async fn run(seconds: usize, figures: &mut Figures) {
     println!("{PER_SECOND} REGISTERs/s for {seconds} s, {USERS} users, a new token with each REGISTER, into PostgreSQL");
@@ -95,33 +95,14 @@ async fn newest_tokens(client: &Client) -> HashMap<String, String> {
 }
 
 /// A phone registers with its token of this generation.
-fn register(
-    fs: &FakeFreeSwitch,
-    user: usize,
-    generation: usize,
-) -> std::sync::Arc<fswake_test_support::freeswitch::Event> {
+fn register(fs: &FakeFreeSwitch, user: usize, generation: usize) -> Arc<Event> {
     let (token, number) = (token(user, generation), user.to_string());
-    let contact = format!(
-        "\"\" <sip:{number}@127.0.0.9:5060;transport=tls;pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}>"
-    );
-    let call_id = format!("register-{number}");
-    let headers = [
-        ("profile-name", "internal"),
-        ("from-user", number.as_str()),
-        ("from-host", DOMAIN),
-        ("presence-hosts", "n/a"),
-        ("contact", &contact),
-        ("call-id", &call_id),
-        ("rpid", "unknown"),
-        ("status", "Registered(TLS)"),
-        ("expires", "3600"),
-        ("to-user", &number),
-        ("to-host", DOMAIN),
-        ("network-ip", "127.0.0.9"),
-        ("network-port", "5060"),
-        ("username", &number),
-        ("realm", DOMAIN),
-        ("user-agent", "Example-iOS/5.2 (iPhone; iOS 19.1)"),
-    ];
-    fs.fire_custom("sofia::register", &headers)
+    let phone = Phone {
+        user: &number,
+        domain: "fs.test",
+        params: &format!(";pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}"),
+        call_id: &format!("register-{number}"),
+        user_agent: "Example-iOS/5.2 (iPhone; iOS 19.1)",
+    };
+    phone.register(fs)
 }

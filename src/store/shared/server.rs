@@ -21,6 +21,9 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a notification may take from one connection to another.
 const NOTIFIED_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long PostgreSQL may take to sort all rows: ten million need some 30 s.
+const SORTS_WITHIN: Duration = Duration::from_secs(600);
+
 /// Rows in one query.
 pub(super) const PAGE: i64 = 1_000;
 
@@ -99,6 +102,11 @@ impl Server {
         Ok((server, notifications))
     }
 
+    /// The server, its table and its start, as in [`Cursor`].
+    pub(super) fn place(&self) -> String {
+        format!("{} {}", self.identity, self.started)
+    }
+
     /// Names the missing rights in an error about them.
     pub(super) async fn explain(&self, part: Part, error: SharedError) -> SharedError {
         rights::explain(&self.client, &[part], error).await
@@ -135,8 +143,8 @@ impl Server {
         daemon: &str,
         mut page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
     ) -> Result<Cursor, SharedError> {
-        let is_first = cursor.server != self.identity;
-        let identity = self.identity.clone();
+        let is_first = !cursor.is_of(&self.identity);
+        let server = self.place();
         let tx = one_moment(&mut self.client).await?;
         let snapshot = "SELECT pg_snapshot_xmin(now)::text::int8, pg_snapshot_xmax(now)::text::int8 FROM pg_current_snapshot() now";
         let snapshot = async { tx.query_typed_one(snapshot, &[]).await.map_err(SharedError::of) };
@@ -175,9 +183,41 @@ impl Server {
         }
         within(TIMEOUT, async { tx.commit().await.map_err(SharedError::of) }).await?;
         Ok(Cursor {
-            server: identity,
+            server,
             read_to: oldest,
         })
+    }
+
+    /// Reads all rows that were written before this cursor, page by page, in the order of the file's index: a file is filled
+    /// much faster that way.
+    pub(super) async fn read_in_order(
+        &mut self,
+        before: &Cursor,
+        mut page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
+    ) -> Result<(), SharedError> {
+        let tx = one_moment(&mut self.client).await?;
+        let declare = format!(
+            "DECLARE fswake_all NO SCROLL CURSOR FOR SELECT {COLUMNS} FROM fswake_devices WHERE written_in < {}
+             ORDER BY provider COLLATE \"C\", app COLLATE \"C\", token COLLATE \"C\"",
+            before.read_to
+        );
+        within(TIMEOUT, async { tx.batch_execute(&declare).await.map_err(SharedError::of) }).await?;
+        let fetch = format!("FETCH {PAGE} FROM fswake_all");
+        let mut limit = SORTS_WITHIN;
+        loop {
+            let rows = async { tx.query_typed(&fetch, &[]).await.map_err(SharedError::of) };
+            let rows = within(limit, rows).await?;
+            limit = TIMEOUT;
+            if rows.is_empty() {
+                break;
+            }
+            let mut read_rows = Page::default();
+            for row in &rows {
+                read_rows.changes.extend(read(row)?);
+            }
+            page(read_rows).await?;
+        }
+        within(TIMEOUT, async { tx.commit().await.map_err(SharedError::of) }).await
     }
 
     /// Listens for changes, and tests whether notifications arrive: sends one on another connection, as other daemons do.

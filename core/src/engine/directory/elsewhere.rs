@@ -48,6 +48,9 @@ impl Directory {
     /// Applies another daemon's change. It is not stored again, because it comes from the store.
     pub fn apply_change(&mut self, change: DeviceChange, policy: &Policy) {
         let token = change.key();
+        if let Some(place) = self.owners.get(&self.token_hash(&token)) {
+            self.entries.touch_place(*place);
+        }
         if self
             .known_change(&token)
             .is_some_and(|known| !change.is_later_than(&known))

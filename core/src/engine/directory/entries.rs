@@ -232,10 +232,15 @@ impl Entries {
         }
     }
 
-    /// An AOR may have come to rest.
+    /// An AOR is read or changed now, and may be at rest afterwards.
     pub(super) fn touch(&mut self, key: &AorKey) {
         let place = self.place(key);
         self.touched.extend(place);
+    }
+
+    /// The same, by its place.
+    pub(super) fn touch_place(&mut self, place: Place) {
+        self.touched.push(place);
     }
 
     fn slot(&self, place: Place) -> Option<&Slot> {
@@ -260,5 +265,77 @@ impl Entries {
             self.places.insert(key.number(), place);
         }
         place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Aor, Provider, PushParams, PushToken, Tokens};
+
+    fn device(user: &str) -> Device {
+        Device {
+            aor: Aor::new(user, "d"),
+            push: PushParams {
+                provider: Provider::Fcm,
+                app: "app".into(),
+                team: None,
+                tokens: Tokens::Call(PushToken::new(user)),
+            },
+            user_agent: "".into(),
+            register_call_id: "".into(),
+            first_seen: 0,
+            last_seen: 0,
+            set_aside: None,
+            changed: 0,
+        }
+    }
+
+    fn tokens(entry: Option<&AorEntry>) -> Vec<String> {
+        let devices = entry.map_or(&[][..], |entry| &entry.devices);
+        devices.iter().map(|d| d.key.token.expose().to_owned()).collect()
+    }
+
+    /// One in 2^64 pairs: no test of the engine sees it.
+    #[test]
+    fn aors_with_the_same_hash_are_kept_apart() {
+        let mut entries = Entries::default();
+        let keys = ["a", "b", "c"].map(|user| AorKey::with_hash(user, 7));
+        let places = keys.each_ref().map(|key| entries.restore(key, &device(&key.aor().user), false));
+        for (key, place) in keys.iter().zip(places) {
+            let user = key.aor().user.to_string();
+            assert_eq!(tokens(entries.get(key)), [user]);
+            assert_eq!(entries.place(key), Some(place));
+            assert_eq!(entries.key(place).map(|key| key.aor()), Some(key.aor()));
+        }
+        assert!(entries.get(&AorKey::with_hash("d", 7)).is_none());
+        // The first one is found by the hash; without it, another is.
+        assert!(entries.remove(&keys[0]).is_some() && entries.get(&keys[0]).is_none());
+        assert_eq!(tokens(entries.get(&keys[1])), ["b"]);
+        assert_eq!(tokens(entries.get(&keys[2])), ["c"]);
+        assert!(entries.remove(&keys[2]).is_some() && entries.remove(&keys[1]).is_some());
+        assert_eq!(entries.iter().count() + entries.places.len() + entries.others.len(), 0);
+        // The places are used again.
+        assert!(entries.known_place(&keys[1]).0 < 3);
+    }
+
+    #[test]
+    fn aor_is_packed_when_nothing_happens_to_it_and_stays_in_its_place() {
+        let mut entries = Entries::default();
+        let key = AorKey::new("a".into(), "d".into());
+        let place = entries.restore(&key, &device("a"), false);
+        let is_packed = |entries: &Entries| entries.slots[0].resting.is_some();
+        assert!(is_packed(&entries));
+        let another = entries.look(&key).unwrap().devices[0].clone();
+        entries.known(&key).add(another);
+        assert!(!is_packed(&entries));
+        entries.rest(Moment::default());
+        assert!(is_packed(&entries));
+        assert_eq!((entries.place(&key), tokens(entries.get(&key)).len()), (Some(place), 2));
+        // Whoever reads it leaves an open copy, until the event is over.
+        assert!(entries.slots[0].resting.as_ref().unwrap().read.get().is_some());
+        entries.touch(&key);
+        entries.rest(Moment::default());
+        assert!(entries.slots[0].resting.as_ref().unwrap().read.get().is_none());
     }
 }

@@ -52,6 +52,13 @@ impl AorKey {
         }
     }
 
+    /// A key with this hash.
+    #[cfg(test)]
+    pub(super) fn with_hash(user: &str, hash: u64) -> Self {
+        let (user, domain) = (user.into(), "d".into());
+        Self { user, domain, hash }
+    }
+
     /// Its hash. Another AOR may have the same.
     pub(super) fn number(&self) -> u64 {
         self.hash
