@@ -12,8 +12,6 @@ use crate::machine::{Watch, cpu_seconds, resident};
 use crate::running::Site;
 use crate::stores::fill_database;
 
-const MOST_KIB: f64 = 20.0;
-
 pub async fn run(calls: usize, figures: &mut Figures) {
     println!("two daemons and two FreeSWITCHes, {calls} calls each");
     let Some(server) = Server::start() else {
@@ -46,7 +44,7 @@ pub async fn run(calls: usize, figures: &mut Figures) {
         let memory = resident(daemon.pid()).saturating_sub(idle[n]);
         #[allow(clippy::cast_precision_loss)]
         let each = memory as f64 / calls as f64;
-        figures.below(format!("{name}: memory of a held call"), each, MOST_KIB, "KiB");
+        figures.note(format!("{name}: memory of a held call"), format!("{each:.1} KiB"));
     }
     let (watch, before) = (Watch::start(daemons[0].pid()), daemons.each_ref().map(|d| cpu_seconds(d.pid())));
     tokio::time::sleep(Duration::from_secs(10)).await;

@@ -37,9 +37,12 @@ impl Figures {
 
     /// Prints all of them.
     pub fn print(&self) {
-        println!("\n{:<72} {:>18}  {:<18} verdict", "figure", "measured", "target");
-        for [what, measured, target, verdict] in &self.0 {
-            println!("{what:<72} {measured:>18}  {target:<18} {verdict}");
+        let widest = |column: usize| self.0.iter().map(|row| row[column].chars().count()).max();
+        let [what, measured, target] = [0, 1, 2].map(|column| widest(column).unwrap_or_default().max(8));
+        println!();
+        let head = ["figure", "measured", "target", "verdict"].map(str::to_owned);
+        for [a, b, c, d] in std::iter::once(&head).chain(&self.0) {
+            println!("{a:<what$}  {b:>measured$}  {c:<target$}  {d}");
         }
     }
 }

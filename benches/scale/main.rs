@@ -1,17 +1,18 @@
-//! How far one fswake goes: `cargo bench --bench scale -- [start|register|writes|calls|all] [--short]`.
+//! How far one fswake goes: `cargo bench --bench scale -- [file|postgresql|register|writes|calls|all] [--short]`.
 //!
 //! The fswake binary runs in its own process, next to the stand-ins for FreeSWITCH and APNs and Debian's PostgreSQL. All
 //! of them share the machine. docs/SCALE.md has the figures, and what follows from them.
 //!
 //! | part | target |
 //! |---|---|
-//! | `start` | 1,000,000 devices: ready in 10 s, from a file and from PostgreSQL with an empty file; under 600 bytes of memory each |
+//! | `file` | 1,000,000 devices in a file: ready in 10 s; under 600 bytes of memory each |
+//! | `postgresql` | 1,000,000 devices in PostgreSQL, and no file: the same |
 //! | `register` | a REGISTER that concerns nobody costs the same with 1,000,000 devices as with none |
 //! | `writes` | 5,000 REGISTERs/s for 60 s, each with a new token: all of them are in PostgreSQL |
 //! | `calls` | two fswakes and two FreeSWITCHes hold 10,000 calls each |
 //!
-//! `--short` makes a short trial run. `FSWAKE_BENCH_DEVICES` and `FSWAKE_BENCH_CALLS` change the sizes;
-//! `FSWAKE_BENCH_BINARY` names another fswake to measure.
+//! `--short` makes a short trial run. `FSWAKE_BENCH_DEVICES`, `FSWAKE_BENCH_CALLS` and `FSWAKE_BENCH_RATE` (REGISTERs a
+//! second) change the sizes. `FSWAKE_BENCH_BINARY` names another fswake to measure.
 
 #[path = "../daemon/machine.rs"]
 #[allow(dead_code, reason = "the other bench needs more of it")]
@@ -33,11 +34,13 @@ use self::figures::Figures;
 /// How large everything is.
 #[derive(Clone, Copy)]
 struct Sizes {
-    /// Devices of `start` and `register`.
+    /// Devices of `file`, `postgresql` and `register`.
     devices: usize,
     /// Calls of each FreeSWITCH.
     calls: usize,
-    /// How long `writes` goes on, in seconds.
+    /// REGISTERs a second of `writes`.
+    rate: usize,
+    /// How long it goes on, in seconds.
     seconds: usize,
 }
 
@@ -47,7 +50,7 @@ struct BenchOptions {
     sizes: Sizes,
 }
 
-const PARTS: [&str; 5] = ["start", "register", "writes", "calls", "all"];
+const PARTS: [&str; 6] = ["file", "postgresql", "register", "writes", "calls", "all"];
 
 impl BenchOptions {
     fn of_process() -> Self {
@@ -71,6 +74,7 @@ impl BenchOptions {
             sizes: Sizes {
                 devices: size("FSWAKE_BENCH_DEVICES", 1_000_000, 10_000),
                 calls: size("FSWAKE_BENCH_CALLS", 10_000, 500),
+                rate: size("FSWAKE_BENCH_RATE", 5_000, 1_000),
                 seconds: if short { 5 } else { 60 },
             },
         }
@@ -90,14 +94,17 @@ async fn main() {
     }
     let wanted = BenchOptions::of_process();
     let mut figures = Figures::default();
-    if wanted.wants("start") {
-        start::run(wanted.sizes.devices, &mut figures).await;
+    if wanted.wants("file") {
+        start::from_a_file(wanted.sizes.devices, &mut figures).await;
+    }
+    if wanted.wants("postgresql") {
+        start::from_postgresql(wanted.sizes.devices, &mut figures).await;
     }
     if wanted.wants("register") {
         register::run(wanted.sizes.devices, &mut figures).await;
     }
     if wanted.wants("writes") {
-        writes::run(wanted.sizes.seconds, &mut figures).await;
+        writes::run(wanted.sizes.rate, wanted.sizes.seconds, &mut figures).await;
     }
     if wanted.wants("calls") {
         calls::run(wanted.sizes.calls, &mut figures).await;

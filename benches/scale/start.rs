@@ -20,32 +20,33 @@ const SETTLES: Duration = Duration::from_secs(3);
 /// Limit for a file to be filled.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-pub async fn run(devices: usize, figures: &mut Figures) {
-    println!("start with {devices} devices");
+pub async fn from_a_file(devices: usize, figures: &mut Figures) {
+    println!("start with {devices} devices in a file");
     let (fs, apns) = tokio::join!(FakeFreeSwitch::start(Config::default()), Apns::start());
     let ports = [fs.address().port()];
-    let empty = Site::new(&ports, &apns.app()).start().await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let without = resident(empty.pid());
-    println!("without devices: ready in {:.2} s, {without} KiB", empty.took.as_secs_f64());
-    empty.stop().await;
-
+    let without = without_devices(&ports, &apns).await;
     let site = Site::new(&ports, &apns.app());
-    let began = Instant::now();
     fill_file(&site.store(), devices);
     let size = std::fs::metadata(site.store()).map_or(0, |about| about.len());
-    println!("file filled in {:.1} s: {} MiB", began.elapsed().as_secs_f64(), size >> 20);
+    figures.note("size of the file", format!("{} MiB", size >> 20));
     let daemon = measure("a file", &site, without, devices, figures).await;
     registered(&daemon, &fs, devices, figures).await;
     daemon.stop().await;
+}
 
+pub async fn from_postgresql(devices: usize, figures: &mut Figures) {
+    println!("start with {devices} devices in PostgreSQL");
     let Some(server) = Server::start() else {
         figures.note("start from PostgreSQL", "not measured: no server is installed");
         return;
     };
+    let (fs, apns) = tokio::join!(FakeFreeSwitch::start(Config::default()), Apns::start());
+    let ports = [fs.address().port()];
+    let without = without_devices(&ports, &apns).await;
     let began = Instant::now();
-    fill_database(&server, devices).await;
+    let size = fill_database(&server, devices).await;
     println!("PostgreSQL filled in {:.1} s", began.elapsed().as_secs_f64());
+    figures.note("size of the table in PostgreSQL", format!("{} MiB", size >> 20));
     let site = Site::new(&ports, &apns.app()).sharing(&server, "one");
     let daemon = measure("PostgreSQL and no file", &site, without, devices, figures).await;
     let began = Instant::now();
@@ -61,6 +62,16 @@ pub async fn run(devices: usize, figures: &mut Figures) {
     daemon.stop().await;
     let daemon = measure("PostgreSQL and its file", &site, without, devices, figures).await;
     daemon.stop().await;
+}
+
+/// Memory of a daemon without devices, in KiB.
+async fn without_devices(event_sockets: &[u16], apns: &Apns) -> u64 {
+    let empty = Site::new(event_sockets, &apns.app()).start().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let without = resident(empty.pid());
+    println!("without devices: ready in {:.2} s, {without} KiB", empty.took.as_secs_f64());
+    empty.stop().await;
+    without
 }
 
 /// The devices in a file.

@@ -1,4 +1,4 @@
-//! 5,000 REGISTERs a second, each with a new token, into PostgreSQL.
+//! Thousands of REGISTERs a second, each with a new token, into PostgreSQL.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::phone::Phone;
 use crate::running::{Site, pace};
 use crate::stores;
 
-const PER_SECOND: usize = 5_000;
-/// A user registers every ten seconds.
-const USERS: usize = 50_000;
+/// How often a user registers, in seconds.
+const EVERY: usize = 10;
 /// Limit for what is sent late.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-pub async fn run(seconds: usize, figures: &mut Figures) {
-    println!("{PER_SECOND} REGISTERs/s for {seconds} s, {USERS} users, a new token with each REGISTER, into PostgreSQL");
+pub async fn run(per_second: usize, seconds: usize, figures: &mut Figures) {
+    let users = per_second * EVERY.min(seconds);
+    println!("{per_second} REGISTERs/s for {seconds} s, {users} users, a new token with each REGISTER, into PostgreSQL");
     let Some(server) = Server::start() else {
         figures.note("REGISTERs into PostgreSQL", "not measured: no server is installed");
         return;
@@ -30,7 +30,7 @@ pub async fn run(seconds: usize, figures: &mut Figures) {
     let (fs, apns) = tokio::join!(FakeFreeSwitch::start(Config::default()), Apns::start());
     let site = Site::new(&[fs.address().port()], &apns.app()).sharing(&server, "one");
     let daemon = site.start().await;
-    let (client, pid, count) = (stores::client(&server).await, daemon.pid(), PER_SECOND * seconds);
+    let (client, pid, count) = (stores::client(&server).await, daemon.pid(), per_second * seconds);
     let (watch, cpu) = (Watch::start(pid), cpu_seconds(pid));
     let sampler = tokio::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_secs(10));
@@ -42,12 +42,11 @@ pub async fn run(seconds: usize, figures: &mut Figures) {
         }
     });
     let mut last = None;
-    pace(count, PER_SECOND, |n| last = Some(register(&fs, n % USERS, n / USERS))).await;
+    pace(count, per_second, |n| last = Some(register(&fs, n % users, n / users))).await;
     let sent = watch.elapsed();
     let fired = last.expect("at least one REGISTER");
     let client = stores::client(&server).await;
-    let users = count.min(USERS);
-    let newest = |user: usize| token(user, (count - 1 - user) / USERS);
+    let newest = |user: usize| token(user, (count - 1 - user) / users);
     let missing = loop {
         let stored = newest_tokens(&client).await;
         let missing = (0..users).filter(|user| stored.get(&user.to_string()) != Some(&newest(*user)));

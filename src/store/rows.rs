@@ -1,5 +1,7 @@
 //! Rows: devices read and written.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, Row, params};
 
 use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, Tokens, UnixMicros};
@@ -105,14 +107,14 @@ pub(super) fn columns(db: &Connection) -> rusqlite::Result<String> {
 
 /// One row's device; `None` for a row without a token, which fswake never writes.
 pub(super) fn device(row: &Row<'_>) -> rusqlite::Result<Option<Device>> {
-    let token = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.map(PushToken::new));
+    let token = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<Arc<str>>>(column)?.map(PushToken::new));
     let Some(tokens) = Tokens::new(token(5)?, token(6)?) else {
         return Ok(None);
     };
     Ok(Some(Device {
-        aor: Aor::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?),
+        aor: Aor::new(row.get::<_, Arc<str>>(0)?, row.get::<_, Arc<str>>(1)?),
         push: PushParams {
-            provider: Provider::from_name(&row.get::<_, String>(2)?),
+            provider: Provider::from_name(row.get_ref(2)?.as_str()?),
             app: row.get(3)?,
             team: row.get(4)?,
             tokens,

@@ -20,7 +20,7 @@ use crate::engine::{DeviceChange, Event};
 use crate::input::Input;
 use crate::jitter;
 use crate::postgres::Dsn;
-use crate::store::outbox::{self, Cursor};
+use crate::store::outbox;
 
 /// How often other daemons' changes are read, with or without notifications.
 const POLL: Duration = Duration::from_secs(2);
@@ -164,7 +164,7 @@ impl Synchronizer {
         };
         // If the daemon waits no more, it has started with what it got. The rest comes as changes, from the file.
         let give = async |page: Page| first.send(First::Devices(page.changes)).map_err(|_| SharedError::Closed);
-        let cursor = server.read(&Cursor::default(), "", give).await?;
+        let cursor = server.read_all(give).await?;
         self.thread.succeeded();
         self.tell_first(Ok(()));
         let (stop, file_is_open) = (&self.thread.stop, &self.thread.file_is_open);
