@@ -46,7 +46,10 @@ pub async fn run(calls: usize, figures: &mut Figures) {
         let each = memory as f64 / calls as f64;
         figures.note(format!("{name}: memory of a held call"), format!("{each:.1} KiB"));
     }
-    let (watch, before) = (Watch::start(daemons[0].pid()), daemons.each_ref().map(|d| cpu_seconds(d.pid())));
+    let (watch, before) = (
+        Watch::start(daemons[0].pid()),
+        daemons.each_ref().map(|d| cpu_seconds(d.pid())),
+    );
     tokio::time::sleep(Duration::from_secs(10)).await;
     for (n, daemon) in daemons.iter().enumerate() {
         let cores = (cpu_seconds(daemon.pid()) - before[n]) / watch.elapsed().as_secs_f64();

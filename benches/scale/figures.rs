@@ -12,7 +12,12 @@ impl Figures {
         } else {
             format!("missed: {:.2} times", measured / target)
         };
-        self.add(what.into(), format!("{measured:.2} {unit}"), format!("under {target} {unit}"), verdict);
+        self.add(
+            what.into(),
+            format!("{measured:.2} {unit}"),
+            format!("under {target} {unit}"),
+            verdict,
+        );
     }
 
     /// A figure that has to be this.

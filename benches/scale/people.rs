@@ -72,7 +72,13 @@ pub fn device(n: usize) -> Device {
     let seen = now - i64::try_from(word(n, 20) % 86_400).unwrap_or(0);
     let (provider, app, team, token, agent): (_, &str, _, _, Arc<str>) = if is_apples {
         let agent = format!("Example-iOS/5.{} (iPhone; iOS 19.{})", n % 7, n % 5);
-        (Provider::Apns, BUNDLE_ID, Some(TEAM_ID.into()), apple_token(n), agent.into())
+        (
+            Provider::Apns,
+            BUNDLE_ID,
+            Some(TEAM_ID.into()),
+            apple_token(n),
+            agent.into(),
+        )
     } else {
         let agent = format!("Example-Android/5.{} (Android {})", n % 7, 12 + n % 5);
         (Provider::Fcm, "example-phone", None, google_token(n), agent.into())

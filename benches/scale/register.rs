@@ -47,7 +47,10 @@ impl Side {
         self.registered += ROUND;
         #[allow(clippy::cast_precision_loss)]
         let all = self.registered as f64;
-        assert!(self.daemon.until("fswake_registrations_total", all).await, "REGISTERs are missing");
+        assert!(
+            self.daemon.until("fswake_registrations_total", all).await,
+            "REGISTERs are missing"
+        );
         #[allow(clippy::cast_precision_loss)]
         let each = (cpu_seconds(self.daemon.pid()) - before) * 1e6 / ROUND as f64;
         each
@@ -55,7 +58,9 @@ impl Side {
 }
 
 pub async fn run(devices: usize, figures: &mut Figures) {
-    println!("REGISTERs that concern nobody: {ROUNDS} rounds of {ROUND}, in turns with {devices} devices and with none");
+    println!(
+        "REGISTERs that concern nobody: {ROUNDS} rounds of {ROUND}, in turns with {devices} devices and with none"
+    );
     let apns = Apns::start().await;
     let (mut none, mut all) = (Side::start(&apns, 0).await, Side::start(&apns, devices).await);
     let watch = Watch::start(none.daemon.pid());
@@ -69,7 +74,10 @@ pub async fn run(devices: usize, figures: &mut Figures) {
     println!("{}", watch.report());
     println!("without: {without:.1?} us\nwith:    {with:.1?} us");
     let (without, with) = (median(without), median(with));
-    figures.note("processor time of such a REGISTER without devices", format!("{without:.1} us"));
+    figures.note(
+        "processor time of such a REGISTER without devices",
+        format!("{without:.1} us"),
+    );
     figures.note(format!("the same with {devices} devices"), format!("{with:.1} us"));
     figures.below("the second in terms of the first", with / without, MOST, "times");
 }

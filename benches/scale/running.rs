@@ -52,7 +52,11 @@ impl Site {
                 ),
             };
         }
-        let _ = write!(settings, "[store]\npath = '{}'\n", dir.path().join("fswake.db").display());
+        let _ = write!(
+            settings,
+            "[store]\npath = '{}'\n",
+            dir.path().join("fswake.db").display()
+        );
         Self { dir, settings }
     }
 
@@ -155,7 +159,9 @@ impl Running {
         let text = answer.expect("an answer").text().await.expect("a body");
         let series = text.lines().filter_map(|line| line.strip_prefix(name));
         let series = series.filter(|rest| rest.starts_with([' ', '{']));
-        series.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        series
+            .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     /// Waits until a metric is this large; false if it is not within a minute.

@@ -54,7 +54,11 @@ pub async fn from_postgresql(devices: usize, figures: &mut Figures) {
     while !is_filled() && began.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    figures.exactly("devices in its file, which is filled afterwards", rows(&site.store()), devices);
+    figures.exactly(
+        "devices in its file, which is filled afterwards",
+        rows(&site.store()),
+        devices,
+    );
     let filled = (began.elapsed() + SETTLES).as_secs_f64();
     figures.note("the file is full after another", format!("{filled:.1} s"));
     let most = most_resident(daemon.pid()) >> 10;
@@ -69,7 +73,10 @@ async fn without_devices(event_sockets: &[u16], apns: &Apns) -> u64 {
     let empty = Site::new(event_sockets, &apns.app()).start().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let without = resident(empty.pid());
-    println!("without devices: ready in {:.2} s, {without} KiB", empty.took.as_secs_f64());
+    println!(
+        "without devices: ready in {:.2} s, {without} KiB",
+        empty.took.as_secs_f64()
+    );
     empty.stop().await;
     without
 }
@@ -96,7 +103,10 @@ async fn registered(daemon: &Running, fs: &FakeFreeSwitch, devices: usize, figur
     tokio::time::sleep(SETTLES).await;
     #[allow(clippy::cast_precision_loss)]
     let each = resident(pid).saturating_sub(before) as f64 * 1024.0 / count as f64;
-    figures.note(format!("{count} of them register: memory of each, on top"), format!("{each:.0} bytes"));
+    figures.note(
+        format!("{count} of them register: memory of each, on top"),
+        format!("{each:.0} bytes"),
+    );
 }
 
 async fn measure(from: &str, site: &Site, without: u64, devices: usize, figures: &mut Figures) -> Running {
@@ -112,8 +122,16 @@ async fn measure(from: &str, site: &Site, without: u64, devices: usize, figures:
     #[allow(clippy::cast_precision_loss)]
     let each = |all: u64| all.saturating_sub(without) as f64 * 1024.0 / devices as f64;
     let of = format!("{devices} devices from {from}");
-    figures.below(format!("{of}: start to ready"), daemon.took.as_secs_f64(), MOST_SECONDS, "s");
-    figures.note(format!("{of}: processor time of fswake until then"), format!("{cpu:.2} s"));
+    figures.below(
+        format!("{of}: start to ready"),
+        daemon.took.as_secs_f64(),
+        MOST_SECONDS,
+        "s",
+    );
+    figures.note(
+        format!("{of}: processor time of fswake until then"),
+        format!("{cpu:.2} s"),
+    );
     figures.below(format!("{of}: memory of each"), each(now), MOST_BYTES, "bytes");
     figures.note(
         format!("{of}: all of the daemon, and at most"),

@@ -64,8 +64,13 @@ pub async fn fill_database(server: &Server, devices: usize) -> u64 {
         );
         client.batch_execute(&insert).await.expect("rows");
     }
-    client.batch_execute("VACUUM ANALYZE fswake_devices").await.expect("VACUUM");
-    let size = client.query_one("SELECT pg_total_relation_size('fswake_devices')", &[]).await;
+    client
+        .batch_execute("VACUUM ANALYZE fswake_devices")
+        .await
+        .expect("VACUUM");
+    let size = client
+        .query_one("SELECT pg_total_relation_size('fswake_devices')", &[])
+        .await;
     u64::try_from(size.expect("the size").get::<_, i64>(0)).expect("a size")
 }
 
@@ -77,7 +82,11 @@ fn row(device: &Device) -> String {
     for byte in key.digest() {
         let _ = write!(digest, "{byte:02x}");
     }
-    let team = device.push.team.as_deref().map_or("NULL".to_owned(), |team| format!("'{team}'"));
+    let team = device
+        .push
+        .team
+        .as_deref()
+        .map_or("NULL".to_owned(), |team| format!("'{team}'"));
     format!(
         "('{digest}','{}','{}','{token}','{}','{}',{team},'{token}','{}','{}',{},{},{},false,'bench')",
         device.push.provider.name(),

@@ -22,7 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 pub async fn run(per_second: usize, seconds: usize, figures: &mut Figures) {
     let users = per_second * EVERY.min(seconds);
-    println!("{per_second} REGISTERs/s for {seconds} s, {users} users, a new token with each REGISTER, into PostgreSQL");
+    println!(
+        "{per_second} REGISTERs/s for {seconds} s, {users} users, a new token with each REGISTER, into PostgreSQL"
+    );
     let Some(server) = Server::start() else {
         figures.note("REGISTERs into PostgreSQL", "not measured: no server is installed");
         return;
@@ -67,8 +69,14 @@ pub async fn run(per_second: usize, seconds: usize, figures: &mut Figures) {
     figures.exactly("users whose newest token is not in PostgreSQL", missing, 0);
     figures.exactly("rows of tokens in use", rows(&client, "NOT dropped").await, users);
     figures.note("tokens that were replaced", rows(&client, "dropped").await.to_string());
-    figures.note("the last one is in PostgreSQL after", format!("{:.1} s", late.as_secs_f64()));
-    figures.note("it had waited in FreeSWITCH for", format!("{:.1} ms", waited.as_secs_f64() * 1e3));
+    figures.note(
+        "the last one is in PostgreSQL after",
+        format!("{:.1} s", late.as_secs_f64()),
+    );
+    figures.note(
+        "it had waited in FreeSWITCH for",
+        format!("{:.1} ms", waited.as_secs_f64() * 1e3),
+    );
     figures.note(
         "fswake's share meanwhile",
         format!("{cores:.2} core, {} MiB", most_resident(pid) >> 10),

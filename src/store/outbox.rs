@@ -113,7 +113,8 @@ impl<'a> Filling<'a> {
     pub(super) fn begin(db: &'a Connection) -> rusqlite::Result<Self> {
         db.pragma_update(None, "cache_size", WHILE_FILLING)?;
         let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
-        let sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'devices' AND sql IS NOT NULL";
+        let sql =
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'devices' AND sql IS NOT NULL";
         let indexes: Vec<(String, String)> = tx
             .prepare(sql)?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?

@@ -104,11 +104,7 @@ impl Place {
         self.try_open_and_read(options, None)
     }
 
-    fn try_open_and_read(
-        &self,
-        mut options: Options,
-        each: Option<&mut dyn FnMut(&Device)>,
-    ) -> Result<Opened, String> {
+    fn try_open_and_read(&self, mut options: Options, each: Option<&mut dyn FnMut(&Device)>) -> Result<Opened, String> {
         let (inputs, received) = mpsc::channel(200_000);
         let shared = match &self.url {
             None => None,

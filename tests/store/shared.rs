@@ -122,7 +122,11 @@ fn new_daemon_gets_all_devices_at_once_and_its_file_is_filled_meanwhile() {
     one.settle();
     let (mut read, another) = (Vec::new(), place.another());
     let mut two = another.open_and_read(&mut |device| read.push(device.clone()));
-    assert_eq!(two.snapshot.devices.len() + two.snapshot.elsewhere.len(), 0, "not by way of the file");
+    assert_eq!(
+        two.snapshot.devices.len() + two.snapshot.elsewhere.len(),
+        0,
+        "not by way of the file"
+    );
     read.sort_by(|a, b| a.aor.cmp(&b.aor));
     let all = place.stored();
     assert_eq!((read.len(), &read), (3_499, &all));
@@ -141,7 +145,8 @@ fn new_daemon_gets_all_devices_at_once_and_its_file_is_filled_meanwhile() {
     let count = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(count("SELECT count(*) FROM devices"), 3_499);
     assert_eq!(count("SELECT count(*) FROM devices WHERE aor_user = 'own'"), 1);
-    let indexes = "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'devices' AND sql IS NOT NULL";
+    let indexes =
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'devices' AND sql IS NOT NULL";
     assert_eq!(count(indexes), 2);
     assert_eq!(count("SELECT count(*) FROM outbox"), 0);
     // From now on it starts with its file.

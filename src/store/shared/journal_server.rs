@@ -189,7 +189,9 @@ fn line(row: &Row) -> Result<SharedLine, tokio_postgres::Error> {
         at_ms: row.try_get(2)?,
         daemon: text(3)?,
         node: text(4)?,
-        call: row.try_get::<_, Option<&str>>(5)?.map(|text| unescaped(text).into_owned()),
+        call: row
+            .try_get::<_, Option<&str>>(5)?
+            .map(|text| unescaped(text).into_owned()),
         aor_user: text(6)?,
         aor_domain: text(7)?,
         event: text(8)?,

@@ -281,7 +281,8 @@ pub(super) async fn one_moment(client: &mut Client) -> Result<Transaction<'_>, S
 
 /// The oldest transaction that is open now, and the next one to begin.
 async fn open_transactions(tx: &Transaction<'_>) -> Result<(i64, i64), SharedError> {
-    let sql = "SELECT pg_snapshot_xmin(now)::text::int8, pg_snapshot_xmax(now)::text::int8 FROM pg_current_snapshot() now";
+    let sql =
+        "SELECT pg_snapshot_xmin(now)::text::int8, pg_snapshot_xmax(now)::text::int8 FROM pg_current_snapshot() now";
     let row = async { tx.query_typed_one(sql, &[]).await.map_err(SharedError::of) };
     let row = within(TIMEOUT, row).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
@@ -295,9 +296,17 @@ async fn fetch_all(
     mut page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
 ) -> Result<(), SharedError> {
     let declare = format!("DECLARE fswake_all NO SCROLL CURSOR FOR SELECT {COLUMNS} FROM fswake_devices WHERE {which}");
-    within(TIMEOUT, async { tx.batch_execute(&declare).await.map_err(SharedError::of) }).await?;
+    within(TIMEOUT, async {
+        tx.batch_execute(&declare).await.map_err(SharedError::of)
+    })
+    .await?;
     let sql = format!("FETCH {PAGE} FROM fswake_all");
-    let fetch = async |limit| within(limit, async { tx.query_typed(&sql, &[]).await.map_err(SharedError::of) }).await;
+    let fetch = async |limit| {
+        within(limit, async {
+            tx.query_typed(&sql, &[]).await.map_err(SharedError::of)
+        })
+        .await
+    };
     let mut rows = fetch(first_within).await?;
     while !rows.is_empty() {
         let handle = async {

@@ -163,7 +163,11 @@ impl Synchronizer {
             return Ok(Some(()));
         };
         // If the daemon waits no more, it has started with what it got. The rest comes as changes, from the file.
-        let give = async |page: Page| first.send(First::Devices(page.changes)).map_err(|_| SharedError::Closed);
+        let give = async |page: Page| {
+            first
+                .send(First::Devices(page.changes))
+                .map_err(|_| SharedError::Closed)
+        };
         let cursor = server.read_all(give).await?;
         self.thread.succeeded();
         self.tell_first(Ok(()));

@@ -69,7 +69,11 @@ impl Slot {
 
     fn is_of(&self, key: &AorKey, texts: &Texts) -> bool {
         let is_awake = self.awake.as_ref().is_some_and(|open| open.0 == *key);
-        is_awake || self.resting.as_ref().is_some_and(|r| packed::is_of(&r.packed, key, texts))
+        is_awake
+            || self
+                .resting
+                .as_ref()
+                .is_some_and(|r| packed::is_of(&r.packed, key, texts))
     }
 
     fn key(&self, texts: &Texts) -> Option<AorKey> {
@@ -138,7 +142,9 @@ impl Entries {
         self.touched.push(place);
         let slot = &mut self.slots[place.0 as usize];
         slot.wake(&mut self.texts);
-        let open = slot.awake.get_or_insert_with(|| Box::new((key.clone(), AorEntry::default())));
+        let open = slot
+            .awake
+            .get_or_insert_with(|| Box::new((key.clone(), AorEntry::default())));
         &mut open.1
     }
 
@@ -301,7 +307,9 @@ mod tests {
     fn aors_with_the_same_hash_are_kept_apart() {
         let mut entries = Entries::default();
         let keys = ["a", "b", "c"].map(|user| AorKey::with_hash(user, 7));
-        let places = keys.each_ref().map(|key| entries.restore(key, &device(&key.aor().user), false));
+        let places = keys
+            .each_ref()
+            .map(|key| entries.restore(key, &device(&key.aor().user), false));
         for (key, place) in keys.iter().zip(places) {
             let user = key.aor().user.to_string();
             assert_eq!(tokens(entries.get(key)), [user]);
