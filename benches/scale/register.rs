@@ -65,7 +65,8 @@ pub async fn run(devices: usize, figures: &mut Figures) {
     let (mut none, mut all) = (Side::start(&apns, 0).await, Side::start(&apns, devices).await);
     let watch = Watch::start(none.daemon.pid());
     // The first round makes the bindings.
-    (none.round().await, all.round().await);
+    none.round().await;
+    all.round().await;
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         without.push(none.round().await);

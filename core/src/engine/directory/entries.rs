@@ -1,5 +1,6 @@
 //! All AORs: those that something happens to as they are used, all others packed.
 
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -265,10 +266,9 @@ impl Entries {
             Place(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
         });
         self.slots[place.0 as usize] = slot;
-        if self.places.contains_key(&key.number()) {
-            self.others.insert(key.clone(), place);
-        } else {
-            self.places.insert(key.number(), place);
+        match self.places.entry(key.number()) {
+            Entry::Vacant(vacant) => _ = vacant.insert(place),
+            Entry::Occupied(_) => _ = self.others.insert(key.clone(), place),
         }
         place
     }
