@@ -32,8 +32,7 @@ fn word(n: usize, part: u64) -> u64 {
 
 /// A token of Apple's: 64 hexadecimal digits.
 pub fn apple_token(n: usize) -> String {
-    let [a, b, c, d] = [0, 1, 2, 3].map(|part| word(n, part));
-    format!("{a:016x}{b:016x}{c:016x}{d:016x}")
+    [0, 1, 2, 3].map(|part| format!("{:016x}", word(n, part))).concat()
 }
 
 /// A token of Google's: 22 characters, a colon, and 140 characters.
