@@ -19,7 +19,7 @@ use crate::clock::unix_now;
 use crate::config::Config;
 use crate::control::Control;
 use crate::driver::Driver;
-use crate::engine::{DeviceChange, Engine, Event};
+use crate::engine::Engine;
 use crate::esl::answers::Answerer;
 use crate::esl::bond_watch;
 use crate::esl::inbound::Inbound;
@@ -41,9 +41,9 @@ use crate::reload::{self, AllowedNetworks, Reload};
 use crate::store::catch_up::CatchUp;
 use crate::store::shared::{self, JournalLimits, SharedStore};
 use crate::store::sqlite::{Options, Sqlite};
-use crate::store::{StoreOp, StoreWriter, remove_left_over};
+use crate::store::{Origin, StoreOp, StoreWriter, remove_left_over};
 use crate::supervise::Parts;
-use crate::types::{Device, Moment};
+use crate::types::{Device, DeviceKey, UnixMicros, UnixSeconds};
 use crate::words;
 
 /// Inputs that may wait for the loop. If the queue is full, senders wait, and FreeSWITCH queues for them.
@@ -113,7 +113,8 @@ impl Daemon {
         let (inputs, inputs_rx) = mpsc::channel(INPUTS);
         let token_ttl = Arc::new(AtomicU64::new(config.policy.token_ttl.as_secs()));
         let mut parts = Parts::default();
-        let shared = share(&config, &duty, &inputs, &token_ttl, &mut parts)?;
+        let mut known = Known::new(&config);
+        let (shared, is_read) = share(&config, &duty, &inputs, &token_ttl, &mut parts, &mut known)?;
         let options = Options {
             journal_keep: config.store.journal_keep,
             journal_max_lines: config.store.journal_max_lines,
@@ -123,13 +124,22 @@ impl Daemon {
             shared: shared.as_ref().map(SharedStore::file_access),
             ..Options::default()
         };
-        let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
+        let mut catch_up = (duty.phase() == Phase::Waiting).then(|| CatchUp::new(&config.store.path));
+        let (_, store) = Sqlite::open_and_read(&config.store.path, &options, &mut |device, origin| {
+            if let Some(catch_up) = &mut catch_up {
+                catch_up.had(&device);
+            }
+            if !is_read {
+                known.restore(&device, origin);
+            }
+        })?;
+        if let Some(shared) = &shared {
+            shared.file_is_open();
+        }
         remove_left_over(&config.store.path);
-        let catch_up = (duty.phase() == Phase::Waiting).then(|| CatchUp::since(&config.store.path, &snapshot));
-        let (ttl, store_path) = (config.policy.token_ttl, config.store.path.clone());
-        let devices = still_wanted(snapshot.devices, ttl, &store);
-        let elsewhere = still_wanted(snapshot.elsewhere, ttl, &store);
-        info!(devices = devices.len() + elsewhere.len(), store = %config.store.path.display(), "devices loaded");
+        let store_path = config.store.path.clone();
+        let engine = known.finish(&store);
+        info!(devices = engine.devices(), store = %config.store.path.display(), "devices loaded");
 
         let (users, users_rx) = mpsc::channel(QUESTIONS);
         let (waiting, now_waiting) = watch::channel(0);
@@ -211,11 +221,6 @@ impl Daemon {
             .on_a_thread("fswake-http", http)
             .context("start the HTTP thread")?;
 
-        let mut engine = Engine::new(config.policy.clone(), devices);
-        for device in elsewhere {
-            let change = DeviceChange::Kept(Arc::new(device));
-            engine.handle(Moment::default(), Event::DeviceChangedElsewhere(change));
-        }
         let (connections, of_connections): (Vec<_>, Vec<_>) = nodes.iter().map(|_| queues()).unzip();
         let driver = Driver {
             engine,
@@ -321,18 +326,20 @@ impl Daemon {
     }
 }
 
-/// Connects to the store that several daemons share, if the configuration names one.
+/// Connects to the store that several daemons share, if the configuration names one. Also returns whether all devices have
+/// been read from there, because the file has none yet.
 fn share(
     config: &Config,
     duty: &Duty,
     inputs: &mpsc::Sender<Input>,
     token_ttl: &Arc<AtomicU64>,
     parts: &mut Parts,
-) -> anyhow::Result<Option<SharedStore>> {
+    known: &mut Known,
+) -> anyhow::Result<(Option<SharedStore>, bool)> {
     let Some(dsn) = config.store.shared.clone() else {
-        return Ok(None);
+        return Ok((None, false));
     };
-    let (shared, ended) = SharedStore::start(shared::Start {
+    let start = shared::Start {
         dsn,
         daemon: Arc::clone(&config.cluster.name),
         journal: JournalLimits {
@@ -344,13 +351,19 @@ fn share(
         token_ttl: Arc::clone(token_ttl),
         duty: duty.clone(),
         wait: FIRST_CHANGES,
-    })?;
+    };
+    let mut is_read = false;
+    let mut read = |device: &Device| {
+        is_read = true;
+        known.restore(device, Origin::Elsewhere);
+    };
+    let (shared, ended) = SharedStore::start(start, Some(&mut read))?;
     // Changes from now on go to the engine. Earlier ones are in the file, which is read next.
     shared.feed_engine();
     parts.spawn("what synchronizes with the shared store", async {
         let _ = ended.await;
     });
-    Ok(Some(shared))
+    Ok((Some(shared), is_read))
 }
 
 /// How many calls may be held at once, and how many wakes may be under way on request. Each needs a descriptor. Pushes, the
@@ -372,15 +385,38 @@ fn heartbeat(duty: &Duty) -> Box<dyn FnMut() + Send> {
     })
 }
 
-/// Leaves out, and drops from the store, devices that have not registered for the token's time to live.
-fn still_wanted(devices: Vec<Device>, ttl: Duration, store: &StoreWriter) -> Vec<Device> {
-    let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
-    let now = unix_now();
-    let (wanted, old): (Vec<_>, Vec<_>) = devices
-        .into_iter()
-        .partition(|d| now.saturating_sub(d.last_sign()) <= ttl);
-    for device in &old {
-        store.submit(StoreOp::Delete(device.key(), device.changed.saturating_add(1)));
+/// The engine, while devices are read.
+struct Known {
+    engine: Engine,
+    /// Devices that have not registered since then are left out.
+    since: UnixSeconds,
+    /// Those, with the time at which they are dropped.
+    old: Vec<(DeviceKey, UnixMicros)>,
+}
+
+impl Known {
+    fn new(config: &Config) -> Self {
+        let ttl = i64::try_from(config.policy.token_ttl.as_secs()).unwrap_or(i64::MAX);
+        Self {
+            engine: Engine::new(config.policy.clone(), Vec::new()),
+            since: unix_now().saturating_sub(ttl),
+            old: Vec::new(),
+        }
     }
-    wanted
+
+    fn restore(&mut self, device: &Device, origin: Origin) {
+        if device.last_sign() < self.since {
+            self.old.push((device.key(), device.changed.saturating_add(1)));
+        } else {
+            self.engine.restore(device, origin == Origin::Elsewhere);
+        }
+    }
+
+    /// Drops those that are too old from the store.
+    fn finish(self, store: &StoreWriter) -> Engine {
+        for (key, changed) in self.old {
+            store.submit(StoreOp::Delete(key, changed));
+        }
+        self.engine
+    }
 }

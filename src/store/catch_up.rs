@@ -4,15 +4,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Snapshot;
 use super::database::connect_to_read;
 use super::rows;
 use super::schema::{StoreError, failure};
 use crate::clock::unix_micros;
 use crate::engine::DeviceChange;
-use crate::types::{DeviceKey, UnixMicros};
+use crate::types::{Device, DeviceKey, UnixMicros};
 
-/// The devices of a snapshot, and when each was changed.
+/// The devices that were read, and when each was changed.
 #[derive(Debug)]
 pub struct CatchUp {
     path: PathBuf,
@@ -20,13 +19,17 @@ pub struct CatchUp {
 }
 
 impl CatchUp {
-    /// Remembers what the file had.
-    pub fn since(path: &Path, snapshot: &Snapshot) -> Self {
-        let all = snapshot.devices.iter().chain(&snapshot.elsewhere);
+    /// For this file.
+    pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            known: all.map(|device| (device.key(), device.changed)).collect(),
+            known: HashMap::new(),
         }
+    }
+
+    /// Remembers that the file had this device.
+    pub fn had(&mut self, device: &Device) {
+        self.known.insert(device.key(), device.changed);
     }
 
     /// Reads the file again. Returns what was changed, learned or dropped since.

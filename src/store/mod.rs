@@ -31,6 +31,7 @@ mod writer;
 pub use import::{Fate, Import};
 pub use journal::{JournalEntry, detail};
 pub use left_over::remove_left_over;
+pub use rows::Origin;
 pub use sqlite::{Options, Sqlite, StoreError};
 pub use writer::{FlushError, Health, StoreWriter, WriteFailure};
 

@@ -75,10 +75,76 @@ pub(super) type Place = i64;
 /// Where reading the shared store continues.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    /// The server and its table; empty before the first time.
+    /// The server and its table, and when it had started; empty before the first time.
     pub(super) server: String,
     /// All its transactions before this one have been read.
     pub(super) read_to: i64,
+}
+
+impl Cursor {
+    /// Whether it is of this server and table, whenever that has started. Files of older versions have no start.
+    pub(super) fn is_of(&self, identity: &str) -> bool {
+        let start = self.server.strip_prefix(identity);
+        start.is_some_and(|start| start.is_empty() || start.starts_with(' '))
+    }
+}
+
+/// Whether this file has never had devices: neither its own, nor all of a shared store.
+pub(super) fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM devices) AND NOT EXISTS (SELECT 1 FROM outbox)
+                   AND NOT EXISTS (SELECT 1 FROM shared WHERE server <> '')";
+    db.query_row(sql, [], |row| row.get(0))
+}
+
+/// `PRAGMA cache_size`: minus KiB of the file that are kept in memory.
+const WHILE_FILLING: i64 = -(64 << 10);
+const SQLITES_OWN: i64 = -2000;
+
+/// Fills an empty file with all devices of a shared store, in one transaction and without the indexes that are not in the
+/// order in which they come. A killed daemon has written nothing.
+pub(super) struct Filling<'a> {
+    db: &'a Connection,
+    tx: Transaction<'a>,
+    indexes: Vec<String>,
+}
+
+impl<'a> Filling<'a> {
+    /// Begins. The file stays locked until [`Filling::end`].
+    pub(super) fn begin(db: &'a Connection) -> rusqlite::Result<Self> {
+        db.pragma_update(None, "cache_size", WHILE_FILLING)?;
+        let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+        let sql =
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'devices' AND sql IS NOT NULL";
+        let indexes: Vec<(String, String)> = tx
+            .prepare(sql)?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (name, _) in &indexes {
+            tx.execute_batch(&format!("DROP INDEX {name}"))?;
+        }
+        let indexes = indexes.into_iter().map(|(_, sql)| sql).collect();
+        Ok(Self { db, tx, indexes })
+    }
+
+    /// Adds some, except where this file has later changes. Returns how many it added.
+    pub(super) fn add(&self, changes: Vec<DeviceChange>) -> rusqlite::Result<u64> {
+        let mut added = 0;
+        for change in changes {
+            added += u64::from(apply_one(&self.tx, &change, Origin::Elsewhere)?);
+        }
+        Ok(added)
+    }
+
+    /// Commits them, and where reading continues.
+    pub(super) fn end(self, cursor: &Cursor) -> rusqlite::Result<()> {
+        for sql in &self.indexes {
+            self.tx.execute_batch(sql)?;
+        }
+        set_cursor(&self.tx, cursor)?;
+        self.tx.commit()?;
+        self.db.pragma_update(None, "cache_size", SQLITES_OWN)?;
+        self.db.execute_batch("PRAGMA shrink_memory")
+    }
 }
 
 /// Whether this file is a copy of a shared store.

@@ -1,32 +1,44 @@
 //! Rows: devices read and written.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, Row, params};
 
 use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, Tokens, UnixMicros};
 
 /// All devices.
 pub(crate) fn devices(connection: &Connection) -> rusqlite::Result<Vec<Device>> {
-    some_devices(connection, "")
+    let mut all = Vec::new();
+    some_devices(connection, "", &mut |device| all.push(device))?;
+    Ok(all)
 }
 
-/// The devices whose last change was made by this daemon, or by others.
-pub(super) fn devices_from(connection: &Connection, origin: Origin) -> rusqlite::Result<Vec<Device>> {
+/// The devices whose last change was made by this daemon, or by others, one by one: all of them at once are much larger than
+/// what the engine keeps of them.
+pub(super) fn devices_from(
+    connection: &Connection,
+    origin: Origin,
+    each: &mut dyn FnMut(Device),
+) -> rusqlite::Result<()> {
     let which = match origin {
         Origin::Here => "WHERE elsewhere = 0",
         Origin::Elsewhere => "WHERE elsewhere = 1",
     };
-    some_devices(connection, which)
+    some_devices(connection, which, each)
 }
 
-fn some_devices(connection: &Connection, which: &str) -> rusqlite::Result<Vec<Device>> {
+fn some_devices(connection: &Connection, which: &str, each: &mut dyn FnMut(Device)) -> rusqlite::Result<()> {
     let columns = columns(connection)?;
     let mut query = connection.prepare(&format!("SELECT {columns} FROM devices {which}"))?;
-    query.query_map([], device)?.filter_map(Result::transpose).collect()
+    for row in query.query_map([], device)? {
+        row?.into_iter().for_each(&mut *each);
+    }
+    Ok(())
 }
 
 /// Which daemon made a change.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
     /// This daemon. Its own changes are in order.
     Here,
     /// Another daemon. The later of two changes counts.
@@ -95,14 +107,14 @@ pub(super) fn columns(db: &Connection) -> rusqlite::Result<String> {
 
 /// One row's device; `None` for a row without a token, which fswake never writes.
 pub(super) fn device(row: &Row<'_>) -> rusqlite::Result<Option<Device>> {
-    let token = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.map(PushToken::new));
+    let token = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<Arc<str>>>(column)?.map(PushToken::new));
     let Some(tokens) = Tokens::new(token(5)?, token(6)?) else {
         return Ok(None);
     };
     Ok(Some(Device {
-        aor: Aor::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?),
+        aor: Aor::new(row.get::<_, Arc<str>>(0)?, row.get::<_, Arc<str>>(1)?),
         push: PushParams {
-            provider: Provider::from_name(&row.get::<_, String>(2)?),
+            provider: Provider::from_name(row.get_ref(2)?.as_str()?),
             app: row.get(3)?,
             team: row.get(4)?,
             tokens,

@@ -13,6 +13,7 @@ use super::schema::failure;
 pub use super::schema::{SCHEMA, SCHEMA_VERSION, StoreError};
 use super::writer::StoreWriter;
 use crate::clock::unix_now;
+use crate::types::{Device, UnixSeconds};
 use crate::words;
 
 /// Entry point of the SQLite store.
@@ -23,6 +24,23 @@ impl Sqlite {
     /// Opens the file, making it (mode 0600) and its tables where they are missing, reads all devices,
     /// and starts the writer's thread.
     pub fn open(path: &Path, options: &Options) -> Result<(Snapshot, StoreWriter), StoreError> {
+        let mut snapshot = Snapshot::default();
+        let (read_at, writer) = Self::open_and_read(path, options, &mut |device, origin| match origin {
+            Origin::Here => snapshot.devices.push(device),
+            Origin::Elsewhere => snapshot.elsewhere.push(device),
+        })?;
+        Ok((Snapshot { read_at, ..snapshot }, writer))
+    }
+
+    /// The same, giving the devices one by one: first those that this daemon changed last. Also returns when they were read.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub fn open_and_read(
+        path: &Path,
+        options: &Options,
+        each: &mut dyn FnMut(Device, Origin),
+    ) -> Result<(UnixSeconds, StoreWriter), StoreError> {
         let mut db = Database {
             connection: None,
             file: None,
@@ -30,27 +48,26 @@ impl Sqlite {
             options: options.clone(),
         };
         let only_reads = if options.waits { connect_to_read(path)? } else { None };
-        let snapshot = match &only_reads {
-            Some(connection) => snapshot(connection),
-            None => snapshot(db.open()?),
+        let read_at = match &only_reads {
+            Some(connection) => read(connection, each),
+            None => read(db.open()?, each),
         };
-        let snapshot = snapshot.map_err(|e| failure(path, &e))?;
+        let read_at = read_at.map_err(|e| failure(path, &e))?;
         let writer = StoreWriter::start(db, options).map_err(|e| StoreError::Unusable {
             path: path.to_owned(),
             reason: words::of_io(&e),
         })?;
-        Ok((snapshot, writer))
+        Ok((read_at, writer))
     }
 }
 
 /// All devices as they are at one moment: another process may be writing.
-fn snapshot(connection: &Connection) -> rusqlite::Result<Snapshot> {
+fn read(connection: &Connection, each: &mut dyn FnMut(Device, Origin)) -> rusqlite::Result<UnixSeconds> {
     let _moment = connection.unchecked_transaction()?;
-    Ok(Snapshot {
-        devices: devices_from(connection, Origin::Here)?,
-        elsewhere: devices_from(connection, Origin::Elsewhere)?,
-        read_at: unix_now(),
-    })
+    for origin in [Origin::Here, Origin::Elsewhere] {
+        devices_from(connection, origin, &mut |device| each(device, origin))?;
+    }
+    Ok(unix_now())
 }
 
 #[cfg(test)]

@@ -93,8 +93,18 @@ impl Place {
         self.try_open(options).unwrap_or_else(|e| panic!("{e}"))
     }
 
-    /// Opens it as the daemon does.
-    pub fn try_open(&self, mut options: Options) -> Result<Opened, String> {
+    /// Opens it; if its file has nothing yet, this gets all devices of the shared store at once, as in the daemon.
+    pub fn open_and_read(&self, each: &mut dyn FnMut(&Device)) -> Opened {
+        self.try_open_and_read(Options::default(), Some(each))
+            .unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Opens it. What the shared store has is in the file first.
+    pub fn try_open(&self, options: Options) -> Result<Opened, String> {
+        self.try_open_and_read(options, None)
+    }
+
+    fn try_open_and_read(&self, mut options: Options, each: Option<&mut dyn FnMut(&Device)>) -> Result<Opened, String> {
         let (inputs, received) = mpsc::channel(200_000);
         let shared = match &self.url {
             None => None,
@@ -112,13 +122,16 @@ impl Place {
                     duty: Duty::new(Phase::OnDuty),
                     wait: LONG,
                 };
-                let (shared, _) = SharedStore::start(start).map_err(|e| e.to_string())?;
+                let (shared, _) = SharedStore::start(start, each).map_err(|e| e.to_string())?;
                 shared.feed_engine();
                 options.shared = Some(shared.file_access());
                 Some(shared)
             }
         };
         let (snapshot, writer) = Sqlite::open(&self.path, &options).map_err(|e| e.to_string())?;
+        if let Some(shared) = &shared {
+            shared.file_is_open();
+        }
         Ok(Opened {
             snapshot,
             writer: Some(writer),

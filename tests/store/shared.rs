@@ -109,6 +109,51 @@ fn daemons_that_start_together_create_the_tables_once() {
     assert_eq!(place.stored().len(), 6);
 }
 
+/// Reading all devices is quick, and filling the file takes longer. What changes meanwhile is not missed.
+#[test]
+fn new_daemon_gets_all_devices_at_once_and_its_file_is_filled_meanwhile() {
+    let Some(place) = place() else { return };
+    let one = place.open(Options::default());
+    for n in 0..3_500 {
+        one.submit(StoreOp::Put(device(n).into()));
+    }
+    let dropped = device(7);
+    one.submit(StoreOp::Delete(dropped.key(), dropped.changed + 1));
+    one.settle();
+    let (mut read, another) = (Vec::new(), place.another());
+    let mut two = another.open_and_read(&mut |device| read.push(device.clone()));
+    assert_eq!(
+        two.snapshot.devices.len() + two.snapshot.elsewhere.len(),
+        0,
+        "not by way of the file"
+    );
+    read.sort_by(|a, b| a.aor.cmp(&b.aor));
+    let all = place.stored();
+    assert_eq!((read.len(), &read), (3_499, &all));
+    // Its own changes wait for their turn; those of others come after it.
+    let (own, other) = (owned_by("own", 1), {
+        let mut other = device(2);
+        other.changed += 5;
+        other
+    });
+    two.submit(StoreOp::Put(own.clone().into()));
+    one.submit(StoreOp::Put(other.clone().into()));
+    while received(&mut two) != DeviceChange::Kept(other.clone().into()) {}
+    two.settle();
+    drop((one, two));
+    let file = rusqlite::Connection::open(&another.path).unwrap();
+    let count = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM devices"), 3_499);
+    assert_eq!(count("SELECT count(*) FROM devices WHERE aor_user = 'own'"), 1);
+    let indexes =
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'devices' AND sql IS NOT NULL";
+    assert_eq!(count(indexes), 2);
+    assert_eq!(count("SELECT count(*) FROM outbox"), 0);
+    // From now on it starts with its file.
+    let again = another.open_and_read(&mut |_| panic!("the file has them"));
+    assert_eq!(again.devices().len(), 3_499);
+}
+
 #[test]
 fn nothing_is_lost_while_postgresql_is_killed_and_down() {
     let Some(server) = Server::start() else { return };

@@ -35,7 +35,8 @@ impl Window {
         true
     }
 
-    fn is_over(&self, now: Moment) -> bool {
+    /// Whether its minute is over.
+    pub(super) fn is_over(&self, now: Moment) -> bool {
         self.since.is_none_or(|since| now.since(since) >= MINUTE)
     }
 }

@@ -249,6 +249,14 @@ impl Engine {
             Event::Draining => self.draining = true,
             Event::DrainTimeUp => self.release_all(),
         }
+        self.world.directory.rest(now);
+    }
+
+    /// Restores a stored device at start, before the first event; `elsewhere` tells whether another daemon made its last
+    /// change. Those that this daemon changed come first. No two have the same token.
+    pub fn restore(&mut self, device: &Device, elsewhere: bool) {
+        let World { policy, directory, .. } = &mut self.world;
+        directory.restore(device, elsewhere, policy);
     }
 
     /// Fires every timer that is due.
@@ -270,6 +278,7 @@ impl Engine {
             self.world.now = now;
             self.with(id, Call::on_time);
         }
+        self.world.directory.rest(now);
         true
     }
 
@@ -317,7 +326,7 @@ impl Engine {
         if call.is_over() {
             return;
         }
-        self.world.directory.wait(key, id);
+        self.world.directory.wait(&key, id);
         let mut held = CallSlot { call, timer: None };
         held.arm(id, self.world.policy.debounce, &mut self.timers);
         self.calls.insert(id, held);
@@ -403,7 +412,7 @@ impl Engine {
             let Some(held) = self.calls.get_mut(&id) else { continue };
             if is_renaming {
                 held.call.refile(policy);
-                held.call.keys().for_each(|key| directory.wait(key.clone(), id));
+                held.call.keys().for_each(|key| directory.wait(key, id));
             }
             held.arm(id, policy.debounce, &mut self.timers);
         }

@@ -160,13 +160,13 @@ impl Engine {
 
     /// What an AOR has, by any name that a call may use for it.
     pub fn aor(&self, aor: &Aor, now: Moment) -> AorView {
-        let entry = self.world.directory.entry(&AorKey::of(aor, &self.world.policy));
-        entry.map(|e| AorView::of(e, now)).unwrap_or_default()
+        let entry = self.world.directory.look(&AorKey::of(aor, &self.world.policy));
+        entry.map(|e| AorView::of(&e, now)).unwrap_or_default()
     }
 
     /// The address with this digest at which a phone of this AOR is registered at this FreeSWITCH.
     pub fn address(&self, aor: &Aor, node: NodeId, digest: &TargetDigest, now: Moment) -> Option<Target> {
-        let entry = self.world.directory.entry(&AorKey::of(aor, &self.world.policy))?;
+        let entry = self.world.directory.look(&AorKey::of(aor, &self.world.policy))?;
         let here = |b: &&Binding| b.expires > now && b.target.node() == node;
         let mut targets = entry.bindings.iter().filter(here).map(|b| &b.target);
         targets.find(|target| target.digest() == *digest).cloned()
@@ -178,7 +178,7 @@ impl Engine {
     }
 
     fn aor_has(&self, key: &AorKey, device: &DeviceKey) -> bool {
-        let entry = self.world.directory.entry(key);
+        let entry = self.world.directory.look(key);
         entry.is_some_and(|e| e.devices.iter().any(|d| d.device.key() == *device))
     }
 }

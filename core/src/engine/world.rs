@@ -37,7 +37,7 @@ impl World {
     pub fn new(policy: Policy, devices: Vec<Device>) -> Self {
         let mut directory = Directory::new(policy.registrations_are_told);
         for device in devices {
-            directory.restore(device, &policy);
+            directory.restore(&device, false, &policy);
         }
         Self {
             now: Moment::default(),

@@ -182,14 +182,16 @@ impl Server {
 }
 
 fn line(row: &Row) -> Result<SharedLine, tokio_postgres::Error> {
-    let text = |column: usize| row.try_get::<_, String>(column).map(unescaped);
+    let text = |column: usize| row.try_get::<_, &str>(column).map(|text| unescaped(text).into_owned());
     Ok(SharedLine {
         file: row.try_get(0)?,
         line: row.try_get(1)?,
         at_ms: row.try_get(2)?,
         daemon: text(3)?,
         node: text(4)?,
-        call: row.try_get::<_, Option<String>>(5)?.map(unescaped),
+        call: row
+            .try_get::<_, Option<&str>>(5)?
+            .map(|text| unescaped(text).into_owned()),
         aor_user: text(6)?,
         aor_domain: text(7)?,
         event: text(8)?,

@@ -55,16 +55,18 @@ use self::journal::JournalExchange;
 pub use self::journal::JournalLimits;
 pub(crate) use self::schema::Tables;
 pub(crate) use self::server::{Page, Server};
-use self::sync::Synchronizer;
+use self::sync::{First, Synchronizer};
 use self::thread::SyncThread;
 pub use self::thread::{Arrival, ExchangeHealth, SharedHealth};
 pub use self::version::{SCHEMA, SCHEMA_VERSION};
 use super::database::{self, Options};
 pub use super::outbox::FileAccess;
 use super::{StoreError, lines, outbox, schema as file};
+use crate::engine::DeviceChange;
 use crate::handover::{Duty, Phase};
 use crate::input::Input;
 use crate::postgres::Dsn;
+use crate::types::Device;
 use crate::words;
 
 /// This daemon's connection to the shared store. Cheap to clone.
@@ -88,7 +90,8 @@ pub struct Start<'a> {
     pub journal: JournalLimits,
     /// Whether another process still synchronizes this file: this one begins when it is on duty.
     pub duty: Duty,
-    /// How long to wait for other daemons' changes. After that the daemon starts with what its file has.
+    /// How long to wait for other daemons' changes, or for the next of many devices. After that the daemon starts with what it
+    /// has.
     pub wait: Duration,
 }
 
@@ -116,9 +119,15 @@ impl SharedStore {
     /// Starts the thread that synchronizes, and waits until it has read other daemons' changes, or has failed to. Call
     /// [`SharedStore::feed_engine`] before the file is read. The receiver ends with the thread.
     ///
+    /// If the file has nothing yet and `each` is given, that gets all devices, and the file is filled in the background from
+    /// [`SharedStore::file_is_open`] on: it takes several times as long as reading them.
+    ///
     /// # Errors
     /// When the file cannot be opened, or a newer fswake has changed the tables.
-    pub fn start(start: Start<'_>) -> Result<(Self, oneshot::Receiver<()>), StartError> {
+    pub fn start(
+        start: Start<'_>,
+        mut each: Option<&mut dyn FnMut(&Device)>,
+    ) -> Result<(Self, oneshot::Receiver<()>), StartError> {
         let unusable = |e: &std::io::Error| StoreError::Unusable {
             path: start.path.to_owned(),
             reason: words::of_io(e),
@@ -131,7 +140,8 @@ impl SharedStore {
         };
         let daemon = Arc::clone(&start.daemon);
         let status = Arc::new(SyncThread::new(start.dsn.place(), start.path.to_owned(), start.daemon));
-        let (first, first_time) = std::sync::mpsc::sync_channel(1);
+        let (first, first_time) = std::sync::mpsc::sync_channel(4);
+        let reads_all = each.is_some();
         let (running, ended) = oneshot::channel::<()>();
         let journal = {
             let (status, dsn, limits) = (Arc::clone(&status), start.dsn.clone(), start.journal);
@@ -139,7 +149,7 @@ impl SharedStore {
         };
         let synchronizer = {
             let (status, dsn, inputs, token_ttl) = (Arc::clone(&status), start.dsn, start.inputs, start.token_ttl);
-            move |local| Synchronizer::new(dsn, local, status, inputs, token_ttl, first)
+            move |local| Synchronizer::new(dsn, local, status, inputs, token_ttl, (first, reads_all))
         };
         let (duty, path, stop) = (start.duty, start.path.to_owned(), status.stop.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -164,13 +174,29 @@ impl SharedStore {
         if waits {
             return Ok((Self(status), ended));
         }
-        match first_time.recv_timeout(start.wait) {
-            Ok(Err(error)) if error.is_for_good() => {
-                status.stop.cancel();
-                Err(error.into())
+        loop {
+            match first_time.recv_timeout(start.wait) {
+                Ok(First::Devices(changes)) => {
+                    for change in changes {
+                        if let (DeviceChange::Kept(device), Some(each)) = (change, &mut each) {
+                            each(&device);
+                        }
+                    }
+                }
+                Ok(First::Tried(Err(error))) if error.is_for_good() => {
+                    status.stop.cancel();
+                    return Err(error.into());
+                }
+                Ok(First::Tried(_)) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    return Ok((Self(status), ended));
+                }
             }
-            Ok(_) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Ok((Self(status), ended)),
         }
+    }
+
+    /// The daemon has opened its file: from now on this thread may keep it locked for longer.
+    pub fn file_is_open(&self) {
+        self.0.file_is_open.cancel();
     }
 
     /// From now on the engine gets other daemons' changes as events. Earlier ones are in the file.

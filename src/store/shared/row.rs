@@ -33,9 +33,9 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// The original text.
-pub(super) fn unescaped(text: String) -> String {
+pub(super) fn unescaped(text: &str) -> Cow<'_, str> {
     if !text.contains(ESCAPE) {
-        return text;
+        return Cow::Borrowed(text);
     }
     let mut unescaped = String::with_capacity(text.len());
     let mut chars = text.chars();
@@ -49,7 +49,7 @@ pub(super) fn unescaped(text: String) -> String {
             c => unescaped.push(c),
         }
     }
-    unescaped
+    Cow::Owned(unescaped)
 }
 
 /// Changes by column, so that one statement writes many.
@@ -116,8 +116,11 @@ impl<'a> Columns<'a> {
 
 /// The change in a row; `None` for a row that fswake never writes.
 pub(super) fn read(row: &Row) -> Result<Option<DeviceChange>, tokio_postgres::Error> {
-    let text = |column: usize| row.try_get::<_, String>(column).map(unescaped);
-    let maybe = |column: usize| row.try_get::<_, Option<String>>(column).map(|text| text.map(unescaped));
+    let text = |column: usize| row.try_get::<_, &str>(column).map(unescaped);
+    let maybe = |column: usize| {
+        let text = row.try_get::<_, Option<&str>>(column)?;
+        Ok::<_, tokio_postgres::Error>(text.map(|text| Arc::<str>::from(unescaped(text))))
+    };
     let provider = Provider::from_name(&text(0)?);
     let app: Arc<str> = text(1)?.into();
     let aor = Aor::new(text(3)?, text(4)?);
@@ -140,14 +143,14 @@ pub(super) fn read(row: &Row) -> Result<Option<DeviceChange>, tokio_postgres::Er
         push: PushParams {
             provider,
             app,
-            team: maybe(5)?.map(Into::into),
+            team: maybe(5)?,
             tokens,
         },
         user_agent: text(8)?.into(),
         register_call_id: text(9)?.into(),
         first_seen: row.try_get(10)?,
         last_seen: row.try_get(11)?,
-        set_aside: maybe(12)?.map(Into::into),
+        set_aside: maybe(12)?,
         changed,
     };
     Ok(Some(DeviceChange::Kept(device.into())))
@@ -162,7 +165,7 @@ mod tests {
         for text in ["", "plain", "\0", "\u{1a}", "a\0b\u{1a}0\u{1a}\0", "\u{1a}\u{1a}0"] {
             let escaped = escaped(text);
             assert!(!escaped.contains('\0'));
-            assert_eq!(unescaped(escaped.into_owned()), text);
+            assert_eq!(unescaped(&escaped), text);
         }
     }
 }

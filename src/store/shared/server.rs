@@ -21,6 +21,9 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a notification may take from one connection to another.
 const NOTIFIED_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long PostgreSQL may take to sort all rows: ten million need some 30 s.
+const SORTS_WITHIN: Duration = Duration::from_secs(600);
+
 /// Rows in one query.
 pub(super) const PAGE: i64 = 1_000;
 
@@ -99,6 +102,11 @@ impl Server {
         Ok((server, notifications))
     }
 
+    /// The server, its table and its start, as in [`Cursor`].
+    pub(super) fn place(&self) -> String {
+        format!("{} {}", self.identity, self.started)
+    }
+
     /// Names the missing rights in an error about them.
     pub(super) async fn explain(&self, part: Part, error: SharedError) -> SharedError {
         rights::explain(&self.client, &[part], error).await
@@ -135,13 +143,10 @@ impl Server {
         daemon: &str,
         mut page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
     ) -> Result<Cursor, SharedError> {
-        let is_first = cursor.server != self.identity;
-        let identity = self.identity.clone();
+        let is_first = !cursor.is_of(&self.identity);
+        let server = self.place();
         let tx = one_moment(&mut self.client).await?;
-        let snapshot = "SELECT pg_snapshot_xmin(now)::text::int8, pg_snapshot_xmax(now)::text::int8 FROM pg_current_snapshot() now";
-        let snapshot = async { tx.query_typed_one(snapshot, &[]).await.map_err(SharedError::of) };
-        let snapshot = within(TIMEOUT, snapshot).await?;
-        let (oldest, end): (i64, i64) = (snapshot.try_get(0)?, snapshot.try_get(1)?);
+        let (oldest, end) = open_transactions(&tx).await?;
         // The first time everything is read, whoever wrote it: this file may be new.
         let (mut after, end, daemon) = if is_first {
             (0, i64::MAX, "")
@@ -175,9 +180,38 @@ impl Server {
         }
         within(TIMEOUT, async { tx.commit().await.map_err(SharedError::of) }).await?;
         Ok(Cursor {
-            server: identity,
+            server,
             read_to: oldest,
         })
+    }
+
+    /// Reads all devices, whoever wrote them, page by page and in no order. Returns where reading continues.
+    pub(super) async fn read_all(
+        &mut self,
+        page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
+    ) -> Result<Cursor, SharedError> {
+        let server = self.place();
+        let tx = one_moment(&mut self.client).await?;
+        let (read_to, _) = open_transactions(&tx).await?;
+        fetch_all(&tx, "NOT dropped", TIMEOUT, page).await?;
+        within(TIMEOUT, async { tx.commit().await.map_err(SharedError::of) }).await?;
+        Ok(Cursor { server, read_to })
+    }
+
+    /// Reads all rows that were written before this cursor, page by page, in the order of the file's index: a file is filled
+    /// much faster that way.
+    pub(super) async fn read_in_order(
+        &mut self,
+        before: &Cursor,
+        page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
+    ) -> Result<(), SharedError> {
+        let tx = one_moment(&mut self.client).await?;
+        let which = format!(
+            "written_in < {} ORDER BY provider COLLATE \"C\", app COLLATE \"C\", token COLLATE \"C\"",
+            before.read_to
+        );
+        fetch_all(&tx, &which, SORTS_WITHIN, page).await?;
+        within(TIMEOUT, async { tx.commit().await.map_err(SharedError::of) }).await
     }
 
     /// Listens for changes, and tests whether notifications arrive: sends one on another connection, as other daemons do.
@@ -243,6 +277,52 @@ pub(super) async fn one_moment(client: &mut Client) -> Result<Transaction<'_>, S
         .read_only(true)
         .start();
     within(TIMEOUT, async { begin.await.map_err(SharedError::of) }).await
+}
+
+/// The oldest transaction that is open now, and the next one to begin.
+async fn open_transactions(tx: &Transaction<'_>) -> Result<(i64, i64), SharedError> {
+    let sql =
+        "SELECT pg_snapshot_xmin(now)::text::int8, pg_snapshot_xmax(now)::text::int8 FROM pg_current_snapshot() now";
+    let row = async { tx.query_typed_one(sql, &[]).await.map_err(SharedError::of) };
+    let row = within(TIMEOUT, row).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+/// Reads these rows. PostgreSQL prepares a page while the one before is handled.
+async fn fetch_all(
+    tx: &Transaction<'_>,
+    which: &str,
+    first_within: Duration,
+    mut page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
+) -> Result<(), SharedError> {
+    let declare = format!("DECLARE fswake_all NO SCROLL CURSOR FOR SELECT {COLUMNS} FROM fswake_devices WHERE {which}");
+    within(TIMEOUT, async {
+        tx.batch_execute(&declare).await.map_err(SharedError::of)
+    })
+    .await?;
+    let sql = format!("FETCH {PAGE} FROM fswake_all");
+    let fetch = async |limit| {
+        within(limit, async {
+            tx.query_typed(&sql, &[]).await.map_err(SharedError::of)
+        })
+        .await
+    };
+    let mut rows = fetch(first_within).await?;
+    while !rows.is_empty() {
+        let handle = async {
+            // The request for the next page leaves first.
+            tokio::task::yield_now().await;
+            let mut read_rows = Page::default();
+            for row in &rows {
+                read_rows.changes.extend(read(row)?);
+            }
+            page(read_rows).await
+        };
+        let (next, handled) = tokio::join!(fetch(TIMEOUT), handle);
+        handled?;
+        rows = next?;
+    }
+    Ok(())
 }
 
 /// Puts all rows at once. If PostgreSQL can never store one of them, each is put by itself, and those are left out.

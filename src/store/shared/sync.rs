@@ -31,8 +31,16 @@ const BATCH: usize = 1_000;
 /// How often rows of dropped tokens are deleted.
 const SWEEP: Duration = Duration::from_secs(3600);
 
-/// Gets the result of the first try.
-type FirstResult = SyncSender<Result<(), SharedError>>;
+/// What a daemon that starts waits for.
+pub(super) enum First {
+    /// Some of all devices. Its file has none.
+    Devices(Vec<DeviceChange>),
+    /// The result of the first try.
+    Tried(Result<(), SharedError>),
+}
+
+/// Gets it, and whether it wants the devices.
+type FirstResult = (SyncSender<First>, bool);
 
 pub(super) struct Synchronizer {
     dsn: Dsn,
@@ -44,8 +52,6 @@ pub(super) struct Synchronizer {
     /// Names this process in the rows that it writes.
     daemon: String,
     backoff: Backoff,
-    /// When the server that was read last had started.
-    server_started: Option<String>,
 }
 
 /// What to do next.
@@ -75,7 +81,6 @@ impl Synchronizer {
             first: Some(first),
             daemon: uuid::Uuid::new_v4().to_string(),
             backoff: Backoff::new(),
-            server_started: None,
         }
     }
 
@@ -85,10 +90,7 @@ impl Synchronizer {
             let Err(error) = self.session().await else { return };
             self.thread.failed(&error);
             self.count_waiting();
-            if let Some(first) = self.first.take() {
-                let _ = first.try_send(Err(error));
-            }
-            self.thread.tried.cancel();
+            self.tell_first(Err(error));
             if !self.backoff.wait(&self.thread.stop).await {
                 return;
             }
@@ -109,7 +111,11 @@ impl Synchronizer {
         server: &mut Server,
         notifications: &mut mpsc::UnboundedReceiver<Notification>,
     ) -> Result<(), SharedError> {
-        if outbox::cursor(&self.local)?.server != server.identity {
+        if self.first.as_ref().is_some_and(|(_, reads_all)| *reads_all) && outbox::is_empty(&self.local)? {
+            if self.read_all(server).await?.is_none() {
+                return Ok(());
+            }
+        } else if !outbox::cursor(&self.local)?.is_of(&server.identity) {
             // This server has never had this daemon's changes, or has lost some.
             let _turn = self.thread.file.turn().await;
             outbox::add_all(&self.local)?;
@@ -118,10 +124,7 @@ impl Synchronizer {
         self.read(server).await?;
         self.thread.succeeded();
         self.backoff.reset();
-        if let Some(first) = self.first.take() {
-            let _ = first.try_send(Ok(()));
-        }
-        self.thread.tried.cancel();
+        self.tell_first(Ok(()));
         let is_notified = server.listen(&self.dsn, notifications).await;
         let arrival = if is_notified { Arrival::Notify } else { Arrival::Poll };
         self.set_arrival(arrival).await?;
@@ -152,6 +155,51 @@ impl Synchronizer {
                 sweep_at = Instant::now() + jitter::upper_quarter(SWEEP);
             }
         }
+    }
+
+    /// Gives all devices to the daemon, and then fills its file. `None`: the daemon stops.
+    async fn read_all(&mut self, server: &mut Server) -> Result<Option<()>, SharedError> {
+        let Some((first, _)) = self.first.clone() else {
+            return Ok(Some(()));
+        };
+        // If the daemon waits no more, it has started with what it got. The rest comes as changes, from the file.
+        let give = async |page: Page| {
+            first
+                .send(First::Devices(page.changes))
+                .map_err(|_| SharedError::Closed)
+        };
+        let cursor = server.read_all(give).await?;
+        self.thread.succeeded();
+        self.tell_first(Ok(()));
+        let (stop, file_is_open) = (&self.thread.stop, &self.thread.file_is_open);
+        if stop.run_until_cancelled(file_is_open.cancelled()).await.is_none() {
+            return Ok(None);
+        }
+        // Nobody else writes the file meanwhile: its changes wait in memory.
+        let turn = self.thread.file.turn().await;
+        let filling = outbox::Filling::begin(&self.local)?;
+        let mut received = 0;
+        let add = async |page: Page| {
+            received += filling.add(page.changes)?;
+            Ok(())
+        };
+        let filled = server.read_in_order(&cursor, add);
+        let Some(filled) = stop.run_until_cancelled(filled).await else {
+            return Ok(None);
+        };
+        filled?;
+        filling.end(&cursor)?;
+        drop(turn);
+        self.thread.update(|health| health.devices.received += received);
+        Ok(Some(()))
+    }
+
+    /// Tells the daemon that starts how the first try has ended.
+    fn tell_first(&mut self, result: Result<(), SharedError>) {
+        if let Some((first, _)) = self.first.take() {
+            let _ = first.send(First::Tried(result));
+        }
+        self.thread.tried.cancel();
     }
 
     async fn next(
@@ -207,8 +255,7 @@ impl Synchronizer {
         let mut cursor = outbox::cursor(&self.local)?;
         // A server that was killed uses transaction numbers again that it had not flushed: a change may have a number that
         // this daemon has read past.
-        let is_new_start = self.server_started.as_ref() != Some(&server.started);
-        if is_new_start {
+        if cursor.server != server.place() {
             cursor.read_to = cursor.read_to.saturating_sub(REWIND).max(0);
         }
         let mut is_late = false;
@@ -230,9 +277,6 @@ impl Synchronizer {
             Ok(())
         };
         let next = server.read(&cursor, &self.daemon, apply).await?;
-        if is_new_start {
-            self.server_started = Some(server.started.clone());
-        }
         let _turn = self.thread.file.turn().await;
         outbox::set_cursor(&self.local, &next)?;
         Ok(is_late)

@@ -84,6 +84,8 @@ pub(super) struct SyncThread {
     /// Whether other daemons' changes go to the engine.
     pub(super) feeds_engine: AtomicBool,
     pub(super) stop: CancellationToken,
+    /// Cancelled when the daemon has opened its file.
+    pub(super) file_is_open: CancellationToken,
     /// Cancelled when the first try to exchange devices is over.
     pub(super) tried: CancellationToken,
     /// Cancelled when the thread has ended.
@@ -99,6 +101,7 @@ impl SyncThread {
             file: Arc::new(FileAccess::new(daemon)),
             feeds_engine: AtomicBool::new(false),
             stop: CancellationToken::new(),
+            file_is_open: CancellationToken::new(),
             tried: CancellationToken::new(),
             ended: CancellationToken::new(),
         }

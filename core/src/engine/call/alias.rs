@@ -105,7 +105,7 @@ impl Call {
         } else {
             self.number = Some(number);
         }
-        world.directory.wait(self.key.clone(), call);
+        world.directory.wait(&self.key, call);
         self.held.aor = aor.clone();
         self.order(CallOrder::CallUser(aor), world);
     }

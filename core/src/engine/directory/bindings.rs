@@ -71,6 +71,8 @@ impl AorEntry {
         let is_row = matches!(reg.source, Source::Resync(_));
         let in_doubt = is_row && (may_be_over || bindings.iter().any(|b| b.heard >= generation));
         let others = is_new && bindings.iter().any(|b| b.expires > now);
+        // Most users have one phone.
+        bindings.reserve_exact(1);
         bindings.push(Binding {
             target: target.clone(),
             call_id: reg.call_id.clone(),

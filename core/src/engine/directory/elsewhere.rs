@@ -48,6 +48,9 @@ impl Directory {
     /// Applies another daemon's change. It is not stored again, because it comes from the store.
     pub fn apply_change(&mut self, change: DeviceChange, policy: &Policy) {
         let token = change.key();
+        if let Some(place) = self.owners.get(&self.token_hash(&token)) {
+            self.entries.touch_place(*place);
+        }
         if self
             .known_change(&token)
             .is_some_and(|known| !change.is_later_than(&known))
@@ -55,7 +58,7 @@ impl Directory {
             return;
         }
         let hash = self.token_hash(&token);
-        let owner = self.owners.get(&hash).cloned();
+        let owner = self.owners.get(&hash).and_then(|place| self.entries.key(*place));
         match change {
             DeviceChange::Kept(device) => {
                 let key = AorKey::of(&device.aor, policy);
@@ -65,7 +68,7 @@ impl Directory {
                     self.drop_if_empty(&owner);
                 }
                 self.dropped.clear(hash);
-                self.owners.insert(hash, key.clone());
+                self.owners.insert(hash, self.entries.known_place(&key));
                 self.put(&key, token, device);
             }
             DeviceChange::Dropped { changed, .. } => {
@@ -81,7 +84,7 @@ impl Directory {
     /// The last known change of a token, whoever owns it.
     fn known_change(&self, token: &DeviceKey) -> Option<DeviceChange> {
         let hash = self.token_hash(token);
-        let owner = self.owners.get(&hash).and_then(|owner| self.entries.get(owner));
+        let owner = self.owners.get(&hash).and_then(|place| self.entries.at(*place));
         let known = owner.and_then(|entry| entry.devices.iter().find(|d| is_same(&d.key, token)));
         match known {
             Some(known) => Some(DeviceChange::Kept(known.device.clone())),
@@ -94,15 +97,15 @@ impl Directory {
 
     /// Files the device. Its pushes under way and its limits, which only this daemon knows, stay.
     fn put(&mut self, key: &AorKey, device_key: DeviceKey, device: Arc<Device>) {
-        let devices = &mut self.entries.entry(key.clone()).or_default().devices;
-        if let Some(known) = devices.iter_mut().find(|d| is_same(&d.key, &device_key)) {
+        let entry = self.entries.known(key);
+        if let Some(known) = entry.devices.iter_mut().find(|d| is_same(&d.key, &device_key)) {
             if *known.key != device_key {
                 known.key = Arc::new(device_key);
             }
             known.device = device;
             (known.heard, known.elsewhere) = (true, true);
         } else {
-            devices.push(KnownDevice {
+            entry.add(KnownDevice {
                 elsewhere: true,
                 ..KnownDevice::new(device, Arc::new(device_key))
             });

@@ -176,7 +176,7 @@ impl Directory {
                 self.questions.remove(&key);
             }
         }
-        let entry = self.entries.entry(key.clone()).or_default();
+        let entry = self.entries.known(&key);
         let is_listed = |target: &Target| {
             let mut all = listing.registrations.iter();
             all.any(|r| r.target.as_ref() == Some(target))

@@ -41,12 +41,27 @@ impl Hash for AorKey {
 impl AorKey {
     /// Normalises an AOR.
     pub fn of(aor: &Aor, policy: &Policy) -> Self {
-        let (user, domain) = (aor.user.clone(), policy.domain_of(&aor.domain));
+        Self::new(aor.user.clone(), policy.domain_of(&aor.domain))
+    }
+
+    pub(super) fn new(user: Arc<str>, domain: Arc<str>) -> Self {
         Self {
             hash: AOR_HASHER.hash_one((&user, &domain)),
             user,
             domain,
         }
+    }
+
+    /// A key with this hash.
+    #[cfg(test)]
+    pub(super) fn with_hash(user: &str, hash: u64) -> Self {
+        let (user, domain) = (user.into(), "d".into());
+        Self { user, domain, hash }
+    }
+
+    /// Its hash. Another AOR may have the same.
+    pub(super) fn number(&self) -> u64 {
+        self.hash
     }
 
     /// An AOR that has this key.
@@ -135,6 +150,12 @@ impl KnownDevice {
             missed: None,
             recent: Window::default(),
         }
+    }
+
+    /// Whether no push to it matters any more.
+    fn is_at_rest(&self, now: Moment) -> bool {
+        let is_too_late = |missed: &MissedCall| now.since(missed.over) > LATE_AT_MOST;
+        self.last_push.is_none() && self.recent.is_over(now) && self.missed.as_deref().is_none_or(is_too_late)
     }
 
     /// Whether another daemon received a REGISTER of it later than this time.
@@ -248,6 +269,18 @@ impl AorEntry {
         self.devices.is_empty() && self.bindings.is_empty() && self.waiting.is_empty()
     }
 
+    /// Whether it has nothing but devices, of which nothing is to be remembered that the store does not have, and a mailbox.
+    pub(super) fn is_at_rest(&self, now: Moment) -> bool {
+        let is_nowhere = self.bindings.is_empty() && self.waiting.is_empty();
+        is_nowhere && !self.devices.is_empty() && self.devices.iter().all(|d| d.is_at_rest(now))
+    }
+
+    /// Adds a device. Most AORs have one.
+    pub(super) fn add(&mut self, known: KnownDevice) {
+        self.devices.reserve_exact(1);
+        self.devices.push(known);
+    }
+
     /// Records that a phone which was pushed for a call registers after the call has ended.
     pub(super) fn note_late(&mut self, now: Moment, reg: &Registration, out: &mut dyn FnMut(Command)) {
         let token = reg.push.as_ref().map(PushParams::token);
@@ -335,7 +368,7 @@ impl AorEntry {
             Some(known)
         } else {
             let key = Arc::new(device.key());
-            self.devices.push(KnownDevice {
+            self.add(KnownDevice {
                 heard,
                 ..KnownDevice::new(device, key)
             });

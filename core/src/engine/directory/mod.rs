@@ -18,15 +18,19 @@ mod bindings;
 mod dropped_tokens;
 mod elsewhere;
 mod ends;
+mod entries;
 mod entry;
 mod outcome;
+mod packed;
 mod refile;
+mod texts;
 mod tokens;
 
 pub use self::binding::Binding;
 use self::binding::{Age, InDoubt};
 pub use self::bindings::EVENT_TO_LIST;
 use self::dropped_tokens::DroppedTokens;
+use self::entries::{Entries, Place};
 use self::entry::AorMap;
 pub use self::entry::{AorEntry, AorKey, Arrival, KnownDevice, LastPush, MissedCall};
 pub use self::outcome::Departures;
@@ -41,10 +45,10 @@ use crate::types::{Aor, CallId, Device, DeviceKey, Moment, NodeId, PublicId, Tar
 /// All AORs.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    entries: AorMap<AorEntry>,
+    entries: Entries,
     /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the
     /// memory.
-    owners: IdMap<u64, AorKey>,
+    owners: IdMap<u64, Place>,
     /// Hash of a Call-ID -> who registered with it last, of phones without a token.
     phones: IdMap<u64, AorKey>,
     /// How many phones there are when those that are gone are swept out.
@@ -103,7 +107,8 @@ impl Directory {
             .collect();
         all.sort_unstable_by_key(|(key, _)| *key);
         all.hash(state);
-        ordered_hash(owners, state);
+        let owners = owners.iter().map(|(token, place)| (*token, entries.key(*place)));
+        ordered_hash(&owners.collect::<IdMap<_, _>>(), state);
         ordered_hash(phones, state);
         ordered_hash(ended, state);
         (resync, dropped).hash(state);
@@ -133,13 +138,22 @@ impl Directory {
         }
     }
 
-    /// Restores a stored device at start.
-    pub fn restore(&mut self, device: Device, policy: &Policy) {
-        let device_key = device.key();
+    /// Restores a stored device at start; `elsewhere` tells whether another daemon made its last change. Those that this
+    /// daemon changed come first. No two have the same token.
+    pub fn restore(&mut self, device: &Device, elsewhere: bool, policy: &Policy) {
         let key = AorKey::of(&device.aor, policy);
-        self.owners.insert(self.token_hash(&device_key), key.clone());
-        let known = KnownDevice::new(Arc::new(device), Arc::new(device_key));
-        self.entries.entry(key).or_default().devices.push(known);
+        let hash = self.hash_of(&device.push);
+        self.owners.insert(hash, self.entries.restore(&key, device, elsewhere));
+    }
+
+    /// Packs what nothing happens to any more. Called after each event.
+    pub fn rest(&mut self, now: Moment) {
+        self.entries.rest(now);
+    }
+
+    /// What an AOR has, if anything, for somebody who looks once.
+    pub fn look(&self, key: &AorKey) -> Option<AorEntry> {
+        self.entries.look(key)
     }
 
     /// What an AOR has, if anything.
@@ -181,8 +195,8 @@ impl Directory {
     /// How many devices and bindings there are.
     pub fn size(&self) -> (usize, usize) {
         self.entries
-            .values()
-            .fold((0, 0), |(d, b), e| (d + e.devices.len(), b + e.bindings.len()))
+            .iter()
+            .fold((0, 0), |(d, b), (_, e)| (d + e.devices.len(), b + e.bindings.len()))
     }
 
     /// Proof of life from a leg: a phone that answers INVITEs is awake.
@@ -227,7 +241,7 @@ impl Directory {
                 )
             },
         };
-        let entry = self.entries.entry(key.clone()).or_default();
+        let entry = self.entries.known(&key);
         if is_listed && owned.device.is_none() {
             owned.device = entry.device_that_registered_as(&reg.call_id);
         }
@@ -273,15 +287,23 @@ impl Directory {
         self.stop_resync(node);
         let is_read =
             |b: &Binding| b.target.node() == node && profiles.iter().any(|profile| **profile == *b.target.profile());
-        self.entries.retain(|_, e| {
-            e.bindings.retain(|b| b.generation >= number || !is_read(b));
-            !e.is_empty()
-        });
+        let mut changed = Vec::new();
+        for (key, entry) in self.entries.awake() {
+            let before = entry.bindings.len();
+            entry.bindings.retain(|b| b.generation >= number || !is_read(b));
+            if entry.bindings.len() < before || entry.is_empty() {
+                changed.push(key.clone());
+            }
+        }
+        for key in &changed {
+            self.entries.touch(key);
+            self.drop_if_empty(key);
+        }
     }
 
     /// A call waits for a phone of this AOR.
-    pub fn wait(&mut self, key: AorKey, call: CallId) {
-        self.entries.entry(key).or_default().waiting.push(call);
+    pub fn wait(&mut self, key: &AorKey, call: CallId) {
+        self.entries.known(key).waiting.push(call);
     }
 
     /// Forgets a device because an operator asks for it.

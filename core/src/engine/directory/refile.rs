@@ -14,7 +14,11 @@ impl Directory {
             entry.devices.iter().any(|d| AorKey::of(&d.device.aor, policy) != *key)
                 || entry.bindings.iter().any(|b| place(key, b, policy) != *key)
         };
-        let mut moving: Vec<_> = self.entries.extract_if(|key, entry| moves(key, entry)).collect();
+        let moving = self.entries.keys_of(|key, entry| moves(key, entry));
+        let mut moving: Vec<_> = moving
+            .into_iter()
+            .filter_map(|key| self.entries.remove(&key).map(|entry| (key, entry)))
+            .collect();
         // A map's order differs from run to run; the same events have to give the same commands.
         moving.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let mut touched = HashSet::new();
@@ -22,9 +26,10 @@ impl Directory {
         for (old, entry) in moving {
             for known in entry.devices {
                 let key = AorKey::of(&known.device.aor, policy);
-                self.owners.insert(self.token_hash(&known.key), key.clone());
-                touched.insert(key.clone());
-                self.entries.entry(key).or_default().devices.push(known);
+                self.owners
+                    .insert(self.token_hash(&known.key), self.entries.known_place(&key));
+                self.entries.known(&key).add(known);
+                touched.insert(key);
             }
             for binding in entry.bindings {
                 let key = place(&old, &binding, policy);
@@ -32,7 +37,7 @@ impl Directory {
                 if binding.device.is_none() && self.phones.get(&phone) == Some(&old) {
                     phones.push((phone, key.clone()));
                 }
-                self.entries.entry(key).or_default().bindings.push(binding);
+                self.entries.known(&key).bindings.push(binding);
             }
         }
         for key in &touched {

@@ -64,7 +64,7 @@ impl Directory {
         for (old, why) in each(&replaced, "new-token").chain(each(&renamed, APP_RENAMED)) {
             self.drop_token(key, old, (why, reg.stamp), out);
         }
-        let entry = self.entries.entry(key.clone()).or_default();
+        let entry = self.entries.known(key);
         // A list has no time: its entry is later than what was known here, and earlier than any REGISTER elsewhere.
         let stamp = if is_listed { 1 } else { reg.stamp };
         let changed = before.map_or(stamp, |before| stamp.max(before + 1));
@@ -91,7 +91,8 @@ impl Directory {
     ) -> bool {
         let is_listed = reg.source != Source::Event;
         let hash = self.hash_of(push);
-        if let Some(owner) = self.owners.get(&hash).filter(|o| *o != key).cloned() {
+        let owner = self.owners.get(&hash).and_then(|place| self.entries.key(*place));
+        if let Some(owner) = owner.filter(|owner| owner != key) {
             let bound = |b: &Binding| b.expires > now && b.device.as_ref().is_some_and(|d| is(d, push));
             let entry = self.entries.get(&owner);
             if is_listed && entry.is_some_and(|e| e.bindings.iter().any(bound)) {
@@ -105,7 +106,7 @@ impl Directory {
                 self.drop_token(&owner, &device, (ANOTHER_USER, 0), out);
             }
         }
-        self.owners.insert(hash, key.clone());
+        self.owners.insert(hash, self.entries.known_place(key));
         true
     }
 
@@ -163,6 +164,8 @@ impl Directory {
 
     /// Forgets devices of this AOR that were not seen for `token_ttl`.
     pub fn forget_old(&mut self, key: &AorKey, at: UnixSeconds, policy: &Policy, out: &mut dyn FnMut(Command)) {
+        // It is read now, and at rest again afterwards.
+        self.entries.touch(key);
         let Some(entry) = self.entries.get(key) else { return };
         let ttl = i64::try_from(policy.token_ttl.as_secs()).unwrap_or(i64::MAX);
         let old: Vec<_> = entry
@@ -202,7 +205,7 @@ impl Directory {
             b.device = None;
         }
         let hash = self.token_hash(device);
-        if self.owners.get(&hash) == Some(key) {
+        if self.owners.get(&hash).copied() == self.entries.place(key) {
             self.owners.remove(&hash);
         }
         if why != APP_RENAMED {
@@ -220,12 +223,12 @@ impl Directory {
 
     /// The time of a token's last change.
     fn changed(&self, hash: u64, push: &PushParams) -> Option<UnixMicros> {
-        let owner = self.owners.get(&hash).and_then(|owner| self.entries.get(owner));
+        let owner = self.owners.get(&hash).and_then(|place| self.entries.at(*place));
         let known = owner.and_then(|e| e.device_of(push)).map(|d| d.device.changed);
         known.or_else(|| self.dropped.changed(hash))
     }
 
-    fn hash_of(&self, push: &PushParams) -> u64 {
+    pub(super) fn hash_of(&self, push: &PushParams) -> u64 {
         self.hash(&push.provider, &push.app, push.token())
     }
 
