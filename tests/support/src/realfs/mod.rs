@@ -6,6 +6,7 @@
 mod config;
 mod console;
 mod mod_apn;
+mod standby;
 mod vanilla;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -40,6 +41,8 @@ pub struct RealFs {
     dir: TempDir,
     child: Mutex<Option<Child>>,
     next_user: AtomicU32,
+    /// It is ready without the SIP profile that phones register with.
+    is_standby: bool,
 }
 
 /// Where FreeSWITCH is installed.
@@ -109,10 +112,16 @@ impl RealFs {
     }
 
     async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
+        let fs = Self::prepare(prefix, Self::free_ports(), configuration);
+        fs.launch().await;
+        fs
+    }
+
+    fn free_ports() -> Ports {
         let (esl, sip) = (free_port(), free_port());
         // No other process has this port now, so the address derived from it is free, too.
         let [high, low] = sip.port().to_be_bytes();
-        let ports = Ports {
+        Ports {
             rtp: Ipv4Addr::new(127, 1, high, low),
             esl,
             sip,
@@ -123,7 +132,11 @@ impl RealFs {
             by_call_id: free_port(),
             six: free_six(),
             fswake: free_port(),
-        };
+        }
+    }
+
+    /// Its files, before it is started.
+    fn prepare(prefix: &Path, ports: Ports, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
         let dir = TempDir::new().expect("a directory");
         for name in [
             "conf", "log", "db", "run", "storage", "cache", "temp", "other", "cdr", "cdr-csv", "cdr-xml",
@@ -148,15 +161,14 @@ impl RealFs {
                 );
         }
         std::fs::write(conf, configuration).expect("a file");
-        let fs = Self {
+        Self {
             ports,
             prefix: prefix.to_owned(),
             dir,
             child: Mutex::new(None),
             next_user: AtomicU32::new(FIRST_USER),
-        };
-        fs.launch().await;
-        fs
+            is_standby: false,
+        }
     }
 
     async fn launch(&self) {
@@ -224,10 +236,7 @@ impl RealFs {
             return false;
         };
         let up = console.api("status").await.is_ok_and(|s| s.contains("is ready"));
-        up && console
-            .api("sofia status profile internal")
-            .await
-            .is_ok_and(|s| s.contains("REGISTRATIONS"))
+        up && (self.is_standby || takes_registrations(&mut console).await)
     }
 
     /// Shuts it down, and starts it again with the same files and ports.
@@ -416,6 +425,12 @@ impl RealFs {
             wss_server: self.ports.wss,
         }
     }
+}
+
+/// Whether its SIP profile for phones runs.
+async fn takes_registrations(console: &mut Console) -> bool {
+    let status = console.api("sofia status profile internal").await;
+    status.is_ok_and(|s| s.contains("REGISTRATIONS"))
 }
 
 /// This function blocks, because `drop` uses it as well.
