@@ -8,6 +8,7 @@
 mod database;
 mod deaths;
 mod edge;
+mod edge_deaths;
 mod hostile;
 mod legs;
 mod peers;
@@ -164,7 +165,10 @@ fn main() {
     for list in [shared::trials, standby::trials] {
         trials.extend(unless("cluster", &server, list(&lab)));
     }
-    trials.extend(unless("cluster", &server.and(proxy), shared_edge::trials(&lab)));
+    let both = server.and(proxy);
+    for list in [shared_edge::trials, edge_deaths::trials] {
+        trials.extend(unless("cluster", &both, list(&lab)));
+    }
     let trials = unless("cluster", &installed.map(|_| ()), trials);
     let conclusion = libtest_mimic::run(&arguments, trials);
     // The FreeSWITCHes stop before the process ends.

@@ -16,7 +16,8 @@ crate::trials![
     postgresql_dies_at_any_stage_of_a_wake_behind_the_edge_and_nothing_happens,
 ];
 
-async fn edge_before(pair: &Pair) -> (Kamailio, Settings) {
+/// The edge proxy, and the settings of the fswakes behind it.
+pub async fn edge_before(pair: &Pair) -> (Kamailio, Settings) {
     let edge = Kamailio::start_before([pair.a.ports.sip, pair.b.ports.sip], Finds::Path).await;
     let settings = Settings {
         node: format!("edges = [\"{}\"]", edge.address.ip()),
@@ -26,7 +27,7 @@ async fn edge_before(pair: &Pair) -> (Kamailio, Settings) {
 }
 
 /// Registers with a Call-ID by which the edge proxy chooses the FreeSWITCH: 0 or 1.
-async fn register_at(phone: &Phone, which: usize) {
+pub async fn register_at(phone: &Phone, which: usize) {
     assert_eq!(phone.register_as(&format!("{}x{which}", Uuid::new_v4())).await, 200);
 }
 
