@@ -146,6 +146,8 @@ async fn active_host_dies_while_the_phone_rings_and_the_next_call_is_connected_a
     lost.cancel().await;
     phone.pick_up_soon();
     hosts.nothing_is_left().await;
+    let told = phone.count(|what| matches!(what, What::Cancelled(_) | What::Ended(_)));
+    assert_eq!(told, 0, "{}", phone.story());
     hosts.is_called_again(&phone, 1).await;
 }
 
