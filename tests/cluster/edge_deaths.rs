@@ -1,7 +1,8 @@
 //! FreeSWITCHes and fswakes behind an edge proxy die (SIGKILL) at each stage of a wake.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use fswake_test_support::daemon::Daemon;
 use fswake_test_support::kamailio::Kamailio;
 use fswake_test_support::realfs::{DOMAIN, RealFs};
 use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, What};
@@ -21,14 +22,15 @@ crate::trials![
 /// A leg's lease, where fswake itself dies.
 const LEASE: Duration = Duration::from_secs(7);
 
-struct Edge {
+/// FreeSWITCHes behind an edge proxy, an fswake for each, and PostgreSQL.
+struct Behind {
     pair: Pair,
     edge: Kamailio,
     site: Site,
     joined: Joined,
 }
 
-impl Edge {
+impl Behind {
     async fn start(pair: &Pair) -> Self {
         let database = Database::new(pair).await;
         let (edge, settings) = edge_before(pair).await;
@@ -74,7 +76,7 @@ async fn comes_back_at(phone: &Phone, which: usize) {
     register_at(phone, which).await;
 }
 
-async fn is_back(daemon: &fswake_test_support::daemon::Daemon, times: usize, name: &str) {
+async fn is_back(daemon: &Daemon, times: usize, name: &str) {
     let name = format!("name=\"{name}\"");
     let words = ["connected to FreeSWITCH", &name];
     daemon.log.wait_times(times, &words).await;
@@ -82,7 +84,7 @@ async fn is_back(daemon: &fswake_test_support::daemon::Daemon, times: usize, nam
 
 /// Its leg comes from the call's FreeSWITCH, over the edge.
 async fn phones_freeswitch_dies_at_any_stage_behind_the_edge_and_the_call_is_connected(pair: Pair) {
-    let edge = Edge::start(&pair).await;
+    let edge = Behind::start(&pair).await;
     for (n, stage) in STAGES.into_iter().enumerate() {
         let reached = |now: &str| {
             if now == stage {
@@ -118,7 +120,7 @@ async fn phones_freeswitch_dies_at_any_stage_behind_the_edge_and_the_call_is_con
 }
 
 async fn calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at_the_other(pair: Pair) {
-    let edge = Edge::start(&pair).await;
+    let edge = Behind::start(&pair).await;
     for (n, stage) in STAGES.into_iter().enumerate().skip(1) {
         let (phone, lost, _) = edge
             .called(answers(if stage == "connected" { 50 } else { 60_000 }))
@@ -145,9 +147,9 @@ async fn calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at
         edge.site.pushed(2 * n).await;
         comes_back_at(&phone, 1).await;
         assert_eq!(again.outcome().await, 200, "{stage}: {}", phone.story());
-        let deadline = std::time::Instant::now() + LEASE;
+        let deadline = Instant::now() + LEASE;
         while phone.count(|what| matches!(what, What::Confirmed)) == answered {
-            assert!(std::time::Instant::now() < deadline, "{stage}: {}", phone.story());
+            assert!(Instant::now() < deadline, "{stage}: {}", phone.story());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         again.hang_up().await;
@@ -159,7 +161,7 @@ async fn calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at
 }
 
 async fn fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_caller_goes_on(pair: Pair) {
-    let mut edge = Edge::start(&pair).await;
+    let mut edge = Behind::start(&pair).await;
     for stage in STAGES.into_iter().skip(1) {
         let (phone, token) = edge.sleeper(Reaction::Ring).await;
         // Its next action in the dialplan is 410.
@@ -183,7 +185,7 @@ async fn fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_ca
             assert_eq!(call.outcome().await, 410, "{stage}");
         }
         if stage == "while it rings" {
-            let killed = std::time::Instant::now();
+            let killed = Instant::now();
             let (at, _) = phone.cancelled().await;
             assert!(at.saturating_duration_since(killed) < LEASE);
         }
@@ -191,6 +193,6 @@ async fn fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_ca
     }
 }
 
-async fn next(edge: &Edge, fs: &RealFs, phone: &Phone) -> OutgoingCall {
+async fn next(edge: &Behind, fs: &RealFs, phone: &Phone) -> OutgoingCall {
     caller(&edge.site, fs).await.call(&format!("6{}", phone.account().user))
 }

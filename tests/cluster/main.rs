@@ -101,7 +101,7 @@ pub fn for_each(pair: &Pair, mut settings: Settings) -> [Settings; 2] {
     // No daemon needs to list them as another does.
     second.reversed = true;
     if let Some(shared) = &mut second.shared {
-        shared.daemon = "fswake-2".to_owned();
+        "fswake-2".clone_into(&mut shared.daemon);
     }
     [settings, second]
 }

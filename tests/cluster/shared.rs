@@ -19,6 +19,8 @@ crate::trials![
     wakes_while_postgresql_is_away_reach_it_later,
 ];
 
+/// A push or an INVITE that waits for PostgreSQL comes later. A busy machine needs some of it.
+const SOON: Duration = Duration::from_secs(3);
 /// How long PostgreSQL is away.
 const AWAY: Duration = Duration::from_secs(12);
 
@@ -134,18 +136,10 @@ pub async fn survives_the_death_of_postgresql(pair: &Pair, settings: &Settings, 
         let began = Instant::now();
         let call_ = call(&site, &pair.a, &user).await;
         assert!(site.pushed_to(&token).await, "{stage}");
-        assert!(
-            began.elapsed() < Duration::from_secs(1),
-            "{stage}: {:?}",
-            began.elapsed()
-        );
+        assert!(began.elapsed() < SOON, "{stage}: {:?}", began.elapsed());
         reached("before the REGISTER");
         phone.rang().await;
-        assert!(
-            phone.invited_after() < Duration::from_secs(1),
-            "{stage}: {}",
-            phone.story()
-        );
+        assert!(phone.invited_after() < SOON, "{stage}: {}", phone.story());
         reached("while it rings");
         phone.pick_up().await;
         is_connected(&call_, &phone).await;

@@ -112,7 +112,7 @@ impl RealFs {
     }
 
     async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
-        let fs = Self::prepare(prefix, Self::free_ports(), configuration);
+        let fs = Self::prepare(prefix, &Self::free_ports(), configuration);
         fs.launch().await;
         fs
     }
@@ -136,7 +136,7 @@ impl RealFs {
     }
 
     /// Its files, before it is started.
-    fn prepare(prefix: &Path, ports: Ports, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
+    fn prepare(prefix: &Path, ports: &Ports, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
         let dir = TempDir::new().expect("a directory");
         for name in [
             "conf", "log", "db", "run", "storage", "cache", "temp", "other", "cdr", "cdr-csv", "cdr-xml",
@@ -150,7 +150,7 @@ impl RealFs {
             std::fs::write(dir.path().join("other").join(name), text).expect("a file");
         }
         std::fs::write(dir.path().join("other/cafile.pem"), OF_FREESWITCH.pem()).expect("a file");
-        let mut configuration = configuration(&ports, dir.path());
+        let mut configuration = configuration(ports, dir.path());
         if std::env::var_os(LOG_COPY).is_some() {
             configuration = configuration
                 .replace(r#"name="loglevel" value="info""#, r#"name="loglevel" value="debug""#)
@@ -162,7 +162,7 @@ impl RealFs {
         }
         std::fs::write(conf, configuration).expect("a file");
         Self {
-            ports,
+            ports: *ports,
             prefix: prefix.to_owned(),
             dir,
             child: Mutex::new(None),

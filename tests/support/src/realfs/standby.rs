@@ -29,7 +29,7 @@ impl RealFs {
             ..own
         };
         let write = |ports: &Ports, _: &Path| config::write(ports, users).replace(PROFILE, ONE_TRY);
-        let mut fs = Self::prepare(&self.prefix, ports, write);
+        let mut fs = Self::prepare(&self.prefix, &ports, write);
         fs.is_standby = true;
         fs.launch().await;
         fs
