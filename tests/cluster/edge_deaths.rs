@@ -122,7 +122,7 @@ async fn phones_freeswitch_dies_at_any_stage_behind_the_edge_and_the_call_is_con
 async fn calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at_the_other(pair: Pair) {
     let edge = Behind::start(&pair).await;
     for (n, stage) in STAGES.into_iter().enumerate().skip(1) {
-        let (phone, lost, _) = edge
+        let (phone, lost, token) = edge
             .called(answers(if stage == "connected" { 50 } else { 60_000 }))
             .await;
         if stage != "before the REGISTER" {
@@ -144,7 +144,7 @@ async fn calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at
         let answered = phone.count(|what| matches!(what, What::Confirmed));
         phone.behave(answers(50));
         let again = call(&edge.site, &pair.b, &phone.account().user).await;
-        edge.site.pushed(2 * n).await;
+        edge.site.pushed_to_times(&token, 2).await;
         comes_back_at(&phone, 1).await;
         assert_eq!(again.outcome().await, 200, "{stage}: {}", phone.story());
         let deadline = Instant::now() + LEASE;

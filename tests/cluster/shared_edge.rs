@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::database::Database;
 use crate::shared::{over, survives_the_death_of_postgresql};
-use crate::steps::{call, hang_up};
+use crate::steps::{call, hang_up, pushes_to};
 use crate::{Pair, for_each, site_at};
 
 crate::trials![
@@ -72,7 +72,7 @@ async fn phone_behind_the_edge_is_woken_from_every_freeswitch_by_fswakes_that_kn
         assert_eq!(phone.invites(), 1);
         hang_up(&call, phone).await;
     }
-    assert_eq!(site.pushes().len(), calls.len());
+    assert_eq!(pushes_to(&site, tokens.iter().map(|(_, token)| token)), calls.len());
 }
 
 async fn postgresql_dies_at_any_stage_of_a_wake_behind_the_edge_and_nothing_happens(pair: Pair) {

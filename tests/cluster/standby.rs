@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::database::Database;
 use crate::shared::over;
-use crate::steps::{STAGES, answers, call, hang_up, is_connected, learns_of, sleeper_of};
+use crate::steps::{STAGES, answers, call, hang_up, is_connected, learns_of, pushes_to, sleeper_of, token_of};
 use crate::{Pair, USERS, site_at};
 
 crate::trials![
@@ -111,7 +111,8 @@ async fn active_host_dies_before_the_push_and_phones_are_woken_at_the_standby(pa
         assert_eq!(phone.invites(), 1);
         hang_up(&call, phone).await;
     }
-    assert_eq!(hosts.site.pushes().len(), phones.len());
+    let tokens: Vec<_> = phones.iter().map(token_of).collect();
+    assert_eq!(pushes_to(&hosts.site, &tokens), phones.len());
     hosts.nothing_is_left().await;
 }
 
@@ -120,7 +121,8 @@ async fn active_host_dies_before_the_register_and_the_next_call_is_connected_at_
     let mut hosts = Hosts::start(&pair).await;
     let phone = hosts.sleeper(Wakes::Never, answers(50)).await;
     let lost = hosts.call(&pair.a, &phone).await;
-    hosts.site.pushed(1).await;
+    let token = token_of(&phone);
+    assert!(hosts.site.pushed_to(&token).await);
     hosts.active_dies().await;
     phone.wake_elsewhere().await;
     assert_eq!(phone.register().await, 200);
@@ -130,9 +132,7 @@ async fn active_host_dies_before_the_register_and_the_next_call_is_connected_at_
     assert_eq!(phone.invites(), 0, "{}", phone.story());
     lost.cancel().await;
     hosts.nothing_is_left().await;
-    hosts
-        .site
-        .wake_by(&hosts.site.pushes()[0].push.token, &phone, Wakes::Elsewhere);
+    hosts.site.wake_by(&token, &phone, Wakes::Elsewhere);
     hosts.is_called_again(&phone, 1).await;
 }
 
@@ -184,12 +184,7 @@ async fn standby_whose_freeswitch_starts_only_then_takes_over(pair: Pair) {
 async fn address_moves_back_and_phones_that_registered_at_the_standby_are_woken(pair: Pair) {
     let mut hosts = Hosts::start(&pair).await;
     let old = hosts.sleeper(Wakes::Elsewhere, answers(50)).await;
-    let old_token = old
-        .own_contact()
-        .split("pn-prid=")
-        .nth(1)
-        .expect("a token")
-        .replace('>', "");
+    let old_token = token_of(&old);
     hosts.active_dies().await;
     let new = Phone::new(pair.a.account(&pair.a.new_user(), DOMAIN), answers(50)).await;
     let token = hosts.site.give_token(&new, Wakes::Elsewhere);
@@ -228,7 +223,7 @@ async fn standby_dies_at_any_stage_of_a_wake_and_nothing_happens(pair: Pair) {
         };
         reached("before the push", &mut hosts).await;
         let call = hosts.call(&pair.a, &phone).await;
-        hosts.site.pushed(phones.len() + 1).await;
+        assert!(hosts.site.pushed_to(&token_of(&phone)).await, "{stage}");
         reached("before the REGISTER", &mut hosts).await;
         phone.rang().await;
         reached("while it rings", &mut hosts).await;
@@ -267,7 +262,7 @@ async fn postgresql_is_dead_when_the_active_host_dies_and_the_standby_wakes_the_
     hosts.is_called_again(&known, 1).await;
     let missed = hosts.call(&hosts.standby, &unknown).await;
     assert_ne!(missed.outcome().await, 200);
-    assert!(hosts.site.pushes().iter().all(|push| push.push.token != token));
+    assert_eq!(pushes_to(&hosts.site, [&token]), 0);
     hosts.database.server.resume();
     hosts.standby.kill();
     pair.a.start_again().await;

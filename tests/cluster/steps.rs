@@ -37,6 +37,19 @@ pub async fn sleeper_of(site: &Site, account: Account, wakes: Wakes, script: imp
     (phone, token)
 }
 
+/// The token in a phone's Contact.
+pub fn token_of(phone: &Phone) -> String {
+    let contact = phone.own_contact();
+    contact.split("pn-prid=").nth(1).expect("a token").replace('>', "")
+}
+
+/// How many pushes these tokens got. fswake asks the provider with others whether it takes its credentials.
+pub fn pushes_to<'a>(site: &Site, tokens: impl IntoIterator<Item = &'a String>) -> usize {
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    let pushes = site.pushes();
+    pushes.iter().filter(|push| tokens.contains(&&push.push.token)).count()
+}
+
 /// Waits until an fswake has a user's device from another.
 pub async fn learns_of(daemon: &Daemon, user: &str) {
     let user = format!("aor={user}@");
