@@ -88,11 +88,19 @@ pub fn has_six() -> Result<(), String> {
 }
 
 /// The same on a given host; `None` if this machine does not have the address.
+///
+/// A port stays free while what uses it is dead. So it is below those that the system gives to connections and to whoever
+/// binds port 0: none of these takes it meanwhile.
 pub(crate) fn free(host: IpAddr) -> Option<SocketAddr> {
-    (0..100).find_map(|_| {
-        let tcp = TcpListener::bind((host, 0)).ok()?;
-        let address = tcp.local_addr().ok()?;
-        UdpSocket::bind(address).is_ok().then_some(address)
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    (0..1_000).find_map(|_| {
+        let [high, low, ..] = *uuid::Uuid::new_v4().as_bytes();
+        let address = SocketAddr::new(
+            host,
+            PORTS.start + u16::from_be_bytes([high, low]) % (PORTS.end - PORTS.start),
+        );
+        let is_free = TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok();
+        is_free.then_some(address)
     })
 }
 
