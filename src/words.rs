@@ -6,6 +6,7 @@ use std::io;
 
 use freeswitch_esl_tokio::EslError;
 use rusqlite::ErrorCode;
+use tokio_postgres::error::DbError;
 
 use crate::types::Printable;
 
@@ -89,6 +90,14 @@ fn of_one(error: &(dyn Error + 'static)) -> String {
     }
     if let Some(esl) = error.downcast_ref::<EslError>() {
         return of_esl(esl);
+    }
+    // Only the message: the details can have the row, and so a token.
+    let refusal = match error.downcast_ref::<tokio_postgres::Error>() {
+        Some(error) => error.as_db_error(),
+        None => error.downcast_ref::<DbError>(),
+    };
+    if let Some(refusal) = refusal {
+        return Printable(refusal.message()).to_string();
     }
     without_numbers(&error.to_string())
 }

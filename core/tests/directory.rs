@@ -14,6 +14,20 @@ fn bench() -> Bench {
     Bench::new(Policy::default())
 }
 
+/// A device in the store.
+fn stored(user: &str, token: &str) -> Device {
+    Device {
+        aor: Aor::new(user, "fs.test"),
+        push: apns(token),
+        user_agent: "acme".into(),
+        register_call_id: "id".into(),
+        first_seen: T0,
+        last_seen: T0,
+        set_aside: None,
+        changed: 0,
+    }
+}
+
 #[test]
 fn last_authenticated_register_owns_the_token() {
     let mut b = bench();
@@ -75,6 +89,35 @@ fn resync_does_not_take_a_token_from_a_registered_phone() {
     stale.source = Source::Resync(2);
     b.register(stale);
     b.expect_nothing_more();
+}
+
+/// FreeSWITCH still has the registration of the phone's earlier user, and its list names that one first.
+#[test]
+fn token_of_two_registered_users_stays_the_later_users_after_a_restart() {
+    for is_there in [true, false] {
+        let mut b = bench();
+        b.engine = Engine::new(Policy::default(), vec![stored("bob", "tok")]);
+        b.feed(Event::ResyncBegan(NodeId::FIRST, 1));
+        let listed = |user: &str| {
+            let mut listed = reg(user, user, &format!("{user}@a:1"), Some(apns("tok")));
+            listed.source = Source::Resync(1);
+            listed
+        };
+        let question = b.asks(Event::Registered(listed("alice")));
+        if is_there {
+            b.register(listed("bob"));
+        }
+        b.feed(Event::ResyncEnded(NodeId::FIRST, 1, vec!["internal".into()]));
+        b.expect_nothing_more();
+        b.answer(question, vec![reg("alice", "alice", "alice@a:1", Some(apns("tok")))]);
+        if !is_there {
+            // The phone's user changed while fswake did not run.
+            b.expect_forgotten("bob", "tok");
+            b.expect_stored("tok");
+        }
+        b.expect_nothing_more();
+        assert_eq!(b.engine.devices(), 1);
+    }
 }
 
 #[test]
@@ -476,18 +519,8 @@ fn imported_device_is_kept_for_its_ttl_from_the_import() {
 
 #[test]
 fn phone_whose_token_a_resync_omits_is_one_phone_after_a_restart() {
-    let known = Device {
-        aor: Aor::new("1001", "fs.test"),
-        push: apns("tok"),
-        user_agent: "acme".into(),
-        register_call_id: "id".into(),
-        first_seen: T0,
-        last_seen: T0,
-        set_aside: None,
-        changed: 0,
-    };
     let mut b = bench();
-    b.engine = Engine::new(Policy::default(), vec![known]);
+    b.engine = Engine::new(Policy::default(), vec![stored("1001", "tok")]);
     b.feed(Event::ResyncBegan(NodeId::FIRST, 1));
     let mut read = reg("1001", "id", "1001@a:1;transport=tcp", None);
     read.source = Source::Resync(1);

@@ -286,6 +286,9 @@ fn abandoned(history: &History<'_>, first: Option<Diagnosis>) -> Diagnosis {
             span(history.held_ms)
         ));
     }
+    if attempts.iter().any(|a| a.answered) {
+        return plain("a phone answered; the caller hung up while the two were being connected");
+    }
     if attempts.iter().any(|a| a.rang) {
         return plain("a phone rang; the caller hung up before anybody answered");
     }

@@ -2,22 +2,29 @@
 //!
 //! Two FreeSWITCHes serve all tests, one after another. Without an installed FreeSWITCH (`$FS_PREFIX`, else
 //! `/usr/local/freeswitch`) all tests are listed as ignored, and the reason is printed; so are those of an edge proxy
-//! without a Kamailio. What needs no real FreeSWITCH is in tests/daemon, on stand-ins.
+//! without a Kamailio, and those of a shared store without a PostgreSQL. What needs no real FreeSWITCH is in
+//! tests/daemon, on stand-ins.
 
+mod database;
 mod deaths;
 mod edge;
+mod edge_deaths;
 mod hostile;
 mod legs;
 mod peers;
 mod setup;
+mod shared;
+mod shared_edge;
+mod standby;
 mod steps;
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fswake_test_support::kamailio;
+use fswake_test_support::postgres::{self, Server};
 use fswake_test_support::realfs::{self, RealFs};
 use fswake_test_support::site::{Joined, Settings, Site};
 use fswake_test_support::trials::{text, unless};
@@ -27,7 +34,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 /// More users than all tests together need.
-const USERS: u32 = 400;
+const USERS: u32 = 600;
 /// How long channels may take to end after a test.
 const QUIET: Duration = Duration::from_secs(12);
 
@@ -38,13 +45,18 @@ pub struct Pair {
     pub a: Arc<RealFs>,
     /// The other.
     pub b: Arc<RealFs>,
+    /// The PostgreSQL of all tests, if one has started it.
+    postgres: Arc<OnceLock<Arc<Server>>>,
 }
 
 impl Pair {
     async fn start(prefix: &Path) -> Self {
         let (a, b) = tokio::join!(RealFs::start(prefix, USERS), RealFs::start(prefix, USERS));
-        let (a, b) = (Arc::new(a), Arc::new(b));
-        Self { a, b }
+        Self {
+            a: Arc::new(a),
+            b: Arc::new(b),
+            postgres: Arc::default(),
+        }
     }
 
     /// Both, with the other one.
@@ -54,28 +66,45 @@ impl Pair {
 
     async fn becomes_silent(&self) {
         for fs in [&self.a, &self.b] {
+            if fs.pid() == 0 {
+                fs.start_again().await;
+            }
             fs.becomes_silent(QUIET).await;
         }
     }
 }
 
+/// fswake for the first of these FreeSWITCHes, which knows of those in its settings.
+pub async fn site_at(fs: &Arc<RealFs>, settings: &Settings) -> Site {
+    Site::start(fs.clone(), Path::new(env!("CARGO_BIN_EXE_fswake")), settings).await
+}
+
 /// fswake for both, with these settings.
 pub async fn site(pair: &Pair, mut settings: Settings) -> Site {
     settings.others = vec![pair.b.ports];
-    Site::start(pair.a.clone(), Path::new(env!("CARGO_BIN_EXE_fswake")), &settings).await
+    site_at(&pair.a, &settings).await
 }
 
 /// An fswake for each, which listens to both: the first takes A's calls, the second B's.
-pub async fn two_daemons(pair: &Pair, mut settings: Settings) -> (Site, Joined) {
+pub async fn two_daemons(pair: &Pair, settings: Settings) -> (Site, Joined) {
+    let [first, second] = for_each(pair, settings);
+    let site = site_at(&pair.a, &first).await;
+    let joined = site.join(&second).await;
+    (site, joined)
+}
+
+/// The settings of two fswakes that listen to both FreeSWITCHes: the first takes A's calls, the second B's.
+pub fn for_each(pair: &Pair, mut settings: Settings) -> [Settings; 2] {
     settings.others = vec![pair.b.ports];
     let mut second = settings.clone();
     settings.listen = Some(pair.a.ports.fswake);
     second.listen = Some(pair.b.ports.fswake);
     // No daemon needs to list them as another does.
     second.reversed = true;
-    let site = Site::start(pair.a.clone(), Path::new(env!("CARGO_BIN_EXE_fswake")), &settings).await;
-    let joined = site.join(&second).await;
-    (site, joined)
+    if let Some(shared) = &mut second.shared {
+        "fswake-2".clone_into(&mut shared.daemon);
+    }
+    [settings, second]
 }
 
 /// What all tests share.
@@ -138,7 +167,15 @@ fn main() {
     ] {
         trials.extend(list(&lab));
     }
-    trials.extend(unless("cluster", &kamailio::installed(), edge::trials(&lab)));
+    let (proxy, server) = (kamailio::installed(), postgres::installed());
+    trials.extend(unless("cluster", &proxy, edge::trials(&lab)));
+    for list in [shared::trials, standby::trials] {
+        trials.extend(unless("cluster", &server, list(&lab)));
+    }
+    let both = server.and(proxy);
+    for list in [shared_edge::trials, edge_deaths::trials] {
+        trials.extend(unless("cluster", &both, list(&lab)));
+    }
     let trials = unless("cluster", &installed.map(|_| ()), trials);
     let conclusion = libtest_mimic::run(&arguments, trials);
     // The FreeSWITCHes stop before the process ends.

@@ -32,7 +32,7 @@ async fn freeswitch_that_takes_no_legs_is_named_and_its_answer_is_not_the_phones
     let refuses = Script::from(Reaction::Decline(404));
     let stranger = Phone::new(pair.b.account("nobody", DOMAIN), refuses).await;
     let mut ports = pair.b.ports;
-    ports.sip = stranger.address();
+    ports.node = stranger.address();
     let settings = Settings {
         others: vec![ports],
         ..Settings::default()

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fswake_test_support::daemon::Daemon;
 use fswake_test_support::realfs::{DOMAIN, RealFs};
-use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script};
+use fswake_test_support::sip::{Account, OutgoingCall, Phone, Reaction, Script};
 use fswake_test_support::site::{Site, Wakes};
 
 use crate::Pair;
@@ -21,6 +22,38 @@ pub const fn answers(ms: u64) -> Reaction {
 pub async fn sleeper(site: &Site, fs: &RealFs, user: &str, script: impl Into<Script>) -> Phone {
     site.sleeper_of(fs.account(user, DOMAIN), Wakes::Elsewhere, script)
         .await
+}
+
+/// The stages of a wake at which something dies.
+pub const STAGES: [&str; 4] = ["before the push", "before the REGISTER", "while it rings", "connected"];
+
+/// A phone with an account anywhere, and its token. It has registered and sleeps.
+pub async fn sleeper_of(site: &Site, account: Account, wakes: Wakes, script: impl Into<Script>) -> (Phone, String) {
+    let phone = Phone::new(account, script).await;
+    let token = site.give_token(&phone, wakes);
+    assert_eq!(phone.register().await, 200);
+    site.heard_of(&phone.account().user).await;
+    phone.sleep();
+    (phone, token)
+}
+
+/// The token in a phone's Contact.
+pub fn token_of(phone: &Phone) -> String {
+    let contact = phone.own_contact();
+    contact.split("pn-prid=").nth(1).expect("a token").replace('>', "")
+}
+
+/// How many pushes these tokens got. fswake asks the provider with others whether it takes its credentials.
+pub fn pushes_to<'a>(site: &Site, tokens: impl IntoIterator<Item = &'a String>) -> usize {
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    let pushes = site.pushes();
+    pushes.iter().filter(|push| tokens.contains(&&push.push.token)).count()
+}
+
+/// Waits until an fswake has a user's device from another.
+pub async fn learns_of(daemon: &Daemon, user: &str) {
+    let user = format!("aor={user}@");
+    daemon.log.wait(&["event=DeviceChangedElsewhere", &user]).await;
 }
 
 /// Calls a user by the dialplan, at this FreeSWITCH.

@@ -72,6 +72,7 @@ mod routing;
 mod setup;
 mod shared;
 mod shared_journal;
+mod shared_rights;
 mod taken;
 mod tokens;
 mod trace;

@@ -47,6 +47,14 @@ pub(super) async fn missing(client: &Client, parts: &[Part]) -> Result<Vec<Strin
     Ok(missing)
 }
 
+/// What its user lacks to create the tables, as in `user fswake lacks CREATE on schema public`.
+pub(super) async fn missing_to_create(client: &Client) -> Result<Option<String>, SharedError> {
+    let sql = "SELECT format('user %s lacks CREATE on schema %s', current_user, current_schema())
+               WHERE NOT has_schema_privilege(current_schema(), 'CREATE')";
+    let rows = client.query_typed(sql, &[]).await.map_err(SharedError::of)?;
+    Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
+}
+
 /// Names the missing rights in an error about them. Other errors stay as they are.
 pub(super) async fn explain(client: &Client, parts: &[Part], error: SharedError) -> SharedError {
     let SharedError::NoRight(_) = error else { return error };

@@ -3,8 +3,8 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::SharedError;
 use super::version::{SCHEMA, SCHEMA_VERSION};
+use super::{SharedError, rights};
 
 /// fswake's own advisory lock: one daemon at a time creates or upgrades the tables.
 const LOCK: i64 = 0x6673_7761_6b65;
@@ -39,16 +39,22 @@ pub(super) async fn ensure(client: &mut Client, tables: Tables) -> Result<i32, S
     let found = version(client).await?;
     match (tables, found) {
         (_, Some(SCHEMA_VERSION)) => return Ok(SCHEMA_VERSION),
-        (Tables::AsTheyAre, None) => return Err(SharedError::NoTables),
+        (Tables::AsTheyAre, None) => {
+            let missing = rights::missing_to_create(client).await?;
+            return Err(missing.map_or(SharedError::NoTables, SharedError::MayNotCreate));
+        }
         (Tables::AsTheyAre, Some(found)) => return Ok(found),
         (Tables::Ensure, _) => {}
     }
-    apply(client).await.map_err(|error| match (error, found) {
-        (SharedError::NoRight(reason), None) => SharedError::MayNotCreate(reason),
-        (SharedError::NoRight(_), Some(found)) => SharedError::MayNotUpgrade { found },
-        (error, _) => error,
-    })?;
-    Ok(SCHEMA_VERSION)
+    match (apply(client).await, found) {
+        (Ok(()), _) => Ok(SCHEMA_VERSION),
+        (Err(SharedError::NoRight(reason)), None) => {
+            let missing = rights::missing_to_create(client).await?;
+            Err(SharedError::MayNotCreate(missing.unwrap_or(reason)))
+        }
+        (Err(SharedError::NoRight(_)), Some(found)) => Err(SharedError::MayNotUpgrade { found }),
+        (Err(error), _) => Err(error),
+    }
 }
 
 /// Applies [`SCHEMA`], which also upgrades tables of older versions.

@@ -349,6 +349,16 @@ fn outcomes_without_a_fault_have_no_pattern() {
             "before anybody answered",
         ),
         (
+            vec![
+                held(),
+                sent.clone(),
+                rings.clone(),
+                about("leg-answered", IPHONE),
+                over("abandoned"),
+            ],
+            "a phone answered; the caller hung up while",
+        ),
+        (
             vec![held(), sent.clone(), taken.clone(), rings.clone(), over("timeout")],
             "nobody answered",
         ),

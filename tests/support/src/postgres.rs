@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use crate::skipped;
 use crate::tls::Authority;
 
+const MISSING: &str = "no PostgreSQL server is installed (Debian: postgresql)";
+
 /// PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
 
@@ -25,6 +27,14 @@ pub struct Server {
     programs: PathBuf,
     /// Its port on 127.0.0.1.
     pub port: u16,
+}
+
+/// Whether PostgreSQL's server is installed.
+///
+/// # Errors
+/// If it is not, with the text to print.
+pub fn installed() -> Result<(), String> {
+    programs().map(|_| ()).ok_or_else(|| MISSING.to_owned())
 }
 
 /// The directory of the server's programs.
@@ -58,7 +68,7 @@ impl Server {
     /// A server for one test. `None` if PostgreSQL is not installed.
     pub fn start() -> Option<Self> {
         let Some(programs) = programs() else {
-            skipped::note("no PostgreSQL server is installed (Debian: postgresql)");
+            skipped::note(MISSING);
             return None;
         };
         let dir = tempfile::tempdir().expect("a directory");
@@ -117,8 +127,7 @@ impl Server {
 
     /// `kill -9` of all its processes.
     pub fn kill(&self) {
-        let pid = std::fs::read_to_string(self.file("data/postmaster.pid")).expect("it runs");
-        let pid = pid.lines().next().unwrap_or_default().to_owned();
+        let pid = self.pid().expect("it runs");
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         for process in std::iter::once(pid.as_str()).chain(children.split_whitespace()) {
             let _ = Command::new("kill")
@@ -135,6 +144,16 @@ impl Server {
         for lock in ["data/postmaster.pid".to_owned(), format!(".s.PGSQL.{}.lock", self.port)] {
             let _ = std::fs::remove_file(self.file(&lock));
         }
+    }
+
+    /// Whether it was started, and not stopped since.
+    pub fn runs(&self) -> bool {
+        self.pid().is_some()
+    }
+
+    fn pid(&self) -> Option<String> {
+        let file = std::fs::read_to_string(self.file("data/postmaster.pid")).ok()?;
+        Some(file.lines().next()?.to_owned())
     }
 
     /// A file in its directory: `ca.pem` is the authority of its certificate for `localhost`, `other-ca.pem` another one.

@@ -1,7 +1,8 @@
 //! A whole site on one machine: a real FreeSWITCH, the fswake binary, the APNs stand-in, and phones that pushes wake.
 
+mod configuration;
+
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use self::configuration::configuration;
 use crate::apns::{Apns, BUNDLE_ID, Push, TEAM_ID};
 use crate::daemon::{self, Daemon};
 use crate::realfs::{ASSERTING, Ports, RealFs};
@@ -56,8 +58,21 @@ pub struct Settings {
     pub node: String,
     /// The key that signs legs between them.
     pub key: String,
+    /// The store that several fswakes share.
+    pub shared: Option<SharedStore>,
     /// More sections.
     pub more: String,
+}
+
+/// A database that several fswakes share.
+#[derive(Clone, Debug)]
+pub struct SharedStore {
+    /// `store.url`.
+    pub url: String,
+    /// The password of its user.
+    pub password: String,
+    /// `cluster.name`: which of the fswakes this is.
+    pub daemon: String,
 }
 
 impl Default for Settings {
@@ -79,6 +94,7 @@ impl Default for Settings {
             listen: None,
             node: String::new(),
             key: "0123456789abcdef0123456789abcdef".to_owned(),
+            shared: None,
             more: String::new(),
         }
     }
@@ -174,9 +190,14 @@ impl Site {
 
     /// Another fswake for the same phones and providers, with a directory and settings of its own.
     pub async fn join(&self, settings: &Settings) -> Joined {
+        self.join_at(&self.fs, settings).await
+    }
+
+    /// The same, with this FreeSWITCH as its first.
+    pub async fn join_at(&self, fs: &RealFs, settings: &Settings) -> Joined {
         let dir = TempDir::new().expect("a directory");
         let file = dir.path().join("fswake.toml");
-        let text = configuration(&self.fs, &self.apns, dir.path(), settings);
+        let text = configuration(fs, &self.apns, dir.path(), settings);
         std::fs::write(&file, text).expect("a file");
         let mut joined = Joined {
             daemon: None,
@@ -303,11 +324,7 @@ impl Site {
     /// Waits for this many pushes to this token.
     pub async fn pushed_to_times(&self, token: &str, times: usize) {
         let all = self.pushed_to_so_often(token, times).await;
-        assert!(
-            all,
-            "fewer than {times} pushes to {token}:\n{}",
-            self.daemon().log.end()
-        );
+        assert!(all, "fewer than {times} pushes to {token}:\n{}", self.log());
     }
 
     async fn pushed_to_so_often(&self, token: &str, times: usize) -> bool {
@@ -322,8 +339,13 @@ impl Site {
         let arrived = pushes.wait_for(|pushes| pushes.len() >= count);
         match tokio::time::timeout(PATIENCE, arrived).await {
             Ok(Ok(pushes)) => pushes.clone(),
-            _ => panic!("fewer than {count} pushes:\n{}", self.daemon().log.end()),
+            _ => panic!("fewer than {count} pushes:\n{}", self.log()),
         }
+    }
+
+    /// The end of fswake's log, if it runs.
+    fn log(&self) -> String {
+        self.daemon.as_ref().map(|daemon| daemon.log.end()).unwrap_or_default()
     }
 }
 
@@ -450,71 +472,4 @@ async fn wake(phone: Phone, wakes: Wakes) {
             phone.register().await;
         }
     }
-}
-
-fn configuration(fs: &RealFs, apns: &Apns, dir: &Path, settings: &Settings) -> String {
-    let mut wake = String::new();
-    for (key, value) in &settings.wake {
-        let _ = writeln!(wake, "{key} = {value}");
-    }
-    // Subcommands must find it.
-    let http = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-    let http = http.expect("a free port");
-    let (four, six) = (fs.ports.fswake, fs.ports.fswake_six());
-    let others = settings.others.iter().map(|ports| ports.fswake);
-    let all = [Some(four), six].into_iter().flatten().chain(others);
-    let all: Vec<_> = settings.listen.map_or_else(|| all.collect(), |one| vec![one]);
-    let listen: Vec<String> = all.iter().map(|a| format!("\"{a}\"")).collect();
-    let listen = listen.join(", ");
-    format!(
-        r#"{freeswitch}
-[listen]
-addresses = [{listen}]
-[http]
-addresses = ["{http}"]
-[wake]
-{wake}
-[store]
-path = "{dir}/fswake.db"
-[log]
-filter = "{log}"
-[run]
-drain-timeout = "{drain}"
-{more}
-[[app]]
-name = "ios"
-{app}"#,
-        more = settings.more,
-        freeswitch = freeswitches(fs, dir, settings),
-        dir = dir.display(),
-        log = settings.log,
-        drain = settings.drain,
-        app = apns.app() + settings.app,
-    )
-}
-
-/// `[freeswitch]`, or a `[[freeswitch]]` for each of several.
-fn freeswitches(fs: &RealFs, dir: &Path, settings: &Settings) -> String {
-    let esl = settings.esl_port.unwrap_or(fs.ports.esl.port());
-    if settings.others.is_empty() {
-        return format!("[freeswitch]\nhost = \"127.0.0.1\"\nport = {esl}");
-    }
-    let key = dir.join("cluster.key");
-    std::fs::write(&key, &settings.key).expect("a file");
-    let mut text = format!("[cluster]\nkey-file = \"{}\"\n", key.display());
-    let mut all: Vec<_> = std::iter::once(&fs.ports).chain(&settings.others).enumerate().collect();
-    if settings.reversed {
-        all.reverse();
-    }
-    for (n, ports) in all {
-        let esl = if n == 0 { esl } else { ports.esl.port() };
-        let _ = write!(
-            text,
-            "[[freeswitch]]\nname = \"fs{}\"\nhost = \"127.0.0.1\"\nport = {esl}\nsip = \"{}\"\n{}\n",
-            n + 1,
-            ports.node,
-            settings.node,
-        );
-    }
-    text
 }

@@ -80,7 +80,7 @@ impl Directory {
         Ownership { device, replaced }
     }
 
-    /// Makes `key` the owner of this token; false if it stays another's.
+    /// Makes `key` the owner of this token; false if it stays another's, at least for now.
     fn take_over(
         &mut self,
         now: Moment,
@@ -100,6 +100,14 @@ impl Directory {
             }
             let device = entry.and_then(|e| e.device_of(push));
             if device.is_some_and(|d| d.elsewhere && (is_listed || d.is_newer_elsewhere(reg.stamp))) {
+                return false;
+            }
+            if let Source::Resync(_) = reg.source
+                && let Some(target) = reg.target.as_ref().filter(|_| device.is_some() && !self.nobody_to_ask)
+            {
+                // After a restart the owner's own registration may come later in this list, or in another FreeSWITCH's. By the
+                // time of the answer it has come.
+                self.ask_in(key, &reg.aor, target.node(), vec![target.profile().into()], out);
                 return false;
             }
             if let Some(device) = device.map(|d| d.key.clone()) {

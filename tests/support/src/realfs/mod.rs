@@ -7,6 +7,7 @@ mod config;
 mod console;
 mod mod_apn;
 mod nodes;
+mod standby;
 mod vanilla;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -42,6 +43,8 @@ pub struct RealFs {
     dir: TempDir,
     child: Mutex<Option<Child>>,
     next_user: AtomicU32,
+    /// It is ready without the SIP profile that phones register with.
+    is_standby: bool,
 }
 
 /// Where FreeSWITCH is installed.
@@ -107,11 +110,19 @@ pub fn has_six() -> Result<(), String> {
 }
 
 /// The same on a given host; `None` if this machine does not have the address.
+///
+/// A port stays free while what uses it is dead. So it is below those that the system gives to connections and to whoever
+/// binds port 0: none of these takes it meanwhile.
 pub(crate) fn free(host: IpAddr) -> Option<SocketAddr> {
-    (0..100).find_map(|_| {
-        let tcp = TcpListener::bind((host, 0)).ok()?;
-        let address = tcp.local_addr().ok()?;
-        UdpSocket::bind(address).is_ok().then_some(address)
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    (0..1_000).find_map(|_| {
+        let [high, low, ..] = *uuid::Uuid::new_v4().as_bytes();
+        let address = SocketAddr::new(
+            host,
+            PORTS.start + u16::from_be_bytes([high, low]) % (PORTS.end - PORTS.start),
+        );
+        let is_free = TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok();
+        is_free.then_some(address)
     })
 }
 
@@ -130,7 +141,8 @@ impl RealFs {
         let modules = modules(prefix);
         let desks = first.map(|fs| fs.ports.node);
         let write = |ports: &Ports, dir: &Path| vanilla::write(ports, plans, desks, dir, &modules);
-        let fs = Self::start_at(prefix, &new_ports(), write).await;
+        let fs = Self::prepare(prefix, &new_ports(), write);
+        fs.launch().await;
         if let Some(first) = first {
             let (name, node) = (nodes::OTHER, fs.ports.node);
             first.api(&format!("global_setvar {name}={node}")).await;
@@ -141,10 +153,13 @@ impl RealFs {
     async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
         let mut ports = new_ports();
         ports.node = ports.sip;
-        Self::start_at(prefix, &ports, configuration).await
+        let fs = Self::prepare(prefix, &ports, configuration);
+        fs.launch().await;
+        fs
     }
 
-    async fn start_at(prefix: &Path, ports: &Ports, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
+    /// Its files, before it is started.
+    fn prepare(prefix: &Path, ports: &Ports, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
         let dir = TempDir::new().expect("a directory");
         for name in [
             "conf", "log", "db", "run", "storage", "cache", "temp", "other", "cdr", "cdr-csv", "cdr-xml",
@@ -169,15 +184,14 @@ impl RealFs {
                 );
         }
         std::fs::write(conf, configuration).expect("a file");
-        let fs = Self {
+        Self {
             ports: *ports,
             prefix: prefix.to_owned(),
             dir,
             child: Mutex::new(None),
             next_user: AtomicU32::new(FIRST_USER),
-        };
-        fs.launch().await;
-        fs
+            is_standby: false,
+        }
     }
 
     async fn launch(&self) {
@@ -245,10 +259,7 @@ impl RealFs {
             return false;
         };
         let up = console.api("status").await.is_ok_and(|s| s.contains("is ready"));
-        up && console
-            .api("sofia status profile internal")
-            .await
-            .is_ok_and(|s| s.contains("REGISTRATIONS"))
+        up && (self.is_standby || takes_registrations(&mut console).await)
     }
 
     /// Shuts it down, and starts it again with the same files and ports.
@@ -437,6 +448,12 @@ impl RealFs {
             wss_server: self.ports.wss,
         }
     }
+}
+
+/// Whether its SIP profile for phones runs.
+async fn takes_registrations(console: &mut Console) -> bool {
+    let status = console.api("sofia status profile internal").await;
+    status.is_ok_and(|s| s.contains("REGISTRATIONS"))
 }
 
 /// This function blocks, because `drop` uses it as well.

@@ -1,0 +1,198 @@
+//! FreeSWITCHes and fswakes behind an edge proxy die (SIGKILL) at each stage of a wake.
+
+use std::time::{Duration, Instant};
+
+use fswake_test_support::daemon::Daemon;
+use fswake_test_support::kamailio::Kamailio;
+use fswake_test_support::realfs::{DOMAIN, RealFs};
+use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, What};
+use fswake_test_support::site::{Joined, Settings, Site, Wakes};
+
+use crate::database::Database;
+use crate::shared_edge::{edge_before, register_at};
+use crate::steps::{STAGES, answers, call, caller, hang_up, is_connected};
+use crate::{Pair, two_daemons};
+
+crate::trials![
+    phones_freeswitch_dies_at_any_stage_behind_the_edge_and_the_call_is_connected,
+    calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at_the_other,
+    fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_caller_goes_on,
+];
+
+/// A leg's lease, where fswake itself dies.
+const LEASE: Duration = Duration::from_secs(7);
+
+/// FreeSWITCHes behind an edge proxy, an fswake for each, and PostgreSQL.
+struct Behind {
+    pair: Pair,
+    edge: Kamailio,
+    site: Site,
+    joined: Joined,
+}
+
+impl Behind {
+    async fn start(pair: &Pair) -> Self {
+        let database = Database::new(pair).await;
+        let (edge, settings) = edge_before(pair).await;
+        let settings = Settings {
+            shared: database.settings("fswake-1").shared,
+            ..settings
+        };
+        let (site, joined) = two_daemons(pair, settings).await;
+        Self {
+            pair: pair.clone(),
+            edge,
+            site,
+            joined,
+        }
+    }
+
+    /// A phone that was registered at B, and sleeps.
+    async fn sleeper(&self, reaction: Reaction) -> (Phone, String) {
+        let account = self.edge.before(self.pair.a.account(&self.pair.a.new_user(), DOMAIN));
+        let phone = Phone::new(account, reaction).await;
+        let token = self.site.give_token(&phone, Wakes::Never);
+        register_at(&phone, 1).await;
+        let user = format!("aor={}@", phone.account().user);
+        for daemon in [self.site.daemon(), self.joined.daemon()] {
+            daemon.log.wait(&["event=Registered ", &user]).await;
+        }
+        phone.sleep();
+        (phone, token)
+    }
+
+    /// A phone and its call at A.
+    async fn called(&self, reaction: Reaction) -> (Phone, OutgoingCall, String) {
+        let (phone, token) = self.sleeper(reaction).await;
+        let call = call(&self.site, &self.pair.a, &phone.account().user).await;
+        assert!(self.site.pushed_to(&token).await);
+        (phone, call, token)
+    }
+}
+
+/// The push wakes it.
+async fn comes_back_at(phone: &Phone, which: usize) {
+    phone.wake_elsewhere().await;
+    register_at(phone, which).await;
+}
+
+async fn is_back(daemon: &Daemon, times: usize, name: &str) {
+    let name = format!("name=\"{name}\"");
+    let words = ["connected to FreeSWITCH", &name];
+    daemon.log.wait_times(times, &words).await;
+}
+
+/// Its leg comes from the call's FreeSWITCH, over the edge.
+async fn phones_freeswitch_dies_at_any_stage_behind_the_edge_and_the_call_is_connected(pair: Pair) {
+    let edge = Behind::start(&pair).await;
+    for (n, stage) in STAGES.into_iter().enumerate() {
+        let reached = |now: &str| {
+            if now == stage {
+                pair.b.kill();
+            }
+        };
+        let (phone, token) = edge.sleeper(Reaction::Ring).await;
+        reached("before the push");
+        let call = call(&edge.site, &pair.a, &phone.account().user).await;
+        assert!(edge.site.pushed_to(&token).await, "{stage}");
+        reached("before the REGISTER");
+        // Where the other is alive, it may as well come back there.
+        comes_back_at(&phone, usize::from(n > 1)).await;
+        phone.rang().await;
+        reached("while it rings");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        phone.pick_up().await;
+        is_connected(&call, &phone).await;
+        reached("connected");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(
+            !call.is_ended() && phone.legs()[0].is_up(),
+            "{stage}: {}",
+            phone.story()
+        );
+        assert_eq!(phone.invites(), 1, "{stage}: {}", phone.story());
+        hang_up(&call, &phone).await;
+        pair.b.start_again().await;
+        for daemon in [edge.site.daemon(), edge.joined.daemon()] {
+            is_back(daemon, n + 2, "fs2").await;
+        }
+    }
+}
+
+async fn calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at_the_other(pair: Pair) {
+    let edge = Behind::start(&pair).await;
+    for (n, stage) in STAGES.into_iter().enumerate().skip(1) {
+        let (phone, lost, token) = edge
+            .called(answers(if stage == "connected" { 50 } else { 60_000 }))
+            .await;
+        if stage != "before the REGISTER" {
+            comes_back_at(&phone, 1).await;
+            phone.rang().await;
+        }
+        if stage == "connected" {
+            is_connected(&lost, &phone).await;
+        }
+        pair.a.kill();
+        if stage == "before the REGISTER" {
+            comes_back_at(&phone, 1).await;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        pair.b.becomes_silent(Duration::from_secs(5)).await;
+        // Nobody is left who could end its leg.
+        let told = phone.count(|what| matches!(what, What::Cancelled(_) | What::Ended(_)));
+        assert_eq!(told, 0, "{stage}: {}", phone.story());
+        let answered = phone.count(|what| matches!(what, What::Confirmed));
+        phone.behave(answers(50));
+        let again = call(&edge.site, &pair.b, &phone.account().user).await;
+        edge.site.pushed_to_times(&token, 2).await;
+        comes_back_at(&phone, 1).await;
+        assert_eq!(again.outcome().await, 200, "{stage}: {}", phone.story());
+        let deadline = Instant::now() + LEASE;
+        while phone.count(|what| matches!(what, What::Confirmed)) == answered {
+            assert!(Instant::now() < deadline, "{stage}: {}", phone.story());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        again.hang_up().await;
+        pair.a.start_again().await;
+        for daemon in [edge.site.daemon(), edge.joined.daemon()] {
+            is_back(daemon, n + 1, "fs1").await;
+        }
+    }
+}
+
+async fn fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_caller_goes_on(pair: Pair) {
+    let mut edge = Behind::start(&pair).await;
+    for stage in STAGES.into_iter().skip(1) {
+        let (phone, token) = edge.sleeper(Reaction::Ring).await;
+        // Its next action in the dialplan is 410.
+        let call = next(&edge, &pair.a, &phone).await;
+        assert!(edge.site.pushed_to(&token).await);
+        if stage != "before the REGISTER" {
+            comes_back_at(&phone, 0).await;
+            phone.rang().await;
+        }
+        if stage == "connected" {
+            phone.pick_up().await;
+            is_connected(&call, &phone).await;
+            edge.site.daemon().log.wait(&["call over", "connected"]).await;
+        }
+        edge.site.kill_daemon().await;
+        if stage == "connected" {
+            tokio::time::sleep(LEASE).await;
+            assert!(!call.is_ended() && phone.legs()[0].is_up(), "{}", phone.story());
+            hang_up(&call, &phone).await;
+        } else {
+            assert_eq!(call.outcome().await, 410, "{stage}");
+        }
+        if stage == "while it rings" {
+            let killed = Instant::now();
+            let (at, _) = phone.cancelled().await;
+            assert!(at.saturating_duration_since(killed) < LEASE);
+        }
+        edge.site.start_daemon().await;
+    }
+}
+
+async fn next(edge: &Behind, fs: &RealFs, phone: &Phone) -> OutgoingCall {
+    caller(&edge.site, fs).await.call(&format!("6{}", phone.account().user))
+}
