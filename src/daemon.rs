@@ -65,6 +65,7 @@ pub async fn run(config: Config, set_filter: SetFilter, handover: Handover) -> a
         program,
         sockets,
         predecessor,
+        tie,
     } = handover;
     let phase = predecessor.as_ref().map_or(Phase::OnDuty, |_| Phase::Waiting);
     let mut daemon = Daemon::start(config, set_filter, Duty::new(phase), sockets)?;
@@ -73,7 +74,7 @@ pub async fn run(config: Config, set_filter: SetFilter, handover: Handover) -> a
     }
     daemon.sockets.turn_away_unknown();
     lifecycle::ready();
-    daemon.wait(&mut signals, &program).await
+    daemon.wait(&mut signals, &program, tie).await
 }
 
 /// The running parts.
@@ -326,8 +327,8 @@ impl Daemon {
     }
 }
 
-/// Connects to the store that several daemons share, if the configuration names one. Also returns whether all devices have
-/// been read from there, because the file has none yet.
+/// Connects to the store that several daemons share, if the configuration names one. Also returns whether all devices
+/// have been read from there, because the file has none yet.
 fn share(
     config: &Config,
     duty: &Duty,
@@ -366,8 +367,8 @@ fn share(
     Ok((Some(shared), is_read))
 }
 
-/// How many calls may be held at once, and how many wakes may be under way on request. Each needs a descriptor. Pushes, the
-/// store, FreeSWITCH and HTTP need some too: a call for which no push can be sent is better not held.
+/// How many calls may be held at once, and how many wakes may be under way on request. Each needs a descriptor. Pushes,
+/// the store, FreeSWITCH and HTTP need some too: a call for which no push can be sent is better not held.
 fn most_calls(open_files: u64) -> (usize, usize) {
     let others = (open_files / 2).min(256);
     let left = usize::try_from(open_files - others).unwrap_or(usize::MAX);

@@ -30,8 +30,8 @@ pub enum Input {
     WakeLeft(CallId),
     /// A question about what the engine knows.
     Ask(Query),
-    /// Another process takes over, which gets all events after these: leave to it what only one may do. Answers with the
-    /// last events that this process answers.
+    /// Another process takes over, which gets all events after these: leave to it what only one may do. Answers with
+    /// the last events that this process answers.
     Retire(EventNumbers, oneshot::Sender<EventNumbers>),
     /// Start draining, and answer when the last held call is gone.
     Drain(oneshot::Sender<()>),

@@ -1,7 +1,7 @@
 //! How far one fswake goes: `cargo bench --bench scale -- [file|postgresql|register|writes|calls|all] [--short]`.
 //!
-//! The fswake binary runs in its own process, next to the stand-ins for FreeSWITCH and APNs and Debian's PostgreSQL. All
-//! of them share the machine. docs/SCALE.md has the figures, and what follows from them.
+//! The fswake binary runs in its own process, next to the stand-ins for FreeSWITCH and APNs and Debian's PostgreSQL.
+//! All of them share the machine. docs/SCALE.md has the figures, and what follows from them.
 //!
 //! | part | target |
 //! |---|---|

@@ -65,7 +65,8 @@ enum Command {
     /// Run the daemon
     #[command(after_help = SIGNALS)]
     Run {
-        /// Be the main process of a systemd service, and run the daemon beside it: `systemctl restart` leaves no gap then
+        /// Be the main process of a systemd service, and run the daemon beside it: `systemctl restart` leaves no gap
+        /// then
         #[arg(long)]
         anchor: bool,
     },

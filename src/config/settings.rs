@@ -105,8 +105,8 @@ pub struct Listen {
 pub struct ClusterConfig {
     /// Its name, on its lines of the journal.
     pub name: Arc<str>,
-    /// The key that all daemons of a cluster have: it signs legs from one FreeSWITCH to another, and what they tell each
-    /// other.
+    /// The key that all daemons of a cluster have: it signs legs from one FreeSWITCH to another, and what they tell
+    /// each other.
     pub key: Option<Secret>,
 }
 

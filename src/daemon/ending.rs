@@ -9,13 +9,12 @@ use tracing::{error, info, warn};
 use super::Daemon;
 use crate::engine::Event;
 use crate::esl::nodes::Nodes;
-use crate::handover::anchor::Tie;
 use crate::handover::channel::Ready;
 use crate::handover::duty::EventNumbers;
 use crate::handover::finishing::Finishing;
 use crate::handover::leave::StandIn;
 use crate::handover::successor::Successor;
-use crate::handover::{Predecessor, Program, Succession};
+use crate::handover::{Predecessor, Program, Succession, Tie};
 use crate::input::Input;
 use crate::lifecycle::{self, Signal, Signals};
 use crate::words;
@@ -57,12 +56,14 @@ impl Daemon {
     }
 
     /// Runs until a signal ends it, or until another process has taken over and the last held call is finished.
-    pub(super) async fn wait(mut self, signals: &mut Signals, program: &Program) -> anyhow::Result<()> {
+    pub(super) async fn wait(mut self, signals: &mut Signals, program: &Program, mut tie: Tie) -> anyhow::Result<()> {
         let mut succession = Succession::default();
-        let mut tie = Tie::of_process();
         loop {
             tokio::select! {
-                () = tie.tie() => {}
+                () = tie.lost() => {
+                    warn!("the service's main process is gone: stopping");
+                    break;
+                }
                 signal = signals.next() => match signal {
                     Signal::Stop => break,
                     // Several signals before it begins cause one reload.

@@ -1,5 +1,5 @@
-//! Whether a FreeSWITCH takes legs from the others: the profile at `freeswitch.sip`, the extension in its context, and its
-//! ACL.
+//! Whether a FreeSWITCH takes legs from the others: the profile at `freeswitch.sip`, the extension in its context, and
+//! its ACL.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -31,7 +31,8 @@ pub(super) async fn checks(
     checks
 }
 
-/// The profiles that listen at the port of this address; all of them, if there is none: it may be translated on the way.
+/// The profiles that listen at the port of this address; all of them, if there is none: it may be translated on the
+/// way.
 fn profiles_at<'a>(sip: &str, running: &'a [RunningProfile]) -> Vec<&'a RunningProfile> {
     let port = port(sip);
     let there: Vec<_> = running

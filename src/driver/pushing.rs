@@ -123,8 +123,8 @@ impl Driver {
         Some((through, Told::now(News::Wake(wake))))
     }
 
-    /// What has to be claimed before this push, where there are several fswakes: each of them finds at the same time that a
-    /// phone has to register again.
+    /// What has to be claimed before this push, where there are several fswakes: each of them finds at the same time
+    /// that a phone has to register again.
     fn claim(&self, request: &PushRequest) -> Option<(Nodes, [String; 2])> {
         if request.about.purpose() != PushPurpose::Refresh || self.nodes.are_alone() {
             return None;
@@ -138,8 +138,8 @@ impl Driver {
     }
 }
 
-/// The two minutes that a time is in, by their first half: one begins with an even half, the other with an odd one. Two times
-/// that are less than half a minute apart have one of them in common.
+/// The two minutes that a time is in, by their first half: one begins with an even half, the other with an odd one. Two
+/// times that are less than half a minute apart have one of them in common.
 fn overlapping_minutes(now: UnixSeconds) -> [i64; 2] {
     let half = now.div_euclid(30);
     [half & !1, ((half + 1) & !1) - 1]

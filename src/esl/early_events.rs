@@ -8,8 +8,8 @@ use crate::handover::{Claim, Duty};
 /// Most events that wait until it is known who answers them.
 const MOST: usize = 10_000;
 
-/// The event that tells a process which events it gets: it sends the event itself, once it has subscribed to this and to
-/// the others.
+/// The event that tells a process which events it gets: it sends the event itself, once it has subscribed to this and
+/// to the others.
 pub(super) const MARK: &str = "fswake::mark";
 /// The mark's header with the process that has sent it.
 const PROCESS: &str = "Fswake-Process";

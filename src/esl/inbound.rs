@@ -203,7 +203,7 @@ impl Inbound {
         client.subscribe_events_raw(EventFormat::Plain, &events_wanted).await?;
         let is_waiting = self.duty.phase() == Phase::Waiting;
         // Not awaited: the replies come after events, and those are handled below.
-        tokio::spawn(prepare(client.clone(), is_waiting, self.nodes.key().is_some()));
+        tokio::spawn(prepare(client.clone(), is_waiting, self.nodes.clone(), self.node));
         let (starts, started) = mpsc::channel(16);
         let reader = Reader {
             settings: settings.clone(),
@@ -387,7 +387,8 @@ impl Inbound {
     }
 }
 
-/// Tells the engine that a FreeSWITCH is gone, unless it is connected again in a moment: what rings through it then goes on.
+/// Tells the engine that a FreeSWITCH is gone, unless it is connected again in a moment: what rings through it then
+/// goes on.
 async fn tell_if_lost(inputs: mpsc::Sender<Input>, nodes: Nodes, node: NodeId) {
     tokio::time::sleep(LOST).await;
     if nodes.get(node).down_for().is_some_and(|down| down >= LOST) {

@@ -1,8 +1,8 @@
 //! Signed headers of legs from one FreeSWITCH to another.
 //!
-//! Such a leg is an INVITE with `X-Fswake-Leg`. It names one binding, and the FreeSWITCH that has it. fswake there rings
-//! that binding and nothing else. The header is `BASE64(claims).BASE64(HMAC-SHA256(key, claims))` (RFC 4648 section 5,
-//! RFC 2104).
+//! Such a leg is an INVITE with `X-Fswake-Leg`. It names one binding, and the FreeSWITCH that has it. fswake there
+//! rings that binding and nothing else. The header is `BASE64(claims).BASE64(HMAC-SHA256(key, claims))` (RFC 4648
+//! section 5, RFC 2104).
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;

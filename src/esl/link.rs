@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::dead_host;
+use super::dead_host::{self, Patience};
 use super::endpoint::Endpoint;
 use super::frame::{Head, fields};
 use crate::clock::millis;
@@ -57,7 +57,7 @@ impl Link {
     pub fn new(socket: TcpStream) -> Self {
         // Commands are short, and each waits for its reply.
         let _ = socket.set_nodelay(true);
-        dead_host::notice(&socket);
+        dead_host::notice(&socket, Patience::Long);
         Self {
             socket,
             unread: Vec::new(),

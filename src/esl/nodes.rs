@@ -23,8 +23,8 @@ use crate::clock::unix_now;
 use crate::types::{NodeId, UnixSeconds};
 use crate::words;
 
-/// For how long a FreeSWITCH may be unreachable before what rings through it, or on its behalf, ends. A reconnection takes
-/// less.
+/// For how long a FreeSWITCH may be unreachable before what rings through it, or on its behalf, ends. A reconnection
+/// takes less.
 pub const LOST: Duration = Duration::from_secs(1);
 
 /// How long a claim is remembered.
@@ -260,8 +260,8 @@ impl Node {
         (was_connected, self.is_up.swap(false, Ordering::Relaxed))
     }
 
-    /// Takes on what one of several fswakes has to do, by a name that is the same for all. `false`: another has taken it
-    /// on. If FreeSWITCH cannot say, it is done: rather twice than never.
+    /// Takes on what one of several fswakes has to do, by a name that is the same for all. `false`: another has taken
+    /// it on. If FreeSWITCH cannot say, it is done: rather twice than never.
     pub async fn claim(&self, name: &str) -> bool {
         let [claim, forget] = encode::take_once(name, CLAIMED);
         match self.directory.api(&claim).await {

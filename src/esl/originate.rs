@@ -151,8 +151,9 @@ impl Dial<'_> {
         ))
     }
 
-    /// The channel forgets the header when it is answered: a transfer would give it to whoever is dialled next. The phone's
-    /// own FreeSWITCH tells the phone to answer (`sip_auto_answer`); told so itself, it would answer instead of the phone.
+    /// The channel forgets the header when it is answered: a transfer would give it to whoever is dialled next. The
+    /// phone's own FreeSWITCH tells the phone to answer (`sip_auto_answer`); told so itself, it would answer instead of
+    /// the phone.
     fn via(&self, node: &ViaNode) -> String {
         let (channel, ViaNode { request_uri, header }) = (self.channel, node);
         format!(

@@ -4,7 +4,9 @@ use freeswitch_esl_tokio::{EslClient, EslCommand, EslEvent, EslEventType, EventF
 use tracing::{debug, warn};
 
 use super::early_events;
+use super::nodes::Nodes;
 use super::peers;
+use crate::types::NodeId;
 use crate::words;
 
 /// A sofia profile starts.
@@ -12,7 +14,7 @@ pub(super) const STARTED: &str = "sofia::profile_start";
 const STARTS: &str = "CUSTOM sofia::profile_start";
 
 /// Subscribes to what a login may lack the right for.
-pub(super) async fn prepare(client: EslClient, is_waiting: bool, has_peers: bool) {
+pub(super) async fn prepare(client: EslClient, is_waiting: bool, nodes: Nodes, node: NodeId) {
     if is_waiting {
         mark(&client).await;
     }
@@ -24,7 +26,13 @@ pub(super) async fn prepare(client: EslClient, is_waiting: bool, has_peers: bool
             "FreeSWITCH does not report which profiles start"
         );
     }
-    if has_peers && let Err(error) = client.subscribe_events_raw(EventFormat::Plain, peers::EVENTS).await {
+    if nodes.key().is_none() {
+        return;
+    }
+    let heard = client.subscribe_events_raw(EventFormat::Plain, peers::EVENTS).await;
+    // Others are heard from now on.
+    nodes.peers.listen_at(node);
+    if let Err(error) = heard {
         warn!(
             error = words::of_esl(&error),
             "FreeSWITCH does not pass on what other fswakes say: phones may be pushed by each of them"

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::dead_host;
+use super::dead_host::{self, Patience};
 use super::endpoint::Endpoint;
 use super::frame::Head;
 
@@ -44,7 +44,7 @@ impl QueryConnection {
         in_time(PATIENCE, async {
             let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
             let _ = stream.set_nodelay(true);
-            dead_host::notice(&stream);
+            dead_host::notice(&stream, Patience::Short);
             let stream = BufReader::new(stream);
             let mut line = Self { endpoint, stream };
             line.head().await?;
@@ -123,11 +123,11 @@ impl QueryConnection {
         Ok(())
     }
 
-    /// Waits, while nothing is asked, until FreeSWITCH's host is gone. Another end of the connection shows with the next
-    /// question.
+    /// Waits, while nothing is asked, until FreeSWITCH's host is gone. Another end of the connection shows with the
+    /// next question.
     pub(super) async fn host_is_gone(&mut self) -> io::Error {
         let failed = self.stream.fill_buf().await.err();
-        match failed.and_then(|error| dead_host::is_gone(&error)) {
+        match failed.and_then(|error| dead_host::gone(&error)) {
             Some(gone) => gone,
             None => std::future::pending().await,
         }

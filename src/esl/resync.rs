@@ -100,7 +100,7 @@ impl Reader {
             let running = match profiles(&mut line).await {
                 Ok(running) => running,
                 Err(error) => {
-                    if let Some(gone) = dead_host::is_gone(&error) {
+                    if let Some(gone) = dead_host::gone(&error) {
                         return Err(gone);
                     }
                     debug!(error = words::of_io(&error), "asking again which profiles run");

@@ -1,22 +1,22 @@
 //! `fswake run --anchor`: the service's main process, which holds nothing and can end at once.
 //!
-//! systemd starts the next process of a service when the main process has ended, and the daemon cannot end while it holds
-//! calls. It can make another process the main one and leave ([`super::leave`]), but systemd accepts that (`MAINPID=`)
-//! only of a service that is not being stopped. So the anchor is systemd's main process from the start, and runs the
-//! daemon as its child. For the daemon it is what systemd is without it: it passes signals on, relays what the
-//! daemon tells systemd (sd_notify(3)), descriptors too, and follows `MAINPID=` itself. When the process that it follows ends,
-//! it ends.
+//! systemd starts the next process of a service when the main process has ended, and the daemon cannot end while it
+//! holds calls. It can make another process the main one and leave ([`super::leave`]), but systemd accepts that
+//! (`MAINPID=`) only of a service that is not being stopped. So systemd's main process is the anchor from the start,
+//! and the daemon is its child. The anchor does what systemd does without it: it sends signals to the daemon and
+//! follows `MAINPID=`. All else that the daemon tells systemd (sd_notify(3)) is passed on. The anchor ends with the
+//! process that it follows.
 //!
 //! | | what the anchor does |
 //! |---|---|
 //! | `systemctl stop`, `reload`, SIGUSR2 | passes the signal on to the daemon that takes calls |
 //! | `systemctl restart` (`RestartKillSignal=SIGUSR1`) | the same: the daemon leaves, and the anchor ends at once. `KillMode=process` spares the daemon |
-//! | the daemon ends | ends with the same status |
+//! | the daemon ends | ends with the same status, as a shell has it (128 and the signal's number) |
 //! | systemd's watchdog (SIGABRT) | kills the daemon |
 //! | the anchor is killed, as by systemd when a stop takes too long | the daemon that takes calls is killed with it ([`Tie`]) |
 
 use std::ffi::OsStr;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
@@ -26,9 +26,11 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use listenfd::ListenFd;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -37,14 +39,15 @@ use rustix::net::{
 };
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, getppid, pidfd_open, pidfd_send_signal,
-    set_child_subreaper, set_parent_process_death_signal, waitpid,
+    set_child_subreaper, set_parent_process_death_signal, test_kill_process, waitpid,
 };
 use tokio::io::Interest;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::Program;
+use super::{Handover, Program};
+use crate::words;
 
 /// The argument that makes the program an anchor.
 pub const ARGUMENT: &str = "--anchor";
@@ -57,8 +60,9 @@ const NOTIFY: &str = "NOTIFY_SOCKET";
 /// The longest message, and the most descriptors with it.
 const LONGEST: usize = 16 * 1024;
 const MOST: usize = 16;
-/// The exit status after systemd's watchdog: as of a process that SIGABRT has ended.
+/// The exit statuses of processes that SIGABRT (systemd's watchdog) and SIGTERM have ended, as a shell has them.
 const ABORTED: u8 = 134;
+const STOPPED: u8 = 143;
 
 /// The daemon has ended with this status, as a shell has it.
 #[derive(Debug, thiserror::Error)]
@@ -78,22 +82,17 @@ pub fn run() -> anyhow::Result<()> {
         .build()
         .context("start")?;
     let status = runtime.block_on(async {
-        let program = Program::of_process().context("find this program's path")?;
-        let relay = Relay::new(&systemd).context("relay what the daemon tells systemd")?;
-        // Processes that the daemon starts are this one's when their parent has ended.
-        set_child_subreaper(Some(getpid())).context("look after processes")?;
-        let daemon = start(&program, &relay).with_context(|| format!("start {}", program.path().display()))?;
-        let anchor = Anchor {
-            main: daemon,
-            former: Vec::new(),
-            relay,
-        };
-        anchor.stay().await.context("run the daemon")
+        let anchor = Anchor::start(&systemd);
+        if anchor.is_err() {
+            // Connections to sockets that were passed must not wait for a daemon that never was.
+            drop(Handover::of_process());
+        }
+        anchor?.stay().await.context("run the daemon")
     })?;
     if status == 0 { Ok(()) } else { Err(Ended(status).into()) }
 }
 
-fn start(program: &Program, relay: &Relay) -> io::Result<Followed> {
+fn spawn(program: &Program, relay: &Relay) -> io::Result<Followed> {
     let mut command = Command::new(program.path());
     command
         .args(program.arguments().iter().filter(|argument| *argument != ARGUMENT))
@@ -103,11 +102,25 @@ fn start(program: &Program, relay: &Relay) -> io::Result<Followed> {
         .env_remove("LISTEN_PID")
         .env_remove("WATCHDOG_PID")
         .stdin(Stdio::null());
-    Followed::new(command.spawn()?.id())
+    let mut child = command.spawn()?;
+    Followed::new(child.id()).inspect_err(|_| {
+        // Fails only if it has ended.
+        let _ = child.kill();
+    })
 }
 
-/// Whether the daemon is killed when its anchor is. Otherwise it would hold the sockets that the service's next process needs,
-/// and nobody would end it if it hangs.
+/// Closes the sockets that systemd has passed: the daemon has them now, and closes those that it does not need.
+fn close_passed_sockets() {
+    let mut passed = ListenFd::from_env();
+    for n in 0..passed.len() {
+        drop(passed.take_tcp_listener(n));
+    }
+}
+
+/// Makes the daemon end with its anchor. Otherwise it would hold the sockets that the service's next process needs, and
+/// nobody would end it if it hangs.
+///
+/// All of it is called on the main thread: `PR_SET_PDEATHSIG` is each thread's own (prctl(2)).
 #[derive(Debug)]
 pub struct Tie {
     anchor: Option<Pid>,
@@ -115,34 +128,47 @@ pub struct Tie {
 }
 
 impl Tie {
-    /// This process's. It has none without an anchor.
+    /// This process's. It has none without an anchor. A process that is its anchor's child is killed with it from now
+    /// on.
     pub fn of_process() -> Self {
         let anchor = std::env::var(ANCHOR).ok().and_then(|pid| pid.parse().ok());
-        Self {
+        let mut tie = Self {
             anchor: anchor.and_then(Pid::from_raw),
             is_tied: false,
+        };
+        tie.tie();
+        tie
+    }
+
+    fn tie(&mut self) {
+        if self.anchor.is_some() && getppid() == self.anchor {
+            // Cannot fail: it is a signal's number.
+            let _ = set_parent_process_death_signal(Some(Signal::KILL));
+            // An anchor that has ended just before sends no signal: `lost` notices that.
+            self.is_tied = getppid() == self.anchor;
         }
     }
 
-    /// Ties this process to its anchor when that is its parent: a successor is the predecessor's child until that has ended. Always
-    /// call it, and [`Tie::loosen`], on the same thread (`PR_SET_PDEATHSIG` is each thread's own).
-    pub async fn tie(&mut self) {
-        let Some(anchor) = self.anchor.filter(|_| !self.is_tied) else {
-            return std::future::pending().await;
-        };
-        while getppid() != Some(anchor) {
-            tokio::time::sleep(LOOK).await;
+    /// Waits until the anchor is gone and this process still runs. A successor is its predecessor's child at first, and
+    /// is tied when that has ended.
+    pub async fn lost(&mut self) {
+        while let Some(anchor) = self.anchor.filter(|_| !self.is_tied) {
+            self.tie();
+            if !self.is_tied {
+                if test_kill_process(anchor).is_err() {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
         }
-        self.is_tied = set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
+        std::future::pending::<()>().await;
     }
 
     /// This process outlives its anchor: it only finishes calls.
     pub fn loosen(&mut self) {
         self.anchor = None;
-        if self.is_tied {
-            // Cannot fail: it takes a signal away.
-            let _ = set_parent_process_death_signal(None);
-        }
+        // Cannot fail: it takes a signal away.
+        let _ = set_parent_process_death_signal(None);
     }
 }
 
@@ -169,16 +195,16 @@ impl Followed {
         Ok(Self { pid, fd, ended })
     }
 
-    /// A signal to a process that has just ended is none.
+    /// Signals to a process that has ended are ignored.
     fn signal(&self, signal: Signal) {
         let _ = pidfd_send_signal(&self.fd, signal);
     }
 
-    /// The status that it has ended with; 1 for one that is another's child.
-    fn status(&self) -> u8 {
+    /// The status that it has ended with. It is not known of another's child.
+    fn status(&self) -> Option<u8> {
         match waitpid(Some(self.pid), WaitOptions::empty()) {
-            Ok(Some((_, status))) => code(status),
-            _ => 1,
+            Ok(Some((_, status))) => Some(code(status)),
+            _ => None,
         }
     }
 }
@@ -195,41 +221,104 @@ struct Anchor {
     /// Those that it has followed before, which may still finish calls.
     former: Vec<Pid>,
     relay: Relay,
+    signals: Signals,
+    is_stopping: bool,
+}
+
+/// What it passes on, and how.
+struct Signals {
+    passed_on: [(Signal, tokio::signal::unix::Signal); 5],
+    abort: tokio::signal::unix::Signal,
+    children: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        let caught = |of: Signal| signal(SignalKind::from_raw(of.as_raw()));
+        let both = |of| io::Result::Ok((of, caught(of)?));
+        Ok(Self {
+            passed_on: [
+                both(Signal::TERM)?,
+                both(Signal::INT)?,
+                both(Signal::HUP)?,
+                both(Signal::USR1)?,
+                both(Signal::USR2)?,
+            ],
+            abort: caught(Signal::ABORT)?,
+            children: caught(Signal::CHILD)?,
+        })
+    }
+
+    /// The next one to pass on.
+    async fn next(passed_on: &mut [(Signal, tokio::signal::unix::Signal)]) -> Signal {
+        std::future::poll_fn(|context| {
+            for (of, stream) in passed_on.iter_mut() {
+                if stream.poll_recv(context).is_ready() {
+                    return Poll::Ready(*of);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 impl Anchor {
+    fn start(systemd: &OsStr) -> anyhow::Result<Self> {
+        let program = Program::of_process().context("find this program's path")?;
+        let relay = Relay::new(systemd).context("relay what the daemon tells systemd")?;
+        // Processes that the daemon starts are this one's when their parent has ended.
+        set_child_subreaper(Some(getpid())).context("look after processes")?;
+        // Before there is anybody to pass them on to: otherwise they would end this process.
+        let signals = Signals::catch().context("catch signals")?;
+        let daemon = spawn(&program, &relay).with_context(|| format!("start {}", program.path().display()))?;
+        close_passed_sockets();
+        Ok(Self {
+            main: daemon,
+            former: Vec::new(),
+            relay,
+            signals,
+            is_stopping: false,
+        })
+    }
+
     async fn stay(mut self) -> io::Result<u8> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut leave = signal(SignalKind::user_defined1())?;
-        let mut hand_over = signal(SignalKind::user_defined2())?;
-        let mut abort = signal(SignalKind::from_raw(Signal::ABORT.as_raw()))?;
-        let mut children = signal(SignalKind::child())?;
         loop {
             tokio::select! {
                 // What it said before its end comes first: it may have named another process.
                 biased;
-                message = self.relay.next() => self.hear(&message?)?,
-                _ = &mut self.main.ended => return Ok(self.main.status()),
-                _ = abort.recv() => {
+                message = self.relay.next() => {
+                    if let Err(error) = message.and_then(|message| self.hear(&message)) {
+                        // The daemon goes on. If systemd has to know, it says so.
+                        let _ = writeln!(io::stderr(), "fswake: systemd is not told: {}", words::of_io(&error));
+                    }
+                }
+                _ = &mut self.main.ended => return Ok(self.status()),
+                _ = self.signals.abort.recv() => {
                     self.main.signal(Signal::KILL);
                     return Ok(ABORTED);
                 }
-                _ = terminate.recv() => self.main.signal(Signal::TERM),
-                _ = interrupt.recv() => self.main.signal(Signal::INT),
-                _ = hangup.recv() => self.main.signal(Signal::HUP),
-                _ = leave.recv() => self.main.signal(Signal::USR1),
-                _ = hand_over.recv() => self.main.signal(Signal::USR2),
-                _ = children.recv() => self.bury(),
+                signal = Signals::next(&mut self.signals.passed_on) => {
+                    self.is_stopping |= matches!(signal, Signal::TERM | Signal::INT);
+                    self.main.signal(signal);
+                }
+                _ = self.signals.children.recv() => self.bury(),
             }
         }
+    }
+
+    /// The status to exit with. When it was told to stop, a signal is the end that was asked for.
+    fn status(&self) -> u8 {
+        let status = self.main.status();
+        if self.is_stopping && matches!(status, None | Some(STOPPED)) {
+            return 0;
+        }
+        status.unwrap_or(1)
     }
 
     fn hear(&mut self, message: &Message) -> io::Result<()> {
         let (main, text) = message.without_main();
         if let Some(pid) = main {
-            // It is there: it ends when who has named it lets it.
             let before = std::mem::replace(&mut self.main, Followed::new(pid)?);
             self.former.push(before.pid);
         }
@@ -285,8 +374,10 @@ impl Relay {
             Some(name) => to.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
             None => to.connect(systemd)?,
         }
+        // A unit with RuntimeDirectory= has a folder that nobody cleans up while it runs.
+        let folder = std::env::var_os("RUNTIME_DIRECTORY").map_or_else(std::env::temp_dir, PathBuf::from);
         // Nobody else may name a main process.
-        let folder = std::env::temp_dir().join(format!("fswake-{}", Uuid::new_v4()));
+        let folder = folder.join(format!("fswake-{}", Uuid::new_v4()));
         std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
         let from = tokio::net::UnixDatagram::bind(folder.join("notify"))?;
         Ok(Self { from, to, folder })

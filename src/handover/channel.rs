@@ -73,7 +73,7 @@ pub struct Yours {
 /// The line of a message.
 ///
 /// # Errors
-/// None: these messages have only what JSON has.
+/// When it cannot be written as JSON.
 pub fn line(message: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');

@@ -112,9 +112,9 @@ impl Duty {
         events.ours.clone()
     }
 
-    /// Who answers the event of this FreeSWITCH with this number. Both processes get the same events, but not at the same
-    /// time. So not the time decides, but the event's number: up to the one that [`Duty::retire`] returned, they are the
-    /// predecessor's.
+    /// Who answers the event of this FreeSWITCH with this number. Both processes get the same events, but not at the
+    /// same time. So not the time decides, but the event's number: up to the one that [`Duty::retire`] returned, they
+    /// are the predecessor's.
     pub fn claims(&self, core: &str, number: Option<u64>) -> Claim {
         let mut events = self.events();
         let is_up_to =

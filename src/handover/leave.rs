@@ -1,8 +1,9 @@
 //! `systemctl restart`: this process leaves its service at once, and finishes its calls in the background.
 //!
-//! systemd starts the next process when the main process has ended. This one cannot end while it holds calls. So it makes
-//! a process that does nothing the main one (`MAINPID=`, sd_notify(3)), which then ends. systemd must be that process's
-//! parent to notice its end, so it is started by one that ends at once. `KillMode=process` leaves this process alone.
+//! systemd starts the next process when the main process has ended. This one cannot end while it holds calls. So it
+//! makes a process that does nothing the main one (`MAINPID=`, sd_notify(3)), which then ends. Who follows it, systemd
+//! or [`super::anchor`], must be its parent to notice its end, so it is started by a process that ends at once.
+//! `KillMode=process` leaves this process alone.
 
 use std::io::{self, Read};
 use std::process::{ChildStdin, Command, Stdio};

@@ -35,6 +35,7 @@ pub mod predecessor;
 pub mod sockets;
 pub mod successor;
 
+pub use anchor::Tie;
 pub use duty::{Claim, Duty, Phase};
 pub use predecessor::Predecessor;
 pub use sockets::Sockets;
@@ -53,6 +54,8 @@ pub struct Handover {
     pub sockets: Sockets,
     /// The process that it takes over from.
     pub predecessor: Option<Predecessor>,
+    /// Whose end is its own.
+    pub tie: Tie,
 }
 
 impl Handover {
@@ -61,6 +64,7 @@ impl Handover {
     /// # Errors
     /// When it was started to take over, but nobody hands over.
     pub fn of_process() -> anyhow::Result<Self> {
+        let tie = Tie::of_process();
         let program = Program::of_process().context("find this program's path")?;
         let (predecessor, sockets) = match Predecessor::of_process()? {
             Some((predecessor, sockets)) => (Some(predecessor), sockets),
@@ -76,6 +80,7 @@ impl Handover {
             program,
             sockets,
             predecessor,
+            tie,
         })
     }
 }

@@ -62,9 +62,9 @@ impl Predecessor {
         Ok(Some((predecessor, Sockets::of_predecessor(passed.collect()))))
     }
 
-    /// Says that this process is ready, and takes over when the predecessor has stopped taking calls. It is ready when it
-    /// has read the registrations of as many FreeSWITCHes as the predecessor (`connected`), or of all that it has, and
-    /// knows which events it gets from them ([`Duty::mark`]).
+    /// Says that this process is ready, and takes over when the predecessor has stopped taking calls. It is ready when
+    /// it has read the registrations of as many FreeSWITCHes as the predecessor (`connected`), or of all that it has,
+    /// and knows which events it gets from them ([`Duty::mark`]).
     ///
     /// # Errors
     /// When the predecessor has ended before it hands over: whoever watches over it starts it again.
@@ -87,7 +87,8 @@ impl Predecessor {
             };
             if tokio::time::timeout(MARK, marked).await.is_err() {
                 warn!(
-                    "FreeSWITCH has not sent the event fswake::mark: an event at this moment may be answered by nobody"
+                    "FreeSWITCH has not sent the event fswake::mark (is it in esl-allowed-events?): an event that asks for a \
+                     push at this moment may be answered by nobody"
                 );
             }
         };

@@ -34,8 +34,8 @@ impl Program {
     pub fn of_process() -> io::Result<Self> {
         let mut arguments = std::env::args_os();
         let called = PathBuf::from(arguments.next().unwrap_or_default());
-        // A path may lead through a link to the current version, which must not be followed yet. A bare name was looked up
-        // in PATH.
+        // A path may lead through a link to the current version, which must not be followed yet. A bare name was looked
+        // up in PATH.
         let path = if called.components().count() > 1 {
             std::path::absolute(called)?
         } else {
@@ -114,7 +114,8 @@ impl Succession {
         }
     }
 
-    /// Waits until the successor is ready, and returns what it says. A failure is logged, and everything goes on as before.
+    /// Waits until the successor is ready, and returns what it says. A failure is logged, and everything goes on as
+    /// before.
     pub async fn ready(&mut self) -> (Successor, Ready) {
         loop {
             let Some(successor) = &mut self.0 else {

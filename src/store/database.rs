@@ -35,8 +35,8 @@ pub struct Options {
     pub max_queued_devices: usize,
     /// Limit of the file's size in pages of 4 KiB (`PRAGMA max_page_count`); none by default.
     pub max_pages: Option<u32>,
-    /// Whether each write is on the disk before it counts as written, so that it survives a power failure. Without it the
-    /// last writes may be lost then, but none if only fswake is killed.
+    /// Whether each write is on the disk before it counts as written, so that it survives a power failure. Without it
+    /// the last writes may be lost then, but none if only fswake is killed.
     pub sync: bool,
     /// Whether another process still writes the file. Changes wait in memory until [`super::StoreWriter::begin`], and
     /// until then the file is not changed: if this process fails, the other goes on with its file.

@@ -1,7 +1,7 @@
 //! The file's journal as a part of the shared journal: own lines to send, and lines of other daemons received.
 //!
-//! Own lines are sent in the order of their ids. An id is never used again, even if the line was deleted, so the file and the id
-//! (and the time, for files that were restored from a backup) identify a line in the shared journal.
+//! Own lines are sent in the order of their ids. An id is never used again, even if the line was deleted, so the file
+//! and the id (and the time, for files that were restored from a backup) identify a line in the shared journal.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 

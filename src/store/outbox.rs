@@ -1,7 +1,7 @@
 //! The file as a copy of a shared store: changes to send, and changes received.
 //!
-//! Both are in the same transactions as the devices themselves. So however the daemon ends, a change that is in the file is
-//! sent when fswake runs again, and what was received is not read again.
+//! Both are in the same transactions as the devices themselves. So however the daemon ends, a change that is in the
+//! file is sent when fswake runs again, and what was received is not read again.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use super::rows::{self, DEVICE, Origin};
 use crate::engine::DeviceChange;
 use crate::types::{Aor, Device, DeviceKey, Provider, PushToken, Tokens};
 
-/// What the two threads that write the file share: the file's writer, and the one that exchanges changes with the shared
-/// store. They take turns, in the order in which they ask. SQLite's own lock has no order: in a burst of writes one of the
-/// two would try until its time limit.
+/// What the two threads that write the file share: the file's writer, and the one that exchanges changes with the
+/// shared store. They take turns, in the order in which they ask. SQLite's own lock has no order: in a burst of writes
+/// one of the two would try until its time limit.
 #[derive(Debug, Default)]
 pub struct FileAccess {
     turn: Mutex<()>,
@@ -100,8 +100,8 @@ pub(super) fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
 const WHILE_FILLING: i64 = -(64 << 10);
 const SQLITES_OWN: i64 = -2000;
 
-/// Fills an empty file with all devices of a shared store, in one transaction and without the indexes that are not in the
-/// order in which they come. A killed daemon has written nothing.
+/// Fills an empty file with all devices of a shared store, in one transaction and without the indexes that are not in
+/// the order in which they come. A killed daemon has written nothing.
 pub(super) struct Filling<'a> {
     db: &'a Connection,
     tx: Transaction<'a>,
@@ -168,7 +168,8 @@ pub(super) fn end(db: &Connection) -> rusqlite::Result<usize> {
     Ok(usize::try_from(unsent).unwrap_or(0))
 }
 
-/// Adds a change at the end. It replaces an older change of the same token. A late delete for a former owner is ignored.
+/// Adds a change at the end. It replaces an older change of the same token. A late delete for a former owner is
+/// ignored.
 pub(super) fn add(db: &Connection, key: &DeviceKey, change: &Change) -> rusqlite::Result<usize> {
     let new = match change {
         Change::Put(device) => DeviceChange::Kept(device.clone()),
@@ -321,8 +322,8 @@ fn apply_one(tx: &Connection, change: &DeviceChange, origin: Origin) -> rusqlite
     Ok(true)
 }
 
-/// Applies devices of another store as if they had registered here, except where this file has later changes. Returns how
-/// many were applied. It is one transaction: a killed import has changed nothing, and can be repeated.
+/// Applies devices of another store as if they had registered here, except where this file has later changes. Returns
+/// how many were applied. It is one transaction: a killed import has changed nothing, and can be repeated.
 pub(super) fn import(db: &Connection, devices: &[Arc<Device>]) -> rusqlite::Result<usize> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     let is_shared = is_shared(&tx)?;

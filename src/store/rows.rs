@@ -13,8 +13,8 @@ pub(crate) fn devices(connection: &Connection) -> rusqlite::Result<Vec<Device>> 
     Ok(all)
 }
 
-/// The devices whose last change was made by this daemon, or by others, one by one: all of them at once are much larger than
-/// what the engine keeps of them.
+/// The devices whose last change was made by this daemon, or by others, one by one: all of them at once are much larger
+/// than what the engine keeps of them.
 pub(super) fn devices_from(
     connection: &Connection,
     origin: Origin,

@@ -32,7 +32,8 @@ impl Sqlite {
         Ok((Snapshot { read_at, ..snapshot }, writer))
     }
 
-    /// The same, giving the devices one by one: first those that this daemon changed last. Also returns when they were read.
+    /// The same, giving the devices one by one: first those that this daemon changed last. Also returns when they were
+    /// read.
     ///
     /// # Errors
     /// When the file cannot be used.

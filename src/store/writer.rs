@@ -119,8 +119,8 @@ impl StoreWriter {
         }
     }
 
-    /// Waits until every change of a device that was submitted before is in the file, at most `within`. Returns whether it
-    /// is, or is lost ([`Health::dropped_devices`]). Does not wait if writing has failed for that long already.
+    /// Waits until every change of a device that was submitted before is in the file, at most `within`. Returns whether
+    /// it is, or is lost ([`Health::dropped_devices`]). Does not wait if writing has failed for that long already.
     pub async fn is_written(&self, within: Duration) -> bool {
         let mut written = self.0.shared.written.subscribe();
         let (submitted, gives_up) = {
@@ -283,8 +283,8 @@ impl WriterShared {
         let mut state = self.wait(state, GATHER, |s| !s.hurried() && s.queue.len() < BATCH);
         let batch = state.queue.take(BATCH);
         state.in_flight = batch.len();
-        // A newer change of a device may wait in the place of an older one. So only a batch that leaves none behind proves
-        // that all are in the file.
+        // A newer change of a device may wait in the place of an older one. So only a batch that leaves none behind
+        // proves that all are in the file.
         state.in_file_then = (!state.queue.has_changes()).then_some(state.submitted);
         Next::Write(batch)
     }

@@ -58,8 +58,8 @@ impl Database {
         query(&self.url(), sql).await
     }
 
-    /// Waits until it has these users' tokens, and no other user has one of them. It may have more: phones of earlier tests are
-    /// still registered.
+    /// Waits until it has these users' tokens, and no other user has one of them. It may have more: phones of earlier
+    /// tests are still registered.
     pub async fn has_tokens(&self, expected: &[(String, String)]) {
         let mut wanted: Vec<_> = expected.iter().map(|(user, token)| format!("{user} {token}")).collect();
         wanted.sort();

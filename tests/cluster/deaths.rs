@@ -1,5 +1,5 @@
-//! Each part dies (SIGKILL) at each stage of a wake: no caller is stuck, no phone rings on, no connected call is cut that
-//! has both its ends.
+//! Each part dies (SIGKILL) at each stage of a wake: no caller is stuck, no phone rings on, no connected call is cut
+//! that has both its ends.
 
 use std::time::{Duration, Instant};
 

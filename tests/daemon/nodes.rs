@@ -1,5 +1,5 @@
-//! Several FreeSWITCHes, on stand-ins: legs between them, and what happens when one is gone. tests/cluster does the same with
-//! real ones.
+//! Several FreeSWITCHes, on stand-ins: legs between them, and what happens when one is gone. tests/cluster does the
+//! same with real ones.
 
 use std::time::Duration;
 
@@ -175,11 +175,7 @@ async fn answer_of_a_freeswitch_that_has_not_taken_the_leg_is_not_the_phones() {
     let daemon = start(&stage).await;
     for (user, is_taken) in [("1001", true), ("1002", false)] {
         let (phone, through) = (iphone(&stage, &b, user), b_at_a(&stage));
-        through.set_behaviour(Behaviour::Refuses {
-            status: 404,
-            after: Duration::from_millis(300),
-            rings: false,
-        });
+        through.set_behaviour(Behaviour::Manual);
         phone.register();
         daemon.log.wait(&["event=Registered ", &format!("aor={user}")]).await;
         let held = stage.call(&daemon, user);
@@ -190,6 +186,7 @@ async fn answer_of_a_freeswitch_that_has_not_taken_the_leg_is_not_the_phones() {
             let at_b = b.call(&leg(&daemon, invite.variable("sip_h_X-Fswake-Leg").unwrap()));
             soon("channel handed back", at_b.outcome()).await;
         }
+        through.refuse(404);
         let (cause, sip) = if is_taken {
             ("UNALLOCATED_NUMBER", "404")
         } else {

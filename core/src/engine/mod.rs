@@ -252,8 +252,8 @@ impl Engine {
         self.world.directory.rest(now);
     }
 
-    /// Restores a stored device at start, before the first event; `elsewhere` tells whether another daemon made its last
-    /// change. Those that this daemon changed come first. No two have the same token.
+    /// Restores a stored device at start, before the first event; `elsewhere` tells whether another daemon made its
+    /// last change. Those that this daemon changed come first. No two have the same token.
     pub fn restore(&mut self, device: &Device, elsewhere: bool) {
         let World { policy, directory, .. } = &mut self.world;
         directory.restore(device, elsewhere, policy);

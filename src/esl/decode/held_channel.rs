@@ -33,8 +33,8 @@ pub struct HeldChannel {
 }
 
 impl HeldChannel {
-    /// Whether fswake takes FreeSWITCH out of the media once the call is up. FreeSWITCH crashes if video is to bypass it
-    /// (measured).
+    /// Whether fswake takes FreeSWITCH out of the media once the call is up. FreeSWITCH crashes if video is to bypass
+    /// it (measured).
     pub fn bypasses_media(&self) -> bool {
         self.bypass_media && !self.parent.codecs.as_deref().is_some_and(encode::has_video)
     }

@@ -9,10 +9,10 @@ use crate::esl::leg_token::{HEADER, LegClaims, TOLD};
 use crate::types::Target;
 
 /// For a leg that came from another FreeSWITCH: what the dialplan's bridge dials, and for how long. The phone gets the
-/// Call-ID that its push had, and not the header. Its leg has the domain and the presence that it would have at the call's
-/// FreeSWITCH ([`crate::esl::originate`]), and the variables that the header tells. What the phone transfers goes to the
-/// caller's context, not to the one that takes other FreeSWITCHes' INVITEs. The call gets the phone's codec, so that
-/// nothing is transcoded here.
+/// Call-ID that its push had, and not the header. Its leg has the domain and the presence that it would have at the
+/// call's FreeSWITCH ([`crate::esl::originate`]), and the variables that the header tells. What the phone transfers
+/// goes to the caller's context, not to the one that takes other FreeSWITCHes' INVITEs. The call gets the phone's
+/// codec, so that nothing is transcoded here.
 pub fn pass_on(channel: Uuid, target: &Target, claims: &LegClaims) -> Vec<String> {
     let mut of_the_leg = Vec::new();
     if let Some(id) = Word::new(&claims.call_id) {
@@ -86,16 +86,16 @@ pub fn ask_disposition(channel: Uuid) -> String {
     format!("uuid_getvar {channel} endpoint_disposition")
 }
 
-/// What is dialled for a leg to another FreeSWITCH: its address (a SIP URI without a user), with the user that is called.
-/// So the leg's channel and CDR name them, as if the phone were here.
+/// What is dialled for a leg to another FreeSWITCH: its address (a SIP URI without a user), with the user that is
+/// called. So the leg's channel and CDR name them, as if the phone were here.
 pub fn to_node(profile: &str, address: &str, called: &str) -> String {
     let (scheme, place) = address.split_once(':').unwrap_or(("sip", address));
     let user = Word::new(called).map_or(LEG_USER, Word::as_str);
     format!("sofia/{profile}/{scheme}:{user}@{place}")
 }
 
-/// The request URI of that leg's INVITE. The user is the snippet's, so that no other extension takes the INVITE where the
-/// snippet is missing.
+/// The request URI of that leg's INVITE. The user is the snippet's, so that no other extension takes the INVITE where
+/// the snippet is missing.
 pub fn at_node(address: &str) -> String {
     let (scheme, place) = address.split_once(':').unwrap_or(("sip", address));
     format!("{scheme}:{LEG_USER}@{place}")

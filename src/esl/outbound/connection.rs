@@ -53,8 +53,8 @@ pub(super) struct Connection {
     pub(super) armed: u32,
     /// What FreeSWITCH keeps of the next leg's originate.
     pub(super) prepared: Option<PreparedOriginate>,
-    /// Legs through another FreeSWITCH whose phone has said nothing.
-    pub(super) untaken: Vec<(LegId, NodeId)>,
+    /// Legs through another FreeSWITCH whose phone neither rings nor answers, and since when they are dialled.
+    pub(super) untaken: Vec<(LegId, NodeId, Instant)>,
     /// Legs that were dialed, in order.
     pub(super) dialed: Vec<LegId>,
     /// Legs that were dialled, and are neither over nor bridged.

@@ -80,8 +80,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The same for the held end of the loopback, as a command that comes before it rings or is answered: the hooks that
-    /// would run then. A plain bridge, if the call goes back to one, passes the others on to its legs.
+    /// The same for the held end of the loopback, as a command that comes before it rings or is answered: the hooks
+    /// that would run then. A plain bridge, if the call goes back to one, passes the others on to its legs.
     pub(super) fn forget_own_hooks(&self, would_run: impl Fn(&str) -> bool) -> Option<EslCommand> {
         self.held.behind.as_ref()?;
         let hooks = self.held.parent.inherited.hooks().filter(|hook| would_run(hook));
@@ -94,8 +94,8 @@ impl Connection {
         arguments.map(move |argument| set_profile(leg, argument))
     }
 
-    /// Before the bridge: the phone is not to show the caller's own number and name, which `uuid_bridge` sends to a leg that
-    /// takes such updates, as another FreeSWITCH does (INFO with `X-FS-Display-Name`).
+    /// Before the bridge: the phone is not to show the caller's own number and name, which `uuid_bridge` sends to a leg
+    /// that takes such updates, as another FreeSWITCH does (INFO with `X-FS-Display-Name`).
     pub(super) fn hide_caller(&self, leg: LegId) -> Option<EslCommand> {
         let parent = &self.held.parent;
         let is_hidden = parent.is_effective && parent.inherited.get(IGNORES_DISPLAY).is_none();

@@ -1,14 +1,15 @@
 //! Legs from other FreeSWITCHes: the call is held there, and the phone is registered here.
 //!
-//! The dialplan (`fswake_node`) hands over an INVITE that has a signed header ([`crate::esl::leg_token`]). fswake rings nothing
-//! itself: it sets `fswake_bridge` to the one binding that the header names and hands the channel back at once. The
-//! dialplan's own `bridge` rings the phone, so everything between the two is FreeSWITCH's: caller id, codecs, headers,
-//! early media, causes, cancel. Without a valid header `fswake_bridge` stays what the dialplan has set before: a failure.
+//! The dialplan (`fswake_node`) hands over an INVITE that has a signed header ([`crate::esl::leg_token`]). fswake rings
+//! nothing itself: it sets `fswake_bridge` to the one binding that the header names and hands the channel back at once.
+//! The dialplan's own `bridge` rings the phone, so everything between the two is FreeSWITCH's: caller id, codecs,
+//! headers, early media, causes, cancel. Without a valid header `fswake_bridge` stays what the dialplan has set before:
+//! a failure.
 //!
 //! If the call's FreeSWITCH goes away, [`crate::esl::bonds`] ends what rings here on its behalf.
 //!
-//! "Once" is kept by the FreeSWITCH that the INVITE came to (mod_hash, `insert_ifempty`), because any of several fswakes
-//! may get the channel. Without mod_hash each fswake remembers what it has taken itself.
+//! "Once" is kept by the FreeSWITCH that the INVITE came to (mod_hash, `insert_ifempty`), because any of several
+//! fswakes may get the channel. Without mod_hash each fswake remembers what it has taken itself.
 
 use std::time::Duration;
 
@@ -34,8 +35,8 @@ use crate::words;
 const EVENT_IS_LATE: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// The header of a channel that is a leg from another FreeSWITCH. Any caller may send such a header, and a leg's own channel
-/// has it: only an INVITE to the snippet's own user is a leg.
+/// The header of a channel that is a leg from another FreeSWITCH. Any caller may send such a header, and a leg's own
+/// channel has it: only an INVITE to the snippet's own user is a leg.
 pub(super) fn header(data: &EslResponse) -> Option<&str> {
     let is_leg = data.header("Caller-Destination-Number") == Some(encode::LEG_USER)
         && data.header("Call-Direction") == Some("inbound");

@@ -1,5 +1,5 @@
-//! Legs to a phone at another FreeSWITCH: an INVITE with a signed header to that FreeSWITCH, whose dialplan rings the phone
-//! ([`super::passed_on`]).
+//! Legs to a phone at another FreeSWITCH: an INVITE with a signed header to that FreeSWITCH, whose dialplan rings the
+//! phone ([`super::passed_on`]).
 //!
 //! Without the snippet there, or with an ACL that refuses this host, that FreeSWITCH answers by itself, with 403 or 404
 //! as a phone might. But a leg that was taken is noted there (mod_hash). So before the end of a leg that never rang
@@ -8,10 +8,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use super::connection::Connection;
+use super::taken_legs::REMEMBERED;
 use crate::clock::unix_now;
 use crate::engine::node::Via;
 use crate::engine::{Event, LegEnd, Ring};
@@ -21,6 +22,8 @@ use crate::esl::originate::ViaNode;
 use crate::input::Input;
 use crate::types::LegId;
 
+/// How long a leg's note is there for sure.
+const NOTED: Duration = Duration::from_secs(REMEMBERED.as_secs() - 10);
 /// How long the other FreeSWITCH may take to say whether it has taken a leg.
 const ASKED: Duration = Duration::from_secs(1);
 
@@ -74,7 +77,8 @@ impl Connection {
         told.collect()
     }
 
-    /// The profile of the call's FreeSWITCH that dials it: the phone's is that of the FreeSWITCH that it is registered at.
+    /// The profile of the call's FreeSWITCH that dials it: the phone's is that of the FreeSWITCH that it is registered
+    /// at.
     pub(super) fn profile(&self, ring: &Ring) -> Option<String> {
         let here = self.shared.nodes.get(self.shared.node);
         let is_elsewhere = ring.target.node() != here.id;
@@ -85,19 +89,24 @@ impl Connection {
     /// A leg is dialled; if through another FreeSWITCH, it is not known to be taken there yet.
     pub(super) fn may_not_be_taken(&mut self, ring: &Ring) {
         if let Via::Node(node) = ring.via {
-            self.untaken.push((ring.leg, node));
+            self.untaken.push((ring.leg, node, Instant::now()));
         }
     }
 
-    /// The phone has said something.
+    /// The phone rings or answers, so its FreeSWITCH has taken the leg.
     pub(super) fn was_taken_there(&mut self, leg: LegId) {
-        self.untaken.retain(|(untaken, _)| *untaken != leg);
+        self.untaken.retain(|(untaken, ..)| *untaken != leg);
     }
 
     /// Tells the engine of a leg's end.
     pub(super) async fn emit_end(&mut self, leg: LegId, end: LegEnd) {
-        let untaken = self.untaken.iter().find(|(untaken, _)| *untaken == leg);
-        let Some((_, node)) = untaken.copied().filter(|_| end.sip_status.is_some()) else {
+        // 503 says nothing of the phone in any case. Later the note is gone.
+        let is_doubtful = end.sip_status.is_some_and(|status| status != 503);
+        let untaken = self
+            .untaken
+            .iter()
+            .find(|(untaken, _, since)| *untaken == leg && since.elapsed() < NOTED);
+        let Some((_, node, _)) = untaken.copied().filter(|_| is_doubtful) else {
             return self.emit(Event::LegEnded { leg, end }).await;
         };
         let shared = self.shared.clone();

@@ -1,5 +1,5 @@
-//! Exchanges the journal's lines with the shared store: sends this daemon's, and reads those of others into its file. So every
-//! file has the wakes of all daemons, and whoever reads the journal needs only the file.
+//! Exchanges the journal's lines with the shared store: sends this daemon's, and reads those of others into its file.
+//! So every file has the wakes of all daemons, and whoever reads the journal needs only the file.
 //!
 //! It has a connection of its own: a long journal does not delay devices.
 

@@ -1,7 +1,7 @@
 //! The store that several daemons share: PostgreSQL.
 //!
-//! Each daemon works from its own file and its memory, as it does without PostgreSQL. It sends its changes to the shared
-//! store, and reads those of other daemons from there:
+//! Each daemon works from its own file and its memory, as it does without PostgreSQL. It sends its changes to the
+//! shared store, and reads those of other daemons from there:
 //!
 //! ```text
 //! engine --StoreOp--> writer --> file with outbox --sync--> PostgreSQL --> the other daemons
@@ -9,8 +9,9 @@
 //!    +-- DeviceChangedElsewhere ---+-----------------+  other daemons' changes
 //! ```
 //!
-//! The daemon that receives a REGISTER decides in its engine what changes. The others apply the outcome. One rule decides
-//! between two changes of a token, in PostgreSQL, in the file and in memory: the later one (`DeviceChange::is_later_than`).
+//! The daemon that receives a REGISTER decides in its engine what changes. The others apply the outcome. One rule
+//! decides between two changes of a token, in PostgreSQL, in the file and in memory: the later one
+//! (`DeviceChange::is_later_than`).
 //!
 //! Races, each with its test in `tests/store/shared.rs`:
 //! - several daemons start at once: one creates the tables, the others wait for it
@@ -90,8 +91,8 @@ pub struct Start<'a> {
     pub journal: JournalLimits,
     /// Whether another process still synchronizes this file: this one begins when it is on duty.
     pub duty: Duty,
-    /// How long to wait for other daemons' changes, or for the next of many devices. After that the daemon starts with what it
-    /// has.
+    /// How long to wait for other daemons' changes, or for the next of many devices. After that the daemon starts with
+    /// what it has.
     pub wait: Duration,
 }
 
@@ -119,8 +120,8 @@ impl SharedStore {
     /// Starts the thread that synchronizes, and waits until it has read other daemons' changes, or has failed to. Call
     /// [`SharedStore::feed_engine`] before the file is read. The receiver ends with the thread.
     ///
-    /// If the file has nothing yet and `each` is given, that gets all devices, and the file is filled in the background from
-    /// [`SharedStore::file_is_open`] on: it takes several times as long as reading them.
+    /// If the file has nothing yet and `each` is given, that gets all devices, and the file is filled in the background
+    /// from [`SharedStore::file_is_open`] on: it takes several times as long as reading them.
     ///
     /// # Errors
     /// When the file cannot be opened, or a newer fswake has changed the tables.

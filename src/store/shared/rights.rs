@@ -28,7 +28,8 @@ impl Part {
     }
 }
 
-/// What its user lacks, as in `INSERT, DELETE on fswake_journal`; empty if nothing. A table that does not exist lacks nothing.
+/// What its user lacks, as in `INSERT, DELETE on fswake_journal`; empty if nothing. A table that does not exist lacks
+/// nothing.
 pub(super) async fn missing(client: &Client, parts: &[Part]) -> Result<Vec<String>, SharedError> {
     let needed = parts.iter().map(|part| (part.table(), part.rights()));
     let needed = needed.chain([("fswake_schema", &["SELECT"][..])]);

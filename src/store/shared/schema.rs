@@ -21,7 +21,8 @@ pub(crate) enum Tables {
     AsTheyAre,
 }
 
-/// Returns the version of the tables, after they were created or upgraded if `tables` says so. Refuses tables of a newer fswake.
+/// Returns the version of the tables, after they were created or upgraded if `tables` says so. Refuses tables of a
+/// newer fswake.
 pub(super) async fn ensure(client: &mut Client, tables: Tables) -> Result<i32, SharedError> {
     let about = client
         .query_typed_one(

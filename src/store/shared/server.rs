@@ -135,8 +135,8 @@ impl Server {
         within(TIMEOUT, put).await.map(drop)
     }
 
-    /// Reads what other daemons changed since `cursor`, page by page, and returns the next cursor. Transactions that are
-    /// open now are read next time, however long ago they began.
+    /// Reads what other daemons changed since `cursor`, page by page, and returns the next cursor. Transactions that
+    /// are open now are read next time, however long ago they began.
     pub(crate) async fn read(
         &mut self,
         cursor: &Cursor,
@@ -198,8 +198,8 @@ impl Server {
         Ok(Cursor { server, read_to })
     }
 
-    /// Reads all rows that were written before this cursor, page by page, in the order of the file's index: a file is filled
-    /// much faster that way.
+    /// Reads all rows that were written before this cursor, page by page, in the order of the file's index: a file is
+    /// filled much faster that way.
     pub(super) async fn read_in_order(
         &mut self,
         before: &Cursor,
@@ -214,7 +214,8 @@ impl Server {
         within(TIMEOUT, async { tx.commit().await.map_err(SharedError::of) }).await
     }
 
-    /// Listens for changes, and tests whether notifications arrive: sends one on another connection, as other daemons do.
+    /// Listens for changes, and tests whether notifications arrive: sends one on another connection, as other daemons
+    /// do.
     pub(super) async fn listen(&self, dsn: &Dsn, notifications: &mut mpsc::UnboundedReceiver<Notification>) -> bool {
         let test = async {
             self.client.batch_execute(&format!("LISTEN {CHANNEL}")).await.ok()?;

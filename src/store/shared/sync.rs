@@ -253,8 +253,8 @@ impl Synchronizer {
     /// there for a while.
     async fn read(&mut self, server: &mut Server) -> Result<bool, SharedError> {
         let mut cursor = outbox::cursor(&self.local)?;
-        // A server that was killed uses transaction numbers again that it had not flushed: a change may have a number that
-        // this daemon has read past.
+        // A server that was killed uses transaction numbers again that it had not flushed: a change may have a number
+        // that this daemon has read past.
         if cursor.server != server.place() {
             cursor.read_to = cursor.read_to.saturating_sub(REWIND).max(0);
         }

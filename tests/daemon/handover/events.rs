@@ -57,4 +57,9 @@ async fn events_around_a_handover_are_answered_once() {
         assert_eq!(stage.apns.pushes_so_far().await.len(), EVENTS);
     }
     assert_eq!(daemon.exit_code().await, Some(0));
+    assert_eq!(
+        daemon.log.with(&["fswake::mark"]),
+        Vec::<String>::new(),
+        "each process has its mark"
+    );
 }

@@ -34,7 +34,8 @@ async fn registrations_that_were_answered_are_known_after_the_handover() {
                     format!("<sip:{user}@192.0.2.7:5060;pn-provider=apns;pn-param={team}.{app}.voip;pn-prid={token}>");
                 let body =
                     json!({ "aor": format!("{user}@{DOMAIN}"), "contact": contact, "expires": 600, "call_id": user });
-                // A connection of its own for each, as scripts have. One that the old process no longer answers is repeated.
+                // A connection of its own for each, as scripts have. One that the old process no longer answers is
+                // repeated.
                 soon("answer to a registration", async {
                     loop {
                         let client = reqwest::Client::builder().no_proxy().build().unwrap();

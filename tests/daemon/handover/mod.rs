@@ -93,10 +93,14 @@ impl Phones {
         Self { by_token, users }
     }
 
-    /// Wakes the phone of each push, and counts the pushes. Never ends.
+    /// Wakes the phone of each push, and counts the pushes that APNs has taken: when the half-hour turns, it refuses
+    /// the first with the next provider token, because the stand-in has just seen the one before. Never ends.
     pub async fn wake_on_push(&self, stage: &Stage, pushes: &std::sync::atomic::AtomicUsize) -> ! {
         loop {
             let push = stage.apns.next_push().await;
+            if push.status != 200 {
+                continue;
+            }
             pushes.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             self.by_token[&push.token].wake();
         }

@@ -1,5 +1,5 @@
-//! `systemctl restart`: the test does what systemd does. It keeps sockets, follows the main process, and starts the next
-//! process when the main one has ended.
+//! `systemctl restart`: the test does what systemd does. It keeps sockets, follows the main process, and starts the
+//! next process when the main one has ended.
 
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;

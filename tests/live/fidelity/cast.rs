@@ -257,8 +257,8 @@ impl<'a> Cast<'a> {
         uuid(of_user.next()?)
     }
 
-    /// The same, but waits for it: FreeSWITCH updates its list of channels with a delay, half a second for the first ones
-    /// after it starts.
+    /// The same, but waits for it: FreeSWITCH updates its list of channels with a delay, half a second for the first
+    /// ones after it starts.
     async fn listed_callee(&self) -> String {
         let deadline = Instant::now() + SOON;
         loop {

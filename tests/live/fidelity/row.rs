@@ -132,8 +132,8 @@ pub enum Look {
     /// The codecs of caller's and callee's channel.
     Codecs,
     Invites(Who),
-    /// What this phone receives in its last call within so many milliseconds. It waits up to three times as long, so use
-    /// it for a steady state.
+    /// What this phone receives in its last call within so many milliseconds. It waits up to three times as long, so
+    /// use it for a steady state.
     Hears(Who, u64),
     /// What the caller received while the callee's phone rang.
     HeardWhileItRang,

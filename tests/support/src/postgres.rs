@@ -1,5 +1,5 @@
-//! A real PostgreSQL (Debian: `postgresql`): a private server in its own directory, with TLS and passwords, which exists
-//! only during a test.
+//! A real PostgreSQL (Debian: `postgresql`): a private server in its own directory, with TLS and passwords, which
+//! exists only during a test.
 //!
 //! Without the server's programs the tests that need it are skipped, and noted as such.
 
@@ -52,8 +52,8 @@ fn programs() -> Option<PathBuf> {
 }
 
 impl Server {
-    /// One server for all tests of a program that run at the same time. Each uses its own database. `None` if PostgreSQL is
-    /// not installed.
+    /// One server for all tests of a program that run at the same time. Each uses its own database. `None` if
+    /// PostgreSQL is not installed.
     pub fn shared() -> Option<Arc<Self>> {
         static RUNNING: Mutex<Weak<Server>> = Mutex::new(Weak::new());
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,7 +156,8 @@ impl Server {
         Some(file.lines().next()?.to_owned())
     }
 
-    /// A file in its directory: `ca.pem` is the authority of its certificate for `localhost`, `other-ca.pem` another one.
+    /// A file in its directory: `ca.pem` is the authority of its certificate for `localhost`, `other-ca.pem` another
+    /// one.
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

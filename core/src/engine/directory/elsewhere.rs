@@ -29,8 +29,8 @@ impl DeviceChange {
         }
     }
 
-    /// Orders changes of one token. The later one counts. Of two at the same time, a device counts more than a drop, and
-    /// then the names decide, so that the order of arrival does not matter.
+    /// Orders changes of one token. The later one counts. Of two at the same time, a device counts more than a drop,
+    /// and then the names decide, so that the order of arrival does not matter.
     fn rank(&self) -> (UnixMicros, bool, &str, &str) {
         match self {
             Self::Kept(device) => (device.changed, true, &device.aor.user, &device.aor.domain),

@@ -103,8 +103,8 @@ pub struct KnownDevice {
     pub label: Arc<str>,
     /// Whether `last_seen` is the time of its last REGISTER; a resync does not have that time.
     pub heard: bool,
-    /// Whether its last change came from another daemon. Then times decide which REGISTER is later. REGISTERs at this daemon
-    /// arrive in order, whatever FreeSWITCH's clock does.
+    /// Whether its last change came from another daemon. Then times decide which REGISTER is later. REGISTERs at this
+    /// daemon arrive in order, whatever FreeSWITCH's clock does.
     pub elsewhere: bool,
     /// Its last call push, while the wake is under way: until it rings, answers or declines.
     pub last_push: Option<LastPush>,
@@ -163,8 +163,8 @@ impl KnownDevice {
         self.elsewhere && self.device.changed >= stamp
     }
 
-    /// The device, to be changed as a consequence of what is known of it. The time of the change is just after the last one,
-    /// and before any later REGISTER.
+    /// The device, to be changed as a consequence of what is known of it. The time of the change is just after the last
+    /// one, and before any later REGISTER.
     pub(super) fn changing(&mut self) -> &mut Device {
         let device = Arc::make_mut(&mut self.device);
         device.changed = device.changed.saturating_add(1);
@@ -269,7 +269,8 @@ impl AorEntry {
         self.devices.is_empty() && self.bindings.is_empty() && self.waiting.is_empty()
     }
 
-    /// Whether it has nothing but devices, of which nothing is to be remembered that the store does not have, and a mailbox.
+    /// Whether it has nothing but devices, of which nothing is to be remembered that the store does not have, and a
+    /// mailbox.
     pub(super) fn is_at_rest(&self, now: Moment) -> bool {
         let is_nowhere = self.bindings.is_empty() && self.waiting.is_empty();
         is_nowhere && !self.devices.is_empty() && self.devices.iter().all(|d| d.is_at_rest(now))

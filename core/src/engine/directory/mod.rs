@@ -138,8 +138,8 @@ impl Directory {
         }
     }
 
-    /// Restores a stored device at start; `elsewhere` tells whether another daemon made its last change. Those that this
-    /// daemon changed come first. No two have the same token.
+    /// Restores a stored device at start; `elsewhere` tells whether another daemon made its last change. Those that
+    /// this daemon changed come first. No two have the same token.
     pub fn restore(&mut self, device: &Device, elsewhere: bool, policy: &Policy) {
         let key = AorKey::of(&device.aor, policy);
         let hash = self.hash_of(&device.push);

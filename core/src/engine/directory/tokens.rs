@@ -105,8 +105,8 @@ impl Directory {
             if let Source::Resync(_) = reg.source
                 && let Some(target) = reg.target.as_ref().filter(|_| device.is_some() && !self.nobody_to_ask)
             {
-                // After a restart the owner's own registration may come later in this list, or in another FreeSWITCH's. By the
-                // time of the answer it has come.
+                // After a restart the owner's own registration may come later in this list, or in another FreeSWITCH's.
+                // By the time of the answer it has come.
                 self.ask_in(key, &reg.aor, target.node(), vec![target.profile().into()], out);
                 return false;
             }
@@ -188,8 +188,9 @@ impl Directory {
         self.drop_if_empty(key);
     }
 
-    /// Drops a device of `key`, whatever the spelling of its AOR. `why` comes with FreeSWITCH's time of the event that caused
-    /// it, or 0. Without an event the drop is just after the device's last change, and before any later REGISTER elsewhere.
+    /// Drops a device of `key`, whatever the spelling of its AOR. `why` comes with FreeSWITCH's time of the event that
+    /// caused it, or 0. Without an event the drop is just after the device's last change, and before any later REGISTER
+    /// elsewhere.
     pub(super) fn drop_token(
         &mut self,
         key: &AorKey,

@@ -111,8 +111,8 @@ pub fn has_six() -> Result<(), String> {
 
 /// The same on a given host; `None` if this machine does not have the address.
 ///
-/// A port stays free while what uses it is dead. So it is below those that the system gives to connections and to whoever
-/// binds port 0: none of these takes it meanwhile.
+/// A port stays free while what uses it is dead. So it is below those that the system gives to connections and to
+/// whoever binds port 0: none of these takes it meanwhile.
 pub(crate) fn free(host: IpAddr) -> Option<SocketAddr> {
     const PORTS: std::ops::Range<u16> = 10_000..32_000;
     (0..1_000).find_map(|_| {
@@ -418,8 +418,8 @@ impl RealFs {
         }
     }
 
-    /// Ends all registrations at the profile that phones register with, and waits until they are gone: FreeSWITCH deletes
-    /// them behind a queue, where new ones would be deleted too.
+    /// Ends all registrations at the profile that phones register with, and waits until they are gone: FreeSWITCH
+    /// deletes them behind a queue, where new ones would be deleted too.
     pub async fn forget_registrations(&self) {
         self.api("sofia profile internal flush_inbound_reg").await;
         while !self

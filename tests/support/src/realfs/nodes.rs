@@ -27,8 +27,8 @@ pub const SETTINGS: &str = r#"<param name="context" value="nodes"/>
     <param name="auth-calls" value="false"/>
     <param name="manage-presence" value="false"/>"#;
 
-/// That context: the shipped extension, and calls that the other FreeSWITCH passes on without fswake: to desk phones, and
-/// with [`super::Routing::Hop`].
+/// That context: the shipped extension, and calls that the other FreeSWITCH passes on without fswake: to desk phones,
+/// and with [`super::Routing::Hop`].
 pub fn context(ports: &Ports) -> String {
     let shipped = snippet("dialplan/public/00_fswake_node.xml", ports);
     format!(

@@ -1,9 +1,9 @@
 //! A FreeSWITCH that stands by for another, on one address for both.
 //!
-//! On loopback the address cannot move from host to host. Instead the address and the ports of its SIP profile for phones are
-//! those of the active FreeSWITCH. While that runs, the standby cannot bind them, as on a host that does not have the
-//! address yet. When the active FreeSWITCH is dead, [`RealFs::takes_over`] starts the profile, as the script does that
-//! keepalived runs when the address has moved.
+//! On loopback the address cannot move from host to host. Instead the address and the ports of its SIP profile for
+//! phones are those of the active FreeSWITCH. While that runs, the standby cannot bind them, as on a host that does not
+//! have the address yet. When the active FreeSWITCH is dead, [`RealFs::takes_over`] starts the profile, as the script
+//! does that keepalived runs when the address has moved.
 
 use std::net::Ipv4Addr;
 use std::path::Path;

@@ -357,7 +357,8 @@ fn steady(voice: u8) -> Vec<u8> {
     wav
 }
 
-/// The complete `freeswitch.xml`. `desks` is another FreeSWITCH that has the desk phones. CDRs are written into subdirectories of `dir`; modules are in `folder`.
+/// The complete `freeswitch.xml`. `desks` is another FreeSWITCH that has the desk phones. CDRs are written into
+/// subdirectories of `dir`; modules are in `folder`.
 pub fn write(ports: &Ports, plans: &[Plan], desks: Option<SocketAddr>, dir: &Path, folder: &Path) -> String {
     let is_there = |module: &&str| folder.join(format!("{module}.so")).is_file();
     let modules = MODULES.into_iter().filter(is_there);
