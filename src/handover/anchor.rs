@@ -46,7 +46,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Handover, Program};
+use super::{Program, Sockets};
 use crate::words;
 
 /// The argument that makes the program an anchor.
@@ -85,7 +85,7 @@ pub fn run() -> anyhow::Result<()> {
         let anchor = Anchor::start(&systemd);
         if anchor.is_err() {
             // Connections to sockets that were passed must not wait for a daemon that never was.
-            drop(Handover::of_process());
+            drop(Sockets::of_service());
         }
         anchor?.stay().await.context("run the daemon")
     })?;

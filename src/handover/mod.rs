@@ -43,8 +43,6 @@ pub use successor::{Program, Succession};
 
 use anyhow::Context;
 
-use crate::lifecycle;
-
 /// What a process finds when it starts.
 #[derive(Debug)]
 pub struct Handover {
@@ -68,14 +66,8 @@ impl Handover {
         let program = Program::of_process().context("find this program's path")?;
         let (predecessor, sockets) = match Predecessor::of_process()? {
             Some((predecessor, sockets)) => (Some(predecessor), sockets),
-            None => (None, Sockets::of_process()),
+            None => (None, Sockets::of_service()),
         };
-        if sockets.are_kept() && predecessor.is_none() {
-            // If this process fails, nobody is to wait for it.
-            for of in sockets::Use::ALL {
-                lifecycle::keep_no_socket(of.kept_as());
-            }
-        }
         Ok(Self {
             program,
             sockets,

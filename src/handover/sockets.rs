@@ -9,6 +9,7 @@ use listenfd::ListenFd;
 use serde::{Deserialize, Serialize};
 use tracing::{debug, info, warn};
 
+use crate::lifecycle;
 use crate::words;
 
 /// Connections that wait to be accepted. FreeSWITCH sends nothing first, so it notices only after seconds that the kernel
@@ -102,6 +103,17 @@ impl Sockets {
         }
         let sockets = Self::new(passed, false);
         sockets.lock().unusable = unusable;
+        sockets
+    }
+
+    /// The same. systemd keeps none of them from now on: if this process fails, nobody is to wait for it.
+    pub fn of_service() -> Self {
+        let sockets = Self::of_process();
+        if sockets.are_kept() {
+            for of in Use::ALL {
+                lifecycle::keep_no_socket(of.kept_as());
+            }
+        }
         sockets
     }
 

@@ -297,6 +297,33 @@ async fn anchor_passes_a_wrong_configuration_on_and_needs_a_service_manager() {
     drop(manager);
 }
 
+/// Nobody would accept what connects to a socket that only the anchor has.
+#[tokio::test]
+async fn anchor_keeps_no_socket_that_the_configuration_has_no_more() {
+    let mut stage = Stage::new().await;
+    let mut manager = Manager::anchored(&stage);
+    let first = manager.start(&stage, &[]).await;
+    let before = first.address;
+    send("USR1", first.pid());
+    manager.main_ended(first.pid()).await;
+    let other = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    stage.set("listen.addresses", vec![other.to_string()]);
+    let mut second = manager.start(&stage, &[]).await;
+    assert_eq!(second.address, other);
+    second
+        .log
+        .wait(&["the configuration no longer has", &before.to_string()])
+        .await;
+    soon("end of the old socket", async {
+        while tokio::net::TcpStream::connect(before).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    send("TERM", second.pid());
+    assert_eq!(second.exit_code().await, Some(0));
+}
+
 #[tokio::test]
 async fn sockets_of_a_socket_unit_outlive_restarts() {
     for manager in [Manager::new, Manager::anchored] {
