@@ -310,6 +310,8 @@ async fn anchor_keeps_no_socket_that_the_configuration_has_no_more() {
     stage.set("listen.addresses", vec![other.to_string()]);
     let mut second = manager.start(&stage, &[]).await;
     assert_eq!(second.address, other);
+    // Then the manager has closed those that it had kept.
+    manager.says("READY=1").await;
     second
         .log
         .wait(&["the configuration no longer has", &before.to_string()])
