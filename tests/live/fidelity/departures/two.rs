@@ -24,7 +24,7 @@ pub const DEPARTURES: &[Departure] = &[
     hops("attended_by_callee_while_the_desk_rings", BOTH, "channels", SECOND_CALL),
     hops("attended_by_callee_while_the_desk_rings", BOTH, "show calls", SECOND_CALL),
     hops("baresip_transfers_its_caller_attended", BOTH, "show calls", SECOND_CALL),
-    hops("baresip_encrypts_and_transfers_attended", BOTH, "show calls", SECOND_CALL),
+    departs("baresip_encrypts_and_transfers_attended", BOTH, "show calls", &["2: sofia: user0 to user1 (user1); user0 to user1 (user5) + sofia: user0 to user5 (user5); user1 to user5 (user5)"], SECOND_CALL),
     hops("cdrs_of_a_call_that_the_callee_transfers", BOTH, "CDRs", REFER),
     may_depart("tcp_phone_with_a_stale_place", "CDRs", &["3: A: caller=user0 dest=user1 hangup_cause=NORMAL_CLEARING + B: caller=user0 dest=user1 hangup_cause=NORMAL_CLEARING + B: caller=user0 dest=user1 hangup_cause=NORMAL_TEMPORARY_FAILURE"], STALE),
 ];
