@@ -23,11 +23,14 @@ pub(super) async fn checks(
     node: &FreeSwitch,
     others: &[&FreeSwitch],
     running: &[RunningProfile],
+    written: &Result<Vec<ProfileParams>, String>,
 ) -> Vec<Check> {
     let Some(sip) = &node.sip else { return Vec::new() };
     let at_sip = profiles_at(sip, running);
     let mut checks = vec![is_in_dialplan(session, &at_sip, running).await];
-    checks.extend(are_let_in(session, &at_sip, others).await);
+    if let Ok(written) = written {
+        checks.extend(are_let_in(session, &at_sip, others, written).await);
+    }
     checks
 }
 
@@ -97,9 +100,13 @@ fn listed<'a>(contexts: impl Iterator<Item = &'a String>) -> String {
 }
 
 /// Whether the profile takes the others' INVITEs without a password.
-async fn are_let_in(session: &mut Session, at_sip: &[&RunningProfile], others: &[&FreeSwitch]) -> Option<Check> {
+async fn are_let_in(
+    session: &mut Session,
+    at_sip: &[&RunningProfile],
+    others: &[&FreeSwitch],
+    written: &[ProfileParams],
+) -> Option<Check> {
     const NAME: &str = "INVITEs of other nodes";
-    let written = sofia::written(session).await.ok()?;
     let mut refused = Vec::new();
     let mut asked = 0;
     for profile in at_sip {

@@ -148,7 +148,8 @@ async fn of_node(
     let mut all = freeswitch::checks(&mut session).await;
     let handlers = handlers::Handlers::find(&mut session).await;
     let running = profiles::running(&mut session).await;
-    all.extend(sofia::checks(&mut session, &running, handlers).await);
+    let written = sofia::written(&mut session).await;
+    all.extend(sofia::checks(&session, &running, &written, handlers));
     let running = running.unwrap_or_default();
     all.extend(routing::checks(&mut session, config, handlers, &running, asked_for, heard).await);
     if config.freeswitch.len() > 1 {
@@ -157,7 +158,7 @@ async fn of_node(
             .iter()
             .filter(|other| other.name != node.name)
             .collect();
-        all.extend(legs::checks(&mut session, node, &others, &running).await);
+        all.extend(legs::checks(&mut session, node, &others, &running, &written).await);
         all.push(cluster::claims(&mut session).await);
         if let Ok(core) = session.api(encode::ASK_CORE).await {
             cores.push((node.name.clone(), core));

@@ -94,9 +94,10 @@ pub(super) async fn written(session: &mut Session) -> Result<Vec<ProfileParams>,
     Ok(profiles(&tags(&written)))
 }
 
-pub(super) async fn checks(
-    session: &mut Session,
+pub(super) fn checks(
+    session: &Session,
     running: &Result<Vec<RunningProfile>, String>,
+    written: &Result<Vec<ProfileParams>, String>,
     handlers: Handlers,
 ) -> Vec<Check> {
     let running = match running {
@@ -115,7 +116,7 @@ pub(super) async fn checks(
         let advice = "phones register with a profile of mod_sofia: look at `sofia status`";
         return vec![Check::error(FAMILY, "profiles", "no profile is running", advice)];
     }
-    let written = match written(session).await {
+    let written = match written {
         Ok(written) => written,
         Err(reason) => {
             let advice = session.advice_on("xml_locate", "");

@@ -29,18 +29,19 @@ pub struct EarlyEvents(Vec<EslEvent>);
 impl EarlyEvents {
     /// Returns the event if this process handles it now. Registrations are handled by both processes.
     pub fn admit(&mut self, event: EslEvent, duty: &Duty) -> Option<EslEvent> {
-        let core = event.header_str("Core-UUID").unwrap_or_default();
-        if event.header_str("Event-Subclass") == Some(MARK) {
+        let is_mark = is_a(&event, MARK);
+        if !is_mark && !asks_for_a_push(&event) {
+            return Some(event);
+        }
+        let (core, number) = (event.header_str("Core-UUID").unwrap_or_default(), number_of(&event));
+        if is_mark {
             let is_own = event.header_str(PROCESS) == Some(&*std::process::id().to_string());
-            if let Some(number) = number_of(&event).filter(|_| is_own) {
+            if let Some(number) = number.filter(|_| is_own) {
                 duty.mark(core, number);
             }
             return None;
         }
-        if !asks_for_a_push(&event) {
-            return Some(event);
-        }
-        match duty.claims(core, number_of(&event)) {
+        match duty.claims(core, number) {
             Claim::Ours => Some(event),
             Claim::Theirs => None,
             Claim::NotYet => {
@@ -69,9 +70,13 @@ pub(super) fn number_of(event: &EslEvent) -> Option<u64> {
     event.header_str("Event-Sequence")?.parse().ok()
 }
 
+fn is_a(event: &EslEvent, subclass: &str) -> bool {
+    event.header_str("Event-Subclass") == Some(subclass)
+}
+
 fn asks_for_a_push(event: &EslEvent) -> bool {
     match event.header_str("Event-Name") {
         Some("MESSAGE" | voicemail::EVENT) => true,
-        _ => event.header_str("Event-Subclass") == Some(notifications::QUESTION),
+        _ => is_a(event, notifications::QUESTION),
     }
 }

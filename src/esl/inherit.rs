@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::encode::{Word, is_made_of};
+use super::encode::{Word, is_plain};
 use super::options::is_false;
 use crate::types::Printable;
 
@@ -108,10 +108,10 @@ impl InheritedVariables {
         Some(&self.variables[found].1)
     }
 
-    /// The value of a variable as it was, if it is made of letters, digits and these marks only.
+    /// The value of a variable as it was, if it may stand in a command so.
     pub fn plain(&self, name: &str) -> Option<String> {
         let value = self.get(name)?.replace(r"\,", ",");
-        is_made_of(&value, LONGEST, b"-_.+:;=,@").then_some(value)
+        is_plain(&value).then_some(value)
     }
 
     /// The names of the hooks among them.

@@ -16,8 +16,7 @@
 //! | the anchor is killed, as by systemd when a stop takes too long | the daemon that takes calls is killed with it ([`Tie`]) |
 
 use std::ffi::OsStr;
-use std::io::{self, IoSlice, IoSliceMut, Write as _};
-use std::mem::MaybeUninit;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -33,10 +32,6 @@ use anyhow::{Context, bail};
 use listenfd::ListenFd;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
-};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, getppid, pidfd_open, pidfd_send_signal,
     set_child_subreaper, set_parent_process_death_signal, test_kill_process, waitpid,
@@ -46,7 +41,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Program, Sockets};
+use super::{Program, Sockets, descriptors};
 use crate::words;
 
 /// The argument that makes the program an anchor.
@@ -57,9 +52,8 @@ const ANCHOR: &str = "FSWAKE_ANCHOR";
 const LOOK: Duration = Duration::from_millis(50);
 /// systemd's socket, and the anchor's own for the daemon.
 const NOTIFY: &str = "NOTIFY_SOCKET";
-/// The longest message, and the most descriptors with it.
+/// The longest message.
 const LONGEST: usize = 16 * 1024;
-const MOST: usize = 16;
 /// The exit statuses of processes that SIGABRT (systemd's watchdog) and SIGTERM have ended, as a shell has them.
 const ABORTED: u8 = 134;
 const STOPPED: u8 = 143;
@@ -390,18 +384,7 @@ impl Relay {
     async fn next(&self) -> io::Result<Message> {
         self.from
             .async_io(Interest::READABLE, || {
-                let mut text = vec![0; LONGEST];
-                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
-                let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-                let mut into = [IoSliceMut::new(&mut text)];
-                let received = recvmsg(self.from.as_fd(), &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-                let mut descriptors = Vec::new();
-                for message in ancillary.drain() {
-                    if let RecvAncillaryMessage::ScmRights(received) = message {
-                        descriptors.extend(received);
-                    }
-                }
-                text.truncate(received.bytes);
+                let (text, descriptors) = descriptors::receive(self.from.as_fd(), LONGEST)?;
                 let text = String::from_utf8_lossy(&text).into_owned();
                 Ok(Message { text, descriptors })
             })
@@ -410,18 +393,7 @@ impl Relay {
 
     fn pass_on(&self, text: &str, descriptors: &[OwnedFd]) -> io::Result<()> {
         let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty() {
-            ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        }
-        sendmsg(
-            self.to.as_fd(),
-            &[IoSlice::new(text.as_bytes())],
-            &mut ancillary,
-            SendFlags::NOSIGNAL,
-        )?;
-        Ok(())
+        descriptors::send(self.to.as_fd(), text.as_bytes(), &descriptors)
     }
 }
 

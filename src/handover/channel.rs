@@ -12,17 +12,13 @@
 //! Each is a line of JSON. Unknown fields are ignored, and new ones have defaults, so that any two versions understand
 //! each other.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
-};
 use serde::{Deserialize, Serialize};
 
+use super::descriptors;
 use super::duty::EventNumbers;
 use super::sockets::Use;
 
@@ -30,8 +26,6 @@ use super::sockets::Use;
 pub const VARIABLE: &str = "FSWAKE_PREDECESSOR";
 /// The longest message.
 pub const LONGEST: usize = 64 * 1024;
-/// The most sockets: Linux takes 253 descriptors in a message (unix(7)).
-const MOST: usize = 128;
 
 /// The predecessor's first message. It carries the sockets' descriptors.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -84,26 +78,8 @@ pub fn line(message: &impl Serialize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// When there are too many sockets, or the successor has ended.
-pub fn send(channel: &UnixStream, offer: &Offer, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-    if descriptors.len() > MOST {
-        return Err(io::Error::other("too many listening sockets"));
-    }
-    let line = line(offer)?;
-    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(io::Error::other("too many listening sockets"));
-    }
-    let sent = sendmsg(
-        channel.as_fd(),
-        &[IoSlice::new(&line)],
-        &mut ancillary,
-        SendFlags::empty(),
-    )?;
-    if sent < line.len() {
-        return Err(io::ErrorKind::WriteZero.into());
-    }
-    Ok(())
+pub fn send(channel: &UnixStream, offer: &Offer, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+    descriptors::send(channel.as_fd(), &line(offer)?, sockets)
 }
 
 /// Receives the first message.
@@ -111,20 +87,8 @@ pub fn send(channel: &UnixStream, offer: &Offer, descriptors: &[BorrowedFd<'_>])
 /// # Errors
 /// When it is not one.
 pub fn receive(channel: &UnixStream) -> io::Result<(Offer, Vec<OwnedFd>)> {
-    let mut line = vec![0; LONGEST];
-    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut into = [IoSliceMut::new(&mut line)];
-    let received = recvmsg(channel.as_fd(), &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-    let mut descriptors = Vec::new();
-    for message in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(received) = message {
-            descriptors.extend(received);
-        }
-    }
-    let line = line.get(..received.bytes).unwrap_or_default();
-    let offer: Offer = serde_json::from_slice(line.trim_ascii_end())?;
-    Ok((offer, descriptors))
+    let (line, sockets) = descriptors::receive(channel.as_fd(), LONGEST)?;
+    Ok((serde_json::from_slice(line.trim_ascii_end())?, sockets))
 }
 
 #[cfg(test)]

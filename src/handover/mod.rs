@@ -28,6 +28,7 @@
 
 pub mod anchor;
 pub mod channel;
+pub mod descriptors;
 pub mod duty;
 pub mod finishing;
 pub mod leave;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Argument, Word, is_made_of};
+use super::{Argument, Word, is_plain};
 use crate::esl::leg_token::{HEADER, LegClaims, TOLD};
 use crate::types::Target;
 
@@ -46,7 +46,7 @@ pub fn pass_on(channel: Uuid, target: &Target, claims: &LegClaims) -> Vec<String
     // The caller's leg has an Alert-Info only for the phone.
     let mut exports = "alert_info,fax_enable_t38,t38_passthru".to_owned();
     for (name, value) in &claims.variables {
-        let is_plain = TOLD.contains(&name.as_str()) && is_made_of(value, 2048, b"-_.+:;=,@");
+        let is_plain = TOLD.contains(&name.as_str()) && is_plain(value);
         if is_plain {
             let name = format!("nolocal:{name}");
             exports = format!("{exports},{name}");

@@ -47,8 +47,13 @@ impl fmt::Display for Argument<'_> {
     }
 }
 
+/// Whether a variable's value may stand in a command as it is.
+pub(in crate::esl) fn is_plain(value: &str) -> bool {
+    is_made_of(value, 2048, b"-_.+:;=,@")
+}
+
 /// Whether a text has letters, digits and these marks only, and is not too long: for texts inside quotes of their own.
-pub(in crate::esl) fn is_made_of(text: &str, longest: usize, marks: &[u8]) -> bool {
+pub(super) fn is_made_of(text: &str, longest: usize, marks: &[u8]) -> bool {
     let is_good = |b: u8| b.is_ascii_alphanumeric() || marks.contains(&b);
     !text.is_empty() && text.len() <= longest && text.bytes().all(is_good)
 }

@@ -102,11 +102,9 @@ impl Connection {
     pub(super) async fn emit_end(&mut self, leg: LegId, end: LegEnd) {
         // 503 says nothing of the phone in any case. Later the note is gone.
         let is_doubtful = end.sip_status.is_some_and(|status| status != 503);
-        let untaken = self
-            .untaken
-            .iter()
-            .find(|(untaken, _, since)| *untaken == leg && since.elapsed() < NOTED);
-        let Some((_, node, _)) = untaken.copied().filter(|_| is_doubtful) else {
+        let place = self.untaken.iter().position(|(untaken, ..)| *untaken == leg);
+        let untaken = place.map(|place| self.untaken.swap_remove(place));
+        let Some((_, node, _)) = untaken.filter(|(.., since)| is_doubtful && since.elapsed() < NOTED) else {
             return self.emit(Event::LegEnded { leg, end }).await;
         };
         let shared = self.shared.clone();
