@@ -12,7 +12,7 @@
 //! | `calls` | two fswakes and two FreeSWITCHes hold 10,000 calls each |
 //!
 //! `--short` makes a short trial run. `FSWAKE_BENCH_DEVICES`, `FSWAKE_BENCH_CALLS` and `FSWAKE_BENCH_RATE` (REGISTERs a
-//! second) change the sizes. `FSWAKE_BENCH_BINARY` names another fswake to measure.
+//! second) change the sizes. `FSWAKE_BENCH_DAEMON` names another fswake to measure.
 
 #[path = "../daemon/machine.rs"]
 #[allow(dead_code, reason = "the other bench needs more of it")]

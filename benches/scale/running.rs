@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use fswake_test_support::daemon::command;
 use fswake_test_support::postgres::{PASSWORD, Server};
+use fswake_test_support::site::measured;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr};
@@ -86,8 +87,7 @@ impl Site {
     pub async fn start(&self) -> Running {
         let file = self.dir.path().join("fswake.toml");
         std::fs::write(&file, &self.settings).expect("a file");
-        let binary = std::env::var("FSWAKE_BENCH_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_fswake").into());
-        let mut command = command(binary, &file);
+        let mut command = command(measured(env!("CARGO_BIN_EXE_fswake")), &file);
         command.arg("run").stderr(Stdio::piped());
         let began = Instant::now();
         let mut child = command.spawn().expect("fswake starts");

@@ -84,9 +84,14 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// Whether it is of this server and table, whenever that has started. Files of older versions have no start.
     pub(super) fn is_of(&self, identity: &str) -> bool {
-        let start = self.server.strip_prefix(identity);
-        start.is_some_and(|start| start.is_empty() || start.starts_with(' '))
+        is_of(&self.server, identity)
     }
+}
+
+/// Whether a place (`Server::place`) is of this server and table, whenever that has started.
+pub(super) fn is_of(place: &str, identity: &str) -> bool {
+    let start = place.strip_prefix(identity);
+    start.is_some_and(|start| start.is_empty() || start.starts_with(' '))
 }
 
 /// Whether this file has never had devices: neither its own, nor all of a shared store.

@@ -176,6 +176,7 @@ async fn fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_ca
             is_connected(&call, &phone).await;
             edge.site.daemon().log.wait(&["call over", "connected"]).await;
         }
+        let killed = Instant::now();
         edge.site.kill_daemon().await;
         if stage == "connected" {
             tokio::time::sleep(LEASE).await;
@@ -185,7 +186,6 @@ async fn fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_ca
             assert_eq!(call.outcome().await, 410, "{stage}");
         }
         if stage == "while it rings" {
-            let killed = Instant::now();
             let (at, _) = phone.cancelled().await;
             assert!(at.saturating_duration_since(killed) < LEASE);
         }

@@ -266,7 +266,7 @@ fn share(device: &DeviceKey) -> f64 {
 }
 
 fn is_bound(key: &AorKey, device: &DeviceKey, world: &World) -> bool {
-    let entry = world.directory.entry(key);
+    let entry = world.directory.open(key);
     entry.is_some_and(|entry| entry.is_bound(device, world.now))
 }
 

@@ -20,6 +20,7 @@ use crate::clock::now_ms;
 use crate::jitter;
 use crate::postgres::Dsn;
 use crate::store::lines::{self, Exchange, SharedLine};
+use crate::store::outbox;
 
 /// How often other daemons' lines are read.
 const POLL: Duration = Duration::from_secs(2);
@@ -110,7 +111,7 @@ impl JournalExchange {
     async fn exchange(&mut self, server: &mut Server) -> Result<(), SharedError> {
         self.state = lines::exchange(&self.local)?.unwrap_or_default();
         let identity = server.journal_identity().await?;
-        if !self.state.server.starts_with(&identity) {
+        if !outbox::is_of(&self.state.server, &identity) {
             // This server may not have all lines that another one took. It has them in order.
             let last = server.last_line(self.state.file).await?;
             self.set_sent(last.min(self.state.sent_to)).await?;
@@ -193,8 +194,8 @@ impl JournalExchange {
 
     /// Reads other daemons' lines into the file.
     async fn read(&mut self, server: &mut Server, identity: &str) -> Result<(), SharedError> {
-        let place = format!("{identity} {}", server.started);
-        let mut after = Snapshot::read(&self.state.snapshot).filter(|_| self.state.server.starts_with(identity));
+        let place = server.place_of(identity);
+        let mut after = Snapshot::read(&self.state.snapshot).filter(|_| outbox::is_of(&self.state.server, identity));
         // A server that was killed uses transaction numbers again that it had not flushed.
         if let Some(after) = after.as_mut().filter(|_| self.state.server != place) {
             after.end = after.end.saturating_sub(REWIND).max(0);

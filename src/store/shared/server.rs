@@ -102,9 +102,14 @@ impl Server {
         Ok((server, notifications))
     }
 
-    /// The server, its table and its start, as in [`Cursor`].
+    /// The server with its table of devices, and its start, as in [`Cursor`].
     pub(super) fn place(&self) -> String {
-        format!("{} {}", self.identity, self.started)
+        self.place_of(&self.identity)
+    }
+
+    /// The same with another table.
+    pub(super) fn place_of(&self, identity: &str) -> String {
+        format!("{identity} {}", self.started)
     }
 
     /// Names the missing rights in an error about them.

@@ -111,8 +111,10 @@ impl Synchronizer {
         server: &mut Server,
         notifications: &mut mpsc::UnboundedReceiver<Notification>,
     ) -> Result<(), SharedError> {
-        if self.first.as_ref().is_some_and(|(_, reads_all)| *reads_all) && outbox::is_empty(&self.local)? {
-            if self.read_all(server).await?.is_none() {
+        if let Some((first, true)) = self.first.clone()
+            && outbox::is_empty(&self.local)?
+        {
+            if !self.read_all(server, first).await? {
                 return Ok(());
             }
         } else if !outbox::cursor(&self.local)?.is_of(&server.identity) {
@@ -157,11 +159,8 @@ impl Synchronizer {
         }
     }
 
-    /// Gives all devices to the daemon, and then fills its file. `None`: the daemon stops.
-    async fn read_all(&mut self, server: &mut Server) -> Result<Option<()>, SharedError> {
-        let Some((first, _)) = self.first.clone() else {
-            return Ok(Some(()));
-        };
+    /// Gives all devices to the daemon, and then fills its file. `false`: the daemon stops.
+    async fn read_all(&mut self, server: &mut Server, first: SyncSender<First>) -> Result<bool, SharedError> {
         // If the daemon waits no more, it has started with what it got. The rest comes as changes, from the file.
         let give = async |page: Page| {
             first
@@ -173,7 +172,7 @@ impl Synchronizer {
         self.tell_first(Ok(()));
         let (stop, file_is_open) = (&self.thread.stop, &self.thread.file_is_open);
         if stop.run_until_cancelled(file_is_open.cancelled()).await.is_none() {
-            return Ok(None);
+            return Ok(false);
         }
         // Nobody else writes the file meanwhile: its changes wait in memory.
         let turn = self.thread.file.turn().await;
@@ -185,13 +184,13 @@ impl Synchronizer {
         };
         let filled = server.read_in_order(&cursor, add);
         let Some(filled) = stop.run_until_cancelled(filled).await else {
-            return Ok(None);
+            return Ok(false);
         };
         filled?;
         filling.end(&cursor)?;
         drop(turn);
         self.thread.update(|health| health.devices.received += received);
-        Ok(Some(()))
+        Ok(true)
     }
 
     /// Tells the daemon that starts how the first try has ended.

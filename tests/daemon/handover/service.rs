@@ -13,7 +13,7 @@ use fswake_test_support::freeswitch::*;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::process::Command;
 
-use super::{CALLS, HANDOVERS, Phones, Successors, every_call_is_woken, is_fswake, send, without_limits};
+use super::{CALLS, HANDOVERS, Phones, Successors, every_call_is_woken, send, without_limits};
 use crate::harness::*;
 
 /// A service manager.
@@ -27,15 +27,7 @@ struct Manager {
     /// It runs `--anchor`, and follows no other process than the one that it has started.
     is_anchored: bool,
     /// What an anchor has started: it is nobody's child if a test fails.
-    daemons: Vec<u32>,
-}
-
-impl Drop for Manager {
-    fn drop(&mut self) {
-        for pid in self.daemons.drain(..).filter(|pid| is_fswake(*pid)) {
-            send("KILL", pid);
-        }
-    }
+    daemons: Successors,
 }
 
 /// The processes that this one has started.
@@ -61,7 +53,7 @@ impl Manager {
             main: None,
             words: Vec::new(),
             is_anchored: false,
-            daemons: Vec::new(),
+            daemons: Successors::default(),
         }
     }
 
@@ -167,7 +159,7 @@ impl Manager {
             })
             .await;
         if is_anchored {
-            self.daemons.extend(children(daemon.pid()));
+            self.daemons.0.extend(children(daemon.pid()));
         }
         daemon
     }
@@ -268,7 +260,7 @@ async fn anchor_follows_the_daemon_that_takes_calls_and_ends_with_its_status() {
     anchor.log.wait_times(1, &["the earlier process has ended"]).await;
     super::gone(first).await;
     let second = children(anchor.pid())[0];
-    manager.daemons.push(second);
+    manager.daemons.0.push(second);
     tokio::time::sleep(Duration::from_millis(300)).await;
     send("KILL", anchor.pid());
     super::gone(second).await;

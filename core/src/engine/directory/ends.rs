@@ -140,7 +140,10 @@ impl Directory {
             return;
         };
         let of_phone = |b: &&Binding| b.call_id == reg.call_id && b.device.is_none();
-        let binding = self.entries.get(&before).and_then(|e| e.bindings.iter().find(of_phone));
+        let binding = self
+            .entries
+            .open(&before)
+            .and_then(|e| e.bindings.iter().find(of_phone));
         if let Some(binding) = binding {
             let aor = Aor::new(before.user.clone(), binding.domain.clone());
             let node = binding.target.node();
@@ -154,7 +157,7 @@ impl Directory {
             let (entries, hasher) = (&self.entries, &self.hasher);
             let is_there = |phone: u64, key: &AorKey| {
                 let its = |b: &Binding| b.device.is_none() && hasher.hash_one(&b.call_id) == phone;
-                entries.get(key).is_some_and(|e| e.bindings.iter().any(its))
+                entries.open(key).is_some_and(|e| e.bindings.iter().any(its))
             };
             self.phones.retain(|phone, key| is_there(*phone, key));
             self.sweep_at = self.phones.len() * 2;

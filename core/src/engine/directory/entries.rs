@@ -121,6 +121,12 @@ impl Entries {
         slot.read(&self.texts).map(|(_, entry)| entry)
     }
 
+    /// What an AOR has, unless it is at rest: then it has no bindings, and nobody waits for it.
+    pub(super) fn open(&self, key: &AorKey) -> Option<&AorEntry> {
+        let open = self.slot(self.place(key)?)?.awake.as_deref()?;
+        Some(&open.1)
+    }
+
     /// What the AOR there has.
     pub(super) fn at(&self, place: Place) -> Option<&AorEntry> {
         self.slot(place)?.read(&self.texts).map(|(_, entry)| entry)

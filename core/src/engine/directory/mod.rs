@@ -192,6 +192,11 @@ impl Directory {
         self.owners.len()
     }
 
+    /// What an AOR has, unless it is at rest: then it has no bindings, and nobody waits for it.
+    pub fn open(&self, key: &AorKey) -> Option<&AorEntry> {
+        self.entries.open(key)
+    }
+
     /// How many devices and bindings there are.
     pub fn size(&self) -> (usize, usize) {
         self.entries

@@ -76,7 +76,7 @@ pub(super) fn pack<'a>(
 /// Whether these bytes are of the AOR with this key.
 pub(super) fn is_of(bytes: &[u8], key: &AorKey, texts: &Texts) -> bool {
     let mut from = Reader::new(bytes, texts);
-    let domain = from.id();
+    let domain = from.count();
     texts.is(domain, &key.domain) && *from.text() == *key.user
 }
 
