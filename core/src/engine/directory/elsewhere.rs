@@ -48,16 +48,11 @@ impl Directory {
     /// Applies another daemon's change. It is not stored again, because it comes from the store.
     pub fn apply_change(&mut self, change: DeviceChange, policy: &Policy) {
         let token = change.key();
-        if let Some(place) = self.owners.get(&self.token_hash(&token)) {
-            self.entries.touch_place(*place);
-        }
-        if self
-            .known_change(&token)
-            .is_some_and(|known| !change.is_later_than(&known))
-        {
+        let hash = self.token_hash(&token);
+        let known = self.known_change(hash, &token);
+        if known.is_some_and(|known| !change.is_later_than(&known)) {
             return;
         }
-        let hash = self.token_hash(&token);
         let owner = self.owners.get(&hash).and_then(|place| self.entries.key(*place));
         match change {
             DeviceChange::Kept(device) => {
@@ -82,9 +77,9 @@ impl Directory {
     }
 
     /// The last known change of a token, whoever owns it.
-    fn known_change(&self, token: &DeviceKey) -> Option<DeviceChange> {
-        let hash = self.token_hash(token);
-        let owner = self.owners.get(&hash).and_then(|place| self.entries.at(*place));
+    fn known_change(&mut self, hash: u64, token: &DeviceKey) -> Option<DeviceChange> {
+        // Read to be changed: mostly it is.
+        let owner = self.owners.get(&hash).and_then(|place| self.entries.at_mut(*place));
         let known = owner.and_then(|entry| entry.devices.iter().find(|d| is_same(&d.key, token)));
         match known {
             Some(known) => Some(DeviceChange::Kept(known.device.clone())),

@@ -89,9 +89,12 @@ impl Slot {
         self.awake.as_deref()
     }
 
-    fn copy(&self, texts: &Texts) -> Option<Open> {
-        let awake = self.awake.as_deref().cloned();
-        awake.or_else(|| self.resting.as_ref().map(|r| packed::unpack(&r.packed, texts)))
+    /// What it has, for somebody who looks once: no open copy stays.
+    fn see<T>(&self, texts: &Texts, look: impl FnOnce(&Open) -> T) -> Option<T> {
+        match &self.resting {
+            Some(resting) => Some(look(&packed::unpack(&resting.packed, texts))),
+            None => self.awake.as_deref().map(look),
+        }
     }
 
     /// Wakes it if it is at rest.
@@ -134,13 +137,20 @@ impl Entries {
 
     /// What an AOR has, for somebody who looks once.
     pub(super) fn look(&self, key: &AorKey) -> Option<AorEntry> {
-        self.slot(self.place(key)?)?.copy(&self.texts).map(|(_, entry)| entry)
+        let slot = self.slot(self.place(key)?)?;
+        slot.see(&self.texts, |(_, entry)| entry.clone())
     }
 
     /// What an AOR has, to be changed.
     pub(super) fn get_mut(&mut self, key: &AorKey) -> Option<&mut AorEntry> {
-        let place = self.place(key)?;
-        self.wake(place)
+        self.at_mut(self.place(key)?)
+    }
+
+    /// What the AOR there has, to be changed.
+    pub(super) fn at_mut(&mut self, place: Place) -> Option<&mut AorEntry> {
+        self.touched.push(place);
+        let open = self.slots.get_mut(place.0 as usize)?.wake(&mut self.texts);
+        open.map(|(_, entry)| entry)
     }
 
     /// What an AOR has. One that is not known is from now on.
@@ -192,7 +202,7 @@ impl Entries {
             let packed = packed::pack(key, std::iter::once(restored), None, &mut self.texts);
             return self.add(key, Slot::packed(packed));
         };
-        if let Some(entry) = self.wake(place) {
+        if let Some(entry) = self.at_mut(place) {
             entry.add(restored.known());
         }
         self.rest(Moment::default());
@@ -219,9 +229,9 @@ impl Entries {
 
     /// The AORs of which this holds. Those at rest stay packed.
     pub(super) fn keys_of(&self, holds: impl Fn(&AorKey, &AorEntry) -> bool) -> Vec<AorKey> {
-        let all = self.slots.iter().filter_map(|slot| slot.copy(&self.texts));
-        all.filter_map(|(key, entry)| holds(&key, &entry).then_some(key))
-            .collect()
+        let found = |(key, entry): &Open| holds(key, entry).then(|| key.clone());
+        let all = self.slots.iter();
+        all.filter_map(|slot| slot.see(&self.texts, found).flatten()).collect()
     }
 
     /// All AORs, in no order.
@@ -251,19 +261,8 @@ impl Entries {
         self.touched.extend(place);
     }
 
-    /// The same, by its place.
-    pub(super) fn touch_place(&mut self, place: Place) {
-        self.touched.push(place);
-    }
-
     fn slot(&self, place: Place) -> Option<&Slot> {
         self.slots.get(place.0 as usize)
-    }
-
-    fn wake(&mut self, place: Place) -> Option<&mut AorEntry> {
-        self.touched.push(place);
-        let open = self.slots.get_mut(place.0 as usize)?.wake(&mut self.texts);
-        open.map(|open| &mut open.1)
     }
 
     fn add(&mut self, key: &AorKey, slot: Slot) -> Place {
