@@ -17,7 +17,7 @@ crate::trials![
 /// Calls from both FreeSWITCHes, on every transport of the edge. Returns how many legs went through another FreeSWITCH.
 async fn legs_through_another(pair: &Pair, site: &Site, edge: &Kamailio) -> usize {
     let (mut same, mut other) = (0, 0);
-    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+    for transport in Transport::ALL {
         // Which FreeSWITCH a REGISTER reaches is chance.
         for n in 0..6 {
             let held = if n % 2 == 0 { &pair.a } else { &pair.b };

@@ -167,7 +167,7 @@ fn main() {
     ] {
         trials.extend(list(&lab));
     }
-    let (proxy, server) = (kamailio::installed(), postgres::installed());
+    let (proxy, server) = (kamailio::is_edge(), postgres::installed());
     trials.extend(unless("cluster", &proxy, edge::trials(&lab)));
     for list in [shared::trials, standby::trials] {
         trials.extend(unless("cluster", &server, list(&lab)));

@@ -138,7 +138,7 @@ fn main() {
     ] {
         trials.extend(list(&lab));
     }
-    let (six, kamailio) = (realfs::has_six(), kamailio::installed());
+    let (six, kamailio) = (realfs::has_six(), kamailio::is_edge());
     trials.extend(unless("live", &six, six::trials(&lab)));
     trials.extend(unless("live", &kamailio, behind_proxy::trials(&lab)));
     trials.extend(unless("live", &jssip::installed(), jssip::trials(&lab)));

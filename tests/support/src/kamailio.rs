@@ -41,16 +41,20 @@ pub struct Kamailio {
     child: Child,
 }
 
-/// Whether Kamailio is installed.
-///
-/// # Errors
-/// If it is not, with the text to print.
-pub fn installed() -> Result<(), String> {
+/// Whether Kamailio is installed; else the text to print.
+fn installed() -> Result<(), String> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let mut paths = std::env::split_paths(&paths).chain([Path::new("/usr/sbin").to_owned()]);
     let found = paths.any(|path| path.join(PROGRAM).is_file());
-    let problem = "no kamailio (Debian: kamailio, kamailio-tls-modules, kamailio-websocket-modules)";
-    found.then_some(()).ok_or_else(|| problem.to_owned())
+    found.then_some(()).ok_or_else(|| "no kamailio".to_owned())
+}
+
+/// Whether Kamailio is installed with all that the edge proxy needs.
+///
+/// # Errors
+/// If it is not, with the text to print.
+pub fn is_edge() -> Result<(), String> {
+    has(&MODULES)
 }
 
 /// Whether Kamailio is installed with these modules.
@@ -75,7 +79,7 @@ pub fn has(modules: &[&str]) -> Result<(), String> {
     };
     match modules.iter().find(|module| !there(module)) {
         Some(module) => Err(format!(
-            "kamailio has no module {module} (Debian: kamailio-extra-modules, kamailio-utils-modules)"
+            "kamailio has no module {module} (Debian: kamailio-{{extra,tls,utils,websocket}}-modules)"
         )),
         None => Ok(()),
     }
