@@ -126,7 +126,7 @@ impl Daemon {
             ..Options::default()
         };
         let mut catch_up = (duty.phase() == Phase::Waiting).then(|| CatchUp::new(&config.store.path));
-        let (_, store) = Sqlite::open_and_read(&config.store.path, &options, &mut |device, origin| {
+        let store = Sqlite::open_and_read(&config.store.path, &options, &mut |device, origin| {
             if let Some(catch_up) = &mut catch_up {
                 catch_up.had(&device);
             }

@@ -37,7 +37,7 @@ pub use writer::{FlushError, Health, StoreWriter, WriteFailure};
 
 use std::sync::Arc;
 
-use crate::types::{Device, DeviceKey, UnixMicros, UnixSeconds};
+use crate::types::{Device, DeviceKey, UnixMicros};
 
 /// One change to the stored devices, or one journal line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,4 @@ pub struct Snapshot {
     pub devices: Vec<Device>,
     /// Those whose last change another daemon made, if they share a store.
     pub elsewhere: Vec<Device>,
-    /// When the snapshot was read (UTC).
-    pub read_at: UnixSeconds,
 }

@@ -108,15 +108,27 @@ const SQLITES_OWN: i64 = -2000;
 /// Fills an empty file with all devices of a shared store, in one transaction and without the indexes that are not in
 /// the order in which they come. A killed daemon has written nothing.
 pub(super) struct Filling<'a> {
-    db: &'a Connection,
     tx: Transaction<'a>,
     indexes: Vec<String>,
+    _cache: LargerCache<'a>,
+}
+
+/// More memory for pages, until it is dropped.
+struct LargerCache<'a>(&'a Connection);
+
+impl Drop for LargerCache<'_> {
+    fn drop(&mut self) {
+        // Best effort: the cache may stay large.
+        let _ = self.0.pragma_update(None, "cache_size", SQLITES_OWN);
+        let _ = self.0.execute_batch("PRAGMA shrink_memory");
+    }
 }
 
 impl<'a> Filling<'a> {
     /// Begins. The file stays locked until [`Filling::end`].
     pub(super) fn begin(db: &'a Connection) -> rusqlite::Result<Self> {
         db.pragma_update(None, "cache_size", WHILE_FILLING)?;
+        let cache = LargerCache(db);
         let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
         let sql =
             "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'devices' AND sql IS NOT NULL";
@@ -128,7 +140,11 @@ impl<'a> Filling<'a> {
             tx.execute_batch(&format!("DROP INDEX {name}"))?;
         }
         let indexes = indexes.into_iter().map(|(_, sql)| sql).collect();
-        Ok(Self { db, tx, indexes })
+        Ok(Self {
+            tx,
+            indexes,
+            _cache: cache,
+        })
     }
 
     /// Adds some, except where this file has later changes. Returns how many it added.
@@ -146,9 +162,7 @@ impl<'a> Filling<'a> {
             self.tx.execute_batch(sql)?;
         }
         set_cursor(&self.tx, cursor)?;
-        self.tx.commit()?;
-        self.db.pragma_update(None, "cache_size", SQLITES_OWN)?;
-        self.db.execute_batch("PRAGMA shrink_memory")
+        self.tx.commit()
     }
 }
 

@@ -12,8 +12,7 @@ use super::rows::{Origin, devices_from};
 use super::schema::failure;
 pub use super::schema::{SCHEMA, SCHEMA_VERSION, StoreError};
 use super::writer::StoreWriter;
-use crate::clock::unix_now;
-use crate::types::{Device, UnixSeconds};
+use crate::types::Device;
 use crate::words;
 
 /// Entry point of the SQLite store.
@@ -25,15 +24,14 @@ impl Sqlite {
     /// and starts the writer's thread.
     pub fn open(path: &Path, options: &Options) -> Result<(Snapshot, StoreWriter), StoreError> {
         let mut snapshot = Snapshot::default();
-        let (read_at, writer) = Self::open_and_read(path, options, &mut |device, origin| match origin {
+        let writer = Self::open_and_read(path, options, &mut |device, origin| match origin {
             Origin::Here => snapshot.devices.push(device),
             Origin::Elsewhere => snapshot.elsewhere.push(device),
         })?;
-        Ok((Snapshot { read_at, ..snapshot }, writer))
+        Ok((snapshot, writer))
     }
 
-    /// The same, giving the devices one by one: first those that this daemon changed last. Also returns when they were
-    /// read.
+    /// The same, giving the devices one by one: first those that this daemon changed last.
     ///
     /// # Errors
     /// When the file cannot be used.
@@ -41,7 +39,7 @@ impl Sqlite {
         path: &Path,
         options: &Options,
         each: &mut dyn FnMut(Device, Origin),
-    ) -> Result<(UnixSeconds, StoreWriter), StoreError> {
+    ) -> Result<StoreWriter, StoreError> {
         let mut db = Database {
             connection: None,
             file: None,
@@ -49,26 +47,25 @@ impl Sqlite {
             options: options.clone(),
         };
         let only_reads = if options.waits { connect_to_read(path)? } else { None };
-        let read_at = match &only_reads {
+        let read = match &only_reads {
             Some(connection) => read(connection, each),
             None => read(db.open()?, each),
         };
-        let read_at = read_at.map_err(|e| failure(path, &e))?;
-        let writer = StoreWriter::start(db, options).map_err(|e| StoreError::Unusable {
+        read.map_err(|e| failure(path, &e))?;
+        StoreWriter::start(db, options).map_err(|e| StoreError::Unusable {
             path: path.to_owned(),
             reason: words::of_io(&e),
-        })?;
-        Ok((read_at, writer))
+        })
     }
 }
 
 /// All devices as they are at one moment: another process may be writing.
-fn read(connection: &Connection, each: &mut dyn FnMut(Device, Origin)) -> rusqlite::Result<UnixSeconds> {
+fn read(connection: &Connection, each: &mut dyn FnMut(Device, Origin)) -> rusqlite::Result<()> {
     let _moment = connection.unchecked_transaction()?;
     for origin in [Origin::Here, Origin::Elsewhere] {
         devices_from(connection, origin, &mut |device| each(device, origin))?;
     }
-    Ok(unix_now())
+    Ok(())
 }
 
 #[cfg(test)]

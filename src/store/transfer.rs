@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::database::{self, Options};
 use super::import::give_to_owner_of_directory;
-use super::outbox::{self, Cursor};
+use super::outbox;
 use super::rows;
 use super::schema::{StoreError, failure};
 use super::shared::{Server, SharedError, Tables};
@@ -152,7 +152,7 @@ pub async fn export_shared(dsn: &Dsn, to: &mut dyn Write) -> Result<usize, Trans
         }
         Ok(())
     };
-    server.read(&Cursor::default(), "", page).await?;
+    server.read_all(page).await?;
     written?;
     Ok(count)
 }

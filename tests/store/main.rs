@@ -104,7 +104,7 @@ fn every_field_is_stored_unchanged_with_any_text() {
         bare.push.app = "".into();
         bare.push.tokens = Tokens::Remote(bare.push.token().clone());
         let store = place.open(Options::default());
-        assert!(store.devices().is_empty() && store.snapshot.read_at > 1_700_000_000);
+        assert!(store.devices().is_empty());
         store.submit(StoreOp::Put(strange.clone().into()));
         store.submit(StoreOp::Put(bare.clone().into()));
         drop(store);

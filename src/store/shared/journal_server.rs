@@ -6,8 +6,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::SharedError;
+use super::query::{Moment, PAGE, TIMEOUT, Values, query, query_one, within};
 use super::row::{escaped, unescaped};
-use super::server::{PAGE, Server, TIMEOUT, identity, one_moment, within};
+use super::server::{Server, identity};
 use crate::store::lines::SharedLine;
 
 /// Lines that the server already has are left out: they were sent before fswake was killed.
@@ -61,9 +62,8 @@ impl Server {
     /// The last line of a file that this server has; 0 if it has none.
     pub(super) async fn last_line(&self, file: i64) -> Result<i64, SharedError> {
         let sql = "SELECT coalesce(max(line), 0) FROM fswake_journal WHERE file = $1";
-        let values: [(&(dyn ToSql + Sync), Type); 1] = [(&file, Type::INT8)];
-        let row = async { self.client.query_typed_one(sql, &values).await.map_err(SharedError::of) };
-        Ok(within(TIMEOUT, row).await?.try_get(0)?)
+        let values: &Values<'_> = &[(&file, Type::INT8)];
+        Ok(query_one(&self.client, sql, values).await?.try_get(0)?)
     }
 
     /// Appends lines, except those that the server has.
@@ -90,8 +90,7 @@ impl Server {
             .iter()
             .map(|column| (column as &(dyn ToSql + Sync), Type::TEXT_ARRAY));
         let values: Vec<_> = numbers.chain(texts).collect();
-        let put = async { self.client.query_typed(PUT, &values).await.map_err(SharedError::of) };
-        within(TIMEOUT, put).await.map(drop)
+        query(&self.client, PUT, &values).await.map(drop)
     }
 
     /// Reads lines page by page. Returns PostgreSQL's text of the snapshot that was read.
@@ -100,51 +99,33 @@ impl Server {
         wanted: &Wanted<'_>,
         mut page: impl AsyncFnMut(Vec<SharedLine>) -> Result<(), SharedError>,
     ) -> Result<String, SharedError> {
-        let tx = one_moment(&mut self.client).await?;
-        let snapshot = "SELECT pg_current_snapshot()::text";
-        let snapshot = async { tx.query_typed_one(snapshot, &[]).await.map_err(SharedError::of) };
-        let snapshot: String = within(TIMEOUT, snapshot).await?.try_get(0)?;
+        let moment = Moment::of(&mut self.client).await?;
+        let snapshot = moment.one("SELECT pg_current_snapshot()::text").await?.try_get(0)?;
         // Transactions that were open then and are not now, and those that began later.
         let (open, end) = match &wanted.after {
-            Some(after) => (after.open.clone(), after.end),
-            None => (Vec::new(), 0),
+            Some(after) => (after.open.as_slice(), after.end),
+            None => (&[][..], 0),
         };
         let (file, daemon) = wanted.not_of.unwrap_or((-1, ""));
-        for (condition, bound) in [
-            ("written_in = ANY($1::int8[])", open),
-            ("written_in >= ($1::int8[])[1]", vec![end]),
-        ] {
-            if bound.is_empty() {
-                continue;
-            }
+        let bounds: [(&str, &(dyn ToSql + Sync), Type); 2] = [
+            ("written_in = ANY($1)", &open, Type::INT8_ARRAY),
+            ("written_in >= $1", &end, Type::INT8),
+        ];
+        for (condition, bound, of_type) in bounds {
             let sql = format!(
-                "SELECT file, line, at_ms, daemon, node, call, aor_user, aor_domain, event, detail, written_in FROM fswake_journal
-                 WHERE {condition} AND (written_in, file, line) > ($2, $3, $4) AND at_ms >= $5 AND NOT (file = $6 AND daemon = $7)
-                 ORDER BY written_in, file, line LIMIT {PAGE}"
+                "SELECT file, line, at_ms, daemon, node, call, aor_user, aor_domain, event, detail FROM fswake_journal
+                 WHERE {condition} AND at_ms >= $2 AND NOT (file = $3 AND daemon = $4) ORDER BY written_in, file, line"
             );
-            let mut after = (0_i64, 0_i64, 0_i64);
-            loop {
-                let values: [(&(dyn ToSql + Sync), Type); 7] = [
-                    (&bound, Type::INT8_ARRAY),
-                    (&after.0, Type::INT8),
-                    (&after.1, Type::INT8),
-                    (&after.2, Type::INT8),
-                    (&wanted.since_ms, Type::INT8),
-                    (&file, Type::INT8),
-                    (&daemon, Type::TEXT),
-                ];
-                let rows = async { tx.query_typed(&sql, &values).await.map_err(SharedError::of) };
-                let rows = within(TIMEOUT, rows).await?;
-                let Some(last) = rows.last() else { break };
-                after = (last.try_get(10)?, last.try_get(0)?, last.try_get(1)?);
-                let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < PAGE);
-                page(rows.iter().map(line).collect::<Result<_, _>>()?).await?;
-                if is_last {
-                    break;
-                }
-            }
+            let values: &Values<'_> = &[
+                (bound, of_type),
+                (&wanted.since_ms, Type::INT8),
+                (&file, Type::INT8),
+                (&daemon, Type::TEXT),
+            ];
+            let page = async |rows: &[Row]| page(rows.iter().map(line).collect::<Result<_, _>>()?).await;
+            moment.pages(&sql, values, TIMEOUT, page).await?;
         }
-        within(TIMEOUT, async { tx.commit().await.map_err(SharedError::of) }).await?;
+        moment.end().await?;
         Ok(snapshot)
     }
 
@@ -154,17 +135,16 @@ impl Server {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let sql = "SELECT greatest((extract(epoch FROM now()) * 1000)::int8 - $1,
                                    (SELECT at_ms + 1 FROM fswake_journal ORDER BY at_ms DESC OFFSET $2 LIMIT 1))";
-        let values: [(&(dyn ToSql + Sync), Type); 2] = [(&keep, Type::INT8), (&most, Type::INT8)];
-        let row = async { self.client.query_typed_one(sql, &values).await.map_err(SharedError::of) };
-        Ok(within(TIMEOUT, row).await?.try_get(0)?)
+        let values: &Values<'_> = &[(&keep, Type::INT8), (&most, Type::INT8)];
+        Ok(query_one(&self.client, sql, values).await?.try_get(0)?)
     }
 
     /// Deletes some lines from before a time, unless another daemon does so now. Returns whether there may be more.
     pub(super) async fn prune_lines(&mut self, before_ms: i64) -> Result<bool, SharedError> {
         let prune = async {
             let tx = self.client.transaction().await.map_err(SharedError::of)?;
-            let lock: [(&(dyn ToSql + Sync), Type); 1] = [(&PRUNE_LOCK, Type::INT8)];
-            let locked = tx.query_typed_one("SELECT pg_try_advisory_xact_lock($1)", &lock).await;
+            let lock: &Values<'_> = &[(&PRUNE_LOCK, Type::INT8)];
+            let locked = tx.query_typed_one("SELECT pg_try_advisory_xact_lock($1)", lock).await;
             if !locked.map_err(SharedError::of)?.try_get::<_, bool>(0)? {
                 return Ok(false);
             }
@@ -172,8 +152,8 @@ impl Server {
                 "DELETE FROM fswake_journal WHERE ctid = ANY (ARRAY
                      (SELECT ctid FROM fswake_journal WHERE at_ms < $1 ORDER BY at_ms LIMIT {PAGE})) RETURNING 1"
             );
-            let values: [(&(dyn ToSql + Sync), Type); 1] = [(&before_ms, Type::INT8)];
-            let deleted = tx.query_typed(&sql, &values).await.map_err(SharedError::of)?.len();
+            let values: &Values<'_> = &[(&before_ms, Type::INT8)];
+            let deleted = tx.query_typed(&sql, values).await.map_err(SharedError::of)?.len();
             tx.commit().await.map_err(SharedError::of)?;
             Ok(i64::try_from(deleted) == Ok(PAGE))
         };

@@ -34,6 +34,7 @@ mod backoff;
 mod error;
 mod journal;
 mod journal_server;
+mod query;
 mod rights;
 mod row;
 mod schema;

@@ -1,13 +1,13 @@
 //! The statements: writes changes to PostgreSQL, and reads them.
 
-use std::future::Future;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, IsolationLevel, Notification, Transaction};
+use tokio_postgres::{Client, Notification, Row};
 
 use super::SharedError;
+use super::query::{Moment, PAGE, TIMEOUT, Values, query, query_one, within};
 use super::rights::{self, Part};
 use super::row::{COLUMNS, Columns, read};
 use super::schema::{self, Tables};
@@ -15,17 +15,11 @@ use crate::engine::DeviceChange;
 use crate::postgres::{self, Dsn};
 use crate::store::outbox::Cursor;
 
-/// How long PostgreSQL may take for one statement. It needs milliseconds.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long a notification may take from one connection to another.
 const NOTIFIED_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long PostgreSQL may take to sort all rows: ten million need some 30 s.
 const SORTS_WITHIN: Duration = Duration::from_secs(600);
-
-/// Rows in one query.
-pub(super) const PAGE: i64 = 1_000;
 
 /// How many transactions are read again after a start of the server: more than it loses when it is killed (it flushes
 /// within 600 ms).
@@ -76,6 +70,17 @@ pub(crate) struct Page {
     pub(super) is_late: bool,
 }
 
+impl Page {
+    fn of(rows: &[Row]) -> Result<Self, SharedError> {
+        let mut page = Self::default();
+        for row in rows {
+            page.is_late |= row.try_get::<_, bool>("late")?;
+            page.changes.extend(read(row)?);
+        }
+        Ok(page)
+    }
+}
+
 impl Server {
     /// Connects, and creates or upgrades the tables if `tables` says so.
     ///
@@ -92,12 +97,12 @@ impl Server {
             Err(error) => return Err(rights::explain(&client, &[Part::Devices], error).await),
         };
         let identity = identity(&client, "fswake_devices").await?;
-        let started = within(TIMEOUT, one(&client, "SELECT pg_postmaster_start_time()::text")).await?;
+        let started = query_one(&client, "SELECT pg_postmaster_start_time()::text", &[]).await?;
         let server = Self {
             client,
             version,
             identity,
-            started,
+            started: started.try_get(0)?,
         };
         Ok((server, notifications))
     }
@@ -136,8 +141,7 @@ impl Server {
         }
         values.push((&columns.dropped, Type::BOOL_ARRAY));
         values.push((&daemon, Type::TEXT));
-        let put = async { self.client.query_typed(PUT, &values).await.map_err(SharedError::of) };
-        within(TIMEOUT, put).await.map(drop)
+        query(&self.client, PUT, &values).await.map(drop)
     }
 
     /// Reads what other daemons changed since `cursor`, page by page, and returns the next cursor. Transactions that
@@ -146,44 +150,22 @@ impl Server {
         &mut self,
         cursor: &Cursor,
         daemon: &str,
-        mut page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
+        page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
     ) -> Result<Cursor, SharedError> {
         let is_first = !cursor.is_of(&self.identity);
         let server = self.place();
-        let tx = one_moment(&mut self.client).await?;
-        let (oldest, end) = open_transactions(&tx).await?;
+        let moment = Moment::of(&mut self.client).await?;
+        let (oldest, next) = open_transactions(&moment).await?;
         // The first time everything is read, whoever wrote it: this file may be new.
-        let (mut after, end, daemon) = if is_first {
+        let (from, to, not_by) = if is_first {
             (0, i64::MAX, "")
         } else {
-            (cursor.read_to, end, daemon)
+            (cursor.read_to, next, daemon)
         };
-        let mut digest: Vec<u8> = Vec::new();
-        let sql = format!(
-            "SELECT {COLUMNS}, written_in, digest, written < now() - interval '1 second' FROM fswake_devices
-             WHERE (written_in, digest) > ($1, $2) AND written_in < $3 AND daemon <> $4
-             ORDER BY written_in, digest LIMIT {PAGE}"
-        );
-        loop {
-            let values: [(&(dyn ToSql + Sync), Type); 4] = [
-                (&after, Type::INT8),
-                (&digest, Type::BYTEA),
-                (&end, Type::INT8),
-                (&daemon, Type::TEXT),
-            ];
-            let rows = async { tx.query_typed(&sql, &values).await.map_err(SharedError::of) };
-            let rows = within(TIMEOUT, rows).await?;
-            let Some(last) = rows.last() else { break };
-            let (next_after, next_digest) = (last.try_get(15)?, last.try_get(16)?);
-            let mut read_rows = Page::default();
-            for row in &rows {
-                read_rows.is_late |= row.try_get::<_, bool>(17)?;
-                read_rows.changes.extend(read(row)?);
-            }
-            page(read_rows).await?;
-            (after, digest) = (next_after, next_digest);
-        }
-        within(TIMEOUT, async { tx.commit().await.map_err(SharedError::of) }).await?;
+        let values: &Values<'_> = &[(&from, Type::INT8), (&to, Type::INT8), (&not_by, Type::TEXT)];
+        let which = "written_in >= $1 AND written_in < $2 AND daemon <> $3";
+        devices(&moment, which, values, TIMEOUT, page).await?;
+        moment.end().await?;
         Ok(Cursor {
             server,
             read_to: oldest,
@@ -191,15 +173,15 @@ impl Server {
     }
 
     /// Reads all devices, whoever wrote them, page by page and in no order. Returns where reading continues.
-    pub(super) async fn read_all(
+    pub(crate) async fn read_all(
         &mut self,
         page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
     ) -> Result<Cursor, SharedError> {
         let server = self.place();
-        let tx = one_moment(&mut self.client).await?;
-        let (read_to, _) = open_transactions(&tx).await?;
-        fetch_all(&tx, "NOT dropped", TIMEOUT, page).await?;
-        within(TIMEOUT, async { tx.commit().await.map_err(SharedError::of) }).await?;
+        let moment = Moment::of(&mut self.client).await?;
+        let (read_to, _) = open_transactions(&moment).await?;
+        devices(&moment, "NOT dropped", &[], TIMEOUT, page).await?;
+        moment.end().await?;
         Ok(Cursor { server, read_to })
     }
 
@@ -210,13 +192,11 @@ impl Server {
         before: &Cursor,
         page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
     ) -> Result<(), SharedError> {
-        let tx = one_moment(&mut self.client).await?;
-        let which = format!(
-            "written_in < {} ORDER BY provider COLLATE \"C\", app COLLATE \"C\", token COLLATE \"C\"",
-            before.read_to
-        );
-        fetch_all(&tx, &which, SORTS_WITHIN, page).await?;
-        within(TIMEOUT, async { tx.commit().await.map_err(SharedError::of) }).await
+        let moment = Moment::of(&mut self.client).await?;
+        let which = "written_in < $1 ORDER BY provider COLLATE \"C\", app COLLATE \"C\", token COLLATE \"C\"";
+        let values: &Values<'_> = &[(&before.read_to, Type::INT8)];
+        devices(&moment, which, values, SORTS_WITHIN, page).await?;
+        moment.end().await
     }
 
     /// Listens for changes, and tests whether notifications arrive: sends one on another connection, as other daemons
@@ -226,8 +206,8 @@ impl Server {
             self.client.batch_execute(&format!("LISTEN {CHANNEL}")).await.ok()?;
             let other = postgres::connect(dsn).await.ok()?;
             let name = format!("probe-{}", uuid::Uuid::new_v4());
-            let values: [(&(dyn ToSql + Sync), Type); 2] = [(&CHANNEL, Type::TEXT), (&name, Type::TEXT)];
-            other.query_typed("SELECT pg_notify($1, $2)", &values).await.ok()?;
+            let values: &Values<'_> = &[(&CHANNEL, Type::TEXT), (&name, Type::TEXT)];
+            other.query_typed("SELECT pg_notify($1, $2)", values).await.ok()?;
             while notifications.recv().await?.payload() != name {}
             Some(())
         };
@@ -242,9 +222,8 @@ impl Server {
                  (SELECT digest FROM fswake_devices WHERE dropped AND written < now() - make_interval(secs => $1) LIMIT {PAGE})
              RETURNING 1"
         );
-        let values: [(&(dyn ToSql + Sync), Type); 1] = [(&seconds, Type::FLOAT8)];
-        let sweep = async { self.client.query_typed(&sql, &values).await.map_err(SharedError::of) };
-        let swept = within(TIMEOUT, sweep).await?.len();
+        let values: &Values<'_> = &[(&seconds, Type::FLOAT8)];
+        let swept = query(&self.client, &sql, values).await?.len();
         Ok(i64::try_from(swept) == Ok(PAGE))
     }
 
@@ -262,73 +241,37 @@ impl Server {
     /// When PostgreSQL cannot be asked.
     pub(crate) async fn about(&self) -> Result<(String, i64), SharedError> {
         let sql = "SELECT split_part(current_setting('server_version'), ' ', 1), (extract(epoch FROM clock_timestamp()) * 1000)::int8";
-        let row = async { self.client.query_typed_one(sql, &[]).await.map_err(SharedError::of) };
-        let row = within(TIMEOUT, row).await?;
+        let row = query_one(&self.client, sql, &[]).await?;
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
 }
 
 /// Identifies the server and one of its tables.
 pub(super) async fn identity(client: &Client, table: &str) -> Result<String, SharedError> {
-    let values: [(&(dyn ToSql + Sync), Type); 1] = [(&table, Type::TEXT)];
-    let row = async { client.query_typed_one(IDENTITY, &values).await.map_err(SharedError::of) };
-    Ok(within(TIMEOUT, row).await?.try_get(0)?)
+    let values: &Values<'_> = &[(&table, Type::TEXT)];
+    Ok(query_one(client, IDENTITY, values).await?.try_get(0)?)
 }
 
-/// A transaction that reads what the server has at one moment.
-pub(super) async fn one_moment(client: &mut Client) -> Result<Transaction<'_>, SharedError> {
-    let begin = client.build_transaction();
-    let begin = begin
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start();
-    within(TIMEOUT, async { begin.await.map_err(SharedError::of) }).await
-}
-
-/// The oldest transaction that is open now, and the next one to begin.
-async fn open_transactions(tx: &Transaction<'_>) -> Result<(i64, i64), SharedError> {
+/// The oldest transaction that is open at this moment, and the next one to begin.
+async fn open_transactions(moment: &Moment<'_>) -> Result<(i64, i64), SharedError> {
     let sql =
         "SELECT pg_snapshot_xmin(now)::text::int8, pg_snapshot_xmax(now)::text::int8 FROM pg_current_snapshot() now";
-    let row = async { tx.query_typed_one(sql, &[]).await.map_err(SharedError::of) };
-    let row = within(TIMEOUT, row).await?;
+    let row = moment.one(sql).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
-/// Reads these rows. PostgreSQL prepares a page while the one before is handled.
-async fn fetch_all(
-    tx: &Transaction<'_>,
+/// Reads these rows of devices.
+async fn devices(
+    moment: &Moment<'_>,
     which: &str,
+    values: &Values<'_>,
     first_within: Duration,
     mut page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
 ) -> Result<(), SharedError> {
-    let declare = format!("DECLARE fswake_all NO SCROLL CURSOR FOR SELECT {COLUMNS} FROM fswake_devices WHERE {which}");
-    within(TIMEOUT, async {
-        tx.batch_execute(&declare).await.map_err(SharedError::of)
-    })
-    .await?;
-    let sql = format!("FETCH {PAGE} FROM fswake_all");
-    let fetch = async |limit| {
-        within(limit, async {
-            tx.query_typed(&sql, &[]).await.map_err(SharedError::of)
-        })
-        .await
-    };
-    let mut rows = fetch(first_within).await?;
-    while !rows.is_empty() {
-        let handle = async {
-            // The request for the next page leaves first.
-            tokio::task::yield_now().await;
-            let mut read_rows = Page::default();
-            for row in &rows {
-                read_rows.changes.extend(read(row)?);
-            }
-            page(read_rows).await
-        };
-        let (next, handled) = tokio::join!(fetch(TIMEOUT), handle);
-        handled?;
-        rows = next?;
-    }
-    Ok(())
+    let select =
+        format!("SELECT {COLUMNS}, written < now() - interval '1 second' AS late FROM fswake_devices WHERE {which}");
+    let page = async |rows: &[Row]| page(Page::of(rows)?).await;
+    moment.pages(&select, values, first_within, page).await
 }
 
 /// Puts all rows at once. If PostgreSQL can never store one of them, each is put by itself, and those are left out.
@@ -348,18 +291,4 @@ pub(super) async fn put_rows<T>(
         }
     }
     Ok(())
-}
-
-async fn one(client: &Client, sql: &str) -> Result<String, SharedError> {
-    let row = client.query_typed_one(sql, &[]).await.map_err(SharedError::of)?;
-    Ok(row.try_get(0)?)
-}
-
-pub(super) async fn within<T>(
-    limit: Duration,
-    query: impl Future<Output = Result<T, SharedError>>,
-) -> Result<T, SharedError> {
-    tokio::time::timeout(limit, query)
-        .await
-        .unwrap_or(Err(SharedError::Timeout))
 }
