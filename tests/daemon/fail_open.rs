@@ -261,7 +261,7 @@ async fn leg_killed_before_freeswitch_has_made_it_still_ends() {
         phone
             .wait_for("CANCEL", |invites| invites[n - 1].cancel.is_some())
             .await;
-        // Its lease would be 6 s.
+        // Its lease would be 4 s.
         assert!(rung.elapsed() < Duration::from_millis(2500), "{:?}", rung.elapsed());
     }
 }

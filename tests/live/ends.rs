@@ -127,7 +127,7 @@ async fn ringing_phone_that_nobody_answers_rings_on_for_the_calls_own_time(fs: A
     let (at, outcome) = call.outcome_at().await;
     assert_eq!(outcome, NEXT_ACTION);
     let waited = (at - call.started).as_secs_f64();
-    // Longer than the leg's lease of 6 s, which must have been renewed.
+    // Longer than the leg's lease of 4 s, which must have been renewed.
     assert!((8.9..9.8).contains(&waited), "went on after {waited} s");
     let (cancelled, _) = phone.cancelled().await;
     assert!(cancelled < at + Duration::from_millis(500));

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The lease while FreeSWITCH answers at once. If fswake dies, a caller whose phones ring waits this long.
-const SHORTEST: Duration = Duration::from_secs(6);
+/// The lease while FreeSWITCH answers at once. If fswake dies, phones ring on for this long, and their caller waits:
+/// FreeSWITCH counts whole seconds and looks every half, so up to 4.5 s.
+const SHORTEST: Duration = Duration::from_secs(4);
 /// The longest lease, while FreeSWITCH hardly answers.
 const LONGEST: Duration = Duration::from_secs(20);
 /// How many answers are added to a lease: renewing all legs of a call, or ending one, takes a few commands.
 const ANSWERS: u32 = 5;
 /// The part of a lease after which it is renewed.
-const RENEWED_AFTER: f64 = 0.4;
+const RENEWED_AFTER: f64 = 0.3;
 /// How long a slow answer counts: one stall is often followed by another.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
@@ -54,21 +55,21 @@ mod tests {
         let (lease_time, start) = (LeaseTime::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         lease_time.took(Duration::from_micros(300), at(0));
-        assert_eq!(lease_time.lease(), 6);
+        assert_eq!(lease_time.lease(), 4);
         lease_time.took(Duration::from_secs(2), at(1));
-        assert_eq!(lease_time.lease(), 16);
-        assert_eq!(lease_time.renewal(), Duration::from_millis(6_400));
+        assert_eq!(lease_time.lease(), 14);
+        assert_eq!(lease_time.renewal(), Duration::from_millis(4_200));
         for _ in 0..2_000 {
             lease_time.took(Duration::from_millis(1), at(31));
         }
         assert_eq!(
             lease_time.lease(),
-            16,
+            14,
             "however many calls are answered at once meanwhile"
         );
         lease_time.took(Duration::from_secs(600), at(31));
         assert_eq!(lease_time.lease(), 20);
         lease_time.took(Duration::from_millis(1), at(62));
-        assert_eq!(lease_time.lease(), 6);
+        assert_eq!(lease_time.lease(), 4);
     }
 }
