@@ -107,7 +107,13 @@ pub struct Signals {
     hangup: tokio::signal::unix::Signal,
     leave: tokio::signal::unix::Signal,
     hand_over: tokio::signal::unix::Signal,
+    /// When the last one came that asks to end.
+    stopped: Option<Instant>,
 }
+
+/// A signal that asks to end may come twice: `systemctl kill` sends it to all processes of the service, and the anchor
+/// passes its own on.
+const SAME_STOP: Duration = Duration::from_millis(300);
 
 impl Signals {
     /// Catches SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2 from now on.
@@ -121,17 +127,25 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             leave: signal(SignalKind::user_defined1())?,
             hand_over: signal(SignalKind::user_defined2())?,
+            stopped: None,
         })
     }
 
     /// Waits for the next one.
     pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.terminate.recv() => Signal::Stop,
-            _ = self.interrupt.recv() => Signal::Stop,
-            _ = self.hangup.recv() => Signal::Reload,
-            _ = self.leave.recv() => Signal::Leave,
-            _ = self.hand_over.recv() => Signal::HandOver,
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+                _ = self.hangup.recv() => return Signal::Reload,
+                _ = self.leave.recv() => return Signal::Leave,
+                _ = self.hand_over.recv() => return Signal::HandOver,
+            }
+            let now = Instant::now();
+            let before = self.stopped.replace(now);
+            if before.is_none_or(|before| now.duration_since(before) > SAME_STOP) {
+                return Signal::Stop;
+            }
         }
     }
 

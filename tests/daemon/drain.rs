@@ -65,8 +65,29 @@ async fn second_signal_ends_the_drain() {
     stage.push().await;
     daemon.signal("TERM");
     daemon.log.wait(&["stopping: new calls go on without fswake"]).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     daemon.signal("TERM");
     assert_eq!(result_of(&held).await, "draining");
+    assert_eq!(daemon.exit_code().await, Some(0));
+}
+
+/// As when `systemctl kill` signals the daemon and its anchor, which passes it on.
+#[tokio::test]
+async fn signal_that_comes_twice_at_once_is_one() {
+    let mut stage = Stage::new().await;
+    stage.set("run.drain-timeout", "1h");
+    let mut daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO)));
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+    daemon.signal("TERM");
+    daemon.log.wait(&["stopping: new calls go on without fswake"]).await;
+    daemon.signal("TERM");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    phone.wake();
+    held.wait_bridged().await;
     assert_eq!(daemon.exit_code().await, Some(0));
 }
 
