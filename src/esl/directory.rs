@@ -3,16 +3,22 @@
 //! A directory behind HTTP (mod_xml_curl) may take seconds, and FreeSWITCH makes the asking connection wait. So fswake
 //! asks on separate connections while the push is under way. Neither an INVITE nor the bridge of a phone that answers
 //! at once waits for the answer.
+//!
+//! Other short questions to the event socket are asked here too. A burst of them uses few connections, opened one after
+//! the other: FreeSWITCH listens with a backlog of five (mod_event_socket.c, `switch_socket_listen`), and connections
+//! beyond it wait for a second or two, or are reset.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::encode;
 use super::inbound::Endpoint;
-use super::query::{Query, QueryConnection};
+use super::query::QueryConnection;
 use crate::types::Aor;
 use crate::words;
 use crate::xml;
@@ -21,6 +27,10 @@ use crate::xml;
 const MOST: usize = 64;
 /// Idle connections that are kept for the next question.
 const KEPT: usize = 4;
+/// Connections that are being opened at once: several fswakes share the backlog.
+const OPENING: usize = 2;
+/// How long one may wait for that.
+const OPENS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the directory has for a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +69,7 @@ impl User {
 pub struct Directory {
     endpoint: Arc<dyn Fn() -> Endpoint + Send + Sync>,
     under_way: Arc<Semaphore>,
+    opening: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<QueryConnection>>>,
 }
 
@@ -68,6 +79,7 @@ impl Directory {
         Self {
             endpoint: Arc::new(endpoint),
             under_way: Arc::new(Semaphore::new(MOST)),
+            opening: Arc::new(Semaphore::new(OPENING)),
             idle: Arc::default(),
         }
     }
@@ -108,28 +120,50 @@ impl Directory {
 
     /// The answer to an API command, on a separate connection.
     pub(super) async fn api(&self, command: &str) -> io::Result<String> {
-        let before = self.lines().pop();
-        let (line, answer) = QueryConnection::run(before, self.endpoint(), &Api(command)).await?;
+        // It may have ended unnoticed.
+        while let Some(mut line) = self.idle() {
+            if let Ok(answer) = line.api(command).await {
+                self.keep(line);
+                return Ok(answer);
+            }
+        }
+        let turn = self.turn_to_connect().await?;
+        // One that others used meanwhile is good.
+        let mut line = match self.idle() {
+            Some(line) => line,
+            None => QueryConnection::open(self.endpoint()).await?,
+        };
+        drop(turn);
+        let answer = line.api(command).await?;
+        self.keep(line);
+        Ok(answer)
+    }
+
+    /// Whoever opens a connection to the event socket, of which a burst may need many, has this meanwhile.
+    pub(super) async fn turn_to_connect(&self) -> io::Result<SemaphorePermit<'_>> {
+        match timeout(OPENS_WITHIN, self.opening.acquire()).await {
+            Ok(turn) => turn.map_err(io::Error::other),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// An idle connection to the FreeSWITCH that is configured now.
+    fn idle(&self) -> Option<QueryConnection> {
+        let endpoint = self.endpoint();
+        let mut lines = self.lines();
+        lines.retain(|line| line.goes_to(&endpoint));
+        lines.pop()
+    }
+
+    fn keep(&self, line: QueryConnection) {
         let mut lines = self.lines();
         if lines.len() < KEPT {
             lines.push(line);
         }
-        Ok(answer)
     }
 
-    fn lines(&self) -> std::sync::MutexGuard<'_, Vec<QueryConnection>> {
+    fn lines(&self) -> MutexGuard<'_, Vec<QueryConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An API command.
-struct Api<'a>(&'a str);
-
-impl Query for Api<'_> {
-    type Output = String;
-
-    async fn run(&self, line: &mut QueryConnection) -> io::Result<String> {
-        line.api(self.0).await
     }
 }
 

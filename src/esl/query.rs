@@ -63,6 +63,11 @@ impl QueryConnection {
         .await
     }
 
+    /// Whether it leads to this event socket, with this login.
+    pub(super) fn goes_to(&self, endpoint: &Endpoint) -> bool {
+        self.endpoint == *endpoint
+    }
+
     /// Runs a query on the previous connection, or on a new one if that has ended or goes elsewhere. The connection
     /// is for the next.
     pub(super) async fn run<E: Query>(
@@ -70,7 +75,7 @@ impl QueryConnection {
         endpoint: Endpoint,
         errand: &E,
     ) -> io::Result<(Self, E::Output)> {
-        if let Some(mut line) = before.filter(|line| line.endpoint == endpoint)
+        if let Some(mut line) = before.filter(|line| line.goes_to(&endpoint))
             && let Ok(found) = errand.run(&mut line).await
         {
             return Ok((line, found));

@@ -60,6 +60,32 @@ fn iphone(stage: &Stage, user: &str) -> (Phone, String, String) {
     (phone, call, message)
 }
 
+/// Each is claimed first, because another fswake may be there. FreeSWITCH resets connections if many come at once: then
+/// an event would be answered twice.
+#[tokio::test]
+async fn burst_of_events_logs_in_one_after_another() {
+    let (stage, _b) = crate::nodes::stage().await;
+    let daemon = stage.start_alone().await;
+    let (phone, ..) = iphone(&stage, "1001");
+    daemon.asleep(&phone).await;
+    let mut scripts = Vec::new();
+    for _ in 0..30 {
+        scripts.push(Script::start(&stage).await);
+    }
+    let ask = scripts.iter_mut().enumerate().map(|(n, script)| async move {
+        script.ask("voip", &format!("u-{n}"), "{}").await;
+    });
+    futures_util::future::join_all(ask).await;
+    for _ in 0..30 {
+        stage.push().await;
+    }
+    assert!(
+        stage.fs.most_logins_at_once() <= 3,
+        "{}",
+        stage.fs.most_logins_at_once()
+    );
+}
+
 #[tokio::test]
 async fn message_event_is_pushed_to_every_device_of_the_user_and_answered_once() {
     let stage = Stage::with_android().await;

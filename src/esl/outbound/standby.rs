@@ -43,7 +43,14 @@ impl Standby {
                 return Some(link);
             }
         }
-        match Link::log_in(&endpoint).await {
+        let turn = self.directory.turn_to_connect().await.ok()?;
+        let link = match self.pop().filter(|(known, _)| *known == endpoint) {
+            // Another call has just had it.
+            Some((_, link)) => Ok(link),
+            None => Link::log_in(&endpoint).await,
+        };
+        drop(turn);
+        match link {
             Ok(link) => prepared(link, commands).await,
             Err(error) => {
                 debug!(error = words::of_esl(&error), "no second connection to FreeSWITCH");

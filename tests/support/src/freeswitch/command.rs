@@ -236,6 +236,9 @@ impl Conn {
             return "-ERR command not found".to_owned();
         };
         self.authed = allowed.is_some();
+        if self.authed {
+            self.core.logins.end();
+        }
         self.running = self.authed;
         allowed.unwrap_or_else(|| "-ERR invalid".to_owned())
     }

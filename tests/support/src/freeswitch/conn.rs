@@ -83,6 +83,7 @@ impl Conn {
     /// Serves the connection until either side closes it.
     pub(crate) async fn run(mut self) {
         if !self.authed {
+            self.core.logins.begin();
             self.write(b"Content-Type: auth/request\n\n").await;
         }
         while self.running {
@@ -103,6 +104,9 @@ impl Conn {
                 continue;
             }
             self.wait().await;
+        }
+        if !self.authed {
+            self.core.logins.end();
         }
         self.core.bus.remove(&self.listener);
         if !self.listener.closing.load(Ordering::SeqCst) {

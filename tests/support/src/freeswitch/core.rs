@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -175,6 +175,30 @@ pub(crate) struct Core {
     pub(crate) started: Mutex<Instant>,
     pub(crate) sessions: AtomicU64,
     sequence: AtomicU64,
+    pub(crate) logins: Logins,
+}
+
+/// Clients that have connected and not logged in yet. FreeSWITCH's listening socket keeps five or six that wait; the
+/// stand-in serves any number, and says how many there were.
+#[derive(Default)]
+pub(crate) struct Logins {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Logins {
+    pub(crate) fn begin(&self) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+    }
+
+    pub(crate) fn end(&self) {
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
 }
 
 impl Core {
@@ -211,6 +235,7 @@ impl Core {
             started: Mutex::new(Instant::now()),
             sessions: AtomicU64::new(0),
             sequence: AtomicU64::new(1200),
+            logins: Logins::default(),
         })
     }
 

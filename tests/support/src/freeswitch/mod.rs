@@ -197,6 +197,11 @@ impl FakeFreeSwitch {
         (all.len() - outbound, outbound)
     }
 
+    /// How many clients have been connected and not logged in yet, at most.
+    pub fn most_logins_at_once(&self) -> usize {
+        self.core.logins.most()
+    }
+
     /// Fault: FreeSWITCH restarts with a new Core-UUID. Calls are lost, and registrations on request.
     pub fn restart(&self, forget_registrations: bool) {
         *lock(&self.core.instance) = new_uuid();
