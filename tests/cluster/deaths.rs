@@ -7,7 +7,7 @@ use fswake_test_support::realfs::DOMAIN;
 use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
-use crate::steps::{self, answers, call, caller, hang_up, is_connected, sleeper};
+use crate::steps::{self, Stage, answers, call, caller, hang_up, is_connected, sleeper};
 use crate::{Pair, site, two_daemons};
 
 crate::trials![
@@ -191,7 +191,7 @@ async fn fswake_dies_while_the_call_is_up_and_nothing_happens(pair: Pair) {
 
 /// The one that serves the phone's FreeSWITCH.
 async fn other_fswake_dies_at_any_stage_and_nothing_happens(pair: Pair) {
-    for stage in ["before the register", "while it rings", "connected"] {
+    for stage in Stage::AFTER_THE_PUSH {
         let (site, mut joined) = two_daemons(&pair, Settings::default()).await;
         let user = site.fs.new_user();
         let phone = site
@@ -199,19 +199,19 @@ async fn other_fswake_dies_at_any_stage_and_nothing_happens(pair: Pair) {
             .await;
         let call = call(&site, &pair.a, &user).await;
         site.pushed(1).await;
-        if stage == "before the register" {
+        if stage == Stage::Pushed {
             joined.kill().await;
             // The phone's FreeSWITCH has no fswake that could check the header; another start gives it one.
             joined.start().await;
         }
         phone.rang().await;
-        if stage == "while it rings" {
+        if stage == Stage::Ringing {
             joined.kill().await;
         }
         phone.pick_up().await;
         assert_eq!(call.outcome().await, 200, "{stage}: {}", phone.story());
         phone.on_the_line().await;
-        if stage == "connected" {
+        if stage == Stage::Connected {
             site.daemon().log.wait(&["call over", "connected"]).await;
             joined.kill().await;
         }

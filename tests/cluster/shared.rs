@@ -9,7 +9,7 @@ use fswake_test_support::sip::{Account, Phone, Reaction, Script, Transport};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
 use crate::database::Database;
-use crate::steps::{STAGES, answers, call, hang_up, is_connected, learns_of, pushes_to, sleeper_of};
+use crate::steps::{Stage, answers, call, hang_up, is_connected, learns_of, pushes_to, sleeper_of};
 use crate::{Pair, for_each, site_at, two_daemons};
 
 crate::trials![
@@ -123,26 +123,26 @@ pub async fn survives_the_death_of_postgresql(pair: &Pair, settings: &Settings, 
     let (site, joined) = two_daemons(pair, settings).await;
     let account = |fs: &RealFs| before(fs.account(&pair.a.new_user(), DOMAIN));
     let mut tokens = Vec::new();
-    for stage in STAGES {
-        let reached = |now: &str| {
+    for stage in Stage::ALL {
+        let reached = |now: Stage| {
             if now == stage {
                 database.server.kill();
             }
         };
         let (phone, token) = sleeper_of(&site, account(&pair.b), Wakes::Late(500), Reaction::Ring).await;
         let user = phone.account().user.clone();
-        reached("before the push");
+        reached(Stage::Asleep);
         let began = Instant::now();
         let call_ = call(&site, &pair.a, &user).await;
         assert!(site.pushed_to(&token).await, "{stage}");
         assert!(began.elapsed() < SOON, "{stage}: {:?}", began.elapsed());
-        reached("before the REGISTER");
+        reached(Stage::Pushed);
         phone.rang().await;
         assert!(phone.invited_after() < SOON, "{stage}: {}", phone.story());
-        reached("while it rings");
+        reached(Stage::Ringing);
         phone.pick_up().await;
         is_connected(&call_, &phone).await;
-        reached("connected");
+        reached(Stage::Connected);
         // One that registers for the first time, and is called at the other FreeSWITCH.
         let (new, new_token) = sleeper_of(&site, account(&pair.a), Wakes::Elsewhere, answers(50)).await;
         let new_user = new.account().user.clone();

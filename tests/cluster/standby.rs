@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::database::Database;
 use crate::shared::over;
-use crate::steps::{STAGES, answers, call, hang_up, is_connected, learns_of, pushes_to, sleeper_of, token_of};
+use crate::steps::{Stage, answers, call, hang_up, is_connected, learns_of, pushes_to, sleeper_of, token_of};
 use crate::{Pair, USERS, site_at};
 
 crate::trials![
@@ -219,23 +219,23 @@ async fn address_moves_back_and_phones_that_registered_at_the_standby_are_woken(
 async fn standby_dies_at_any_stage_of_a_wake_and_nothing_happens(pair: Pair) {
     let mut hosts = Hosts::start(&pair).await;
     let mut phones = Vec::new();
-    for stage in STAGES {
+    for stage in Stage::ALL {
         let phone = hosts.sleeper(Wakes::Late(1000), Reaction::Ring).await;
-        let reached = async |now: &str, hosts: &mut Hosts| {
+        let reached = async |now: Stage, hosts: &mut Hosts| {
             if now == stage {
                 hosts.standby.kill();
                 hosts.joined.kill().await;
             }
         };
-        reached("before the push", &mut hosts).await;
+        reached(Stage::Asleep, &mut hosts).await;
         let call = hosts.call(&pair.a, &phone).await;
         assert!(hosts.site.pushed_to(&token_of(&phone)).await, "{stage}");
-        reached("before the REGISTER", &mut hosts).await;
+        reached(Stage::Pushed, &mut hosts).await;
         phone.rang().await;
-        reached("while it rings", &mut hosts).await;
+        reached(Stage::Ringing, &mut hosts).await;
         phone.pick_up().await;
         is_connected(&call, &phone).await;
-        reached("connected", &mut hosts).await;
+        reached(Stage::Connected, &mut hosts).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert!(
             !call.is_ended() && phone.legs()[0].is_up(),

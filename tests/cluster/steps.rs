@@ -1,5 +1,6 @@
 //! Set-ups and steps that many tests share.
 
+use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,35 @@ pub async fn sleeper(site: &Site, fs: &RealFs, user: &str, script: impl Into<Scr
 }
 
 /// The stages of a wake at which something dies.
-pub const STAGES: [&str; 4] = ["before the push", "before the REGISTER", "while it rings", "connected"];
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// No push was sent.
+    Asleep,
+    /// The phone was pushed, and has not registered.
+    Pushed,
+    /// It rings.
+    Ringing,
+    /// It has answered.
+    Connected,
+}
+
+impl Stage {
+    /// All, in order.
+    pub const ALL: [Self; 4] = [Self::Asleep, Self::Pushed, Self::Ringing, Self::Connected];
+    /// Those after the push.
+    pub const AFTER_THE_PUSH: [Self; 3] = [Self::Pushed, Self::Ringing, Self::Connected];
+}
+
+impl Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asleep => "before the push",
+            Self::Pushed => "before the REGISTER",
+            Self::Ringing => "while it rings",
+            Self::Connected => "connected",
+        })
+    }
+}
 
 /// A phone with an account anywhere, and its token. It has registered and sleeps.
 pub async fn sleeper_of(site: &Site, account: Account, wakes: Wakes, script: impl Into<Script>) -> (Phone, String) {
