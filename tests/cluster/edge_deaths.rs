@@ -53,9 +53,8 @@ impl Behind {
         let phone = Phone::new(account, reaction).await;
         let token = self.site.give_token(&phone, Wakes::Never);
         register_at(&phone, 1).await;
-        let user = format!("aor={}@", phone.account().user);
         for daemon in [self.site.daemon(), self.joined.daemon()] {
-            daemon.log.wait(&["event=Registered ", &user]).await;
+            daemon.heard_of(&phone.account().user).await;
         }
         phone.sleep();
         (phone, token)

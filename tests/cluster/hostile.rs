@@ -111,7 +111,7 @@ async fn header_is_used_once_whichever_fswake_gets_it(pair: Pair) {
     let key = settings.key.clone();
     let (mut site, joined) = two_daemons(&pair, settings.clone()).await;
     let phone = awake(&site, &pair).await;
-    joined.daemon().log.wait(&["event=Registered ", &phone.place()]).await;
+    joined.daemon().heard(&phone).await;
     let header = signed(&claims(&phone), &key);
     assert_eq!(answer(&pair.b, &site, &header).await, 200);
     assert_eq!(answer(&pair.b, &site, &header).await, 503);
@@ -122,7 +122,7 @@ async fn header_is_used_once_whichever_fswake_gets_it(pair: Pair) {
     third.others = vec![pair.b.ports];
     third.listen = Some(pair.b.ports.fswake);
     let third = site.join(&third).await;
-    third.daemon().log.wait(&["event=Registered ", &phone.place()]).await;
+    third.daemon().heard(&phone).await;
     assert_eq!(answer(&pair.b, &site, &header).await, 503);
     third.daemon().log.wait(&["refused a leg", "it was used before"]).await;
     assert_eq!(phone.invites(), 1, "{}", phone.story());

@@ -146,11 +146,7 @@ pub async fn survives_the_death_of_postgresql(pair: &Pair, settings: &Settings, 
         // One that registers for the first time, and is called at the other FreeSWITCH.
         let (new, new_token) = sleeper_of(&site, account(&pair.a), Wakes::Elsewhere, answers(50)).await;
         let new_user = new.account().user.clone();
-        joined
-            .daemon()
-            .log
-            .wait(&["event=Registered ", &format!("aor={new_user}@")])
-            .await;
+        joined.daemon().heard_of(&new_user).await;
         is_woken(&site, &pair.b, joined.daemon(), &new).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(
@@ -198,11 +194,7 @@ async fn wakes_while_postgresql_is_away_reach_it_later(pair: Pair) {
     site.wake_by(&old_token, &moved, Wakes::Elsewhere);
     assert_eq!(moved.register().await, 200);
     site.heard_of(&heir).await;
-    joined
-        .daemon()
-        .log
-        .wait(&["event=Registered ", &format!("aor={heir}@")])
-        .await;
+    joined.daemon().heard_of(&heir).await;
     moved.sleep();
     tokens.push((heir, old_token));
     let mut wakes = vec![(&pair.a, moved)];
@@ -211,11 +203,7 @@ async fn wakes_while_postgresql_is_away_reach_it_later(pair: Pair) {
             let account = registered.account(&site.fs.new_user(), DOMAIN);
             let (phone, token) = sleeper_of(&site, account, Wakes::Elsewhere, answers(50)).await;
             let user = phone.account().user.clone();
-            joined
-                .daemon()
-                .log
-                .wait(&["event=Registered ", &format!("aor={user}@")])
-                .await;
+            joined.daemon().heard_of(&user).await;
             tokens.push((user, token));
             wakes.push((held, phone));
         }

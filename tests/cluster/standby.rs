@@ -132,8 +132,7 @@ async fn active_host_dies_before_the_register_and_the_next_call_is_connected_at_
     hosts.active_dies().await;
     phone.wake_elsewhere().await;
     assert_eq!(phone.register().await, 200);
-    let user = format!("aor={}@", phone.account().user);
-    hosts.joined.daemon().log.wait(&["event=Registered ", &user]).await;
+    hosts.joined.daemon().heard_of(&phone.account().user).await;
     hosts.nothing_is_left().await;
     assert_eq!(phone.invites(), 0, "{}", phone.story());
     lost.cancel().await;
@@ -196,12 +195,7 @@ async fn address_moves_back_and_phones_that_registered_at_the_standby_are_woken(
     let token = hosts.site.give_token(&new, Wakes::Elsewhere);
     assert_eq!(new.register().await, 200);
     let user = new.account().user.clone();
-    hosts
-        .joined
-        .daemon()
-        .log
-        .wait(&["event=Registered ", &format!("aor={user}@")])
-        .await;
+    hosts.joined.daemon().heard_of(&user).await;
     new.sleep();
     let both = [(old.account().user.clone(), old_token), (user, token)];
     hosts.database.has_tokens(&both).await;

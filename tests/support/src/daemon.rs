@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::watch;
 
 use crate::freeswitch::Phone;
+use crate::sip;
 
 /// Limit for everything that is waited for.
 const LONG: Duration = Duration::from_secs(30);
@@ -111,6 +112,24 @@ impl Daemon {
         phone.expire();
         let user = format!("aor={}@", phone.spec().user);
         self.log.wait_from(from, &["event=Unregistered ", &user]).await;
+    }
+
+    /// Waits until it has the event of a REGISTER of this user, with any Contact.
+    pub async fn heard_of(&self, user: &str) {
+        let user = format!("aor={user}@");
+        self.log.wait(&["event=Registered ", &user]).await;
+    }
+
+    /// Waits until it has the event of a real phone's last REGISTER.
+    pub async fn heard(&self, phone: &sip::Phone) {
+        let place = phone.place();
+        // A WebSocket's host name is the same for every connection.
+        let times = if place.ends_with(".invalid") {
+            phone.count(|w| matches!(w, sip::What::Registered(200)))
+        } else {
+            1
+        };
+        self.log.wait_times(times, &["event=Registered ", &place]).await;
     }
 
     /// Waits for the summary line of a call, and returns its fields.
