@@ -7,7 +7,9 @@ use fswake_test_support::realfs::DOMAIN;
 use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
-use crate::steps::{self, Stage, answers, call, caller, hang_up, is_connected, sleeper};
+use crate::steps::{
+    self, LEASE, ORPHANED, Stage, answers, call, caller, hang_up, is_back, is_connected, sleeper, still_up,
+};
 use crate::{Pair, site, two_daemons};
 
 crate::trials![
@@ -23,20 +25,6 @@ crate::trials![
     other_fswake_dies_at_any_stage_and_nothing_happens,
     event_socket_of_the_phones_freeswitch_is_lost_while_the_call_is_up_and_nothing_happens,
 ];
-
-/// Nothing may ring on, or wait, for longer.
-const ORPHANED: Duration = Duration::from_secs(5);
-/// A leg's lease, where fswake itself dies.
-const LEASE: Duration = Duration::from_secs(7);
-
-async fn is_back(site: &Site, which: &str) {
-    // The line of its start, and one more.
-    let name = format!("name=\"{which}\"");
-    site.daemon()
-        .log
-        .wait_times(2, &["connected to FreeSWITCH", &name])
-        .await;
-}
 
 async fn connected(site: &Site, pair: &Pair) -> (OutgoingCall, Phone) {
     let (call, phone) = steps::connected(site, pair, answers(50)).await;
@@ -56,7 +44,7 @@ async fn calls_freeswitch_dies_while_the_phone_rings_at_the_other(pair: Pair) {
     eprintln!("the phone rang for {:?} more", at - killed);
     assert!(at - killed < ORPHANED, "{:?}", at - killed);
     pair.a.start_again().await;
-    is_back(&site, "fs1").await;
+    is_back(site.daemon(), "fs1", 2).await;
 }
 
 async fn calls_freeswitch_dies_and_starts_again_while_the_call_is_up(pair: Pair) {
@@ -67,7 +55,7 @@ async fn calls_freeswitch_dies_and_starts_again_while_the_call_is_up(pair: Pair)
     // Perhaps only its event socket is gone.
     assert!(phone.legs()[0].is_up(), "{}", phone.story());
     pair.a.start_again().await;
-    is_back(&site, "fs1").await;
+    is_back(site.daemon(), "fs1", 2).await;
     let back = Instant::now();
     let at = phone.ended().await;
     eprintln!(
@@ -86,7 +74,7 @@ async fn answers_at_the_other(site: &Site, pair: &Pair, phone: &Phone, call: &Ou
     is_connected(call, &other).await;
     hang_up(call, &other).await;
     pair.b.start_again().await;
-    is_back(site, "fs2").await;
+    is_back(site.daemon(), "fs2", 2).await;
 }
 
 async fn phones_freeswitch_dies_before_the_push_and_the_phone_comes_back_at_the_other(pair: Pair) {
@@ -140,7 +128,7 @@ async fn phones_freeswitch_dies_and_starts_again_while_the_call_is_up(pair: Pair
     let (call, _phone) = connected(&site, &pair).await;
     pair.b.kill();
     pair.b.start_again().await;
-    is_back(&site, "fs2").await;
+    is_back(site.daemon(), "fs2", 2).await;
     let back = Instant::now();
     let at = call.ended().await;
     eprintln!(
@@ -185,7 +173,7 @@ async fn fswake_dies_while_the_call_is_up_and_nothing_happens(pair: Pair) {
     let (call, phone) = connected(&site, &pair).await;
     site.kill_daemon().await;
     tokio::time::sleep(Duration::from_secs(6)).await;
-    assert!(!call.is_ended() && phone.legs()[0].is_up(), "{}", phone.story());
+    still_up(&call, &phone, Stage::Connected);
     hang_up(&call, &phone).await;
 }
 
@@ -216,11 +204,7 @@ async fn other_fswake_dies_at_any_stage_and_nothing_happens(pair: Pair) {
             joined.kill().await;
         }
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert!(
-            !call.is_ended() && phone.legs()[0].is_up(),
-            "{stage}: {}",
-            phone.story()
-        );
+        still_up(&call, &phone, stage);
         hang_up(&call, &phone).await;
     }
 }
@@ -230,8 +214,8 @@ async fn event_socket_of_the_phones_freeswitch_is_lost_while_the_call_is_up_and_
     let (call, phone) = connected(&site, &pair).await;
     pair.b.api("bgapi reload mod_event_socket").await;
     site.daemon().log.wait(&["no connection to FreeSWITCH"]).await;
-    is_back(&site, "fs2").await;
+    is_back(site.daemon(), "fs2", 2).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(!call.is_ended() && phone.legs()[0].is_up(), "{}", phone.story());
+    still_up(&call, &phone, Stage::Connected);
     hang_up(&call, &phone).await;
 }

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use fswake_test_support::daemon::Daemon;
 use fswake_test_support::kamailio::Kamailio;
 use fswake_test_support::realfs::{DOMAIN, RealFs};
 use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, What};
@@ -10,7 +9,7 @@ use fswake_test_support::site::{Joined, Settings, Site, Wakes};
 
 use crate::database::Database;
 use crate::shared_edge::{edge_before, register_at};
-use crate::steps::{Stage, answers, call, caller, hang_up, is_connected};
+use crate::steps::{LEASE, Stage, answers, call, caller, hang_up, is_back, is_confirmed, is_connected, still_up};
 use crate::{Pair, two_daemons};
 
 crate::trials![
@@ -18,9 +17,6 @@ crate::trials![
     calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at_the_other,
     fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_caller_goes_on,
 ];
-
-/// A leg's lease, where fswake itself dies.
-const LEASE: Duration = Duration::from_secs(7);
 
 /// FreeSWITCHes behind an edge proxy, an fswake for each, and PostgreSQL.
 struct Behind {
@@ -75,16 +71,10 @@ async fn comes_back_at(phone: &Phone, which: usize) {
     register_at(phone, which).await;
 }
 
-async fn is_back(daemon: &Daemon, times: usize, name: &str) {
-    let name = format!("name=\"{name}\"");
-    let words = ["connected to FreeSWITCH", &name];
-    daemon.log.wait_times(times, &words).await;
-}
-
 /// Its leg comes from the call's FreeSWITCH, over the edge.
 async fn phones_freeswitch_dies_at_any_stage_behind_the_edge_and_the_call_is_connected(pair: Pair) {
     let edge = Behind::start(&pair).await;
-    for (times, stage) in (2..).zip(Stage::ALL) {
+    for (starts, stage) in (2..).zip(Stage::ALL) {
         let reached = |now: Stage| {
             if now == stage {
                 pair.b.kill();
@@ -104,23 +94,19 @@ async fn phones_freeswitch_dies_at_any_stage_behind_the_edge_and_the_call_is_con
         is_connected(&call, &phone).await;
         reached(Stage::Connected);
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(
-            !call.is_ended() && phone.legs()[0].is_up(),
-            "{stage}: {}",
-            phone.story()
-        );
+        still_up(&call, &phone, stage);
         assert_eq!(phone.invites(), 1, "{stage}: {}", phone.story());
         hang_up(&call, &phone).await;
         pair.b.start_again().await;
         for daemon in [edge.site.daemon(), edge.joined.daemon()] {
-            is_back(daemon, times, "fs2").await;
+            is_back(daemon, "fs2", starts).await;
         }
     }
 }
 
 async fn calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at_the_other(pair: Pair) {
     let edge = Behind::start(&pair).await;
-    for (times, stage) in (2..).zip(Stage::AFTER_THE_PUSH) {
+    for (starts, stage) in (2..).zip(Stage::AFTER_THE_PUSH) {
         let (phone, lost, token) = edge
             .called(answers(if stage == Stage::Connected { 50 } else { 60_000 }))
             .await;
@@ -146,15 +132,11 @@ async fn calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at
         edge.site.pushed_to_times(&token, 2).await;
         comes_back_at(&phone, 1).await;
         assert_eq!(again.outcome().await, 200, "{stage}: {}", phone.story());
-        let deadline = Instant::now() + LEASE;
-        while phone.count(|what| matches!(what, What::Confirmed)) == answered {
-            assert!(Instant::now() < deadline, "{stage}: {}", phone.story());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        is_confirmed(&phone, answered + 1, LEASE).await;
         again.hang_up().await;
         pair.a.start_again().await;
         for daemon in [edge.site.daemon(), edge.joined.daemon()] {
-            is_back(daemon, times, "fs1").await;
+            is_back(daemon, "fs1", starts).await;
         }
     }
 }
@@ -179,7 +161,7 @@ async fn fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_ca
         edge.site.kill_daemon().await;
         if stage == Stage::Connected {
             tokio::time::sleep(LEASE).await;
-            assert!(!call.is_ended() && phone.legs()[0].is_up(), "{}", phone.story());
+            still_up(&call, &phone, stage);
             hang_up(&call, &phone).await;
         } else {
             assert_eq!(call.outcome().await, 410, "{stage}");

@@ -9,7 +9,7 @@ use fswake_test_support::sip::{Account, Phone, Reaction, Script, Transport};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
 use crate::database::Database;
-use crate::steps::{Stage, answers, call, hang_up, is_connected, learns_of, pushes_to, sleeper_of};
+use crate::steps::{Stage, answers, call, hang_up, is_connected, learns_of, pushes_to, sleeper_of, still_up};
 use crate::{Pair, for_each, site_at, two_daemons};
 
 crate::trials![
@@ -149,11 +149,7 @@ pub async fn survives_the_death_of_postgresql(pair: &Pair, settings: &Settings, 
         joined.daemon().heard_of(&new_user).await;
         is_woken(&site, &pair.b, joined.daemon(), &new).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(
-            !call_.is_ended() && phone.legs()[0].is_up(),
-            "{stage}: {}",
-            phone.story()
-        );
+        still_up(&call_, &phone, stage);
         hang_up(&call_, &phone).await;
         assert_eq!((phone.invites(), new.invites()), (1, 1), "{stage}");
         assert!(!database.server.runs(), "{stage}: it was killed, and stayed so");

@@ -12,7 +12,10 @@ use serde_json::Value;
 
 use crate::database::Database;
 use crate::shared::over;
-use crate::steps::{Stage, answers, call, hang_up, is_connected, learns_of, pushes_to, sleeper_of, token_of};
+use crate::steps::{
+    ORPHANED, Stage, answers, call, hang_up, is_confirmed, is_connected, learns_of, pushes_to, sleeper_of, still_up,
+    token_of,
+};
 use crate::{Pair, USERS, site_at};
 
 crate::trials![
@@ -25,9 +28,6 @@ crate::trials![
     standby_dies_at_any_stage_of_a_wake_and_nothing_happens,
     postgresql_is_dead_when_the_active_host_dies_and_the_standby_wakes_the_phones_it_has_read_of,
 ];
-
-/// No channel may be left for longer at the standby.
-const ORPHANED: Duration = Duration::from_secs(5);
 
 /// Two hosts of which one has the address, and the phones' one server.
 struct Hosts {
@@ -79,11 +79,7 @@ impl Hosts {
         phone.behave(answers(50));
         let call = self.call(&self.standby, phone).await;
         assert_eq!(call.outcome().await, 200, "{}", phone.story());
-        let began = Instant::now();
-        while phone.count(|what| matches!(what, What::Confirmed)) < nth {
-            assert!(began.elapsed() < ORPHANED, "{}", phone.story());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        is_confirmed(phone, nth, ORPHANED).await;
         call.hang_up().await;
         self.nothing_is_left().await;
     }
@@ -231,11 +227,7 @@ async fn standby_dies_at_any_stage_of_a_wake_and_nothing_happens(pair: Pair) {
         is_connected(&call, &phone).await;
         reached(Stage::Connected, &mut hosts).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(
-            !call.is_ended() && phone.legs()[0].is_up(),
-            "{stage}: {}",
-            phone.story()
-        );
+        still_up(&call, &phone, stage);
         hang_up(&call, &phone).await;
         hosts.standby.start_again().await;
         hosts.joined.start().await;

@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fswake_test_support::daemon::Daemon;
 use fswake_test_support::realfs::{DOMAIN, RealFs};
-use fswake_test_support::sip::{Account, OutgoingCall, Phone, Reaction, Script};
+use fswake_test_support::sip::{Account, OutgoingCall, Phone, Reaction, Script, What};
 use fswake_test_support::site::{Site, Wakes};
 
 use crate::Pair;
@@ -24,6 +24,11 @@ pub async fn sleeper(site: &Site, fs: &RealFs, user: &str, script: impl Into<Scr
     site.sleeper_of(fs.account(user, DOMAIN), Wakes::Elsewhere, script)
         .await
 }
+
+/// Nothing may ring on, wait or be left for longer.
+pub const ORPHANED: Duration = Duration::from_secs(5);
+/// A leg's lease, where fswake itself dies.
+pub const LEASE: Duration = Duration::from_secs(7);
 
 /// The stages of a wake at which something dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +90,13 @@ pub async fn learns_of(daemon: &Daemon, user: &str) {
     daemon.log.wait(&["event=DeviceChangedElsewhere", &user]).await;
 }
 
+/// Waits until an fswake has connected so many times to the FreeSWITCH of this name: once for its own start, and once
+/// more for each time that FreeSWITCH has started again.
+pub async fn is_back(daemon: &Daemon, name: &str, times: usize) {
+    let name = format!("name=\"{name}\"");
+    daemon.log.wait_times(times, &["connected to FreeSWITCH", &name]).await;
+}
+
 /// Calls a user by the dialplan, at this FreeSWITCH.
 pub async fn call(site: &Site, fs: &Arc<RealFs>, user: &str) -> OutgoingCall {
     caller(site, fs).await.call(&format!("7{user}"))
@@ -108,6 +120,24 @@ pub async fn connected(site: &Site, pair: &Pair, script: impl Into<Script>) -> (
 pub async fn is_connected(call: &OutgoingCall, phone: &Phone) {
     assert_eq!(call.outcome().await, 200, "{}", phone.story());
     phone.on_the_line().await;
+}
+
+/// The call goes on at both ends.
+pub fn still_up(call: &OutgoingCall, phone: &Phone, stage: Stage) {
+    assert!(
+        !call.is_ended() && phone.legs()[0].is_up(),
+        "{stage}: {}",
+        phone.story()
+    );
+}
+
+/// Waits until so many calls of a phone were confirmed with an ACK.
+pub async fn is_confirmed(phone: &Phone, times: usize, within: Duration) {
+    let began = Instant::now();
+    while phone.count(|what| matches!(what, What::Confirmed)) < times {
+        assert!(began.elapsed() < within, "{}", phone.story());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The caller hangs up, and the phone gets its BYE.
