@@ -8,7 +8,8 @@ use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
 use crate::steps::{
-    self, LEASE, ORPHANED, Stage, answers, call, caller, hang_up, is_back, is_connected, sleeper, still_up,
+    self, LEASE, ORPHANED, Stage, answers, call, caller, hang_up, is_back, is_connected, is_connected_when, sleeper,
+    still_up,
 };
 use crate::{Pair, site, two_daemons};
 
@@ -197,8 +198,7 @@ async fn other_fswake_dies_at_any_stage_and_nothing_happens(pair: Pair) {
             joined.kill().await;
         }
         phone.pick_up().await;
-        assert_eq!(call.outcome().await, 200, "{stage}: {}", phone.story());
-        phone.on_the_line().await;
+        is_connected_when(&call, &phone, stage).await;
         if stage == Stage::Connected {
             site.daemon().log.wait(&["call over", "connected"]).await;
             joined.kill().await;

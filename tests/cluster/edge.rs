@@ -5,7 +5,7 @@ use fswake_test_support::realfs::DOMAIN;
 use fswake_test_support::sip::{Phone, Script, Transport};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
-use crate::steps::{answers, call, hang_up, is_connected};
+use crate::steps::{answers, call, hang_up, is_connected, is_connected_when};
 use crate::{Pair, site};
 
 crate::trials![
@@ -39,8 +39,7 @@ async fn legs_through_another(pair: &Pair, site: &Site, edge: &Kamailio) -> usiz
             }
             phone.sleep();
             let call = call(site, held, &user).await;
-            assert_eq!(call.outcome().await, 200, "{transport:?}, {n}: {}", phone.story());
-            phone.on_the_line().await;
+            is_connected_when(&call, &phone, format!("{transport:?}, {n}")).await;
             assert_eq!(phone.invites(), 1);
             hang_up(&call, &phone).await;
         }

@@ -91,8 +91,7 @@ async fn phone_is_woken_from_every_freeswitch_by_fswakes_that_know_it_from_postg
     let _both = (site.join(&first).await, site.join(&second).await);
     for (held, user, phone) in &calls {
         let call = call(&site, held, user).await;
-        assert_eq!(call.outcome().await, 200, "{}", phone.story());
-        phone.on_the_line().await;
+        is_connected(&call, phone).await;
         assert_eq!(phone.invites(), 1);
         hang_up(&call, phone).await;
     }

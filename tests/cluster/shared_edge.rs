@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::database::Database;
 use crate::shared::{over, survives_the_death_of_postgresql};
-use crate::steps::{call, hang_up, pushes_to};
+use crate::steps::{call, hang_up, is_connected, pushes_to};
 use crate::{Pair, for_each, site_at};
 
 crate::trials![
@@ -67,8 +67,7 @@ async fn phone_behind_the_edge_is_woken_from_every_freeswitch_by_fswakes_that_kn
         assert!(site.pushed_to(token).await);
         phone.wake_elsewhere().await;
         register_at(phone, *back).await;
-        assert_eq!(call.outcome().await, 200, "{}", phone.story());
-        phone.on_the_line().await;
+        is_connected(&call, phone).await;
         assert_eq!(phone.invites(), 1);
         hang_up(&call, phone).await;
     }

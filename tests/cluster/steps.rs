@@ -118,7 +118,12 @@ pub async fn connected(site: &Site, pair: &Pair, script: impl Into<Script>) -> (
 
 /// The phone answers, and both hear each other.
 pub async fn is_connected(call: &OutgoingCall, phone: &Phone) {
-    assert_eq!(call.outcome().await, 200, "{}", phone.story());
+    is_connected_when(call, phone, "the call").await;
+}
+
+/// The same in a test of several calls, of which a message names this one.
+pub async fn is_connected_when(call: &OutgoingCall, phone: &Phone, when: impl Display) {
+    assert_eq!(call.outcome().await, 200, "{when}: {}", phone.story());
     phone.on_the_line().await;
 }
 
