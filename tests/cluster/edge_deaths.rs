@@ -8,8 +8,10 @@ use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, What};
 use fswake_test_support::site::{Joined, Settings, Site, Wakes};
 
 use crate::database::Database;
-use crate::shared_edge::{edge_before, register_at};
-use crate::steps::{LEASE, Stage, answers, call, caller, hang_up, is_back, is_confirmed, is_connected, still_up};
+use crate::steps::{
+    LEASE, Stage, answers, call, caller, edge_before, hang_up, is_back, is_confirmed, is_connected, register_at,
+    still_up,
+};
 use crate::{Pair, two_daemons};
 
 crate::trials![

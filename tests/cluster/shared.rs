@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use fswake_test_support::daemon::Daemon;
 use fswake_test_support::realfs::{DOMAIN, RealFs};
-use fswake_test_support::sip::{Account, Phone, Reaction, Script, Transport};
+use fswake_test_support::sip::{Account, Phone, Reaction, Transport};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
 use crate::database::Database;
-use crate::steps::{Stage, answers, call, hang_up, is_connected, learns_of, pushes_to, sleeper_of, still_up};
+use crate::steps::{Stage, answers, call, hang_up, is_connected, learns_of, over, pushes_to, sleeper_of, still_up};
 use crate::{Pair, for_each, site_at, two_daemons};
 
 crate::trials![
@@ -23,14 +23,6 @@ crate::trials![
 const SOON: Duration = Duration::from_secs(3);
 /// How long PostgreSQL is away.
 const AWAY: Duration = Duration::from_secs(12);
-
-/// A phone that answers soon.
-pub fn over(transport: Transport) -> Script {
-    Script {
-        transport,
-        ..Script::from(answers(50))
-    }
-}
 
 /// Each fswake logs in to one FreeSWITCH, and the phone comes back at the other.
 async fn phone_that_only_one_fswake_has_heard_of_is_woken_by_the_other(pair: Pair) {

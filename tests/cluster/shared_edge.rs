@@ -1,35 +1,18 @@
 //! FreeSWITCHes behind an edge proxy (Kamailio), two fswakes, and the PostgreSQL that these share.
 
-use fswake_test_support::kamailio::{Finds, Kamailio};
 use fswake_test_support::realfs::DOMAIN;
 use fswake_test_support::sip::{Phone, Transport};
-use fswake_test_support::site::{Settings, Wakes};
-use uuid::Uuid;
+use fswake_test_support::site::Wakes;
 
 use crate::database::Database;
-use crate::shared::{over, survives_the_death_of_postgresql};
-use crate::steps::{call, hang_up, is_connected, pushes_to};
+use crate::shared::survives_the_death_of_postgresql;
+use crate::steps::{call, edge_before, hang_up, is_connected, over, pushes_to, register_at};
 use crate::{Pair, for_each, site_at};
 
 crate::trials![
     phone_behind_the_edge_is_woken_from_every_freeswitch_by_fswakes_that_know_it_from_postgresql,
     postgresql_dies_at_any_stage_of_a_wake_behind_the_edge_and_nothing_happens,
 ];
-
-/// The edge proxy, and the settings of the fswakes behind it.
-pub async fn edge_before(pair: &Pair) -> (Kamailio, Settings) {
-    let edge = Kamailio::start_before([pair.a.ports.sip, pair.b.ports.sip], Finds::Path).await;
-    let settings = Settings {
-        node: format!("edges = [\"{}\"]", edge.address.ip()),
-        ..Settings::default()
-    };
-    (edge, settings)
-}
-
-/// Registers with a Call-ID by which the edge proxy chooses the FreeSWITCH: 0 or 1.
-pub async fn register_at(phone: &Phone, which: usize) {
-    assert_eq!(phone.register_as(&format!("{}x{which}", Uuid::new_v4())).await, 200);
-}
 
 /// Their files are empty, and the FreeSWITCHes have forgotten the registrations.
 async fn phone_behind_the_edge_is_woken_from_every_freeswitch_by_fswakes_that_know_it_from_postgresql(pair: Pair) {

@@ -11,10 +11,9 @@ use fswake_test_support::site::{Joined, Site, Wakes};
 use serde_json::Value;
 
 use crate::database::Database;
-use crate::shared::over;
 use crate::steps::{
-    ORPHANED, Stage, answers, call, hang_up, is_confirmed, is_connected, learns_of, pushes_to, sleeper_of, still_up,
-    token_of,
+    ORPHANED, Stage, answers, call, hang_up, is_confirmed, is_connected, learns_of, over, pushes_to, sleeper_of,
+    still_up, token_of,
 };
 use crate::{Pair, USERS, site_at};
 

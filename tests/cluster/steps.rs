@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fswake_test_support::daemon::Daemon;
+use fswake_test_support::kamailio::{Finds, Kamailio};
 use fswake_test_support::realfs::{DOMAIN, RealFs};
-use fswake_test_support::sip::{Account, OutgoingCall, Phone, Reaction, Script, What};
-use fswake_test_support::site::{Site, Wakes};
+use fswake_test_support::sip::{Account, OutgoingCall, Phone, Reaction, Script, Transport, What};
+use fswake_test_support::site::{Settings, Site, Wakes};
+use uuid::Uuid;
 
 use crate::Pair;
 
@@ -17,6 +19,29 @@ pub const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 /// A phone that rings for so many milliseconds, then answers.
 pub const fn answers(ms: u64) -> Reaction {
     Reaction::Answer(Duration::from_millis(ms))
+}
+
+/// What a phone does that answers soon, over this transport.
+pub fn over(transport: Transport) -> Script {
+    Script {
+        transport,
+        ..Script::from(answers(50))
+    }
+}
+
+/// An edge proxy before both, and the settings of the fswakes behind it.
+pub async fn edge_before(pair: &Pair) -> (Kamailio, Settings) {
+    let edge = Kamailio::start_before([pair.a.ports.sip, pair.b.ports.sip], Finds::Path).await;
+    let settings = Settings {
+        node: format!("edges = [\"{}\"]", edge.address.ip()),
+        ..Settings::default()
+    };
+    (edge, settings)
+}
+
+/// Registers with a Call-ID by which the edge proxy chooses the FreeSWITCH: 0 or 1.
+pub async fn register_at(phone: &Phone, which: usize) {
+    assert_eq!(phone.register_as(&format!("{}x{which}", Uuid::new_v4())).await, 200);
 }
 
 /// A phone of this user that registers at this FreeSWITCH, and sleeps until it is pushed.
