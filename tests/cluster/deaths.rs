@@ -8,8 +8,8 @@ use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
 use crate::steps::{
-    self, LEASE, ORPHANED, Stage, answers, call, caller, hang_up, is_back, is_connected, is_connected_when, sleeper,
-    still_up,
+    self, LEASE, ORPHANED, Stage, answers, awake, call, caller, hang_up, is_back, is_connected, is_connected_when,
+    moved, sleeper, still_up, token_of,
 };
 use crate::{Pair, site, two_daemons};
 
@@ -68,8 +68,7 @@ async fn calls_freeswitch_dies_and_starts_again_while_the_call_is_up(pair: Pair)
 
 /// The phone comes back at the other FreeSWITCH and has its call there. Its own FreeSWITCH is back afterwards.
 async fn answers_at_the_other(site: &Site, pair: &Pair, phone: &Phone, call: &OutgoingCall) {
-    let other = Phone::new(pair.a.account(&phone.account().user, DOMAIN), answers(50)).await;
-    other.contact_text(&phone.own_contact());
+    let other = moved(phone, pair.a.account(&phone.account().user, DOMAIN), answers(50)).await;
     assert_eq!(other.register().await, 200);
     site.heard(&other).await;
     is_connected(call, &other).await;
@@ -80,17 +79,13 @@ async fn answers_at_the_other(site: &Site, pair: &Pair, phone: &Phone, call: &Ou
 
 async fn phones_freeswitch_dies_before_the_push_and_the_phone_comes_back_at_the_other(pair: Pair) {
     let site = site(&pair, Settings::default().wake("fresh-for", "30s")).await;
-    let user = site.fs.new_user();
     // It would be rung there without a push.
-    let phone = Phone::new(pair.b.account(&user, DOMAIN), Script::default()).await;
-    let token = site.give_token(&phone, Wakes::Never);
-    assert_eq!(phone.register().await, 200);
-    site.heard(&phone).await;
+    let phone = awake(&site, &pair.b, Script::default()).await;
     pair.b.kill();
     // A second later, because it might only have lost its event socket's connection.
     site.daemon().log.wait(&["event=NodeLost "]).await;
-    let call = call(&site, &pair.a, &user).await;
-    assert!(site.pushed_to(&token).await);
+    let call = call(&site, &pair.a, &phone.account().user).await;
+    assert!(site.pushed_to(&token_of(&phone)).await);
     site.daemon().log.wait(&["node-out-of-reach", "fs2"]).await;
     answers_at_the_other(&site, &pair, &phone, &call).await;
 }

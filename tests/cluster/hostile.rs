@@ -6,10 +6,10 @@ use fswake::esl::leg_token::{ClusterKey, HEADER, LegClaims};
 use fswake::types::{NodeId, Secret, Target};
 use fswake_test_support::realfs::{DOMAIN, RealFs};
 use fswake_test_support::sip::{Phone, Script};
-use fswake_test_support::site::{Settings, Site, Wakes};
+use fswake_test_support::site::{Settings, Site};
 use uuid::Uuid;
 
-use crate::steps::{answers, call, hang_up, is_connected, sleeper};
+use crate::steps::{answers, awake, call, hang_up, is_connected, sleeper};
 use crate::{Pair, site, two_daemons};
 
 crate::trials![
@@ -61,20 +61,11 @@ async fn answer(fs: &RealFs, site: &Site, header: &str) -> u16 {
     status
 }
 
-/// A phone that is awake at B.
-async fn awake(site: &Site, pair: &Pair) -> Phone {
-    let phone = Phone::new(pair.b.account(&site.fs.new_user(), DOMAIN), answers(50)).await;
-    site.give_token(&phone, Wakes::Never);
-    assert_eq!(phone.register().await, 200);
-    site.heard(&phone).await;
-    phone
-}
-
 async fn header_without_a_valid_signature_rings_nothing(pair: Pair) {
     let settings = Settings::default();
     let key = settings.key.clone();
     let site = site(&pair, settings).await;
-    let phone = awake(&site, &pair).await;
+    let phone = awake(&site, &pair.b, answers(50)).await;
     let good = claims(&phone);
     let other = |change: fn(&mut LegClaims)| {
         let mut claims = good.clone();
@@ -110,7 +101,7 @@ async fn header_is_used_once_whichever_fswake_gets_it(pair: Pair) {
     let settings = Settings::default();
     let key = settings.key.clone();
     let (mut site, joined) = two_daemons(&pair, settings.clone()).await;
-    let phone = awake(&site, &pair).await;
+    let phone = awake(&site, &pair.b, answers(50)).await;
     joined.daemon().heard(&phone).await;
     let header = signed(&claims(&phone), &key);
     assert_eq!(answer(&pair.b, &site, &header).await, 200);

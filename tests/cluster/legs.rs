@@ -7,7 +7,9 @@ use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::{Phone, Reaction, Script, Transport};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
-use crate::steps::{ELSEWHERE, answers, call, caller, connected, hang_up, is_connected, is_connected_when, sleeper};
+use crate::steps::{
+    ELSEWHERE, answers, awake, call, caller, connected, hang_up, is_connected, is_connected_when, moved, sleeper,
+};
 use crate::{Pair, site};
 
 crate::trials![
@@ -69,8 +71,7 @@ async fn phone_that_moves_to_the_other_freeswitch_while_it_is_called_is_rung_the
             .await;
         let call = call(&site, held, &user).await;
         call.ringing().await;
-        let moved = Phone::new(registered.account(&user, DOMAIN), answers(50)).await;
-        moved.contact_text(&phone.own_contact());
+        let moved = moved(&phone, registered.account(&user, DOMAIN), answers(50)).await;
         assert_eq!(moved.register().await, 200);
         is_connected(&call, &moved).await;
         hang_up(&call, &moved).await;
@@ -84,12 +85,8 @@ async fn phone_that_is_awake_at_the_other_freeswitch_is_rung_without_a_push(pair
     )
     .await;
     for (held, registered) in pair.both_ways() {
-        let user = site.fs.new_user();
-        let phone = Phone::new(registered.account(&user, DOMAIN), answers(100)).await;
-        site.give_token(&phone, Wakes::Never);
-        assert_eq!(phone.register().await, 200);
-        site.heard(&phone).await;
-        let call = call(&site, held, &user).await;
+        let phone = awake(&site, registered, answers(100)).await;
+        let call = call(&site, held, &phone.account().user).await;
         is_connected(&call, &phone).await;
         assert_eq!((phone.invites(), site.pushes().len()), (1, 0));
         hang_up(&call, &phone).await;

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use fswake_test_support::daemon::Daemon;
 use fswake_test_support::realfs::{DOMAIN, RealFs};
 use fswake_test_support::sip::{Account, Phone, Reaction, Transport};
-use fswake_test_support::site::{Settings, Site, Wakes};
+use fswake_test_support::site::{Joined, Settings, Site, Wakes};
 
 use crate::database::Database;
-use crate::steps::{Stage, answers, call, hang_up, is_connected, learns_of, over, pushes_to, sleeper_of, still_up};
+use crate::steps::{
+    Stage, answers, call, hang_up, is_connected, learns_of, moved, over, pushes_to, sleeper_of, start_anew, still_up,
+};
 use crate::{Pair, for_each, site_at, two_daemons};
 
 crate::trials![
@@ -24,6 +26,15 @@ const SOON: Duration = Duration::from_secs(3);
 /// How long PostgreSQL is away.
 const AWAY: Duration = Duration::from_secs(12);
 
+/// The fswake that holds this FreeSWITCH's calls.
+fn serving<'a>(held: &RealFs, site: &'a Site, joined: &'a Joined) -> &'a Daemon {
+    if held.pid() == site.fs.pid() {
+        site.daemon()
+    } else {
+        joined.daemon()
+    }
+}
+
 /// Each fswake logs in to one FreeSWITCH, and the phone comes back at the other.
 async fn phone_that_only_one_fswake_has_heard_of_is_woken_by_the_other(pair: Pair) {
     let database = Database::new(&pair).await;
@@ -35,15 +46,9 @@ async fn phone_that_only_one_fswake_has_heard_of_is_woken_by_the_other(pair: Pai
             let phone = Phone::new(registered.account(&user, DOMAIN), over(transport)).await;
             let token = site.give_token(&phone, Wakes::Never);
             assert_eq!(phone.register().await, 200);
-            let daemon = if held.pid() == pair.a.pid() {
-                site.daemon()
-            } else {
-                joined.daemon()
-            };
-            learns_of(daemon, &user).await;
+            learns_of(serving(held, &site, &joined), &user).await;
             phone.sleep();
-            let back = Phone::new(held.account(&user, DOMAIN), over(transport)).await;
-            back.contact_text(&phone.own_contact());
+            let back = moved(&phone, held.account(&user, DOMAIN), over(transport)).await;
             site.wake_by(&token, &back, Wakes::Elsewhere);
             let call = call(&site, held, &user).await;
             is_connected(&call, &back).await;
@@ -56,8 +61,8 @@ async fn phone_that_only_one_fswake_has_heard_of_is_woken_by_the_other(pair: Pai
 /// Their files are empty, and the FreeSWITCHes have forgotten the registrations.
 async fn phone_is_woken_from_every_freeswitch_by_fswakes_that_know_it_from_postgresql(pair: Pair) {
     let database = Database::new(&pair).await;
-    let [first, second] = for_each(&pair, database.settings("fswake-1"));
-    let mut site = site_at(&pair.a, &first).await;
+    let settings = for_each(&pair, database.settings("fswake-1"));
+    let mut site = site_at(&pair.a, &settings[0]).await;
     let (mut calls, mut tokens) = (Vec::new(), Vec::new());
     for transport in [Transport::Udp, Transport::Tcp] {
         for (slept, _) in pair.both_ways() {
@@ -66,8 +71,7 @@ async fn phone_is_woken_from_every_freeswitch_by_fswakes_that_know_it_from_postg
                     let user = site.fs.new_user();
                     let account = slept.account(&user, DOMAIN);
                     let (phone, token) = sleeper_of(&site, account, Wakes::Never, over(transport)).await;
-                    let back = Phone::new(back.account(&user, DOMAIN), over(transport)).await;
-                    back.contact_text(&phone.own_contact());
+                    let back = moved(&phone, back.account(&user, DOMAIN), over(transport)).await;
                     site.wake_by(&token, &back, Wakes::Elsewhere);
                     calls.push((held, user.clone(), back));
                     tokens.push((user, token));
@@ -76,11 +80,7 @@ async fn phone_is_woken_from_every_freeswitch_by_fswakes_that_know_it_from_postg
         }
     }
     database.has_tokens(&tokens).await;
-    site.kill_daemon().await;
-    for fs in [&pair.a, &pair.b] {
-        fs.forget_registrations().await;
-    }
-    let _both = (site.join(&first).await, site.join(&second).await);
+    let _both = start_anew(&mut site, &pair, &settings).await;
     for (held, user, phone) in &calls {
         let call = call(&site, held, user).await;
         is_connected(&call, phone).await;
@@ -176,8 +176,7 @@ async fn wakes_while_postgresql_is_away_reach_it_later(pair: Pair) {
     let mut tokens = Vec::new();
     // Another user signs in on the old phone.
     let heir = site.fs.new_user();
-    let moved = Phone::new(pair.b.account(&heir, DOMAIN), answers(50)).await;
-    moved.contact_text(&old.own_contact());
+    let moved = moved(&old, pair.b.account(&heir, DOMAIN), answers(50)).await;
     site.wake_by(&old_token, &moved, Wakes::Elsewhere);
     assert_eq!(moved.register().await, 200);
     site.heard_of(&heir).await;
@@ -196,12 +195,7 @@ async fn wakes_while_postgresql_is_away_reach_it_later(pair: Pair) {
         }
     }
     for (held, phone) in &wakes {
-        let daemon = if held.pid() == pair.a.pid() {
-            site.daemon()
-        } else {
-            joined.daemon()
-        };
-        is_woken(&site, held, daemon, phone).await;
+        is_woken(&site, held, serving(held, &site, &joined), phone).await;
     }
     tokio::time::sleep(AWAY.saturating_sub(stopped.elapsed())).await;
     site.kill_daemon().await;

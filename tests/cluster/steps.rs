@@ -8,7 +8,7 @@ use fswake_test_support::daemon::Daemon;
 use fswake_test_support::kamailio::{Finds, Kamailio};
 use fswake_test_support::realfs::{DOMAIN, RealFs};
 use fswake_test_support::sip::{Account, OutgoingCall, Phone, Reaction, Script, Transport, What};
-use fswake_test_support::site::{Settings, Site, Wakes};
+use fswake_test_support::site::{Joined, Settings, Site, Wakes};
 use uuid::Uuid;
 
 use crate::Pair;
@@ -96,6 +96,22 @@ pub async fn sleeper_of(site: &Site, account: Account, wakes: Wakes, script: imp
     (phone, token)
 }
 
+/// A phone that has registered at this FreeSWITCH, and is awake. No push wakes it.
+pub async fn awake(site: &Site, fs: &RealFs, script: impl Into<Script>) -> Phone {
+    let phone = Phone::new(fs.account(&site.fs.new_user(), DOMAIN), script).await;
+    site.give_token(&phone, Wakes::Never);
+    assert_eq!(phone.register().await, 200);
+    site.heard(&phone).await;
+    phone
+}
+
+/// The app of this phone with another account: that of another FreeSWITCH, or another user's. It keeps its Contact.
+pub async fn moved(phone: &Phone, account: Account, script: impl Into<Script>) -> Phone {
+    let moved = Phone::new(account, script).await;
+    moved.contact_text(&phone.own_contact());
+    moved
+}
+
 /// The token in a phone's Contact.
 pub fn token_of(phone: &Phone) -> String {
     let contact = phone.own_contact();
@@ -113,6 +129,16 @@ pub fn pushes_to<'a>(site: &Site, tokens: impl IntoIterator<Item = &'a String>) 
 pub async fn learns_of(daemon: &Daemon, user: &str) {
     let user = format!("aor={user}@");
     daemon.log.wait(&["event=DeviceChangedElsewhere", &user]).await;
+}
+
+/// Kills fswake, has both FreeSWITCHes forget all registrations, and starts an fswake for each, whose files are empty.
+pub async fn start_anew(site: &mut Site, pair: &Pair, settings: &[Settings; 2]) -> [Joined; 2] {
+    site.kill_daemon().await;
+    for fs in [&pair.a, &pair.b] {
+        fs.forget_registrations().await;
+    }
+    let [first, second] = settings;
+    [site.join(first).await, site.join(second).await]
 }
 
 /// Waits until an fswake has connected so many times to the FreeSWITCH of this name: once for its own start, and once
