@@ -358,6 +358,10 @@ pub struct Joined {
 impl Joined {
     /// Starts it, also after it was killed.
     pub async fn start(&mut self) {
+        assert!(
+            self.daemon.is_none(),
+            "the other fswake still runs: kill it before another start"
+        );
         self.daemon = Some(run(&self.binary, self.dir.path(), self.nodes).await);
     }
 
