@@ -274,20 +274,6 @@ impl FakeFreeSwitch {
             .iter()
             .for_each(|listener| listener.bell.notify_one());
     }
-
-    /// Fault: neither reads nor writes on the inbound connections until reset.
-    pub fn stall_inbound(&self, on: bool) {
-        for listener in self
-            .core
-            .bus
-            .listeners()
-            .iter()
-            .filter(|listener| listener.session.is_none())
-        {
-            listener.stalled.store(on, Ordering::SeqCst);
-            listener.bell.notify_one();
-        }
-    }
 }
 
 /// Accepts clients while listening is on. While it is off, the port refuses connections.
