@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fswake_test_support::freeswitch::PhoneSpec;
 
-use crate::machine::{Watch, cpu_seconds};
+use crate::machine::Watch;
 use crate::stage::{PHONES, Stage};
 
 pub async fn run(short: bool) {
@@ -29,14 +29,14 @@ pub async fn run(short: bool) {
 }
 
 async fn measure(stage: &Stage, what: &str, short: bool) {
-    let pid = stage.pid();
-    let (watch, before) = (Watch::start(pid), cpu_seconds(pid));
+    let daemon = stage.process();
+    let (watch, before) = (Watch::start(daemon), daemon.cpu());
     tokio::time::sleep(Duration::from_secs(if short { 3 } else { 10 })).await;
-    let cores = (cpu_seconds(pid) - before) / watch.elapsed().as_secs_f64();
+    let cores = daemon.cpu().saturating_sub(before).as_secs_f64() / watch.elapsed().as_secs_f64();
     println!(
         "{what:<44} {cores:.3} core, {} connections, {} KiB resident",
         stage.fs.connections().1,
-        crate::machine::resident(pid)
+        daemon.resident()
     );
     println!("{}", watch.report());
 }

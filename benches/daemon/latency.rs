@@ -36,7 +36,7 @@ pub async fn run(short: bool) {
 pub async fn round(stage: &Stage, held: &mut Vec<Held>, numbers: Range<usize>) {
     let calls = held.len() - numbers.start;
     let samples = numbers.len();
-    let watch = Watch::start(stage.pid());
+    let watch = Watch::start(stage.process());
     let mut registers = Vec::with_capacity(samples);
     let mut tick = tokio::time::interval(STEP);
     for n in numbers.clone() {

@@ -59,7 +59,7 @@ pub async fn run(short: bool) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     stage.apns.pushes_so_far().await;
 
-    let watch = Watch::start(stage.pid());
+    let watch = Watch::start(stage.process());
     for (what, path) in [
         ("/metrics", "/metrics"),
         ("/v1/wakes, 50 of them", "/v1/wakes"),

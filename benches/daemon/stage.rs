@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use fswake_test_support::apns::{Apns, BUNDLE_ID, TEAM_ID};
 use fswake_test_support::daemon::{self, Daemon};
 use fswake_test_support::freeswitch::{Call, Config, Event, FakeFreeSwitch, Held};
+use fswake_test_support::process::Process;
 use tempfile::TempDir;
 
 const DOMAIN: &str = "fs.test";
@@ -61,9 +62,9 @@ impl Stage {
         (self.daemon, self.http) = spawn(&self.dir).await;
     }
 
-    /// The daemon's process id.
-    pub fn pid(&self) -> u32 {
-        self.daemon.pid()
+    /// The daemon's process.
+    pub fn process(&self) -> Process {
+        self.daemon.process()
     }
 
     /// Registers a user's phone with its token of this generation.

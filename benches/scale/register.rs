@@ -4,7 +4,7 @@ use fswake_test_support::apns::Apns;
 use fswake_test_support::freeswitch::{Config, FakeFreeSwitch};
 
 use crate::figures::Figures;
-use crate::machine::{Watch, cpu_seconds};
+use crate::machine::Watch;
 use crate::phone::Phone;
 use crate::running::{Running, Site, pace};
 use crate::stores::fill_file;
@@ -42,7 +42,7 @@ impl Side {
 
     /// Microseconds of processor time for each REGISTER.
     async fn round(&mut self) -> f64 {
-        let before = cpu_seconds(self.daemon.pid());
+        let before = self.daemon.process().cpu();
         pace(ROUND, PER_SECOND, |n| register(&self.fs, n)).await;
         self.registered += ROUND;
         #[allow(clippy::cast_precision_loss)]
@@ -52,7 +52,7 @@ impl Side {
             "REGISTERs are missing"
         );
         #[allow(clippy::cast_precision_loss)]
-        let each = (cpu_seconds(self.daemon.pid()) - before) * 1e6 / ROUND as f64;
+        let each = self.daemon.process().cpu().saturating_sub(before).as_secs_f64() * 1e6 / ROUND as f64;
         each
     }
 }
@@ -63,7 +63,7 @@ pub async fn run(devices: usize, figures: &mut Figures) {
     );
     let apns = Apns::start().await;
     let (mut none, mut all) = (Side::start(&apns, 0).await, Side::start(&apns, devices).await);
-    let watch = Watch::start(none.daemon.pid());
+    let watch = Watch::start(none.daemon.process());
     // The first round makes the bindings.
     none.round().await;
     all.round().await;

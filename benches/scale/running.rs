@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use fswake_test_support::daemon::command;
 use fswake_test_support::postgres::{PASSWORD, Server};
+use fswake_test_support::process::Process;
 use fswake_test_support::site::measured;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -139,14 +140,14 @@ fn shown(line: Option<&str>) -> bool {
 }
 
 impl Running {
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id().expect("it runs")
+    /// Its process.
+    pub fn process(&self) -> Process {
+        Process(self.child.id().expect("it runs"))
     }
 
     /// Stops it in order.
     pub async fn stop(mut self) {
-        let pid = self.pid().to_string();
+        let pid = self.process().0.to_string();
         let sent = std::process::Command::new("kill").args(["-TERM", &pid]).status();
         assert!(sent.is_ok_and(|sent| sent.success()), "kill {pid}");
         let _ = tokio::time::timeout(PATIENCE, self.child.wait()).await;

@@ -10,7 +10,7 @@ use fswake_test_support::postgres::Server;
 use tokio_postgres::Client;
 
 use crate::figures::Figures;
-use crate::machine::{Watch, cpu_seconds, most_resident};
+use crate::machine::Watch;
 use crate::phone::Phone;
 use crate::running::{Site, pace};
 use crate::stores;
@@ -32,8 +32,8 @@ pub async fn run(per_second: usize, seconds: usize, figures: &mut Figures) {
     let (fs, apns) = tokio::join!(FakeFreeSwitch::start(Config::default()), Apns::start());
     let site = Site::new(&[fs.address().port()], &apns.app()).sharing(&server, "one");
     let daemon = site.start().await;
-    let (client, pid, count) = (stores::client(&server).await, daemon.pid(), per_second * seconds);
-    let (watch, cpu) = (Watch::start(pid), cpu_seconds(pid));
+    let (client, process, count) = (stores::client(&server).await, daemon.process(), per_second * seconds);
+    let (watch, cpu) = (Watch::start(process), process.cpu());
     let sampler = tokio::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_secs(10));
         let (began, client) = (Instant::now(), client);
@@ -60,7 +60,7 @@ pub async fn run(per_second: usize, seconds: usize, figures: &mut Figures) {
     };
     let late = watch.elapsed().saturating_sub(sent);
     sampler.abort();
-    let cores = (cpu_seconds(pid) - cpu) / watch.elapsed().as_secs_f64();
+    let cores = process.cpu().saturating_sub(cpu).as_secs_f64() / watch.elapsed().as_secs_f64();
     println!("{}", watch.report());
     let waited = fired.written_at().map_or(Duration::MAX, |at| at - fired.fired_at);
     #[allow(clippy::cast_precision_loss)]
@@ -79,7 +79,7 @@ pub async fn run(per_second: usize, seconds: usize, figures: &mut Figures) {
     );
     figures.note(
         "fswake's share meanwhile",
-        format!("{cores:.2} core, {} MiB", most_resident(pid) >> 10),
+        format!("{cores:.2} core, {} MiB", process.most_resident() >> 10),
     );
     daemon.stop().await;
 }

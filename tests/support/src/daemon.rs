@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::watch;
 
 use crate::freeswitch::Phone;
+use crate::process::Process;
 use crate::sip;
 
 /// Limit for everything that is waited for.
@@ -91,6 +92,11 @@ impl Daemon {
         self.pid
     }
 
+    /// The same, for what the system says about it.
+    pub fn process(&self) -> Process {
+        Process(self.pid)
+    }
+
     /// Registers a phone of the stand-in, and waits until the daemon has the event.
     pub async fn registered(&self, phone: &Phone) {
         let from = self.log.len();
@@ -158,28 +164,6 @@ impl Daemon {
             .expect("the daemon exits in time")
             .expect("waiting for a child works")
             .code()
-    }
-
-    /// Its resident memory, in KiB.
-    pub fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|rest| rest.split_whitespace().next());
-        number.and_then(|n| n.parse().ok()).unwrap_or_default()
-    }
-
-    /// CPU time used so far, user and system.
-    pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // proc(5): utime and stime are the 12th and 13th field after the command's name, in ticks of 10 ms.
-        let fields = stat.rsplit(") ").next().unwrap_or_default();
-        let ticks: u64 = fields
-            .split(' ')
-            .skip(11)
-            .take(2)
-            .filter_map(|f| f.parse::<u64>().ok())
-            .sum();
-        Duration::from_millis(ticks * 10)
     }
 }
 
