@@ -5,7 +5,8 @@ use std::time::Duration;
 use fswake_test_support::freeswitch::PhoneSpec;
 
 use crate::machine::Watch;
-use crate::stage::{PHONES, Stage};
+use crate::phones::{DOMAIN, PHONES, pace};
+use crate::stage::Stage;
 
 pub async fn run(short: bool) {
     let calls = 1_000;
@@ -17,9 +18,9 @@ pub async fn run(short: bool) {
     tokio::time::sleep(Duration::from_secs(3)).await;
     measure(&stage, "1,000 held calls, phones asleep", short).await;
     // The phones register, and then stay silent.
-    let phone = stage.fs.phone(PhoneSpec::new("phone", "fs.test").at(PHONES));
+    let phone = stage.fs.phone(PhoneSpec::new("phone", DOMAIN).at(PHONES));
     phone.sleep();
-    crate::stage::pace(calls, 500, |user| {
+    pace(calls, 500, |user| {
         stage.register(user, 0);
     })
     .await;

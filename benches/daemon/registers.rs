@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::machine::Watch;
-use crate::stage::{Stage, pace, token};
+use crate::phones::{pace, token};
+use crate::stage::Stage;
 
 const PER_SECOND: usize = 5_000;
 

@@ -5,8 +5,8 @@ use fswake_test_support::freeswitch::{Config, FakeFreeSwitch};
 
 use crate::figures::Figures;
 use crate::machine::Watch;
-use crate::phone::Phone;
-use crate::running::{Running, Site, pace};
+use crate::phones::{pace, phone};
+use crate::running::{Running, Site};
 use crate::stores::fill_file;
 
 /// REGISTERs of one round, and how many a second.
@@ -92,12 +92,6 @@ fn median(mut all: Vec<f64>) -> f64 {
 fn register(fs: &FakeFreeSwitch, n: usize) {
     // Neighbours in time are no neighbours in memory.
     let number = (n * 7_919 % ROUND).to_string();
-    let phone = Phone {
-        user: &number,
-        domain: "desks.example.org",
-        params: "",
-        call_id: &format!("desk-{number}"),
-        user_agent: "Example-Desk/2.1",
-    };
-    phone.register(fs);
+    let call_id = format!("desk-{number}");
+    fs.announce(&phone(&number, "desks.example.org", "", &call_id, "Example-Desk/2.1"));
 }

@@ -176,16 +176,3 @@ impl Running {
         false
     }
 }
-
-/// Does something `count` times at this rate a second. It catches up if it is late.
-pub async fn pace(count: usize, per_second: usize, mut act: impl FnMut(usize)) {
-    let started = Instant::now();
-    let mut done = 0;
-    while done < count {
-        let due = started.elapsed().as_micros() * per_second as u128 / 1_000_000 + 1;
-        let due = usize::try_from(due).unwrap_or(usize::MAX).min(count);
-        (done..due).for_each(&mut act);
-        done = due;
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}

@@ -11,7 +11,8 @@ use fswake_test_support::process::Process;
 use crate::figures::Figures;
 use crate::machine::Watch;
 use crate::people::register;
-use crate::running::{Running, Site, pace};
+use crate::phones::pace;
+use crate::running::{Running, Site};
 use crate::stores::{fill_database, fill_file};
 
 const MOST_SECONDS: f64 = 10.0;

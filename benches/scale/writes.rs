@@ -1,18 +1,17 @@
 //! Thousands of REGISTERs a second, each with a new token, into PostgreSQL.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fswake_test_support::apns::{Apns, BUNDLE_ID, TEAM_ID};
-use fswake_test_support::freeswitch::{Config, Event, FakeFreeSwitch};
+use fswake_test_support::apns::Apns;
+use fswake_test_support::freeswitch::{Config, FakeFreeSwitch};
 use fswake_test_support::postgres::Server;
 use tokio_postgres::Client;
 
 use crate::figures::Figures;
 use crate::machine::Watch;
-use crate::phone::Phone;
-use crate::running::{Site, pace};
+use crate::phones::{iphone, pace, token};
+use crate::running::Site;
 use crate::stores;
 
 /// How often a user registers, in seconds.
@@ -44,7 +43,10 @@ pub async fn run(per_second: usize, seconds: usize, figures: &mut Figures) {
         }
     });
     let mut last = None;
-    pace(count, per_second, |n| last = Some(register(&fs, n % users, n / users))).await;
+    pace(count, per_second, |n| {
+        last = Some(fs.announce(&iphone(n % users, n / users)));
+    })
+    .await;
     let sent = watch.elapsed();
     let fired = last.expect("at least one REGISTER");
     let client = stores::client(&server).await;
@@ -84,11 +86,6 @@ pub async fn run(per_second: usize, seconds: usize, figures: &mut Figures) {
     daemon.stop().await;
 }
 
-/// A user's token of this generation.
-fn token(user: usize, generation: usize) -> String {
-    format!("a{generation:07x}{user:056x}")
-}
-
 async fn rows(client: &Client, which: &str) -> usize {
     let sql = format!("SELECT count(*) FROM fswake_devices WHERE {which}");
     let row = client.query_one(&sql, &[]).await.expect("a count");
@@ -99,17 +96,4 @@ async fn newest_tokens(client: &Client) -> HashMap<String, String> {
     let sql = "SELECT aor_user, token FROM fswake_devices WHERE NOT dropped ORDER BY token";
     let rows = client.query(sql, &[]).await.expect("the tokens");
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
-}
-
-/// A phone registers with its token of this generation.
-fn register(fs: &FakeFreeSwitch, user: usize, generation: usize) -> Arc<Event> {
-    let (token, number) = (token(user, generation), user.to_string());
-    let phone = Phone {
-        user: &number,
-        domain: "fs.test",
-        params: &format!(";pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}"),
-        call_id: &format!("register-{number}"),
-        user_agent: "Example-iOS/5.2 (iPhone; iOS 19.1)",
-    };
-    phone.register(fs)
 }

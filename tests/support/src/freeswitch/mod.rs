@@ -106,6 +106,16 @@ impl FakeFreeSwitch {
         Held::start(&self.core, call)
     }
 
+    /// Sends the event of a REGISTER of a phone that is not added: nothing is stored.
+    pub fn announce(&self, spec: &PhoneSpec) -> Arc<Event> {
+        self.core.announce(&self.core.registration(spec), false)
+    }
+
+    /// Sends the event of the expiry of such a phone's registration.
+    pub fn announce_expiry(&self, spec: &PhoneSpec) {
+        self.core.expire(&self.core.registration(spec));
+    }
+
     /// Sends many registrations.
     pub async fn register_burst(&self, burst: Burst) -> BurstReport {
         bulk::register_burst(&self.core, burst).await
