@@ -196,6 +196,13 @@ pub async fn is_confirmed(phone: &Phone, times: usize, within: Duration) {
     }
 }
 
+/// It happened soon enough after something died or was back. Says how soon.
+pub fn in_time(what: &str, since: Instant, at: Instant, limit: Duration) {
+    let took = at.saturating_duration_since(since);
+    eprintln!("{what} after {took:?}");
+    assert!(took < limit, "{what} after {took:?}");
+}
+
 /// The caller hangs up, and the phone gets its BYE.
 pub async fn hang_up(call: &OutgoingCall, phone: &Phone) {
     call.hang_up().await;
