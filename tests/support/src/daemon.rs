@@ -271,7 +271,11 @@ impl Log {
                 }
                 next += lines.len();
                 let more = count.wait_for(|n| *n > next).await;
-                assert!(more.is_ok(), "the daemon stopped before logging a line with {words:?}");
+                assert!(
+                    more.is_ok(),
+                    "the daemon stopped before logging a line with {words:?}:\n{}",
+                    self.end()
+                );
             }
         };
         let in_time = tokio::time::timeout(LONG, found).await;
