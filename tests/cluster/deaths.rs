@@ -175,7 +175,7 @@ async fn fswake_dies_while_the_call_is_up_and_nothing_happens(pair: Pair) {
 /// The one that serves the phone's FreeSWITCH.
 async fn other_fswake_dies_at_any_stage_and_nothing_happens(pair: Pair) {
     for stage in Stage::AFTER_THE_PUSH {
-        let (site, mut joined) = two_daemons(&pair, Settings::default()).await;
+        let (mut site, mut joined) = two_daemons(&pair, Settings::default()).await;
         let user = site.fs.new_user();
         let phone = site
             .sleeper_of(pair.b.account(&user, DOMAIN), Wakes::Late(1000), Reaction::Ring)
@@ -200,6 +200,9 @@ async fn other_fswake_dies_at_any_stage_and_nothing_happens(pair: Pair) {
         tokio::time::sleep(Duration::from_secs(3)).await;
         still_up(&call, &phone, stage);
         hang_up(&call, &phone).await;
+        // The next ones listen at the same addresses, so these have to be gone by then.
+        site.kill_daemon().await;
+        joined.kill().await;
     }
 }
 
