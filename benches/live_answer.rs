@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use fswake_test_support::process::load;
 use fswake_test_support::realfs::{self, Console, DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::{Leg, Noise, OutgoingCall, Phone, Reaction, Script, Transport, What};
 use fswake_test_support::site::{self, Settings, Site, Wakes, new_token, push_params};
@@ -488,11 +489,6 @@ fn print(tallies: &BTreeMap<Kind, Tally>) -> usize {
     );
     println!("together: {calls} calls, {cut} cut, {silent} silent, {unanswered} unanswered");
     faults
-}
-
-fn load() -> String {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    load.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// Processes that keep every core busy until they are dropped.

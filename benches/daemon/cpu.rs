@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use fswake_test_support::freeswitch::PhoneSpec;
 
-use crate::machine::{Watch, cpu_seconds};
-use crate::stage::{PHONES, Stage};
+use crate::machine::Watch;
+use crate::phones::{DOMAIN, PHONES, pace};
+use crate::stage::Stage;
 
 pub async fn run(short: bool) {
     let calls = 1_000;
@@ -17,9 +18,9 @@ pub async fn run(short: bool) {
     tokio::time::sleep(Duration::from_secs(3)).await;
     measure(&stage, "1,000 held calls, phones asleep", short).await;
     // The phones register, and then stay silent.
-    let phone = stage.fs.phone(PhoneSpec::new("phone", "fs.test").at(PHONES));
+    let phone = stage.fs.phone(PhoneSpec::new("phone", DOMAIN).at(PHONES));
     phone.sleep();
-    crate::stage::pace(calls, 500, |user| {
+    pace(calls, 500, |user| {
         stage.register(user, 0);
     })
     .await;
@@ -29,14 +30,14 @@ pub async fn run(short: bool) {
 }
 
 async fn measure(stage: &Stage, what: &str, short: bool) {
-    let pid = stage.pid();
-    let (watch, before) = (Watch::start(pid), cpu_seconds(pid));
+    let daemon = stage.process();
+    let (watch, before) = (Watch::start(daemon), daemon.cpu());
     tokio::time::sleep(Duration::from_secs(if short { 3 } else { 10 })).await;
-    let cores = (cpu_seconds(pid) - before) / watch.elapsed().as_secs_f64();
+    let cores = daemon.cpu().saturating_sub(before).as_secs_f64() / watch.elapsed().as_secs_f64();
     println!(
         "{what:<44} {cores:.3} core, {} connections, {} KiB resident",
         stage.fs.connections().1,
-        crate::machine::resident(pid)
+        daemon.resident()
     );
     println!("{}", watch.report());
 }

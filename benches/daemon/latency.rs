@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use fswake_test_support::freeswitch::{Behaviour, Held, PhoneSpec};
 
 use crate::machine::{Watch, row};
-use crate::stage::{PHONES, Stage, token};
+use crate::phones::{DOMAIN, PHONES, token};
+use crate::stage::Stage;
 
 /// The time between two samples.
 const STEP: Duration = Duration::from_millis(10);
@@ -18,7 +19,7 @@ pub async fn run(short: bool) {
     let (calls, samples) = if short { (200, 200) } else { (1_000, 3_000) };
     println!("latency at {calls} held calls");
     let stage = Stage::start().await;
-    let phone = stage.fs.phone(PhoneSpec::new("phone", "fs.test").at(PHONES));
+    let phone = stage.fs.phone(PhoneSpec::new("phone", DOMAIN).at(PHONES));
     phone.wake();
     phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));
     stage.sleepers(calls + samples).await;
@@ -36,7 +37,7 @@ pub async fn run(short: bool) {
 pub async fn round(stage: &Stage, held: &mut Vec<Held>, numbers: Range<usize>) {
     let calls = held.len() - numbers.start;
     let samples = numbers.len();
-    let watch = Watch::start(stage.pid());
+    let watch = Watch::start(stage.process());
     let mut registers = Vec::with_capacity(samples);
     let mut tick = tokio::time::interval(STEP);
     for n in numbers.clone() {

@@ -1,46 +1,12 @@
-//! Figures from /proc, about a process and about other load on the machine.
+//! Whether the machine was quiet during a measurement, and rows of figures.
 
 use std::fs::read_to_string;
 use std::time::{Duration, Instant};
 
+use fswake_test_support::process::{Process, load_averages};
+
 /// Clock ticks a second in /proc: 100 on every Linux.
 const TICKS: f64 = 100.0;
-
-/// A field of /proc/PID/status, in KiB.
-fn status(pid: u32, name: &str) -> u64 {
-    let text = read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|rest| rest.trim_start_matches(':').split_whitespace().next());
-    number.and_then(|n| n.parse().ok()).unwrap_or(0)
-}
-
-/// Resident memory in KiB.
-pub fn resident(pid: u32) -> u64 {
-    status(pid, "VmRSS")
-}
-
-/// The peak of resident memory, in KiB.
-pub fn most_resident(pid: u32) -> u64 {
-    status(pid, "VmHWM")
-}
-
-/// Open file descriptors.
-pub fn descriptors(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
-}
-
-/// CPU time used by a process, in seconds.
-pub fn cpu_seconds(pid: u32) -> f64 {
-    let text = read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may have spaces. utime and stime are the 12th and 13th field after it.
-    let fields = text.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
-    fields
-        .skip(11)
-        .take(2)
-        .filter_map(|f| f.parse::<f64>().ok())
-        .sum::<f64>()
-        / TICKS
-}
 
 /// Busy seconds of all CPUs, and seconds taken by the hypervisor.
 fn machine_seconds() -> (f64, f64) {
@@ -54,14 +20,14 @@ fn machine_seconds() -> (f64, f64) {
 /// Measures how much of the machine other processes use during a measurement.
 pub struct Watch {
     since: Instant,
-    daemon: u32,
+    daemon: Process,
     own: f64,
     machine: (f64, f64),
 }
 
 impl Watch {
     /// Starts now. The daemon and this process are not counted.
-    pub fn start(daemon: u32) -> Self {
+    pub fn start(daemon: Process) -> Self {
         Self {
             since: Instant::now(),
             daemon,
@@ -70,8 +36,8 @@ impl Watch {
         }
     }
 
-    fn own(daemon: u32) -> f64 {
-        cpu_seconds(std::process::id()) + cpu_seconds(daemon)
+    fn own(daemon: Process) -> f64 {
+        (Process::own().cpu() + daemon.cpu()).as_secs_f64()
     }
 
     /// The time since the start.
@@ -87,12 +53,10 @@ impl Watch {
         let (busy, stolen) = ((busy - self.machine.0) / seconds, (stolen - self.machine.1) / seconds);
         let others = (busy - own).max(0.0);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let load = read_to_string("/proc/loadavg").unwrap_or_default();
-        let load: Vec<&str> = load.split(' ').take(3).collect();
         format!(
             "machine: {cores} cores; bench and daemon used {own:.2}, other work {others:.2}, stolen {stolen:.2}; \
              load average {}: {}",
-            load.join(" "),
+            load_averages().join(" "),
             if others + stolen < 0.1 { "quiet" } else { "NOT quiet" }
         )
     }

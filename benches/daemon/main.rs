@@ -18,6 +18,7 @@ mod cpu;
 mod latency;
 mod machine;
 mod memory;
+mod phones;
 mod registers;
 mod scrape;
 mod stage;

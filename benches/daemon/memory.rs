@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::machine::{Watch, descriptors, most_resident, resident};
+use fswake_test_support::process::Process;
+
+use crate::machine::Watch;
 use crate::stage::Stage;
 
 pub async fn run(short: bool) {
@@ -15,12 +17,12 @@ pub async fn run(short: bool) {
     stage.apns.keep_pushes(false);
     stage.sleepers(calls).await;
     stage.restart().await;
-    let pid = stage.pid();
-    let (idle, idle_files) = (settled(pid).await, descriptors(pid));
-    let watch = Watch::start(pid);
+    let daemon = stage.process();
+    let (idle, idle_files) = (settled(daemon).await, daemon.descriptors());
+    let watch = Watch::start(daemon);
     let held = stage.call_all(calls, 1_000, false).await;
     let took = watch.elapsed();
-    let (full, most, files) = (settled(pid).await, most_resident(pid), descriptors(pid));
+    let (full, most, files) = (settled(daemon).await, daemon.most_resident(), daemon.descriptors());
     let connections = stage.fs.connections().1;
     println!("called in {:.1} s; {connections} connections open", took.as_secs_f64());
     println!("idle daemon that knows {calls} devices: {idle} KiB, {idle_files} descriptors");
@@ -40,19 +42,19 @@ pub async fn run(short: bool) {
     tokio::time::sleep(Duration::from_secs(8)).await;
     println!(
         "after all calls: {} KiB, {} descriptors",
-        settled(pid).await,
-        descriptors(pid)
+        settled(daemon).await,
+        daemon.descriptors()
     );
     println!("{}\n", watch.report());
 }
 
 /// Resident memory, once it has not changed by 1 % for three seconds.
-async fn settled(pid: u32) -> u64 {
-    let mut last = resident(pid);
+async fn settled(daemon: Process) -> u64 {
+    let mut last = daemon.resident();
     let mut calm = 0;
     for _ in 0..120 {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let now = resident(pid);
+        let now = daemon.resident();
         calm = if now.abs_diff(last) * 100 < last { calm + 1 } else { 0 };
         if calm == 0 {
             last = now;
@@ -62,5 +64,5 @@ async fn settled(pid: u32) -> u64 {
         }
     }
     println!("memory did not settle");
-    resident(pid)
+    daemon.resident()
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::machine::{Watch, cpu_seconds, most_resident, resident};
-use crate::stage::{Stage, pace, token};
+use crate::machine::Watch;
+use crate::phones::{pace, token};
+use crate::stage::Stage;
 
 const PER_SECOND: usize = 5_000;
 
@@ -13,9 +14,9 @@ pub async fn run(short: bool) {
     let (users, seconds) = if short { (10_000, 10) } else { (50_000, 60) };
     println!("{PER_SECOND} REGISTERs/s for {seconds} s, {users} users, a new token with each REGISTER");
     let stage = Stage::start().await;
-    let pid = stage.pid();
+    let daemon = stage.process();
     let count = PER_SECOND * seconds;
-    let (watch, cpu) = (Watch::start(pid), cpu_seconds(pid));
+    let (watch, cpu) = (Watch::start(daemon), daemon.cpu());
     let sampler = tokio::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_secs(5));
         let started = Instant::now();
@@ -24,7 +25,7 @@ pub async fn run(short: bool) {
             println!(
                 "{:>5.0} s: {:>7} KiB resident",
                 started.elapsed().as_secs_f64(),
-                resident(pid)
+                daemon.resident()
             );
         }
     });
@@ -50,7 +51,7 @@ pub async fn run(short: bool) {
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
     let until_stored = watch.elapsed().saturating_sub(took);
-    let used = (cpu_seconds(pid) - cpu) / watch.elapsed().as_secs_f64();
+    let used = daemon.cpu().saturating_sub(cpu).as_secs_f64() / watch.elapsed().as_secs_f64();
     sampler.abort();
     let behind = last.written_at().map_or(Duration::MAX, |at| at - last.fired_at);
     println!(
@@ -63,7 +64,7 @@ pub async fn run(short: bool) {
         stored.len(),
         rows(&path)
     );
-    println!("daemon: {used:.2} core, {} KiB at most", most_resident(pid));
+    println!("daemon: {used:.2} core, {} KiB at most", daemon.most_resident());
     println!("{}\n", watch.report());
 }
 

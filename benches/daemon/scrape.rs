@@ -8,7 +8,8 @@ use rusqlite::params;
 
 use crate::latency;
 use crate::machine::{Watch, row};
-use crate::stage::{PHONES, Stage};
+use crate::phones::{DOMAIN, PHONES};
+use crate::stage::Stage;
 
 /// The journal rows of one wake.
 const STEPS: [(&str, &str); 8] = [
@@ -50,7 +51,7 @@ pub async fn run(short: bool) {
     };
     println!("asking at {calls} held calls and {rows} journal rows");
     let stage = Stage::start().await;
-    let phone = stage.fs.phone(PhoneSpec::new("phone", "fs.test").at(PHONES));
+    let phone = stage.fs.phone(PhoneSpec::new("phone", DOMAIN).at(PHONES));
     phone.wake();
     phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));
     stage.sleepers(calls + 2 * samples).await;
@@ -59,7 +60,7 @@ pub async fn run(short: bool) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     stage.apns.pushes_so_far().await;
 
-    let watch = Watch::start(stage.pid());
+    let watch = Watch::start(stage.process());
     for (what, path) in [
         ("/metrics", "/metrics"),
         ("/v1/wakes, 50 of them", "/v1/wakes"),

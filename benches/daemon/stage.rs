@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fswake_test_support::apns::{Apns, BUNDLE_ID, TEAM_ID};
+use fswake_test_support::apns::Apns;
 use fswake_test_support::daemon::{self, Daemon};
 use fswake_test_support::freeswitch::{Call, Config, Event, FakeFreeSwitch, Held};
+use fswake_test_support::process::Process;
 use tempfile::TempDir;
 
-const DOMAIN: &str = "fs.test";
+use crate::phones::{DOMAIN, iphone, pace};
+
 /// Limit for the daemon's start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -22,9 +24,6 @@ pub struct Stage {
     pub http: SocketAddr,
     daemon: Daemon,
 }
-
-/// The only address of all phones. Legs to it stay silent unless a test puts a phone there.
-pub const PHONES: &str = "127.0.0.9:5060";
 
 impl Stage {
     /// Starts everything. Calls are held for ten minutes and each is pushed once, so that nothing else disturbs the
@@ -61,60 +60,19 @@ impl Stage {
         (self.daemon, self.http) = spawn(&self.dir).await;
     }
 
-    /// The daemon's process id.
-    pub fn pid(&self) -> u32 {
-        self.daemon.pid()
+    /// The daemon's process.
+    pub fn process(&self) -> Process {
+        self.daemon.process()
     }
 
     /// Registers a user's phone with its token of this generation.
     pub fn register(&self, user: usize, generation: usize) -> Arc<Event> {
-        let token = token(user, generation);
-        let number = user.to_string();
-        let contact = format!(
-            "\"\" <sip:{number}@{PHONES};transport=tls;pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}>"
-        );
-        let call_id = format!("register-{number}");
-        let (ip, port) = PHONES.split_once(':').unwrap_or_default();
-        let headers = [
-            ("profile-name", "internal"),
-            ("from-user", &number),
-            ("from-host", DOMAIN),
-            ("presence-hosts", "n/a"),
-            ("contact", &contact),
-            ("call-id", &call_id),
-            ("rpid", "unknown"),
-            ("status", "Registered(TLS)"),
-            ("expires", "3600"),
-            ("to-user", &number),
-            ("to-host", DOMAIN),
-            ("network-ip", ip),
-            ("network-port", port),
-            ("username", &number),
-            ("realm", DOMAIN),
-            ("user-agent", "Example-iOS/5.2 (iPhone; iOS 19.1)"),
-            ("sip_number_alias", &number),
-            ("sip_auth_username", &number),
-            ("sip_auth_realm", DOMAIN),
-            ("number_alias", &number),
-            ("user_name", &number),
-            ("domain_name", DOMAIN),
-            ("user_context", "default"),
-        ];
-        self.fs.fire_custom("sofia::register", &headers)
+        self.fs.announce(&iphone(user, generation))
     }
 
     /// Expires the registration of a user's phone. Only its token is left.
     fn expire(&self, user: usize) {
-        let number = user.to_string();
-        let call_id = format!("register-{number}");
-        let headers = [
-            ("profile-name", "internal"),
-            ("call-id", call_id.as_str()),
-            ("user", &number),
-            ("host", DOMAIN),
-            ("realm", DOMAIN),
-        ];
-        self.fs.fire_custom("sofia::expire", &headers);
+        self.fs.announce_expiry(&iphone(user, 0));
     }
 
     /// Users whose phones sleep: they registered once, and their registrations have expired.
@@ -160,22 +118,4 @@ async fn spawn(dir: &TempDir) -> (Daemon, SocketAddr) {
     let daemon = Daemon::start_watched(command, warn, |_| {}).await.connected().await;
     let http = daemon.http().await;
     (daemon, http)
-}
-
-/// A user's device token. It is never all zeros, which is the token of probes.
-pub fn token(user: usize, generation: usize) -> String {
-    format!("a{generation:07x}{user:056x}")
-}
-
-/// Does something `count` times at this rate a second. It catches up if it is late.
-pub async fn pace(count: usize, per_second: usize, mut act: impl FnMut(usize)) {
-    let started = Instant::now();
-    let mut done = 0;
-    while done < count {
-        let due = started.elapsed().as_micros() * per_second as u128 / 1_000_000 + 1;
-        let due = usize::try_from(due).unwrap_or(usize::MAX).min(count);
-        (done..due).for_each(&mut act);
-        done = due;
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }

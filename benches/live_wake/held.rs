@@ -14,13 +14,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fswake_test_support::process::Process;
+use fswake_test_support::process::{Process, load};
 use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script, What};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::ms;
 use super::waker::Waker;
-use super::{load, ms};
 
 /// The interval between calls, and later between REGISTERs: 50 a second.
 const APART: Duration = Duration::from_millis(20);

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fswake_test_support::process::load;
 use fswake_test_support::realfs::{self, DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::Reaction;
 use fswake_test_support::site::{self, Settings, Site, Wakes};
@@ -44,11 +45,6 @@ async fn site(fs: &Arc<RealFs>, binary: &Path) -> Site {
     // The first events after FreeSWITCH's start are half a second late.
     tokio::time::sleep(Duration::from_secs(1)).await;
     site
-}
-
-fn load() -> String {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    load.split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn ms(time: Duration) -> f64 {

@@ -52,7 +52,7 @@ impl Waker {
     /// fswake's process.
     pub fn daemon(&self) -> Option<Process> {
         match self {
-            Self::Fswake(site) => Some(Process(site.daemon().pid())),
+            Self::Fswake(site) => Some(site.daemon().process()),
             Self::ModApn(..) => None,
         }
     }

@@ -31,7 +31,7 @@ pub async fn measure() {
         Pushers::new(vec![of("slow", &stand_ins.slow), of("quick", &stand_ins.quick)]).expect("own credentials");
     pushers.warm().await;
     others(&pushers).await;
-    let this = Process(std::process::id());
+    let this = Process::own();
     for round in 1..=ROUNDS {
         let alone = others(&pushers).await;
         let before = this.resident();

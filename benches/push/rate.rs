@@ -192,7 +192,7 @@ where
     F: Future<Output = bool> + Send + 'static,
 {
     let requests: Vec<R> = (0..REQUESTS).map(build).collect();
-    let this = Process(std::process::id());
+    let this = Process::own();
     let (started, used) = (Instant::now(), this.cpu());
     let mut under_way = JoinSet::new();
     for request in requests {

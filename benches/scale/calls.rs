@@ -8,7 +8,7 @@ use fswake_test_support::postgres::Server;
 
 use crate::figures::Figures;
 use crate::freeswitch::FreeSwitch;
-use crate::machine::{Watch, cpu_seconds, resident};
+use crate::machine::Watch;
 use crate::running::Site;
 use crate::stores::fill_database;
 
@@ -26,8 +26,8 @@ pub async fn run(calls: usize, figures: &mut Figures) {
     let sites = ["one", "two"].map(|name| Site::new(&ports, &apns.app()).sharing(&server, name));
     let daemons = [sites[0].start().await, sites[1].start().await];
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let idle = daemons.each_ref().map(|daemon| resident(daemon.pid()));
-    let watch = Watch::start(daemons[0].pid());
+    let idle = daemons.each_ref().map(|daemon| daemon.process().resident());
+    let watch = Watch::start(daemons[0].process());
     a.call(daemons[0].calls, calls).await;
     b.call(daemons[1].calls, calls).await;
     let connected = [a.connections().await, b.connections().await];
@@ -41,18 +41,18 @@ pub async fn run(calls: usize, figures: &mut Figures) {
         let held = daemon.metric("fswake_held_calls").await as usize;
         figures.exactly(format!("{name}: calls held"), held, calls);
         figures.exactly(format!("{name}: connections of its FreeSWITCH"), connected[n], calls);
-        let memory = resident(daemon.pid()).saturating_sub(idle[n]);
+        let memory = daemon.process().resident().saturating_sub(idle[n]);
         #[allow(clippy::cast_precision_loss)]
         let each = memory as f64 / calls as f64;
         figures.note(format!("{name}: memory of a held call"), format!("{each:.1} KiB"));
     }
     let (watch, before) = (
-        Watch::start(daemons[0].pid()),
-        daemons.each_ref().map(|d| cpu_seconds(d.pid())),
+        Watch::start(daemons[0].process()),
+        daemons.each_ref().map(|d| d.process().cpu()),
     );
     tokio::time::sleep(Duration::from_secs(10)).await;
     for (n, daemon) in daemons.iter().enumerate() {
-        let cores = (cpu_seconds(daemon.pid()) - before[n]) / watch.elapsed().as_secs_f64();
+        let cores = daemon.process().cpu().saturating_sub(before[n]).as_secs_f64() / watch.elapsed().as_secs_f64();
         figures.note(format!("daemon {}: holding them", n + 1), format!("{cores:.2} core"));
     }
     println!("{}", watch.report());

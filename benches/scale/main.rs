@@ -17,12 +17,13 @@
 #[path = "../daemon/machine.rs"]
 #[allow(dead_code, reason = "the other bench needs more of it")]
 mod machine;
+#[path = "../daemon/phones.rs"]
+mod phones;
 
 mod calls;
 mod figures;
 mod freeswitch;
 mod people;
-mod phone;
 mod register;
 mod running;
 mod start;

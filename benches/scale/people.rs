@@ -5,8 +5,9 @@ use std::sync::Arc;
 use fswake::types::{Aor, Device, Provider, PushParams, PushToken, Tokens};
 use fswake_test_support::apns::{BUNDLE_ID, TEAM_ID};
 use fswake_test_support::freeswitch::{Event, FakeFreeSwitch};
+use fswake_test_support::site::push_params;
 
-use crate::phone::Phone;
+use crate::phones::phone;
 
 /// Users of a tenant.
 const OF_A_TENANT: usize = 200;
@@ -51,17 +52,11 @@ pub fn register(fs: &FakeFreeSwitch, n: usize) -> Arc<Event> {
     let device = device(n);
     let token = device.push.token().expose();
     let params = match &device.push.provider {
-        Provider::Apns => format!(";pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}"),
+        Provider::Apns => push_params(token),
         _ => format!(";pn-provider=fcm;pn-param={};pn-prid={token}", device.push.app),
     };
-    let phone = Phone {
-        user: &device.aor.user,
-        domain: &device.aor.domain,
-        params: &params,
-        call_id: &device.register_call_id,
-        user_agent: &device.user_agent,
-    };
-    phone.register(fs)
+    let (aor, call_id, agent) = (&device.aor, &device.register_call_id, &device.user_agent);
+    fs.announce(&phone(&aor.user, &aor.domain, &params, call_id, agent))
 }
 
 /// The device of the nth user: an iPhone, or every other one an Android phone.

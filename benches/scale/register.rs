@@ -4,9 +4,9 @@ use fswake_test_support::apns::Apns;
 use fswake_test_support::freeswitch::{Config, FakeFreeSwitch};
 
 use crate::figures::Figures;
-use crate::machine::{Watch, cpu_seconds};
-use crate::phone::Phone;
-use crate::running::{Running, Site, pace};
+use crate::machine::Watch;
+use crate::phones::{pace, phone};
+use crate::running::{Running, Site};
 use crate::stores::fill_file;
 
 /// REGISTERs of one round, and how many a second.
@@ -42,7 +42,7 @@ impl Side {
 
     /// Microseconds of processor time for each REGISTER.
     async fn round(&mut self) -> f64 {
-        let before = cpu_seconds(self.daemon.pid());
+        let before = self.daemon.process().cpu();
         pace(ROUND, PER_SECOND, |n| register(&self.fs, n)).await;
         self.registered += ROUND;
         #[allow(clippy::cast_precision_loss)]
@@ -52,7 +52,7 @@ impl Side {
             "REGISTERs are missing"
         );
         #[allow(clippy::cast_precision_loss)]
-        let each = (cpu_seconds(self.daemon.pid()) - before) * 1e6 / ROUND as f64;
+        let each = self.daemon.process().cpu().saturating_sub(before).as_secs_f64() * 1e6 / ROUND as f64;
         each
     }
 }
@@ -63,7 +63,7 @@ pub async fn run(devices: usize, figures: &mut Figures) {
     );
     let apns = Apns::start().await;
     let (mut none, mut all) = (Side::start(&apns, 0).await, Side::start(&apns, devices).await);
-    let watch = Watch::start(none.daemon.pid());
+    let watch = Watch::start(none.daemon.process());
     // The first round makes the bindings.
     none.round().await;
     all.round().await;
@@ -92,12 +92,6 @@ fn median(mut all: Vec<f64>) -> f64 {
 fn register(fs: &FakeFreeSwitch, n: usize) {
     // Neighbours in time are no neighbours in memory.
     let number = (n * 7_919 % ROUND).to_string();
-    let phone = Phone {
-        user: &number,
-        domain: "desks.example.org",
-        params: "",
-        call_id: &format!("desk-{number}"),
-        user_agent: "Example-Desk/2.1",
-    };
-    phone.register(fs);
+    let call_id = format!("desk-{number}");
+    fs.announce(&phone(&number, "desks.example.org", "", &call_id, "Example-Desk/2.1"));
 }

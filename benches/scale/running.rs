@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use fswake_test_support::daemon::command;
 use fswake_test_support::postgres::{PASSWORD, Server};
+use fswake_test_support::process::Process;
 use fswake_test_support::site::measured;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -139,14 +140,14 @@ fn shown(line: Option<&str>) -> bool {
 }
 
 impl Running {
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id().expect("it runs")
+    /// Its process.
+    pub fn process(&self) -> Process {
+        Process(self.child.id().expect("it runs"))
     }
 
     /// Stops it in order.
     pub async fn stop(mut self) {
-        let pid = self.pid().to_string();
+        let pid = self.process().0.to_string();
         let sent = std::process::Command::new("kill").args(["-TERM", &pid]).status();
         assert!(sent.is_ok_and(|sent| sent.success()), "kill {pid}");
         let _ = tokio::time::timeout(PATIENCE, self.child.wait()).await;
@@ -173,18 +174,5 @@ impl Running {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         false
-    }
-}
-
-/// Does something `count` times at this rate a second. It catches up if it is late.
-pub async fn pace(count: usize, per_second: usize, mut act: impl FnMut(usize)) {
-    let started = Instant::now();
-    let mut done = 0;
-    while done < count {
-        let due = started.elapsed().as_micros() * per_second as u128 / 1_000_000 + 1;
-        let due = usize::try_from(due).unwrap_or(usize::MAX).min(count);
-        (done..due).for_each(&mut act);
-        done = due;
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

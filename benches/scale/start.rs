@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use fswake_test_support::apns::Apns;
 use fswake_test_support::freeswitch::{Config, FakeFreeSwitch};
 use fswake_test_support::postgres::Server;
+use fswake_test_support::process::Process;
 
 use crate::figures::Figures;
-use crate::machine::{Watch, cpu_seconds, most_resident, resident};
+use crate::machine::Watch;
 use crate::people::register;
-use crate::running::{Running, Site, pace};
+use crate::phones::pace;
+use crate::running::{Running, Site};
 use crate::stores::{fill_database, fill_file};
 
 const MOST_SECONDS: f64 = 10.0;
@@ -61,7 +63,7 @@ pub async fn from_postgresql(devices: usize, figures: &mut Figures) {
     );
     let filled = (began.elapsed() + SETTLES).as_secs_f64();
     figures.note("the file is full after another", format!("{filled:.1} s"));
-    let most = most_resident(daemon.pid()) >> 10;
+    let most = daemon.process().most_resident() >> 10;
     figures.note("the daemon's memory at most, until then", format!("{most} MiB"));
     daemon.stop().await;
     let daemon = measure("PostgreSQL and its file", &site, without, devices, figures).await;
@@ -72,7 +74,7 @@ pub async fn from_postgresql(devices: usize, figures: &mut Figures) {
 async fn without_devices(event_sockets: &[u16], apns: &Apns) -> u64 {
     let empty = Site::new(event_sockets, &apns.app()).start().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let without = resident(empty.pid());
+    let without = empty.process().resident();
     println!(
         "without devices: ready in {:.2} s, {without} KiB",
         empty.took.as_secs_f64()
@@ -91,8 +93,8 @@ fn rows(path: &Path) -> usize {
 
 /// What a device needs that is registered: its phone is awake, or FreeSWITCH thinks so.
 async fn registered(daemon: &Running, fs: &FakeFreeSwitch, devices: usize, figures: &mut Figures) {
-    let (pid, count) = (daemon.pid(), devices.min(100_000));
-    let before = resident(pid);
+    let (process, count) = (daemon.process(), devices.min(100_000));
+    let before = process.resident();
     pace(count, 4_000, |n| {
         register(fs, n);
     })
@@ -102,7 +104,7 @@ async fn registered(daemon: &Running, fs: &FakeFreeSwitch, devices: usize, figur
     assert!(all, "REGISTERs are missing");
     tokio::time::sleep(SETTLES).await;
     #[allow(clippy::cast_precision_loss)]
-    let each = resident(pid).saturating_sub(before) as f64 * 1024.0 / count as f64;
+    let each = process.resident().saturating_sub(before) as f64 * 1024.0 / count as f64;
     figures.note(
         format!("{count} of them register: memory of each, on top"),
         format!("{each:.0} bytes"),
@@ -110,15 +112,15 @@ async fn registered(daemon: &Running, fs: &FakeFreeSwitch, devices: usize, figur
 }
 
 async fn measure(from: &str, site: &Site, without: u64, devices: usize, figures: &mut Figures) -> Running {
-    let watch = Watch::start(std::process::id());
+    let watch = Watch::start(Process::own());
     let daemon = site.start().await;
-    let cpu = cpu_seconds(daemon.pid());
+    let cpu = daemon.process().cpu().as_secs_f64();
     println!("{}", watch.report());
     known(&daemon, devices).await;
     // What the start needed is given back, or is not.
     tokio::time::sleep(SETTLES).await;
-    let pid = daemon.pid();
-    let (now, most) = (resident(pid), most_resident(pid));
+    let process = daemon.process();
+    let (now, most) = (process.resident(), process.most_resident());
     #[allow(clippy::cast_precision_loss)]
     let each = |all: u64| all.saturating_sub(without) as f64 * 1024.0 / devices as f64;
     let of = format!("{devices} devices from {from}");

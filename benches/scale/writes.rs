@@ -1,18 +1,17 @@
 //! Thousands of REGISTERs a second, each with a new token, into PostgreSQL.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fswake_test_support::apns::{Apns, BUNDLE_ID, TEAM_ID};
-use fswake_test_support::freeswitch::{Config, Event, FakeFreeSwitch};
+use fswake_test_support::apns::Apns;
+use fswake_test_support::freeswitch::{Config, FakeFreeSwitch};
 use fswake_test_support::postgres::Server;
 use tokio_postgres::Client;
 
 use crate::figures::Figures;
-use crate::machine::{Watch, cpu_seconds, most_resident};
-use crate::phone::Phone;
-use crate::running::{Site, pace};
+use crate::machine::Watch;
+use crate::phones::{iphone, pace, token};
+use crate::running::Site;
 use crate::stores;
 
 /// How often a user registers, in seconds.
@@ -32,8 +31,8 @@ pub async fn run(per_second: usize, seconds: usize, figures: &mut Figures) {
     let (fs, apns) = tokio::join!(FakeFreeSwitch::start(Config::default()), Apns::start());
     let site = Site::new(&[fs.address().port()], &apns.app()).sharing(&server, "one");
     let daemon = site.start().await;
-    let (client, pid, count) = (stores::client(&server).await, daemon.pid(), per_second * seconds);
-    let (watch, cpu) = (Watch::start(pid), cpu_seconds(pid));
+    let (client, process, count) = (stores::client(&server).await, daemon.process(), per_second * seconds);
+    let (watch, cpu) = (Watch::start(process), process.cpu());
     let sampler = tokio::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_secs(10));
         let (began, client) = (Instant::now(), client);
@@ -44,7 +43,10 @@ pub async fn run(per_second: usize, seconds: usize, figures: &mut Figures) {
         }
     });
     let mut last = None;
-    pace(count, per_second, |n| last = Some(register(&fs, n % users, n / users))).await;
+    pace(count, per_second, |n| {
+        last = Some(fs.announce(&iphone(n % users, n / users)));
+    })
+    .await;
     let sent = watch.elapsed();
     let fired = last.expect("at least one REGISTER");
     let client = stores::client(&server).await;
@@ -60,7 +62,7 @@ pub async fn run(per_second: usize, seconds: usize, figures: &mut Figures) {
     };
     let late = watch.elapsed().saturating_sub(sent);
     sampler.abort();
-    let cores = (cpu_seconds(pid) - cpu) / watch.elapsed().as_secs_f64();
+    let cores = process.cpu().saturating_sub(cpu).as_secs_f64() / watch.elapsed().as_secs_f64();
     println!("{}", watch.report());
     let waited = fired.written_at().map_or(Duration::MAX, |at| at - fired.fired_at);
     #[allow(clippy::cast_precision_loss)]
@@ -79,14 +81,9 @@ pub async fn run(per_second: usize, seconds: usize, figures: &mut Figures) {
     );
     figures.note(
         "fswake's share meanwhile",
-        format!("{cores:.2} core, {} MiB", most_resident(pid) >> 10),
+        format!("{cores:.2} core, {} MiB", process.most_resident() >> 10),
     );
     daemon.stop().await;
-}
-
-/// A user's token of this generation.
-fn token(user: usize, generation: usize) -> String {
-    format!("a{generation:07x}{user:056x}")
 }
 
 async fn rows(client: &Client, which: &str) -> usize {
@@ -99,17 +96,4 @@ async fn newest_tokens(client: &Client) -> HashMap<String, String> {
     let sql = "SELECT aor_user, token FROM fswake_devices WHERE NOT dropped ORDER BY token";
     let rows = client.query(sql, &[]).await.expect("the tokens");
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
-}
-
-/// A phone registers with its token of this generation.
-fn register(fs: &FakeFreeSwitch, user: usize, generation: usize) -> Arc<Event> {
-    let (token, number) = (token(user, generation), user.to_string());
-    let phone = Phone {
-        user: &number,
-        domain: "fs.test",
-        params: &format!(";pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}"),
-        call_id: &format!("register-{number}"),
-        user_agent: "Example-iOS/5.2 (iPhone; iOS 19.1)",
-    };
-    phone.register(fs)
 }

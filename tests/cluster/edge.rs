@@ -1,11 +1,11 @@
 //! Phones behind an edge proxy (Kamailio) that sends each REGISTER to either FreeSWITCH, with a Path.
 
-use fswake_test_support::kamailio::{Finds, Kamailio};
+use fswake_test_support::kamailio::Kamailio;
 use fswake_test_support::realfs::DOMAIN;
-use fswake_test_support::sip::{Phone, Script, Transport};
+use fswake_test_support::sip::{Phone, Transport};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
-use crate::steps::{answers, call, hang_up, is_connected};
+use crate::steps::{answers, call, edge_before, hang_up, is_connected, is_connected_when, over};
 use crate::{Pair, site};
 
 crate::trials![
@@ -21,12 +21,8 @@ async fn legs_through_another(pair: &Pair, site: &Site, edge: &Kamailio) -> usiz
         // Which FreeSWITCH a REGISTER reaches is chance.
         for n in 0..6 {
             let held = if n % 2 == 0 { &pair.a } else { &pair.b };
-            let script = Script {
-                transport,
-                ..Script::from(answers(50))
-            };
             let account = edge.before(pair.a.account(&site.fs.new_user(), DOMAIN));
-            let phone = Phone::new(account, script).await;
+            let phone = Phone::new(account, over(transport)).await;
             site.give_token(&phone, Wakes::Elsewhere);
             assert_eq!(phone.register().await, 200);
             site.heard_of(&phone.account().user).await;
@@ -39,8 +35,7 @@ async fn legs_through_another(pair: &Pair, site: &Site, edge: &Kamailio) -> usiz
             }
             phone.sleep();
             let call = call(site, held, &user).await;
-            assert_eq!(call.outcome().await, 200, "{transport:?}, {n}: {}", phone.story());
-            phone.on_the_line().await;
+            is_connected_when(&call, &phone, format!("{transport:?}, {n}")).await;
             assert_eq!(phone.invites(), 1);
             hang_up(&call, &phone).await;
         }
@@ -51,27 +46,19 @@ async fn legs_through_another(pair: &Pair, site: &Site, edge: &Kamailio) -> usiz
 }
 
 async fn phone_behind_the_edge_is_woken_from_every_freeswitch_directly(pair: Pair) {
-    let edge = Kamailio::start_before([pair.a.ports.sip, pair.b.ports.sip], Finds::Path).await;
-    let settings = Settings {
-        node: format!("edges = [\"{}\"]", edge.address.ip()),
-        ..Settings::default()
-    };
+    let (edge, settings) = edge_before(&pair).await;
     let site = site(&pair, settings).await;
     assert_eq!(legs_through_another(&pair, &site, &edge).await, 0);
 }
 
 async fn phone_behind_the_edge_is_woken_through_its_own_freeswitch_where_the_others_may_not_use_the_edge(pair: Pair) {
-    let edge = Kamailio::start_before([pair.a.ports.sip, pair.b.ports.sip], Finds::Path).await;
+    let (edge, _) = edge_before(&pair).await;
     let site = site(&pair, Settings::default()).await;
     assert!(legs_through_another(&pair, &site, &edge).await > 0);
 }
 
 async fn edge_dies_during_a_wake_and_the_phone_is_rung_when_it_is_back(pair: Pair) {
-    let mut edge = Kamailio::start_before([pair.a.ports.sip, pair.b.ports.sip], Finds::Path).await;
-    let settings = Settings {
-        node: format!("edges = [\"{}\"]", edge.address.ip()),
-        ..Settings::default()
-    };
+    let (mut edge, settings) = edge_before(&pair).await;
     let site = site(&pair, settings).await;
     let account = edge.before(pair.a.account(&site.fs.new_user(), DOMAIN));
     let phone = Phone::new(account, answers(50)).await;

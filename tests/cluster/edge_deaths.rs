@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use fswake_test_support::daemon::Daemon;
 use fswake_test_support::kamailio::Kamailio;
 use fswake_test_support::realfs::{DOMAIN, RealFs};
 use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, What};
 use fswake_test_support::site::{Joined, Settings, Site, Wakes};
 
 use crate::database::Database;
-use crate::shared_edge::{edge_before, register_at};
-use crate::steps::{STAGES, answers, call, caller, hang_up, is_connected};
+use crate::steps::{
+    LEASE, Stage, answers, call, caller, edge_before, hang_up, in_time, is_back, is_confirmed, is_connected,
+    register_at, still_up,
+};
 use crate::{Pair, two_daemons};
 
 crate::trials![
@@ -18,9 +19,6 @@ crate::trials![
     calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at_the_other,
     fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_caller_goes_on,
 ];
-
-/// A leg's lease, where fswake itself dies.
-const LEASE: Duration = Duration::from_secs(7);
 
 /// FreeSWITCHes behind an edge proxy, an fswake for each, and PostgreSQL.
 struct Behind {
@@ -53,9 +51,8 @@ impl Behind {
         let phone = Phone::new(account, reaction).await;
         let token = self.site.give_token(&phone, Wakes::Never);
         register_at(&phone, 1).await;
-        let user = format!("aor={}@", phone.account().user);
         for daemon in [self.site.daemon(), self.joined.daemon()] {
-            daemon.log.wait(&["event=Registered ", &user]).await;
+            daemon.heard_of(&phone.account().user).await;
         }
         phone.sleep();
         (phone, token)
@@ -76,64 +73,54 @@ async fn comes_back_at(phone: &Phone, which: usize) {
     register_at(phone, which).await;
 }
 
-async fn is_back(daemon: &Daemon, times: usize, name: &str) {
-    let name = format!("name=\"{name}\"");
-    let words = ["connected to FreeSWITCH", &name];
-    daemon.log.wait_times(times, &words).await;
-}
-
 /// Its leg comes from the call's FreeSWITCH, over the edge.
 async fn phones_freeswitch_dies_at_any_stage_behind_the_edge_and_the_call_is_connected(pair: Pair) {
     let edge = Behind::start(&pair).await;
-    for (n, stage) in STAGES.into_iter().enumerate() {
-        let reached = |now: &str| {
+    for (starts, stage) in (2..).zip(Stage::ALL) {
+        let reached = |now: Stage| {
             if now == stage {
                 pair.b.kill();
             }
         };
         let (phone, token) = edge.sleeper(Reaction::Ring).await;
-        reached("before the push");
+        reached(Stage::Asleep);
         let call = call(&edge.site, &pair.a, &phone.account().user).await;
         assert!(edge.site.pushed_to(&token).await, "{stage}");
-        reached("before the REGISTER");
+        reached(Stage::Pushed);
         // Where the other is alive, it may as well come back there.
-        comes_back_at(&phone, usize::from(n > 1)).await;
+        comes_back_at(&phone, usize::from(stage > Stage::Pushed)).await;
         phone.rang().await;
-        reached("while it rings");
+        reached(Stage::Ringing);
         tokio::time::sleep(Duration::from_secs(2)).await;
         phone.pick_up().await;
         is_connected(&call, &phone).await;
-        reached("connected");
+        reached(Stage::Connected);
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(
-            !call.is_ended() && phone.legs()[0].is_up(),
-            "{stage}: {}",
-            phone.story()
-        );
+        still_up(&call, &phone, stage);
         assert_eq!(phone.invites(), 1, "{stage}: {}", phone.story());
         hang_up(&call, &phone).await;
         pair.b.start_again().await;
         for daemon in [edge.site.daemon(), edge.joined.daemon()] {
-            is_back(daemon, n + 2, "fs2").await;
+            is_back(daemon, "fs2", starts).await;
         }
     }
 }
 
 async fn calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at_the_other(pair: Pair) {
     let edge = Behind::start(&pair).await;
-    for (n, stage) in STAGES.into_iter().enumerate().skip(1) {
+    for (starts, stage) in (2..).zip(Stage::AFTER_THE_PUSH) {
         let (phone, lost, token) = edge
-            .called(answers(if stage == "connected" { 50 } else { 60_000 }))
+            .called(answers(if stage == Stage::Connected { 50 } else { 60_000 }))
             .await;
-        if stage != "before the REGISTER" {
+        if stage != Stage::Pushed {
             comes_back_at(&phone, 1).await;
             phone.rang().await;
         }
-        if stage == "connected" {
+        if stage == Stage::Connected {
             is_connected(&lost, &phone).await;
         }
         pair.a.kill();
-        if stage == "before the REGISTER" {
+        if stage == Stage::Pushed {
             comes_back_at(&phone, 1).await;
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -147,47 +134,43 @@ async fn calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at
         edge.site.pushed_to_times(&token, 2).await;
         comes_back_at(&phone, 1).await;
         assert_eq!(again.outcome().await, 200, "{stage}: {}", phone.story());
-        let deadline = Instant::now() + LEASE;
-        while phone.count(|what| matches!(what, What::Confirmed)) == answered {
-            assert!(Instant::now() < deadline, "{stage}: {}", phone.story());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        is_confirmed(&phone, answered + 1, LEASE).await;
         again.hang_up().await;
         pair.a.start_again().await;
         for daemon in [edge.site.daemon(), edge.joined.daemon()] {
-            is_back(daemon, n + 1, "fs1").await;
+            is_back(daemon, "fs1", starts).await;
         }
     }
 }
 
 async fn fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_caller_goes_on(pair: Pair) {
     let mut edge = Behind::start(&pair).await;
-    for stage in STAGES.into_iter().skip(1) {
+    for stage in Stage::AFTER_THE_PUSH {
         let (phone, token) = edge.sleeper(Reaction::Ring).await;
         // Its next action in the dialplan is 410.
         let call = next(&edge, &pair.a, &phone).await;
         assert!(edge.site.pushed_to(&token).await);
-        if stage != "before the REGISTER" {
+        if stage != Stage::Pushed {
             comes_back_at(&phone, 0).await;
             phone.rang().await;
         }
-        if stage == "connected" {
+        if stage == Stage::Connected {
             phone.pick_up().await;
             is_connected(&call, &phone).await;
             edge.site.daemon().log.wait(&["call over", "connected"]).await;
         }
         let killed = Instant::now();
         edge.site.kill_daemon().await;
-        if stage == "connected" {
+        if stage == Stage::Connected {
             tokio::time::sleep(LEASE).await;
-            assert!(!call.is_ended() && phone.legs()[0].is_up(), "{}", phone.story());
+            still_up(&call, &phone, stage);
             hang_up(&call, &phone).await;
         } else {
             assert_eq!(call.outcome().await, 410, "{stage}");
         }
-        if stage == "while it rings" {
+        if stage == Stage::Ringing {
             let (at, _) = phone.cancelled().await;
-            assert!(at.saturating_duration_since(killed) < LEASE);
+            in_time("the phone stopped ringing", killed, at, LEASE);
         }
         edge.site.start_daemon().await;
     }

@@ -6,10 +6,10 @@ use fswake::esl::leg_token::{ClusterKey, HEADER, LegClaims};
 use fswake::types::{NodeId, Secret, Target};
 use fswake_test_support::realfs::{DOMAIN, RealFs};
 use fswake_test_support::sip::{Phone, Script};
-use fswake_test_support::site::{Settings, Site, Wakes};
+use fswake_test_support::site::{Settings, Site};
 use uuid::Uuid;
 
-use crate::steps::{answers, is_connected};
+use crate::steps::{answers, awake, call, hang_up, is_connected, sleeper};
 use crate::{Pair, site, two_daemons};
 
 crate::trials![
@@ -61,20 +61,11 @@ async fn answer(fs: &RealFs, site: &Site, header: &str) -> u16 {
     status
 }
 
-/// A phone that is awake at B.
-async fn awake(site: &Site, pair: &Pair) -> Phone {
-    let phone = Phone::new(pair.b.account(&site.fs.new_user(), DOMAIN), answers(50)).await;
-    site.give_token(&phone, Wakes::Never);
-    assert_eq!(phone.register().await, 200);
-    site.heard(&phone).await;
-    phone
-}
-
 async fn header_without_a_valid_signature_rings_nothing(pair: Pair) {
     let settings = Settings::default();
     let key = settings.key.clone();
     let site = site(&pair, settings).await;
-    let phone = awake(&site, &pair).await;
+    let phone = awake(&site, &pair.b, answers(50)).await;
     let good = claims(&phone);
     let other = |change: fn(&mut LegClaims)| {
         let mut claims = good.clone();
@@ -110,8 +101,8 @@ async fn header_is_used_once_whichever_fswake_gets_it(pair: Pair) {
     let settings = Settings::default();
     let key = settings.key.clone();
     let (mut site, joined) = two_daemons(&pair, settings.clone()).await;
-    let phone = awake(&site, &pair).await;
-    joined.daemon().log.wait(&["event=Registered ", &phone.place()]).await;
+    let phone = awake(&site, &pair.b, answers(50)).await;
+    joined.daemon().heard(&phone).await;
     let header = signed(&claims(&phone), &key);
     assert_eq!(answer(&pair.b, &site, &header).await, 200);
     assert_eq!(answer(&pair.b, &site, &header).await, 503);
@@ -122,7 +113,7 @@ async fn header_is_used_once_whichever_fswake_gets_it(pair: Pair) {
     third.others = vec![pair.b.ports];
     third.listen = Some(pair.b.ports.fswake);
     let third = site.join(&third).await;
-    third.daemon().log.wait(&["event=Registered ", &phone.place()]).await;
+    third.daemon().heard(&phone).await;
     assert_eq!(answer(&pair.b, &site, &header).await, 503);
     third.daemon().log.wait(&["refused a leg", "it was used before"]).await;
     assert_eq!(phone.invites(), 1, "{}", phone.story());
@@ -132,7 +123,7 @@ async fn header_is_used_once_whichever_fswake_gets_it(pair: Pair) {
 async fn header_of_a_caller_to_somebody_else_changes_nothing(pair: Pair) {
     let site = site(&pair, Settings::default()).await;
     let user = site.fs.new_user();
-    let phone = crate::steps::sleeper(&site, &pair.a, &user, answers(50)).await;
+    let phone = sleeper(&site, &pair.a, &user, answers(50)).await;
     let script = Script {
         headers: vec![(HEADER.to_owned(), "x.y".to_owned())],
         ..Script::default()
@@ -140,7 +131,7 @@ async fn header_of_a_caller_to_somebody_else_changes_nothing(pair: Pair) {
     let caller = Phone::new(pair.a.account(&site.fs.new_user(), DOMAIN), script).await;
     let call = caller.call(&format!("7{user}"));
     is_connected(&call, &phone).await;
-    crate::steps::hang_up(&call, &phone).await;
+    hang_up(&call, &phone).await;
 }
 
 /// Its registrations would be known twice, and its phones rung through itself.
@@ -158,10 +149,9 @@ async fn one_freeswitch_under_two_names_is_served_once(pair: Pair) {
     let daemon = site.daemon();
     daemon.log.wait(&["it is the same FreeSWITCH as "]).await;
     let user = site.fs.new_user();
-    let phone = crate::steps::sleeper(&site, &pair.b, &user, answers(50)).await;
-    let call = crate::steps::call(&site, &pair.a, &user).await;
-    assert_eq!(call.outcome().await, 200);
-    phone.on_the_line().await;
+    let phone = sleeper(&site, &pair.b, &user, answers(50)).await;
+    let call = call(&site, &pair.a, &user).await;
+    is_connected(&call, &phone).await;
     assert_eq!(phone.invites(), 1);
-    crate::steps::hang_up(&call, &phone).await;
+    hang_up(&call, &phone).await;
 }

@@ -7,7 +7,9 @@ use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::{Phone, Reaction, Script, Transport};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
-use crate::steps::{ELSEWHERE, answers, call, caller, connected, hang_up, is_connected, sleeper};
+use crate::steps::{
+    ELSEWHERE, answers, awake, call, caller, connected, hang_up, is_connected, is_connected_when, moved, sleeper,
+};
 use crate::{Pair, site};
 
 crate::trials![
@@ -37,8 +39,7 @@ async fn phone_at_the_other_freeswitch_is_woken_and_connected_on_every_transport
             let before = site.pushes().len();
             let phone = sleeper(&site, registered, &user, script).await;
             let call = call(&site, held, &user).await;
-            assert_eq!(call.outcome().await, 200, "{transport:?}: {}", phone.story());
-            phone.on_the_line().await;
+            is_connected_when(&call, &phone, format!("{transport:?}")).await;
             eprintln!("{transport:?}: INVITE {:?} after the REGISTER", phone.invited_after());
             assert_eq!((phone.invites(), site.pushes().len() - before), (1, 1), "{transport:?}");
             hang_up(&call, &phone).await;
@@ -70,8 +71,7 @@ async fn phone_that_moves_to_the_other_freeswitch_while_it_is_called_is_rung_the
             .await;
         let call = call(&site, held, &user).await;
         call.ringing().await;
-        let moved = Phone::new(registered.account(&user, DOMAIN), answers(50)).await;
-        moved.contact_text(&phone.own_contact());
+        let moved = moved(&phone, registered.account(&user, DOMAIN), answers(50)).await;
         assert_eq!(moved.register().await, 200);
         is_connected(&call, &moved).await;
         hang_up(&call, &moved).await;
@@ -85,12 +85,8 @@ async fn phone_that_is_awake_at_the_other_freeswitch_is_rung_without_a_push(pair
     )
     .await;
     for (held, registered) in pair.both_ways() {
-        let user = site.fs.new_user();
-        let phone = Phone::new(registered.account(&user, DOMAIN), answers(100)).await;
-        site.give_token(&phone, Wakes::Never);
-        assert_eq!(phone.register().await, 200);
-        site.heard(&phone).await;
-        let call = call(&site, held, &user).await;
+        let phone = awake(&site, registered, answers(100)).await;
+        let call = call(&site, held, &phone.account().user).await;
         is_connected(&call, &phone).await;
         assert_eq!((phone.invites(), site.pushes().len()), (1, 0));
         hang_up(&call, &phone).await;
@@ -138,8 +134,7 @@ async fn first_of_two_phones_at_two_freeswitches_has_the_call_and_the_other_sees
         let slow = sleeper(&site, second, &user, Reaction::Ring).await;
         let call = call(&site, &pair.a, &user).await;
         slow.rang().await;
-        assert_eq!(call.outcome().await, 200);
-        quick.on_the_line().await;
+        is_connected(&call, &quick).await;
         let (_, reason) = slow.cancelled().await;
         assert_eq!(reason, ELSEWHERE);
         hang_up(&call, &quick).await;
@@ -155,8 +150,7 @@ async fn phone_at_the_other_freeswitch_sees_the_caller_and_its_pushs_call_id(pai
         let caller = caller(&site, &pair.a).await;
         caller.display_name("\"Ann Lee\" ");
         let call = caller.call(&format!("7{user}"));
-        assert_eq!(call.outcome().await, 200);
-        phone.on_the_line().await;
+        is_connected(&call, &phone).await;
         let invite = phone.invited().await;
         let number = &caller.account().user;
         let from = invite.header("From").replace(number, "NUMBER");
@@ -200,8 +194,7 @@ async fn early_media_of_a_phone_at_the_other_freeswitch_reaches_the_caller(pair:
         .response_within(Duration::from_secs(10), |status| status == 183)
         .await;
     assert!(early.is_some(), "{:?}", call.responses());
-    assert_eq!(call.outcome().await, 200);
-    phone.on_the_line().await;
+    is_connected(&call, &phone).await;
     hang_up(&call, &phone).await;
 }
 
@@ -215,8 +208,7 @@ async fn voice_and_digits_pass_between_the_freeswitches(pair: Pair) {
     let phone = sleeper(&site, &pair.b, &user, voiced(1)).await;
     let caller = Phone::new(pair.a.account(&site.fs.new_user(), DOMAIN), voiced(2)).await;
     let call = caller.call(&format!("7{user}"));
-    assert_eq!(call.outcome().await, 200);
-    phone.on_the_line().await;
+    is_connected(&call, &phone).await;
     let (ours, theirs) = (call.leg(), phone.legs().remove(0));
     tokio::time::sleep(Duration::from_millis(500)).await;
     ours.press(b"12");

@@ -22,7 +22,7 @@ async fn every_fswake_wakes_a_phone_wherever_it_is_called_and_registers(pair: Pa
         for registered in [&pair.a, &pair.b] {
             let user = site.fs.new_user();
             let phone = sleeper(&site, registered, &user, answers(100)).await;
-            joined.daemon().log.wait(&["event=Registered ", &phone.place()]).await;
+            joined.daemon().heard(&phone).await;
             let call = call(&site, held, &user).await;
             is_connected(&call, &phone).await;
             assert_eq!(phone.invites(), 1);
@@ -37,7 +37,7 @@ async fn wake_under_way_is_known_to_the_other_fswake(pair: Pair) {
     let user = site.fs.new_user();
     let account = pair.a.account(&user, DOMAIN);
     let phone = site.sleeper_of(account, Wakes::Late(1500), Reaction::Ring).await;
-    joined.daemon().log.wait(&["event=Registered ", &phone.place()]).await;
+    joined.daemon().heard(&phone).await;
     let first = call(&site, &pair.a, &user).await;
     site.pushed(1).await;
     joined.daemon().log.wait(&["event=PushedElsewhere "]).await;
@@ -56,7 +56,7 @@ async fn event_is_answered_once(pair: Pair) {
     let (site, joined) = two_daemons(&pair, Settings::default()).await;
     let user = site.fs.new_user();
     let phone = sleeper(&site, &pair.a, &user, Reaction::Ring).await;
-    joined.daemon().log.wait(&["event=Registered ", &phone.place()]).await;
+    joined.daemon().heard(&phone).await;
     // Also before they have heard of each other.
     for n in 1..=20 {
         let body = format!(r#"{{"number":"{n}"}}"#);
@@ -77,7 +77,7 @@ async fn limit_for_a_phone_holds_across_fswakes(pair: Pair) {
     let user = site.fs.new_user();
     let account = pair.a.account(&user, DOMAIN);
     let phone = site.sleeper_of(account, Wakes::Never, Reaction::Ring).await;
-    joined.daemon().log.wait(&["event=Registered ", &phone.place()]).await;
+    joined.daemon().heard(&phone).await;
     for n in 0..8 {
         let fs = if n % 2 == 0 { &pair.a } else { &pair.b };
         let call = caller(&site, fs).await.call(&format!("6{user}"));

@@ -1,13 +1,11 @@
 //! Two FreeSWITCHes that are set up well, and one that takes no legs: what the doctor and the log say.
 
-use std::path::Path;
-
 use fswake_test_support::realfs::DOMAIN;
 use fswake_test_support::sip::{Phone, Reaction, Script};
-use fswake_test_support::site::{Settings, Site};
+use fswake_test_support::site::Settings;
 
 use crate::steps::{answers, call, sleeper};
-use crate::{Pair, site};
+use crate::{Pair, site, site_at};
 
 crate::trials![
     doctor_finds_that_both_take_legs,
@@ -37,7 +35,7 @@ async fn freeswitch_that_takes_no_legs_is_named_and_its_answer_is_not_the_phones
         others: vec![ports],
         ..Settings::default()
     };
-    let site = Site::start(pair.a.clone(), Path::new(env!("CARGO_BIN_EXE_fswake")), &settings).await;
+    let site = site_at(&pair.a, &settings).await;
     let user = site.fs.new_user();
     let phone = sleeper(&site, &pair.b, &user, answers(50)).await;
     let call = call(&site, &pair.a, &user).await;

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use fswake_test_support::daemon::Daemon;
 use fswake_test_support::realfs::{DOMAIN, RealFs};
-use fswake_test_support::sip::{Account, Phone, Reaction, Script, Transport};
-use fswake_test_support::site::{Settings, Site, Wakes};
+use fswake_test_support::sip::{Account, Phone, Reaction, Transport};
+use fswake_test_support::site::{Joined, Settings, Site, Wakes};
 
 use crate::database::Database;
-use crate::steps::{STAGES, answers, call, hang_up, is_connected, learns_of, pushes_to, sleeper_of};
+use crate::steps::{
+    Stage, answers, call, hang_up, is_connected, learns_of, moved, over, pushes_to, sleeper_of, start_anew, still_up,
+};
 use crate::{Pair, for_each, site_at, two_daemons};
 
 crate::trials![
@@ -24,11 +26,12 @@ const SOON: Duration = Duration::from_secs(3);
 /// How long PostgreSQL is away.
 const AWAY: Duration = Duration::from_secs(12);
 
-/// A phone that answers soon.
-pub fn over(transport: Transport) -> Script {
-    Script {
-        transport,
-        ..Script::from(answers(50))
+/// The fswake that holds this FreeSWITCH's calls.
+fn serving<'a>(held: &RealFs, site: &'a Site, joined: &'a Joined) -> &'a Daemon {
+    if held.pid() == site.fs.pid() {
+        site.daemon()
+    } else {
+        joined.daemon()
     }
 }
 
@@ -43,15 +46,9 @@ async fn phone_that_only_one_fswake_has_heard_of_is_woken_by_the_other(pair: Pai
             let phone = Phone::new(registered.account(&user, DOMAIN), over(transport)).await;
             let token = site.give_token(&phone, Wakes::Never);
             assert_eq!(phone.register().await, 200);
-            let daemon = if held.pid() == pair.a.pid() {
-                site.daemon()
-            } else {
-                joined.daemon()
-            };
-            learns_of(daemon, &user).await;
+            learns_of(serving(held, &site, &joined), &user).await;
             phone.sleep();
-            let back = Phone::new(held.account(&user, DOMAIN), over(transport)).await;
-            back.contact_text(&phone.own_contact());
+            let back = moved(&phone, held.account(&user, DOMAIN), over(transport)).await;
             site.wake_by(&token, &back, Wakes::Elsewhere);
             let call = call(&site, held, &user).await;
             is_connected(&call, &back).await;
@@ -64,8 +61,8 @@ async fn phone_that_only_one_fswake_has_heard_of_is_woken_by_the_other(pair: Pai
 /// Their files are empty, and the FreeSWITCHes have forgotten the registrations.
 async fn phone_is_woken_from_every_freeswitch_by_fswakes_that_know_it_from_postgresql(pair: Pair) {
     let database = Database::new(&pair).await;
-    let [first, second] = for_each(&pair, database.settings("fswake-1"));
-    let mut site = site_at(&pair.a, &first).await;
+    let settings = for_each(&pair, database.settings("fswake-1"));
+    let mut site = site_at(&pair.a, &settings[0]).await;
     let (mut calls, mut tokens) = (Vec::new(), Vec::new());
     for transport in [Transport::Udp, Transport::Tcp] {
         for (slept, _) in pair.both_ways() {
@@ -74,8 +71,7 @@ async fn phone_is_woken_from_every_freeswitch_by_fswakes_that_know_it_from_postg
                     let user = site.fs.new_user();
                     let account = slept.account(&user, DOMAIN);
                     let (phone, token) = sleeper_of(&site, account, Wakes::Never, over(transport)).await;
-                    let back = Phone::new(back.account(&user, DOMAIN), over(transport)).await;
-                    back.contact_text(&phone.own_contact());
+                    let back = moved(&phone, back.account(&user, DOMAIN), over(transport)).await;
                     site.wake_by(&token, &back, Wakes::Elsewhere);
                     calls.push((held, user.clone(), back));
                     tokens.push((user, token));
@@ -84,15 +80,10 @@ async fn phone_is_woken_from_every_freeswitch_by_fswakes_that_know_it_from_postg
         }
     }
     database.has_tokens(&tokens).await;
-    site.kill_daemon().await;
-    for fs in [&pair.a, &pair.b] {
-        fs.forget_registrations().await;
-    }
-    let _both = (site.join(&first).await, site.join(&second).await);
+    let _both = start_anew(&mut site, &pair, &settings).await;
     for (held, user, phone) in &calls {
         let call = call(&site, held, user).await;
-        assert_eq!(call.outcome().await, 200, "{}", phone.story());
-        phone.on_the_line().await;
+        is_connected(&call, phone).await;
         assert_eq!(phone.invites(), 1);
         hang_up(&call, phone).await;
     }
@@ -123,41 +114,33 @@ pub async fn survives_the_death_of_postgresql(pair: &Pair, settings: &Settings, 
     let (site, joined) = two_daemons(pair, settings).await;
     let account = |fs: &RealFs| before(fs.account(&pair.a.new_user(), DOMAIN));
     let mut tokens = Vec::new();
-    for stage in STAGES {
-        let reached = |now: &str| {
+    for stage in Stage::ALL {
+        let reached = |now: Stage| {
             if now == stage {
                 database.server.kill();
             }
         };
         let (phone, token) = sleeper_of(&site, account(&pair.b), Wakes::Late(500), Reaction::Ring).await;
         let user = phone.account().user.clone();
-        reached("before the push");
+        reached(Stage::Asleep);
         let began = Instant::now();
         let call_ = call(&site, &pair.a, &user).await;
         assert!(site.pushed_to(&token).await, "{stage}");
         assert!(began.elapsed() < SOON, "{stage}: {:?}", began.elapsed());
-        reached("before the REGISTER");
+        reached(Stage::Pushed);
         phone.rang().await;
         assert!(phone.invited_after() < SOON, "{stage}: {}", phone.story());
-        reached("while it rings");
+        reached(Stage::Ringing);
         phone.pick_up().await;
         is_connected(&call_, &phone).await;
-        reached("connected");
+        reached(Stage::Connected);
         // One that registers for the first time, and is called at the other FreeSWITCH.
         let (new, new_token) = sleeper_of(&site, account(&pair.a), Wakes::Elsewhere, answers(50)).await;
         let new_user = new.account().user.clone();
-        joined
-            .daemon()
-            .log
-            .wait(&["event=Registered ", &format!("aor={new_user}@")])
-            .await;
+        joined.daemon().heard_of(&new_user).await;
         is_woken(&site, &pair.b, joined.daemon(), &new).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(
-            !call_.is_ended() && phone.legs()[0].is_up(),
-            "{stage}: {}",
-            phone.story()
-        );
+        still_up(&call_, &phone, stage);
         hang_up(&call_, &phone).await;
         assert_eq!((phone.invites(), new.invites()), (1, 1), "{stage}");
         assert!(!database.server.runs(), "{stage}: it was killed, and stayed so");
@@ -193,16 +176,11 @@ async fn wakes_while_postgresql_is_away_reach_it_later(pair: Pair) {
     let mut tokens = Vec::new();
     // Another user signs in on the old phone.
     let heir = site.fs.new_user();
-    let moved = Phone::new(pair.b.account(&heir, DOMAIN), answers(50)).await;
-    moved.contact_text(&old.own_contact());
+    let moved = moved(&old, pair.b.account(&heir, DOMAIN), answers(50)).await;
     site.wake_by(&old_token, &moved, Wakes::Elsewhere);
     assert_eq!(moved.register().await, 200);
     site.heard_of(&heir).await;
-    joined
-        .daemon()
-        .log
-        .wait(&["event=Registered ", &format!("aor={heir}@")])
-        .await;
+    joined.daemon().heard_of(&heir).await;
     moved.sleep();
     tokens.push((heir, old_token));
     let mut wakes = vec![(&pair.a, moved)];
@@ -211,22 +189,13 @@ async fn wakes_while_postgresql_is_away_reach_it_later(pair: Pair) {
             let account = registered.account(&site.fs.new_user(), DOMAIN);
             let (phone, token) = sleeper_of(&site, account, Wakes::Elsewhere, answers(50)).await;
             let user = phone.account().user.clone();
-            joined
-                .daemon()
-                .log
-                .wait(&["event=Registered ", &format!("aor={user}@")])
-                .await;
+            joined.daemon().heard_of(&user).await;
             tokens.push((user, token));
             wakes.push((held, phone));
         }
     }
     for (held, phone) in &wakes {
-        let daemon = if held.pid() == pair.a.pid() {
-            site.daemon()
-        } else {
-            joined.daemon()
-        };
-        is_woken(&site, held, daemon, phone).await;
+        is_woken(&site, held, serving(held, &site, &joined), phone).await;
     }
     tokio::time::sleep(AWAY.saturating_sub(stopped.elapsed())).await;
     site.kill_daemon().await;

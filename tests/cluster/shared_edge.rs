@@ -1,14 +1,12 @@
 //! FreeSWITCHes behind an edge proxy (Kamailio), two fswakes, and the PostgreSQL that these share.
 
-use fswake_test_support::kamailio::{Finds, Kamailio};
 use fswake_test_support::realfs::DOMAIN;
 use fswake_test_support::sip::{Phone, Transport};
-use fswake_test_support::site::{Settings, Wakes};
-use uuid::Uuid;
+use fswake_test_support::site::Wakes;
 
 use crate::database::Database;
-use crate::shared::{over, survives_the_death_of_postgresql};
-use crate::steps::{call, hang_up, pushes_to};
+use crate::shared::survives_the_death_of_postgresql;
+use crate::steps::{call, edge_before, hang_up, is_connected, over, pushes_to, register_at, start_anew};
 use crate::{Pair, for_each, site_at};
 
 crate::trials![
@@ -16,28 +14,13 @@ crate::trials![
     postgresql_dies_at_any_stage_of_a_wake_behind_the_edge_and_nothing_happens,
 ];
 
-/// The edge proxy, and the settings of the fswakes behind it.
-pub async fn edge_before(pair: &Pair) -> (Kamailio, Settings) {
-    let edge = Kamailio::start_before([pair.a.ports.sip, pair.b.ports.sip], Finds::Path).await;
-    let settings = Settings {
-        node: format!("edges = [\"{}\"]", edge.address.ip()),
-        ..Settings::default()
-    };
-    (edge, settings)
-}
-
-/// Registers with a Call-ID by which the edge proxy chooses the FreeSWITCH: 0 or 1.
-pub async fn register_at(phone: &Phone, which: usize) {
-    assert_eq!(phone.register_as(&format!("{}x{which}", Uuid::new_v4())).await, 200);
-}
-
 /// Their files are empty, and the FreeSWITCHes have forgotten the registrations.
 async fn phone_behind_the_edge_is_woken_from_every_freeswitch_by_fswakes_that_know_it_from_postgresql(pair: Pair) {
     let database = Database::new(&pair).await;
     let (edge, mut settings) = edge_before(&pair).await;
     settings.shared = database.settings("fswake-1").shared;
-    let [first, second] = for_each(&pair, settings);
-    let mut site = site_at(&pair.a, &first).await;
+    let settings = for_each(&pair, settings);
+    let mut site = site_at(&pair.a, &settings[0]).await;
     let (mut calls, mut tokens) = (Vec::new(), Vec::new());
     for transport in [Transport::Udp, Transport::Tcp] {
         for (slept, held, back) in (0..8).map(|n| (n & 1, n >> 1 & 1, n >> 2)) {
@@ -56,19 +39,14 @@ async fn phone_behind_the_edge_is_woken_from_every_freeswitch_by_fswakes_that_kn
         }
     }
     database.has_tokens(&tokens).await;
-    site.kill_daemon().await;
-    for fs in [&pair.a, &pair.b] {
-        fs.forget_registrations().await;
-    }
-    let _both = (site.join(&first).await, site.join(&second).await);
+    let _both = start_anew(&mut site, &pair, &settings).await;
     for (phone, token, held, back) in &calls {
         let user = &phone.account().user;
         let call = call(&site, pair.both_ways()[*held].0, user).await;
         assert!(site.pushed_to(token).await);
         phone.wake_elsewhere().await;
         register_at(phone, *back).await;
-        assert_eq!(call.outcome().await, 200, "{}", phone.story());
-        phone.on_the_line().await;
+        is_connected(&call, phone).await;
         assert_eq!(phone.invites(), 1);
         hang_up(&call, phone).await;
     }

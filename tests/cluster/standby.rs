@@ -11,8 +11,10 @@ use fswake_test_support::site::{Joined, Site, Wakes};
 use serde_json::Value;
 
 use crate::database::Database;
-use crate::shared::over;
-use crate::steps::{STAGES, answers, call, hang_up, is_connected, learns_of, pushes_to, sleeper_of, token_of};
+use crate::steps::{
+    ORPHANED, Stage, answers, call, hang_up, is_confirmed, is_connected, learns_of, over, pushes_to, sleeper_of,
+    still_up, token_of,
+};
 use crate::{Pair, USERS, site_at};
 
 crate::trials![
@@ -25,9 +27,6 @@ crate::trials![
     standby_dies_at_any_stage_of_a_wake_and_nothing_happens,
     postgresql_is_dead_when_the_active_host_dies_and_the_standby_wakes_the_phones_it_has_read_of,
 ];
-
-/// No channel may be left for longer at the standby.
-const ORPHANED: Duration = Duration::from_secs(5);
 
 /// Two hosts of which one has the address, and the phones' one server.
 struct Hosts {
@@ -79,11 +78,7 @@ impl Hosts {
         phone.behave(answers(50));
         let call = self.call(&self.standby, phone).await;
         assert_eq!(call.outcome().await, 200, "{}", phone.story());
-        let began = Instant::now();
-        while phone.count(|what| matches!(what, What::Confirmed)) < nth {
-            assert!(began.elapsed() < ORPHANED, "{}", phone.story());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        is_confirmed(phone, nth, ORPHANED).await;
         call.hang_up().await;
         self.nothing_is_left().await;
     }
@@ -132,8 +127,7 @@ async fn active_host_dies_before_the_register_and_the_next_call_is_connected_at_
     hosts.active_dies().await;
     phone.wake_elsewhere().await;
     assert_eq!(phone.register().await, 200);
-    let user = format!("aor={}@", phone.account().user);
-    hosts.joined.daemon().log.wait(&["event=Registered ", &user]).await;
+    hosts.joined.daemon().heard_of(&phone.account().user).await;
     hosts.nothing_is_left().await;
     assert_eq!(phone.invites(), 0, "{}", phone.story());
     lost.cancel().await;
@@ -196,12 +190,7 @@ async fn address_moves_back_and_phones_that_registered_at_the_standby_are_woken(
     let token = hosts.site.give_token(&new, Wakes::Elsewhere);
     assert_eq!(new.register().await, 200);
     let user = new.account().user.clone();
-    hosts
-        .joined
-        .daemon()
-        .log
-        .wait(&["event=Registered ", &format!("aor={user}@")])
-        .await;
+    hosts.joined.daemon().heard_of(&user).await;
     new.sleep();
     let both = [(old.account().user.clone(), old_token), (user, token)];
     hosts.database.has_tokens(&both).await;
@@ -219,29 +208,25 @@ async fn address_moves_back_and_phones_that_registered_at_the_standby_are_woken(
 async fn standby_dies_at_any_stage_of_a_wake_and_nothing_happens(pair: Pair) {
     let mut hosts = Hosts::start(&pair).await;
     let mut phones = Vec::new();
-    for stage in STAGES {
+    for stage in Stage::ALL {
         let phone = hosts.sleeper(Wakes::Late(1000), Reaction::Ring).await;
-        let reached = async |now: &str, hosts: &mut Hosts| {
+        let reached = async |now: Stage, hosts: &mut Hosts| {
             if now == stage {
                 hosts.standby.kill();
                 hosts.joined.kill().await;
             }
         };
-        reached("before the push", &mut hosts).await;
+        reached(Stage::Asleep, &mut hosts).await;
         let call = hosts.call(&pair.a, &phone).await;
         assert!(hosts.site.pushed_to(&token_of(&phone)).await, "{stage}");
-        reached("before the REGISTER", &mut hosts).await;
+        reached(Stage::Pushed, &mut hosts).await;
         phone.rang().await;
-        reached("while it rings", &mut hosts).await;
+        reached(Stage::Ringing, &mut hosts).await;
         phone.pick_up().await;
         is_connected(&call, &phone).await;
-        reached("connected", &mut hosts).await;
+        reached(Stage::Connected, &mut hosts).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(
-            !call.is_ended() && phone.legs()[0].is_up(),
-            "{stage}: {}",
-            phone.story()
-        );
+        still_up(&call, &phone, stage);
         hang_up(&call, &phone).await;
         hosts.standby.start_again().await;
         hosts.joined.start().await;

@@ -38,7 +38,7 @@ async fn closed(mut stranger: TcpStream) {
 async fn garbage_is_dropped_and_good_calls_are_held_meanwhile() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
-    let before = daemon.resident();
+    let before = daemon.process().resident();
     let binary: Vec<u8> = (0..=255u8).cycle().take(1 << 20).collect();
     let mut strangers = Vec::new();
     for bytes in [
@@ -60,9 +60,9 @@ async fn garbage_is_dropped_and_good_calls_are_held_meanwhile() {
     }
     good_call(&stage, &daemon, LONG).await;
     assert!(
-        daemon.resident() < before + BOUND,
+        daemon.process().resident() < before + BOUND,
         "{before} KiB before, {} after",
-        daemon.resident()
+        daemon.process().resident()
     );
 }
 
@@ -70,7 +70,7 @@ async fn garbage_is_dropped_and_good_calls_are_held_meanwhile() {
 async fn announced_gigabyte_is_neither_allocated_nor_read() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
-    let before = daemon.resident();
+    let before = daemon.process().resident();
     let mut strangers = Vec::new();
     for _ in 0..8 {
         let mut stranger = TcpStream::connect(daemon.address).await.unwrap();
@@ -85,9 +85,9 @@ async fn announced_gigabyte_is_neither_allocated_nor_read() {
         strangers.push(stranger);
     }
     assert!(
-        daemon.resident() < before + BOUND,
+        daemon.process().resident() < before + BOUND,
         "{before} KiB before, {} after",
-        daemon.resident()
+        daemon.process().resident()
     );
     good_call(&stage, &daemon, LONG).await;
     for stranger in strangers {
@@ -100,16 +100,16 @@ async fn two_thousand_silent_connections_do_not_delay_a_call() {
     let _ = rlimit::increase_nofile_limit(16_384);
     let stage = Stage::new().await;
     let daemon = stage.start().await;
-    let before = daemon.resident();
+    let before = daemon.process().resident();
     let mut silent = Vec::new();
     for _ in 0..2_000 {
         silent.push(TcpStream::connect(daemon.address).await.unwrap());
     }
     good_call(&stage, &daemon, Duration::from_secs(3)).await;
     assert!(
-        daemon.resident() < before + BOUND,
+        daemon.process().resident() < before + BOUND,
         "{before} KiB before, {} after",
-        daemon.resident()
+        daemon.process().resident()
     );
     for stranger in silent {
         closed(stranger).await;

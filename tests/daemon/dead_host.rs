@@ -1,24 +1,24 @@
 //! A FreeSWITCH whose host has lost its power or its network: nobody closes its connections.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fswake_test_support::freeswitch::*;
+use fswake_test_support::proxy::Forwarder;
 use fswake_test_support::skipped;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::harness::*;
 
 /// The address of a host that can be cut off.
 #[derive(Clone, Copy)]
-struct Host(&'static str);
+struct Host(Ipv4Addr);
 
 impl Host {
     /// Adds or deletes a route that drops what is sent to it.
     fn route(self, what: &str) -> bool {
-        let Self(address) = self;
-        let route = ["route", what, "blackhole", address, "table", "local"];
+        let address = self.0.to_string();
+        let route = ["route", what, "blackhole", &address, "table", "local"];
         let done = Command::new("ip").args(route).output();
         done.is_ok_and(|done| done.status.success())
     }
@@ -40,37 +40,14 @@ impl Host {
     }
 
     /// A port of it that leads to this address.
-    async fn port_to(self, to: SocketAddr) -> SocketAddr {
-        let listener = TcpListener::bind((self.0, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                relay(near, TcpStream::connect(to).await.unwrap());
-            }
-        });
-        address
+    async fn port_to(self, to: SocketAddr) -> Forwarder {
+        Forwarder::between(self.0, None, to).await
     }
 
-    /// An address from which connections come to this one as from the host.
-    async fn way_to(self, to: SocketAddr) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let from = format!("{}:0", self.0).parse().unwrap();
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                let socket = TcpSocket::new_v4().unwrap();
-                socket.bind(from).unwrap();
-                relay(near, socket.connect(to).await.unwrap());
-            }
-        });
-        address
+    /// A port from which connections come to this address as from the host.
+    async fn way_to(self, to: SocketAddr) -> Forwarder {
+        Forwarder::between(Ipv4Addr::LOCALHOST, Some(self.0), to).await
     }
-}
-
-fn relay(mut near: TcpStream, mut far: TcpStream) {
-    tokio::spawn(async move {
-        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-    });
 }
 
 /// Until it is dropped.
@@ -89,20 +66,20 @@ const ENDED: Duration = Duration::from_secs(22);
 
 #[tokio::test]
 async fn host_that_is_gone_is_noticed_within_seconds_and_its_calls_end() {
-    let host = Host("127.66.1.1");
+    let host = Host(Ipv4Addr::new(127, 66, 1, 1));
     if !host.can_be_cut_off() {
         return;
     }
     let mut stage = Stage::new().await;
     let events = host.port_to(stage.fs.address()).await;
-    stage.set("freeswitch.host", events.ip().to_string());
-    stage.set("freeswitch.port", i64::from(events.port()));
+    stage.set("freeswitch.host", events.address().ip().to_string());
+    stage.set("freeswitch.port", i64::from(events.address().port()));
     stage.set("listen.allow", vec!["127.0.0.0/8"]);
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
     let calls = host.way_to(daemon.address).await;
-    let held = stage.fs.call(&Call::to(calls, "1001", DOMAIN));
+    let held = stage.fs.call(&Call::to(calls.address(), "1001", DOMAIN));
     soon("push", stage.apns.next_push()).await;
     let (_cut_off, since) = (host.cut_off(), Instant::now());
     daemon

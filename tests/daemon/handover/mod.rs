@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fswake_test_support::freeswitch::*;
+use fswake_test_support::process::Process;
 
 use crate::harness::*;
 
@@ -44,8 +45,7 @@ impl Drop for Successors {
 
 /// Whether this is a running process of fswake: pids are used again.
 fn is_fswake(pid: u32) -> bool {
-    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    state.contains("(fswake)") && !state.contains(") Z ")
+    Process(pid).program().as_deref() == Some("fswake")
 }
 
 pub fn send(signal: &str, pid: u32) {

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use fswake_test_support::freeswitch::*;
+use fswake_test_support::process::Process;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::process::Command;
 
@@ -28,12 +29,6 @@ struct Manager {
     is_anchored: bool,
     /// What an anchor has started: it is nobody's child if a test fails.
     daemons: Successors,
-}
-
-/// The processes that this one has started.
-fn children(pid: u32) -> Vec<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 impl Manager {
@@ -105,8 +100,7 @@ impl Manager {
         soon("end of the main process", async {
             loop {
                 self.read();
-                let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.main.unwrap_or(first)));
-                if stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z ")) {
+                if Process(self.main.unwrap_or(first)).program().is_none() {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -159,7 +153,7 @@ impl Manager {
             })
             .await;
         if is_anchored {
-            self.daemons.0.extend(children(daemon.pid()));
+            self.daemons.0.extend(daemon.process().children());
         }
         daemon
     }
@@ -237,7 +231,7 @@ async fn anchor_follows_the_daemon_that_takes_calls_and_ends_with_its_status() {
     manager.says("READY=1").await;
     // The daemon before it has ended, and is no zombie.
     soon("end of the first daemon", async {
-        while children(anchor.pid()) != [pid] {
+        while anchor.process().children() != [pid] {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
@@ -248,18 +242,18 @@ async fn anchor_follows_the_daemon_that_takes_calls_and_ends_with_its_status() {
     assert_eq!(anchor.exit_code().await, Some(128 + 9));
     // systemd's watchdog ends a daemon that hangs.
     let mut anchor = manager.start(&stage, &[]).await;
-    let daemon = children(anchor.pid())[0];
+    let daemon = anchor.process().children()[0];
     send("STOP", daemon);
     send("ABRT", anchor.pid());
     assert_eq!(anchor.exit_code().await, Some(134));
     super::gone(daemon).await;
     // A killed anchor takes its daemon along, also one that has taken over.
     let mut anchor = manager.start(&stage, &[]).await;
-    let first = children(anchor.pid())[0];
+    let first = anchor.process().children()[0];
     send("USR2", anchor.pid());
     anchor.log.wait_times(1, &["the earlier process has ended"]).await;
     super::gone(first).await;
-    let second = children(anchor.pid())[0];
+    let second = anchor.process().children()[0];
     manager.daemons.0.push(second);
     tokio::time::sleep(Duration::from_millis(300)).await;
     send("KILL", anchor.pid());

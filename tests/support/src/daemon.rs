@@ -13,6 +13,8 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::watch;
 
 use crate::freeswitch::Phone;
+use crate::process::Process;
+use crate::sip;
 
 /// Limit for everything that is waited for.
 const LONG: Duration = Duration::from_secs(30);
@@ -90,6 +92,11 @@ impl Daemon {
         self.pid
     }
 
+    /// The same, for what the system says about it.
+    pub fn process(&self) -> Process {
+        Process(self.pid)
+    }
+
     /// Registers a phone of the stand-in, and waits until the daemon has the event.
     pub async fn registered(&self, phone: &Phone) {
         let from = self.log.len();
@@ -111,6 +118,24 @@ impl Daemon {
         phone.expire();
         let user = format!("aor={}@", phone.spec().user);
         self.log.wait_from(from, &["event=Unregistered ", &user]).await;
+    }
+
+    /// Waits until it has the event of a REGISTER of this user, with any Contact.
+    pub async fn heard_of(&self, user: &str) {
+        let user = format!("aor={user}@");
+        self.log.wait(&["event=Registered ", &user]).await;
+    }
+
+    /// Waits until it has the event of a real phone's last REGISTER.
+    pub async fn heard(&self, phone: &sip::Phone) {
+        let place = phone.place();
+        // A WebSocket's host name is the same for every connection.
+        let times = if place.ends_with(".invalid") {
+            phone.count(|w| matches!(w, sip::What::Registered(200)))
+        } else {
+            1
+        };
+        self.log.wait_times(times, &["event=Registered ", &place]).await;
     }
 
     /// Waits for the summary line of a call, and returns its fields.
@@ -139,28 +164,6 @@ impl Daemon {
             .expect("the daemon exits in time")
             .expect("waiting for a child works")
             .code()
-    }
-
-    /// Its resident memory, in KiB.
-    pub fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|rest| rest.split_whitespace().next());
-        number.and_then(|n| n.parse().ok()).unwrap_or_default()
-    }
-
-    /// CPU time used so far, user and system.
-    pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // proc(5): utime and stime are the 12th and 13th field after the command's name, in ticks of 10 ms.
-        let fields = stat.rsplit(") ").next().unwrap_or_default();
-        let ticks: u64 = fields
-            .split(' ')
-            .skip(11)
-            .take(2)
-            .filter_map(|f| f.parse::<u64>().ok())
-            .sum();
-        Duration::from_millis(ticks * 10)
     }
 }
 
@@ -268,7 +271,11 @@ impl Log {
                 }
                 next += lines.len();
                 let more = count.wait_for(|n| *n > next).await;
-                assert!(more.is_ok(), "the daemon stopped before logging a line with {words:?}");
+                assert!(
+                    more.is_ok(),
+                    "the daemon stopped before logging a line with {words:?}:\n{}",
+                    self.end()
+                );
             }
         };
         let in_time = tokio::time::timeout(LONG, found).await;

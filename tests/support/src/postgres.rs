@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use crate::process::Process;
 use crate::skipped;
 use crate::tls::Authority;
 
@@ -128,16 +129,14 @@ impl Server {
     /// `kill -9` of all its processes.
     pub fn kill(&self) {
         let pid = self.pid().expect("it runs");
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        for process in std::iter::once(pid.as_str()).chain(children.split_whitespace()) {
+        let process = Process(pid);
+        for pid in std::iter::once(pid).chain(process.children()) {
             let _ = Command::new("kill")
-                .args(["-9", process])
+                .args(["-9", &pid.to_string()])
                 .stderr(Stdio::null())
                 .status();
         }
-        while Path::new(&format!("/proc/{pid}")).exists()
-            && std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-        {
+        while process.program().is_some() {
             std::thread::yield_now();
         }
         // A dead process that its parent has not collected keeps its number, so PostgreSQL would take it for running.
@@ -151,9 +150,9 @@ impl Server {
         self.pid().is_some()
     }
 
-    fn pid(&self) -> Option<String> {
+    fn pid(&self) -> Option<u32> {
         let file = std::fs::read_to_string(self.file("data/postmaster.pid")).ok()?;
-        Some(file.lines().next()?.to_owned())
+        file.lines().next()?.parse().ok()
     }
 
     /// A file in its directory: `ca.pem` is the authority of its certificate for `localhost`, `other-ca.pem` another

@@ -1,13 +1,13 @@
 //! An HTTP proxy that supports only CONNECT and counts tunnels, and a TCP forwarder whose connections can be cut, or go
 //! silent.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 /// A running proxy. It stops when dropped.
@@ -103,7 +103,12 @@ pub struct Forwarder {
 impl Forwarder {
     /// Starts on a free port.
     pub async fn start(to: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::between(Ipv4Addr::LOCALHOST, None, to).await
+    }
+
+    /// Starts on a free port of an address, and connects from an address. Both are of this machine.
+    pub async fn between(at: Ipv4Addr, from: Option<Ipv4Addr>, to: SocketAddr) -> Self {
+        let listener = TcpListener::bind((at, 0)).await.expect("a free port");
         let addr = listener.local_addr().expect("its address");
         let whole = watch::Sender::new(true);
         let silences = watch::Sender::new(0);
@@ -112,7 +117,7 @@ impl Forwarder {
             while let Ok((client, _)) = listener.accept().await {
                 let mut silent = silent.clone();
                 silent.mark_unchanged();
-                tokio::spawn(forward(client, to, state.clone(), silent));
+                tokio::spawn(forward(client, from, to, state.clone(), silent));
             }
         });
         Self {
@@ -150,13 +155,23 @@ impl Drop for Forwarder {
     }
 }
 
+async fn connect(from: Option<Ipv4Addr>, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let Some(from) = from else {
+        return TcpStream::connect(to).await;
+    };
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((from, 0).into())?;
+    socket.connect(to).await
+}
+
 async fn forward(
     mut client: TcpStream,
+    from: Option<Ipv4Addr>,
     to: SocketAddr,
     mut whole: watch::Receiver<bool>,
     mut silent: watch::Receiver<u32>,
 ) {
-    let Ok(mut server) = TcpStream::connect(to).await else {
+    let Ok(mut server) = connect(from, to).await else {
         return;
     };
     // Whatever is written goes on at once, as in a router.

@@ -16,7 +16,7 @@ use self::configuration::configuration;
 use crate::apns::{Apns, BUNDLE_ID, Push, TEAM_ID};
 use crate::daemon::{self, Daemon};
 use crate::realfs::{ASSERTING, Ports, RealFs};
-use crate::sip::{Account, PATIENCE, Phone, Script, What};
+use crate::sip::{Account, PATIENCE, Phone, Script};
 
 /// What a phone does when it gets a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,24 +272,13 @@ impl Site {
     /// Waits until fswake has the event of a phone's last REGISTER.
     pub async fn heard(&self, phone: &Phone) {
         if self.logs && self.daemon.is_some() {
-            let place = phone.place();
-            // A WebSocket's host name is the same for every connection.
-            let times = if place.ends_with(".invalid") {
-                phone.count(|w| matches!(w, What::Registered(200)))
-            } else {
-                1
-            };
-            self.daemon()
-                .log
-                .wait_times(times, &["event=Registered ", &place])
-                .await;
+            self.daemon().heard(phone).await;
         }
     }
 
     /// Waits until fswake has the event of a REGISTER of this user, with any Contact.
     pub async fn heard_of(&self, user: &str) {
-        let user = format!("aor={user}@");
-        self.daemon().log.wait(&["event=Registered ", &user]).await;
+        self.daemon().heard_of(user).await;
     }
 
     /// Makes FreeSWITCH end a phone's registration as if it had expired, and waits until fswake has the event.
@@ -369,6 +358,10 @@ pub struct Joined {
 impl Joined {
     /// Starts it, also after it was killed.
     pub async fn start(&mut self) {
+        assert!(
+            self.daemon.is_none(),
+            "the other fswake still runs: kill it before another start"
+        );
         self.daemon = Some(run(&self.binary, self.dir.path(), self.nodes).await);
     }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fswake_test_support::freeswitch::*;
+use fswake_test_support::process::Process;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -379,7 +380,7 @@ async fn ten_thousand_calls_are_held_while_five_thousand_phones_register_each_se
         }
         all.join_all().await
     });
-    let before = resident();
+    let before = Process::own().resident();
     let started = Instant::now();
     let held = fs
         .hold_many(count, |_| Call {
@@ -391,7 +392,7 @@ async fn ten_thousand_calls_are_held_while_five_thousand_phones_register_each_se
     println!(
         "{count} calls held in {:?}, {} KiB each (both ends)",
         started.elapsed(),
-        (resident() - before) / count
+        (Process::own().resident() - before) / count as u64
     );
     let mut inbound = Client::inbound(&fs, "CUSTOM sofia::register").await;
     let reader = tokio::spawn(async move {
@@ -432,12 +433,4 @@ async fn ten_thousand_calls_are_held_while_five_thousand_phones_register_each_se
         "{count} callers hung up, every client notified, in {:?}",
         started.elapsed()
     );
-}
-
-/// Resident memory in KiB.
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap_or(0)
 }

@@ -34,6 +34,22 @@ const BOTH: &[Routing] = &[Routing::Dialplan, Routing::DialString];
 const DIALPLAN: &[Routing] = &[Routing::Dialplan];
 const DIAL_STRING: &[Routing] = &[Routing::DialString];
 
+/// The departures through this many FreeSWITCHes, and the document that gives their reasons.
+const LISTS: [(Topology, &[Departure], &str, &str); 2] = [
+    (
+        Topology::One,
+        one::DEPARTURES,
+        "docs/ARCHITECTURE.md",
+        include_str!("../../../../docs/ARCHITECTURE.md"),
+    ),
+    (
+        Topology::Two,
+        two::DEPARTURES,
+        "docs/CLUSTER.md",
+        include_str!("../../../../docs/CLUSTER.md"),
+    ),
+];
+
 /// A difference in every run.
 const fn departs(
     row: &'static str,
@@ -61,27 +77,23 @@ const fn may_depart(
     because: &'static str,
 ) -> Departure {
     Departure {
-        row,
-        routings: BOTH,
-        sees,
-        is,
-        hop: false,
         varies: true,
-        because,
+        ..departs(row, BOTH, sees, is, because)
     }
 }
 
 /// A difference that a plain bridge through two FreeSWITCHes has too.
 const fn hops(row: &'static str, routings: &'static [Routing], sees: &'static str, because: &'static str) -> Departure {
     Departure {
-        row,
-        routings,
-        sees,
-        is: &[],
         hop: true,
-        varies: false,
-        because,
+        ..departs(row, routings, sees, &[], because)
     }
+}
+
+/// All, with the number of FreeSWITCHes.
+pub fn all() -> impl Iterator<Item = (Topology, &'static Departure)> {
+    let all = LISTS.into_iter();
+    all.flat_map(|(topology, departures, ..)| departures.iter().map(move |departure| (topology, departure)))
 }
 
 /// Whether a row is compared with a plain bridge through two FreeSWITCHes too.
@@ -105,19 +117,7 @@ pub fn of(topology: Topology, row: &str, way: Routing) -> Vec<&'static Departure
 /// Fails with the reasons that the documents do not give.
 pub fn are_documented() -> Result<(), String> {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let documents = [
-        (
-            "docs/ARCHITECTURE.md",
-            include_str!("../../../../docs/ARCHITECTURE.md"),
-            one::DEPARTURES,
-        ),
-        (
-            "docs/CLUSTER.md",
-            include_str!("../../../../docs/CLUSTER.md"),
-            two::DEPARTURES,
-        ),
-    ];
-    for (name, document, departures) in documents {
+    for (_, departures, name, document) in LISTS {
         let document = words(document);
         if let Some(departure) = departures.iter().find(|d| !document.contains(&words(d.because))) {
             return Err(format!("{name} lacks: {}", departure.because));

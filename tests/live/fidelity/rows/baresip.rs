@@ -1,17 +1,8 @@
 //! baresip in place of a scripted phone: it calls or is called, holds, transfers, and encrypts.
 
-use fswake_test_support::skipped;
-
 use super::words::*;
 
 pub fn rows() -> Vec<Row> {
-    if !fswake_test_support::baresip::is_installed() {
-        skipped::note_all(
-            "fidelity: all rows with baresip",
-            "baresip is not installed (Debian: baresip-core)",
-        );
-        return Vec::new();
-    }
     let called = |name| row(6, name).baresip(Callee).desk(answers(Desk));
     let calls = |name| row(6, name).baresip(Caller).desk(answers(Desk));
     vec![

@@ -106,7 +106,22 @@ mod words {
     }
 }
 
+use fswake_test_support::{baresip as program, skipped};
+
 use super::row::Row;
+
+/// The rows that this machine can play, with their positions.
+pub fn playable() -> Vec<(usize, Row)> {
+    let mut rows: Vec<_> = all().into_iter().enumerate().collect();
+    if !program::is_installed() {
+        skipped::note_all(
+            "fidelity: all rows with baresip",
+            "baresip is not installed (Debian: baresip-core)",
+        );
+        rows.retain(|(_, row)| row.baresip.is_none());
+    }
+    rows
+}
 
 /// All rows. A row's position here is part of its users' numbers.
 pub fn all() -> Vec<Row> {

@@ -7,7 +7,6 @@ use super::core::Core;
 use super::event::Event;
 use super::held::{Call, Held};
 use super::phone::PhoneSpec;
-use super::registry::Registration;
 
 /// A burst of registrations.
 #[derive(Debug, Clone)]
@@ -49,10 +48,7 @@ pub(crate) async fn register_burst(core: &Arc<Core>, burst: Burst) -> BurstRepor
         let number = burst.first + n;
         spec.user = format!("{}{number}", spec.user);
         spec.call_id = format!("{}-{number}", spec.call_id);
-        if spec.profile.is_empty() {
-            spec.profile.clone_from(&core.config.profile);
-        }
-        let registration = Registration::new(&spec);
+        let registration = core.registration(&spec);
         events.push(if burst.keep {
             core.register(&registration, false)
         } else {

@@ -100,7 +100,6 @@ pub(crate) struct Listener {
     pub(crate) closing: AtomicBool,
     /// The held channel has ended.
     pub(crate) down: AtomicBool,
-    pub(crate) stalled: AtomicBool,
 }
 
 #[derive(Debug, Default)]

@@ -90,7 +90,7 @@ impl Conn {
             if self.listener.closing.load(Ordering::SeqCst) {
                 break;
             }
-            if self.is_stalled() {
+            if self.core.frozen.load(Ordering::SeqCst) {
                 self.listener.bell.notified().await;
                 continue;
             }
@@ -116,10 +116,6 @@ impl Conn {
         if let Some(session) = self.listener.session.clone() {
             self.core.connection_ended(&session, self.resume);
         }
-    }
-
-    fn is_stalled(&self) -> bool {
-        self.listener.stalled.load(Ordering::SeqCst) || self.core.frozen.load(Ordering::SeqCst)
     }
 
     /// Waits for bytes, the end of the connection, or the timeout, as `poll` does.

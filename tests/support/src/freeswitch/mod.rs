@@ -106,6 +106,16 @@ impl FakeFreeSwitch {
         Held::start(&self.core, call)
     }
 
+    /// Sends the event of a REGISTER of a phone that is not added: nothing is stored.
+    pub fn announce(&self, spec: &PhoneSpec) -> Arc<Event> {
+        self.core.announce(&self.core.registration(spec), false)
+    }
+
+    /// Sends the event of the expiry of such a phone's registration.
+    pub fn announce_expiry(&self, spec: &PhoneSpec) {
+        self.core.expire(&self.core.registration(spec));
+    }
+
     /// Sends many registrations.
     pub async fn register_burst(&self, burst: Burst) -> BurstReport {
         bulk::register_burst(&self.core, burst).await
@@ -278,20 +288,6 @@ impl FakeFreeSwitch {
             .listeners()
             .iter()
             .for_each(|listener| listener.bell.notify_one());
-    }
-
-    /// Fault: neither reads nor writes on the inbound connections until reset.
-    pub fn stall_inbound(&self, on: bool) {
-        for listener in self
-            .core
-            .bus
-            .listeners()
-            .iter()
-            .filter(|listener| listener.session.is_none())
-        {
-            listener.stalled.store(on, Ordering::SeqCst);
-            listener.bell.notify_one();
-        }
     }
 }
 

@@ -291,11 +291,6 @@ impl Phone {
         self.core.socket_disconnection(&Registration::new(was));
     }
 
-    /// Expires the registration that it had with these properties.
-    pub fn old_registration_expires(&self, was: &PhoneSpec) {
-        self.core.expire(&Registration::new(was));
-    }
-
     /// Answers or misses an OPTIONS ping (`sofia::sip_user_state`).
     pub fn ping(&self, reachable: bool) {
         self.core.ping(&Registration::new(&self.spec()), reachable);

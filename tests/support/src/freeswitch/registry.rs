@@ -107,6 +107,15 @@ impl Registration {
 }
 
 impl Core {
+    /// A phone's registration, at the server's profile unless it names another.
+    pub(crate) fn registration(&self, spec: &PhoneSpec) -> Registration {
+        let mut registration = Registration::new(spec);
+        if registration.profile.is_empty() {
+            registration.profile.clone_from(&self.config.profile);
+        }
+        registration
+    }
+
     /// Stores a registration and sends its event.
     pub(crate) fn register(&self, registration: &Registration, refresh: bool) -> Arc<Event> {
         self.world()

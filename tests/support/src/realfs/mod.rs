@@ -279,6 +279,11 @@ impl RealFs {
 
     /// Starts it again with the same files and ports, after it was stopped or killed.
     pub async fn start_again(&self) {
+        assert_eq!(
+            self.pid(),
+            0,
+            "this FreeSWITCH still runs: stop or kill it before another start"
+        );
         self.launch().await;
     }
 
