@@ -8,8 +8,8 @@ use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script};
 use fswake_test_support::site::{Settings, Site, Wakes};
 
 use crate::steps::{
-    self, LEASE, ORPHANED, Stage, answers, awake, call, caller, hang_up, in_time, is_back, is_connected,
-    is_connected_when, moved, sleeper, still_up, token_of,
+    self, ORPHANED, Stage, answers, awake, call, caller, hang_up, in_time, is_back, is_connected, is_connected_when,
+    moved, sleeper, still_up, token_of,
 };
 use crate::{Pair, site, two_daemons};
 
@@ -160,7 +160,7 @@ async fn fswake_dies_while_the_phone_rings_at_the_other_freeswitch(pair: Pair) {
     site.kill_daemon().await;
     assert_eq!(call.outcome().await, 410);
     let (at, _) = phone.cancelled().await;
-    in_time("the phone stopped ringing", killed, at, LEASE);
+    in_time("the phone stopped ringing", killed, at, ORPHANED);
 }
 
 async fn fswake_dies_while_the_call_is_up_and_nothing_happens(pair: Pair) {

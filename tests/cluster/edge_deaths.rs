@@ -9,7 +9,7 @@ use fswake_test_support::site::{Joined, Settings, Site, Wakes};
 
 use crate::database::Database;
 use crate::steps::{
-    LEASE, Stage, answers, call, caller, edge_before, hang_up, in_time, is_back, is_confirmed, is_connected,
+    ORPHANED, Stage, answers, call, caller, edge_before, hang_up, in_time, is_back, is_confirmed, is_connected,
     register_at, still_up,
 };
 use crate::{Pair, two_daemons};
@@ -134,7 +134,7 @@ async fn calls_freeswitch_dies_behind_the_edge_and_the_next_call_is_connected_at
         edge.site.pushed_to_times(&token, 2).await;
         comes_back_at(&phone, 1).await;
         assert_eq!(again.outcome().await, 200, "{stage}: {}", phone.story());
-        is_confirmed(&phone, answered + 1, LEASE).await;
+        is_confirmed(&phone, answered + 1, ORPHANED).await;
         again.hang_up().await;
         pair.a.start_again().await;
         for daemon in [edge.site.daemon(), edge.joined.daemon()] {
@@ -162,7 +162,7 @@ async fn fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_ca
         let killed = Instant::now();
         edge.site.kill_daemon().await;
         if stage == Stage::Connected {
-            tokio::time::sleep(LEASE).await;
+            tokio::time::sleep(ORPHANED).await;
             still_up(&call, &phone, stage);
             hang_up(&call, &phone).await;
         } else {
@@ -170,7 +170,7 @@ async fn fswake_that_holds_the_call_dies_at_any_stage_behind_the_edge_and_the_ca
         }
         if stage == Stage::Ringing {
             let (at, _) = phone.cancelled().await;
-            in_time("the phone stopped ringing", killed, at, LEASE);
+            in_time("the phone stopped ringing", killed, at, ORPHANED);
         }
         edge.site.start_daemon().await;
     }

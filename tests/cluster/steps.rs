@@ -52,8 +52,6 @@ pub async fn sleeper(site: &Site, fs: &RealFs, user: &str, script: impl Into<Scr
 
 /// Nothing may ring on, wait or be left for longer.
 pub const ORPHANED: Duration = Duration::from_secs(5);
-/// A leg's lease, where fswake itself dies.
-pub const LEASE: Duration = Duration::from_secs(7);
 
 /// The stages of a wake at which something dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
