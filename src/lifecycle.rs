@@ -107,8 +107,8 @@ pub struct Signals {
     hangup: tokio::signal::unix::Signal,
     leave: tokio::signal::unix::Signal,
     hand_over: tokio::signal::unix::Signal,
-    /// When the last one came that asks to end.
-    stopped: Option<Instant>,
+    /// When a signal last asked to end.
+    last_stop: Option<Instant>,
 }
 
 /// A signal that asks to end may come twice: `systemctl kill` sends it to all processes of the service, and the anchor
@@ -127,7 +127,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             leave: signal(SignalKind::user_defined1())?,
             hand_over: signal(SignalKind::user_defined2())?,
-            stopped: None,
+            last_stop: None,
         })
     }
 
@@ -141,12 +141,16 @@ impl Signals {
                 _ = self.leave.recv() => return Signal::Leave,
                 _ = self.hand_over.recv() => return Signal::HandOver,
             }
-            let now = Instant::now();
-            let before = self.stopped.replace(now);
-            if before.is_none_or(|before| now.duration_since(before) > SAME_STOP) {
+            if self.last_stop.is_none_or(|last| last.elapsed() > SAME_STOP) {
+                self.last_stop = Some(Instant::now());
                 return Signal::Stop;
             }
         }
+    }
+
+    /// The end that was asked for begins only now: what has come meanwhile was for it.
+    pub fn ending(&mut self) {
+        self.last_stop = Some(Instant::now());
     }
 
     /// Waits for the next one that asks to end.

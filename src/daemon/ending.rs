@@ -87,6 +87,7 @@ impl Daemon {
             }
         }
         succession.give_up().await;
+        signals.ending();
         self.drain(signals).await;
         Ok(())
     }

@@ -67,7 +67,7 @@ impl Bond {
     /// Looks at the channel, and ends it if it has to. Returns what is still to be watched.
     async fn look(mut self, nodes: &Nodes) -> Option<Self> {
         let (here, there) = (nodes.get(self.at), nodes.get(self.to));
-        let Ok(state) = here.directory.api(&encode::ask_disposition(self.channel)).await else {
+        let Ok(state) = here.socket.api(&encode::ask_disposition(self.channel)).await else {
             // It cannot be asked: later.
             self.seen = Instant::now();
             return Some(self);
@@ -92,7 +92,7 @@ impl Bond {
                     "a channel ends: the FreeSWITCH at its far end is gone"
                 );
                 let kill = encode::kill(self.channel, "NORMAL_TEMPORARY_FAILURE");
-                if let Err(error) = here.directory.api(&kill).await {
+                if let Err(error) = here.socket.api(&kill).await {
                     debug!(%error, "the channel cannot be ended");
                 }
             }

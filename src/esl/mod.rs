@@ -25,6 +25,7 @@
 //! | `bonds`, [`bond_watch`] | channels that end when the FreeSWITCH at their far end is gone |
 //! | [`peers`] | the other fswakes of a cluster: what they have pushed; who does what only one has to do |
 //! | [`leg_token`] | pure: signed headers of legs from one FreeSWITCH to another |
+//! | [`event_socket`] | short questions and orders, on few connections |
 //! | `endpoint` | where FreeSWITCH's event socket is, how to log in, and how its events are parsed |
 //! | `job` | which leg a `bgapi` job was for |
 
@@ -37,6 +38,7 @@ pub mod directory;
 mod early_events;
 pub mod encode;
 mod endpoint;
+pub mod event_socket;
 mod frame;
 pub mod inbound;
 pub mod inherit;

@@ -17,6 +17,7 @@ use super::bonds::Bonds;
 use super::directory::Directory;
 use super::encode;
 use super::endpoint::Settings;
+use super::event_socket::EventSocket;
 use super::leg_token::{ClusterKey, Refusal};
 use super::peers::Peers;
 use crate::clock::unix_now;
@@ -70,7 +71,9 @@ pub struct Node {
     pub name: Arc<str>,
     /// Where it is, and how its events are parsed.
     pub settings: watch::Receiver<Settings>,
-    /// Questions and commands on connections of their own.
+    /// Its event socket, for short questions and orders.
+    pub socket: EventSocket,
+    /// Its directory.
     pub directory: Directory,
     /// Whether it is connected and all its registrations were read.
     is_up: AtomicBool,
@@ -104,18 +107,20 @@ struct Identity {
 impl Nodes {
     /// With these names and settings, in the order of the configuration.
     pub fn new(all: Vec<(Arc<str>, watch::Receiver<Settings>)>, key: Option<ClusterKey>, peers: Peers) -> Self {
-        let node = |(n, (name, settings)): (usize, (Arc<str>, watch::Receiver<Settings>))| Node {
-            id: NodeId(u16::try_from(n).unwrap_or(u16::MAX)),
-            name,
-            directory: {
-                let settings = settings.clone();
-                Directory::new(move || settings.borrow().endpoint.clone())
-            },
-            settings,
-            is_up: AtomicBool::new(false),
-            identity: Mutex::default(),
-            held: Arc::default(),
-            registrations: AtomicU64::new(0),
+        let node = |(n, (name, settings)): (usize, (Arc<str>, watch::Receiver<Settings>))| {
+            let known = settings.clone();
+            let socket = EventSocket::new(move || known.borrow().endpoint.clone());
+            Node {
+                id: NodeId(u16::try_from(n).unwrap_or(u16::MAX)),
+                name,
+                directory: Directory::new(socket.clone()),
+                socket,
+                settings,
+                is_up: AtomicBool::new(false),
+                identity: Mutex::default(),
+                held: Arc::default(),
+                registrations: AtomicU64::new(0),
+            }
         };
         Self(Arc::new(Inner {
             all: all.into_iter().enumerate().map(node).collect(),
@@ -264,9 +269,9 @@ impl Node {
     /// it on. If FreeSWITCH cannot say, it is done: rather twice than never.
     pub async fn claim(&self, name: &str) -> bool {
         let [claim, forget] = encode::take_once(name, CLAIMED);
-        match self.directory.api(&claim).await {
+        match self.socket.api(&claim).await {
             Ok(answer) if encode::is_taken(&answer) => return false,
-            Ok(_) => _ = self.directory.api(&forget).await,
+            Ok(_) => _ = self.socket.api(&forget).await,
             Err(error) => debug!(error = words::of_io(&error), "cannot ask FreeSWITCH who answers"),
         }
         true

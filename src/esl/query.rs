@@ -151,7 +151,13 @@ impl QueryConnection {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if let Some(head) = Head::of(&bytes).map_err(io::Error::other)? {
-                return Ok(head);
+                // An idle connection may have got FreeSWITCH's farewell, which is no answer.
+                let is_end = head.field("Content-Type") == Some("text/disconnect-notice");
+                return if is_end {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                } else {
+                    Ok(head)
+                };
             }
         }
     }

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::directory::Directory;
 use super::encode::{self, Word};
+use super::event_socket::EventSocket;
 use super::nodes::Nodes;
 use super::other_leg;
 use crate::engine::{DIRECTORY, DirectoryQuery, Event};
@@ -58,12 +58,12 @@ impl Users {
                 question = self.questions.recv() => question,
             };
             let Some(question) = question else { return };
-            let directory = self.nodes.get(question.node).directory.clone();
+            let socket = self.nodes.get(question.node).socket.clone();
             let (inputs, turn) = (self.inputs.clone(), under_way.clone().try_acquire_owned());
             tokio::spawn(async move {
                 let UserQuestion { call, aor, query, .. } = question;
                 let answer = if let Ok(_turn) = turn {
-                    find(&directory, &aor, query).await
+                    find(&socket, &aor, query).await
                 } else {
                     debug!(call.id = %call, "the directory is not asked: too many questions wait for it");
                     None
@@ -86,12 +86,12 @@ impl Users {
 }
 
 /// The directory's answer.
-async fn find(directory: &Directory, aor: &Aor, query: DirectoryQuery) -> Option<String> {
+async fn find(socket: &EventSocket, aor: &Aor, query: DirectoryQuery) -> Option<String> {
     let command = match query {
         DirectoryQuery::WhoseNumber => encode::ask_user(aor),
         DirectoryQuery::WhoRings => other_leg::ask_dial_string(aor),
     }?;
-    match timeout(DIRECTORY, directory.api(&command)).await {
+    match timeout(DIRECTORY, socket.api(&command)).await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
             debug!(%aor, ?query, error = words::of_io(&error), "cannot query FreeSWITCH's directory");

@@ -379,3 +379,23 @@ fn known(db: &Connection, key: &DeviceKey) -> rusqlite::Result<Option<DeviceChan
         .optional()?;
     Ok(found.flatten().map(|device| DeviceChange::Kept(device.into())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema::SCHEMA;
+
+    #[test]
+    fn failed_filling_gives_its_memory_back() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(SCHEMA).unwrap();
+        let cache = || {
+            db.pragma_query_value(None, "cache_size", |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
+        let filling = Filling::begin(&db).unwrap();
+        assert_eq!(cache(), WHILE_FILLING);
+        drop(filling);
+        assert_eq!(cache(), SQLITES_OWN);
+    }
+}

@@ -315,6 +315,25 @@ async fn legs_get_the_callees_directory_variables_unchanged() {
     assert_eq!(stage.fs.complaints(), Vec::<String>::new());
 }
 
+/// Each idle connection has got FreeSWITCH's farewell, which is no answer to the next question.
+#[tokio::test]
+async fn legs_after_a_restart_of_freeswitch_get_the_callees_directory_variables() {
+    let stage = Stage::new().await;
+    stage.fs.answer(FIND, USER);
+    let daemon = stage.start().await;
+    let phone = desk(&stage, &daemon).await;
+    for n in 1..=2 {
+        let held = stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN));
+        held.wait_bridged().await;
+        let leg = phone.invites().last().unwrap().leg.clone();
+        assert_eq!(gets(&stage, &leg, "accountcode").await, "a;b='c' \\d & e");
+        held.caller_hangs_up();
+        phone.got_bye().await;
+        stage.fs.restart(false);
+        daemon.log.wait_times(n + 1, &["connected to FreeSWITCH"]).await;
+    }
+}
+
 /// Nothing in the call waits for the directory, in particular not its bridge.
 #[tokio::test]
 async fn phone_that_answers_before_the_directory_is_bridged_at_once_and_gets_the_variables_later() {

@@ -82,9 +82,10 @@ async fn signal_that_comes_twice_at_once_is_one() {
     daemon.asleep(&phone).await;
     let held = stage.call(&daemon, "1001");
     stage.push().await;
+    // Of two equal signals at once the kernel keeps one.
     daemon.signal("TERM");
+    daemon.signal("INT");
     daemon.log.wait(&["stopping: new calls go on without fswake"]).await;
-    daemon.signal("TERM");
     tokio::time::sleep(Duration::from_millis(500)).await;
     phone.wake();
     held.wait_bridged().await;

@@ -31,9 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long naming the callee to a leg may take.
 const NAME_PATIENCE: Duration = Duration::from_millis(100);
 
-/// When the other phones' leases are first renewed during a wait: the last renewal may be long ago.
-const FIRST_RENEWAL: Duration = Duration::from_millis(500);
-
 /// How often FreeSWITCH is nudged meanwhile: each step of a bridge begins only after the last one was reported.
 const NUDGE: Duration = Duration::from_millis(1);
 
@@ -322,7 +319,6 @@ impl Connection {
         has_happened: impl Fn(&Self, Option<&EslEvent>) -> bool,
     ) -> Result<WaitOutcome, EslError> {
         let deadline = Instant::now() + patience;
-        let mut renew_at = Instant::now() + FIRST_RENEWAL;
         let channel = leg.channel().to_string();
         let mut last: Option<EslEvent> = None;
         loop {
@@ -344,9 +340,8 @@ impl Connection {
                 return Ok(WaitOutcome::Nothing);
             }
             // Even if events keep coming.
-            if Instant::now() >= renew_at {
+            if Instant::now() >= self.renew_at {
                 self.renew_leases().await?;
-                renew_at = Instant::now() + self.shared.lease_time.renewal();
             }
             let event = tokio::select! {
                 event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,

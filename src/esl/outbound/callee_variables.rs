@@ -18,7 +18,8 @@ impl Connection {
     /// Asks the directory for the callee, once.
     pub(super) fn ask_for_callee(&mut self) {
         if matches!(self.callee, Callee::Unasked) {
-            let (directory, aor) = (self.shared.directory.clone(), self.held.call.aor.clone());
+            let directory = self.shared.nodes.get(self.shared.node).directory.clone();
+            let aor = self.held.call.aor.clone();
             let (found, answer) = oneshot::channel();
             tokio::spawn(async move {
                 let _ = found.send(directory.user(&aor).await);
@@ -77,11 +78,11 @@ impl Connection {
             return;
         }
         if let Callee::Asked(answer) = std::mem::replace(&mut self.callee, Callee::Unknown) {
-            let directory = self.shared.directory.clone();
+            let socket = self.shared.nodes.get(self.shared.node).socket.clone();
             tokio::spawn(async move {
                 if let Ok(Some(user)) = answer.await {
                     let commands = encode::set_variables(&leg.channel().to_string(), &user.variables);
-                    directory.run(commands).await;
+                    socket.run(commands).await;
                 }
             });
         }

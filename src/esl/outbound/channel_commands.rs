@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::command::{filter, subscription};
-use crate::esl::directory::Directory;
+use crate::esl::event_socket::EventSocket;
 use crate::esl::link::Link;
 use crate::words;
 
@@ -40,7 +40,7 @@ pub(super) struct ChannelCommands {
 
 impl ChannelCommands {
     /// Subscribes when the first channel is watched.
-    pub(super) fn new(directory: Directory, stop: CancellationToken) -> Self {
+    pub(super) fn new(socket: EventSocket, stop: CancellationToken) -> Self {
         let channel_commands = Self {
             channels: Arc::default(),
             first: Arc::default(),
@@ -50,7 +50,7 @@ impl ChannelCommands {
             tokio::spawn(async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = ear.listen(&directory) => {}
+                    () = ear.listen(&socket) => {}
                 }
             });
         }
@@ -75,12 +75,12 @@ impl ChannelCommands {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn listen(&self, directory: &Directory) {
+    async fn listen(&self, socket: &EventSocket) {
         loop {
             while self.channels().is_empty() {
                 self.first.notified().await;
             }
-            if let Err(error) = self.hear(directory).await {
+            if let Err(error) = self.hear(socket).await {
                 debug!(
                     error = words::of_esl(&error),
                     "cannot subscribe to FreeSWITCH's commands"
@@ -90,8 +90,8 @@ impl ChannelCommands {
         }
     }
 
-    async fn hear(&self, directory: &Directory) -> Result<(), EslError> {
-        let mut link = Link::log_in(&directory.endpoint()).await?;
+    async fn hear(&self, socket: &EventSocket) -> Result<(), EslError> {
+        let mut link = Link::log_in(&socket.endpoint()).await?;
         let mut commands: Vec<_> = COMMANDS.map(|name| filter("API-Command", name)).into();
         commands.push(filter("Application", "intercept"));
         commands.push(subscription("API CHANNEL_EXECUTE_COMPLETE"));

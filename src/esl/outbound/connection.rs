@@ -61,6 +61,8 @@ pub(super) struct Connection {
     pub(super) ringing: Vec<LegId>,
     /// How often the lease of each was renewed.
     pub(super) renewals: HashMap<LegId, u32>,
+    /// When the leases are to be renewed, if legs ring.
+    pub(super) renew_at: Instant,
     /// Legs that have left their originate. Only those can be bridged.
     pub(super) parked: Vec<LegId>,
     /// The callee's name for legs that were answered or have early media, until it is sent ([`encode::name_callee`]).
@@ -148,6 +150,7 @@ impl Connection {
             dialed: Vec::new(),
             ringing: Vec::new(),
             renewals: HashMap::new(),
+            renew_at: Instant::now(),
             parked: Vec::new(),
             reaches: HashMap::new(),
             named: Vec::new(),
@@ -216,8 +219,8 @@ impl Connection {
 
     /// Carries out orders and reports events, until either side closes.
     async fn attend(&mut self, queue: &mut mpsc::UnboundedReceiver<CallOrder>) -> Result<(), EslError> {
-        let mut renew_at = Instant::now();
         loop {
+            let renew_at = self.renew_at;
             let rings = !self.ringing.is_empty();
             let nudges = rings && self.shared.ringing.load(Ordering::Relaxed) <= MOST_NUDGED;
             let no_channel_at = self.jobs.first().map_or(renew_at, |(at, ..)| *at);
@@ -225,10 +228,7 @@ impl Connection {
             // What is due comes first: steady traffic would delay it for ever.
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(renew_at), if rings => {
-                    self.renew_leases().await?;
-                    renew_at = Instant::now() + self.shared.lease_time.renewal();
-                }
+                () = tokio::time::sleep_until(renew_at), if rings => self.renew_leases().await?,
                 () = tokio::time::sleep_until(no_channel_at), if !self.jobs.is_empty() => self.never_had_a_channel().await,
                 () = tokio::time::sleep_until(told_at), if self.picked_off.is_some() => self.was_not_picked_up().await,
                 named = Watch::due(&mut self.watch), if self.place == Place::Held => self.look(named).await?,
@@ -240,15 +240,11 @@ impl Connection {
                 },
                 order = queue.recv() => {
                     let Some(order) = order else { return Ok(()) };
-                    let first = self.ringing.is_empty();
                     self.in_hand = order.leg_to_end();
                     let after = self.obey(order).await?;
                     self.in_hand = None;
                     if let After::Close = after {
                         return self.close().await;
-                    }
-                    if first {
-                        renew_at = Instant::now() + self.shared.lease_time.renewal();
                     }
                 }
                 () = std::future::ready(()), if !self.is_prepared() => self.prepare_leg().await?,

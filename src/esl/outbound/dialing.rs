@@ -3,9 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use freeswitch_esl_tokio::{EslCommand, EslError};
+use tokio::time::Instant;
 
 use super::command::{api, filter};
 use super::connection::{Connection, Place};
+use super::lease_time::LeaseTime;
 use super::prepared_originate::PreparedOriginate;
 use crate::engine::{Cause, Event, LegEnd, Ring};
 use crate::esl::originate::{self, Dial, Leg, Offer};
@@ -27,7 +29,11 @@ impl Connection {
             Some(audio) => Offer::Audio(audio),
             None => Offer::Any,
         };
-        let command = self.originate(&ring, offer);
+        let lease = self.shared.lease_time.lease();
+        let command = self.originate(&ring, offer, lease);
+        if self.ringing.is_empty() {
+            self.renew_at = Instant::now() + LeaseTime::renewal(lease);
+        }
         self.may_not_be_taken(&ring);
         self.ringing.push(leg);
         self.dialed.push(leg);
@@ -42,8 +48,7 @@ impl Connection {
     }
 
     /// The command that dials a leg: the prepared one, if it is still valid.
-    fn originate(&self, ring: &Ring, offer: Offer<'_>) -> String {
-        let lease = self.shared.lease_time.lease();
+    fn originate(&self, ring: &Ring, offer: Offer<'_>, lease: u32) -> String {
         let (target, node) = self.route(ring);
         let dial = Dial {
             target: &target,
@@ -152,6 +157,8 @@ impl Connection {
     /// Renews the leases of all legs. Each leg has one at any moment, so that legs end soon if this process dies.
     pub(super) async fn renew_leases(&mut self) -> Result<(), EslError> {
         let seconds = self.shared.lease_time.lease();
+        // Not later: the answers may show that FreeSWITCH is slow, but these leases are as long as they are.
+        self.renew_at = Instant::now() + LeaseTime::renewal(seconds);
         let mut commands = Vec::with_capacity(2 * self.ringing.len());
         for leg in &self.ringing {
             let renewals = self.renewals.entry(*leg).or_default();

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The lease while FreeSWITCH answers at once. If fswake dies, phones ring on for this long, and their caller waits:
-/// FreeSWITCH counts whole seconds and looks every half, so up to 4.5 s.
+/// The lease while FreeSWITCH answers at once. FreeSWITCH counts whole seconds and looks every half (switch_scheduler.c),
+/// so it ends after 3 to 4.5 s: for as long phones ring on if fswake dies, and their caller waits.
 const SHORTEST: Duration = Duration::from_secs(4);
 /// The longest lease, while FreeSWITCH hardly answers.
 const LONGEST: Duration = Duration::from_secs(20);
 /// How many answers are added to a lease: renewing all legs of a call, or ending one, takes a few commands.
 const ANSWERS: u32 = 5;
-/// The part of a lease after which it is renewed.
-const RENEWED_AFTER: f64 = 0.3;
+/// The part of a lease after which it is renewed: FreeSWITCH and fswake may stall for some 2.2 s of the shortest.
+const RENEWED_AFTER: f64 = 0.2;
 /// How long a slow answer counts: one stall is often followed by another.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
@@ -32,9 +32,9 @@ impl LeaseTime {
         }
     }
 
-    /// How long after its start a lease is renewed. FreeSWITCH and fswake may stall for the rest of it.
-    pub(super) fn renewal(&self) -> Duration {
-        Duration::from_secs(self.lease().into()).mul_f64(RENEWED_AFTER)
+    /// How long after its start this lease is renewed.
+    pub(super) fn renewal(lease: u32) -> Duration {
+        Duration::from_secs(lease.into()).mul_f64(RENEWED_AFTER)
     }
 
     /// How long a leg is leased for, in seconds.
@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(lease_time.lease(), 4);
         lease_time.took(Duration::from_secs(2), at(1));
         assert_eq!(lease_time.lease(), 14);
-        assert_eq!(lease_time.renewal(), Duration::from_millis(4_200));
+        assert_eq!(LeaseTime::renewal(14), Duration::from_millis(2_800));
         for _ in 0..2_000 {
             lease_time.took(Duration::from_millis(1), at(31));
         }

@@ -13,7 +13,6 @@ use super::channel_commands::ChannelCommands;
 use super::lease_time::LeaseTime;
 use super::standby::Standby;
 use super::taken_legs::TakenLegs;
-use crate::esl::directory::Directory;
 use crate::esl::nodes::Nodes;
 use crate::input::Input;
 use crate::logging::rate_limit::RateLimit;
@@ -34,8 +33,6 @@ pub struct Outbound {
     pub node: NodeId,
     /// All of them.
     pub nodes: Nodes,
-    /// Who the callees are, as that FreeSWITCH has it.
-    pub directory: Directory,
     /// The same of all of them.
     by_node: Arc<[OfNode]>,
     /// Legs from other FreeSWITCHes that were taken.
@@ -67,9 +64,8 @@ impl Outbound {
         let by_node: Arc<[OfNode]> = nodes
             .iter()
             .map(|node| OfNode {
-                directory: node.directory.clone(),
-                standby: Standby::new(node.directory.clone()),
-                channel_commands: ChannelCommands::new(node.directory.clone(), stop.clone()),
+                standby: Standby::new(node.socket.clone()),
+                channel_commands: ChannelCommands::new(node.socket.clone(), stop.clone()),
             })
             .collect();
         let first = by_node[0].clone();
@@ -84,7 +80,6 @@ impl Outbound {
             channel_commands: first.channel_commands,
             stop,
             tasks,
-            directory: first.directory,
             most,
             full: Arc::new(RateLimit::new(Duration::from_secs(60), 1)),
             warned: Arc::new(RateLimit::new(Duration::from_secs(60), 10)),
@@ -97,7 +92,6 @@ impl Outbound {
     pub(super) fn at(mut self, node: NodeId) -> Self {
         if let Some(own) = self.by_node.get(node.index()).filter(|_| node != self.node).cloned() {
             self.node = node;
-            self.directory = own.directory;
             self.standby = own.standby;
             self.channel_commands = own.channel_commands;
         }
@@ -108,7 +102,6 @@ impl Outbound {
 /// What the calls of one FreeSWITCH share.
 #[derive(Clone)]
 struct OfNode {
-    directory: Directory,
     standby: Standby,
     channel_commands: ChannelCommands,
 }

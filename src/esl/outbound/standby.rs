@@ -5,36 +5,39 @@
 //! answered at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use freeswitch_esl_tokio::EslCommand;
+use freeswitch_esl_tokio::{EslCommand, EslError};
 use tracing::debug;
 
-use crate::esl::directory::Directory;
 use crate::esl::endpoint::Endpoint;
+use crate::esl::event_socket::EventSocket;
 use crate::esl::link::Link;
 use crate::words;
 
 /// Connections that are kept for the next call.
 const KEPT: usize = 8;
+/// How long a call waits for its turn to connect: its caller hears nothing meanwhile.
+const TURN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Lends connections.
 #[derive(Clone)]
 pub(super) struct Standby {
-    directory: Directory,
+    socket: EventSocket,
     idle: Arc<Mutex<Vec<(Endpoint, Link)>>>,
 }
 
 impl Standby {
-    pub(super) fn new(directory: Directory) -> Self {
+    pub(super) fn new(socket: EventSocket) -> Self {
         Self {
-            directory,
+            socket,
             idle: Arc::default(),
         }
     }
 
     /// A connection on which these commands have succeeded; `None` if FreeSWITCH refuses the login or a command.
     pub(super) async fn lend(&self, commands: &[EslCommand]) -> Option<Link> {
-        let endpoint = self.directory.endpoint();
+        let endpoint = self.socket.endpoint();
         while let Some((known, link)) = self.pop() {
             // FreeSWITCH may have closed it meanwhile, which shows only now.
             if known == endpoint
@@ -43,20 +46,23 @@ impl Standby {
                 return Some(link);
             }
         }
-        let turn = self.directory.turn_to_connect().await.ok()?;
-        let link = match self.pop().filter(|(known, _)| *known == endpoint) {
-            // Another call has just had it.
-            Some((_, link)) => Ok(link),
-            None => Link::log_in(&endpoint).await,
-        };
-        drop(turn);
-        match link {
+        match self.log_in(&endpoint).await {
             Ok(link) => prepared(link, commands).await,
             Err(error) => {
                 debug!(error = words::of_esl(&error), "no second connection to FreeSWITCH");
                 None
             }
         }
+    }
+
+    async fn log_in(&self, endpoint: &Endpoint) -> Result<Link, EslError> {
+        let turn = self.socket.turn_to_connect(TURN_WITHIN).await;
+        // Another call may have given one back meanwhile.
+        if let Some((_, link)) = self.pop().filter(|(known, _)| known == endpoint) {
+            return Ok(link);
+        }
+        let _turn = turn?;
+        Link::log_in(endpoint).await
     }
 
     /// Takes one back.
@@ -66,7 +72,7 @@ impl Standby {
             return;
         }
         drop(link.take_kept());
-        let endpoint = self.directory.endpoint();
+        let endpoint = self.socket.endpoint();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < KEPT {
             idle.push((endpoint, link));

@@ -113,7 +113,7 @@ impl Connection {
             let there = shared.nodes.get(node);
             let question = encode::ask_taken(leg.channel());
             let is_free = matches!(
-                timeout(ASKED, there.directory.api(&question)).await,
+                timeout(ASKED, there.socket.api(&question)).await,
                 Ok(Ok(answer)) if encode::is_free(&answer)
             );
             let end = if is_free {

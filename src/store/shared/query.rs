@@ -1,8 +1,10 @@
 //! Statements to PostgreSQL, each with a limit of time, and what is read page by page at one moment.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient, IsolationLevel, Row, Transaction};
 
@@ -73,12 +75,12 @@ impl<'a> Moment<'a> {
     /// rows are sorted for it.
     pub(super) async fn pages(
         &self,
-        select: &str,
+        statement: &str,
         values: &Values<'_>,
         first_within: Duration,
         mut page: impl AsyncFnMut(&[Row]) -> Result<(), SharedError>,
     ) -> Result<(), SharedError> {
-        let declare = format!("DECLARE fswake_rows NO SCROLL CURSOR FOR {select}");
+        let declare = format!("DECLARE fswake_rows NO SCROLL CURSOR FOR {statement}");
         let fetch = format!("FETCH {PAGE} FROM fswake_rows");
         query(&self.0, &declare, values).await?;
         let mut rows = query_within(first_within, &self.0, &fetch, &[]).await?;
@@ -88,9 +90,22 @@ impl<'a> Moment<'a> {
                 tokio::task::yield_now().await;
                 page(&rows).await
             };
-            let (next, handled) = tokio::join!(query(&self.0, &fetch, &[]), handle);
-            handled?;
-            rows = next?;
+            let mut next = pin!(self.0.query_typed(&fetch, &[]));
+            // A page that takes long is not PostgreSQL's fault.
+            let fetched = match select(pin!(handle), next.as_mut()).await {
+                Either::Left((handled, _)) => {
+                    handled?;
+                    None
+                }
+                Either::Right((fetched, handle)) => {
+                    handle.await?;
+                    Some(fetched)
+                }
+            };
+            rows = match fetched {
+                Some(fetched) => fetched.map_err(SharedError::of)?,
+                None => within(TIMEOUT, async { next.await.map_err(SharedError::of) }).await?,
+            };
         }
         query(&self.0, "CLOSE fswake_rows", &[]).await.map(drop)
     }

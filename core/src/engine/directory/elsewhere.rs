@@ -78,7 +78,7 @@ impl Directory {
 
     /// The last known change of a token, whoever owns it.
     fn known_change(&mut self, hash: u64, token: &DeviceKey) -> Option<DeviceChange> {
-        // Read to be changed: mostly it is.
+        // Unpacked for a change: most changes are applied.
         let owner = self.owners.get(&hash).and_then(|place| self.entries.at_mut(*place));
         let known = owner.and_then(|entry| entry.devices.iter().find(|d| is_same(&d.key, token)));
         match known {

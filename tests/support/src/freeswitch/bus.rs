@@ -98,6 +98,8 @@ pub(crate) struct Listener {
     /// Notified when an event was queued or a flag changed.
     pub(crate) bell: Notify,
     pub(crate) closing: AtomicBool,
+    /// FreeSWITCH shuts down.
+    pub(crate) farewell: AtomicBool,
     /// The held channel has ended.
     pub(crate) down: AtomicBool,
 }
@@ -126,6 +128,12 @@ impl Listener {
         let subscription = lock(&self.subscription);
         let of_a_channel = subscription.filters.iter().filter(|(name, _)| name == "Unique-ID");
         of_a_channel.map(|(_, channel)| channel.clone()).collect()
+    }
+
+    /// Closes it as a FreeSWITCH that shuts down.
+    pub(crate) fn shut_down(&self) {
+        self.farewell.store(true, Ordering::SeqCst);
+        self.close();
     }
 
     pub(crate) fn close(&self) {

@@ -19,6 +19,9 @@ use super::core::Core;
 
 const GOODBYE: &str = "Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n";
 
+/// What all clients get when mod_event_socket ends (`kill_all_listeners`).
+const FAREWELL: &str = "The system is being shut down.\n";
+
 /// A received command: first line, headers, body.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Command {
@@ -110,7 +113,9 @@ impl Conn {
         }
         self.core.bus.remove(&self.listener);
         if !self.listener.closing.load(Ordering::SeqCst) {
-            self.say_goodbye().await;
+            self.say(GOODBYE).await;
+        } else if self.listener.farewell.load(Ordering::SeqCst) {
+            self.say(FAREWELL).await;
         }
         let _ = self.writer.shutdown().await;
         if let Some(session) = self.listener.session.clone() {
@@ -222,14 +227,15 @@ impl Conn {
             .map(|s| Instant::now() + Duration::from_secs(s + 1));
     }
 
-    async fn say_goodbye(&mut self) {
-        let len = GOODBYE.len();
+    /// `send_disconnect`.
+    async fn say(&mut self, words: &str) {
+        let len = words.len();
         let text = match &self.listener.session {
             Some(session) => format!(
                 "Content-Type: text/disconnect-notice\nControlled-Session-UUID: {session}\n\
-                 Content-Disposition: disconnect\nContent-Length: {len}\n\n{GOODBYE}"
+                 Content-Disposition: disconnect\nContent-Length: {len}\n\n{words}"
             ),
-            None => format!("Content-Type: text/disconnect-notice\nContent-Length: {len}\n\n{GOODBYE}"),
+            None => format!("Content-Type: text/disconnect-notice\nContent-Length: {len}\n\n{words}"),
         };
         self.write(text.as_bytes()).await;
     }

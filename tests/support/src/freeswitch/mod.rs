@@ -231,7 +231,11 @@ impl FakeFreeSwitch {
             world.registrations.clear();
         }
         drop(world);
-        self.core.bus.listeners().iter().for_each(|listener| listener.close());
+        self.core
+            .bus
+            .listeners()
+            .iter()
+            .for_each(|listener| listener.shut_down());
     }
 
     /// Fault: closes the listening socket (new clients are refused) or opens it again on the same port.

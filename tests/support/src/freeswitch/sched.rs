@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::api;
 use super::cause;
@@ -132,8 +132,11 @@ impl Core {
     }
 }
 
+/// The time until then. FreeSWITCH counts whole seconds of the clock, so it is up to a second less.
 fn seconds(when: &str) -> Duration {
-    Duration::from_secs(when.trim_start_matches('+').parse().unwrap_or(0))
+    let seconds = Duration::from_secs(when.trim_start_matches('+').parse().unwrap_or(0));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    seconds.saturating_sub(Duration::from_nanos(now.subsec_nanos().into()))
 }
 
 /// `expand`, boxed because it may schedule further tasks.
