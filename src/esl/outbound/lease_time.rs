@@ -14,8 +14,10 @@ const SHORTEST: Duration = Duration::from_secs(4);
 const LONGEST: Duration = Duration::from_secs(20);
 /// How many answers are added to a lease: renewing all legs of a call, or ending one, takes a few commands.
 const ANSWERS: u32 = 5;
-/// The part of a lease after which it is renewed: FreeSWITCH and fswake may stall for some 2.2 s of the shortest.
+/// The part of the shortest lease after which it is renewed: FreeSWITCH and fswake may stall for some 2.2 s of it.
 const RENEWED_AFTER: f64 = 0.2;
+/// The same of what a lease is longer by: a slow FreeSWITCH gets few commands.
+const RENEWED_AFTER_MORE: f64 = 0.4;
 /// How long a slow answer counts: one stall is often followed by another.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
@@ -34,7 +36,8 @@ impl LeaseTime {
 
     /// How long after its start this lease is renewed.
     pub(super) fn renewal(lease: u32) -> Duration {
-        Duration::from_secs(lease.into()).mul_f64(RENEWED_AFTER)
+        let more = Duration::from_secs(lease.into()).saturating_sub(SHORTEST);
+        SHORTEST.mul_f64(RENEWED_AFTER) + more.mul_f64(RENEWED_AFTER_MORE)
     }
 
     /// How long a leg is leased for, in seconds.
@@ -58,7 +61,7 @@ mod tests {
         assert_eq!(lease_time.lease(), 4);
         lease_time.took(Duration::from_secs(2), at(1));
         assert_eq!(lease_time.lease(), 14);
-        assert_eq!(LeaseTime::renewal(14), Duration::from_millis(2_800));
+        assert_eq!([4, 14].map(LeaseTime::renewal), [800, 4_800].map(Duration::from_millis));
         for _ in 0..2_000 {
             lease_time.took(Duration::from_millis(1), at(31));
         }
