@@ -63,10 +63,7 @@ async fn second_signal_ends_the_drain() {
     daemon.asleep(&phone).await;
     let held = stage.call(&daemon, "1001");
     stage.push().await;
-    daemon.signal("TERM");
-    daemon.log.wait(&["stopping: new calls go on without fswake"]).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    daemon.signal("TERM");
+    daemon.stop_at_once().await;
     assert_eq!(result_of(&held).await, "draining");
     assert_eq!(daemon.exit_code().await, Some(0));
 }

@@ -406,9 +406,7 @@ async fn stopping_daemon_answers_waiting_requests() {
     let asked = wake(&site, json!({"aor": "1001@fs.test"}));
     let stops = async {
         stage.push().await;
-        daemon.signal("TERM");
-        daemon.log.wait(&["stopping: new calls"]).await;
-        daemon.signal("TERM");
+        daemon.stop_at_once().await;
     };
     let ((status, answer), ()) = tokio::join!(asked, stops);
     assert_eq!((status, &answer["result"]), (503, &json!("draining")));

@@ -152,6 +152,15 @@ impl Daemon {
         assert!(sent.is_ok_and(|sent| sent.success()), "kill -{name} {pid}");
     }
 
+    /// Stops it, and then tells it not to wait for the calls that it holds.
+    pub async fn stop_at_once(&self) {
+        self.signal("TERM");
+        self.log.wait(&["stopping: new calls go on without fswake"]).await;
+        // A signal that comes sooner is taken for the first one's twin.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        self.signal("TERM");
+    }
+
     /// Sends SIGKILL, and waits until the process has exited.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("the process can be killed");
