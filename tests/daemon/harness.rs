@@ -325,6 +325,16 @@ pub async fn one_ringing() -> (Stage, Daemon, Phone, Held) {
     (stage, daemon, phone, held)
 }
 
+/// Waits until it is so.
+pub async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let met = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    soon(what, met).await;
+}
+
 /// Holds a call whose phone wakes up when it is pushed.
 pub async fn woken(stage: &Stage, phone: &Phone, call: &Call) -> Held {
     let held = stage.fs.call(call);

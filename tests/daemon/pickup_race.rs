@@ -11,15 +11,6 @@ use crate::taken::ringing;
 /// Time enough for the effects of a mistake.
 const AFTER_A_SECOND: Duration = Duration::from_millis(1500);
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let met = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    soon(what, met).await;
-}
-
 /// Whether such a command has arrived on the call's connection.
 fn was_told(held: &Held, parts: &[&str]) -> bool {
     let commands = held.commands();

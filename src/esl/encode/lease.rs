@@ -12,10 +12,11 @@ pub fn kill(channel: impl std::fmt::Display, cause: &str) -> String {
     format!("uuid_kill {channel} {}", cause_word(cause))
 }
 
-/// The same a second later, for a channel that is not there yet: an `originate` in the background may be slower than
-/// its leg's end. FreeSWITCH runs it even if fswake's connection is gone.
+/// The same one to two seconds later (`+1` may be at once, because FreeSWITCH counts whole seconds), for a channel that
+/// is not there yet: an `originate` in the background may be slower than its leg's end. FreeSWITCH runs it even if
+/// fswake's connection is gone.
 pub fn kill_later(channel: Uuid, cause: &str) -> String {
-    format!("sched_api +1 {channel}/end {}", kill(channel, cause))
+    format!("sched_api +2 {channel}/end {}", kill(channel, cause))
 }
 
 /// The scheduler's group of a leg's lease. The first is a `sched_hangup`, which FreeSWITCH files under the channel.
@@ -38,12 +39,12 @@ pub fn lease_end(channel: Uuid, renewals: u32) -> String {
     format!("sched_del {}", lease_group(channel, renewals))
 }
 
-/// In a second, ends another channel that picked the A leg up too late: if the A leg is still bridged with this leg
+/// In one to two seconds, ends another channel that picked the A leg up too late: if the A leg is still bridged with this leg
 /// then, and the other channel has no partner.
 pub fn end_latecomer(other: &str, a_leg: &str, leg: LegId) -> String {
     let leg = leg.channel();
     let bridges = format!("${{uuid_getvar({a_leg} bridge_to)}}${{uuid_getvar({other} bridge_to)}}");
-    format!("sched_api +1 none expand uuid_kill ${{cond('{bridges}' == '{leg}_undef_' ?{other}:-)}} LOSE_RACE")
+    format!("sched_api +2 none expand uuid_kill ${{cond('{bridges}' == '{leg}_undef_' ?{other}:-)}} LOSE_RACE")
 }
 
 /// The scheduler's group of [`end_alone`].
