@@ -39,12 +39,12 @@ pub fn lease_end(channel: Uuid, renewals: u32) -> String {
     format!("sched_del {}", lease_group(channel, renewals))
 }
 
-/// In one to two seconds, ends another channel that picked the A leg up too late: if the A leg is still bridged with this leg
+/// Within a second and a half, ends another channel that picked the A leg up too late: if the A leg is still bridged with this leg
 /// then, and the other channel has no partner.
 pub fn end_latecomer(other: &str, a_leg: &str, leg: LegId) -> String {
     let leg = leg.channel();
     let bridges = format!("${{uuid_getvar({a_leg} bridge_to)}}${{uuid_getvar({other} bridge_to)}}");
-    format!("sched_api +2 none expand uuid_kill ${{cond('{bridges}' == '{leg}_undef_' ?{other}:-)}} LOSE_RACE")
+    format!("sched_api +1 none expand uuid_kill ${{cond('{bridges}' == '{leg}_undef_' ?{other}:-)}} LOSE_RACE")
 }
 
 /// The scheduler's group of [`end_alone`].
