@@ -22,7 +22,7 @@ use crate::words;
 /// At shutdown: how long writing the last releases and hangups may take.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long an answer by HTTP may take to be written.
-const LAST_ANSWER: Duration = Duration::from_millis(100);
+const LAST_ANSWER: Duration = Duration::from_millis(500);
 /// After a handover: how long answers to events may take to be sent.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
 /// At shutdown: how long the store may take for its last writes.
