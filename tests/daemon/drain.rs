@@ -54,15 +54,22 @@ async fn calls_still_held_at_the_end_of_the_drain_go_back() {
     assert_eq!(daemon.log.count(&["call over", "outcome=\"draining\""]), 2);
 }
 
-#[tokio::test]
-async fn second_signal_ends_the_drain() {
+/// A call is held, and may be for an hour when the daemon is told to stop.
+async fn held_for_an_hour() -> (Stage, Daemon, Phone, Held) {
     let mut stage = Stage::new().await;
     stage.set("run.drain-timeout", "1h");
-    let mut daemon = stage.start().await;
+    let daemon = stage.start().await;
     let phone = stage.iphone("1001");
+    phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO)));
     daemon.asleep(&phone).await;
     let held = stage.call(&daemon, "1001");
     stage.push().await;
+    (stage, daemon, phone, held)
+}
+
+#[tokio::test]
+async fn second_signal_ends_the_drain() {
+    let (_stage, mut daemon, _phone, held) = held_for_an_hour().await;
     daemon.stop_at_once().await;
     assert_eq!(result_of(&held).await, "draining");
     assert_eq!(daemon.exit_code().await, Some(0));
@@ -71,14 +78,7 @@ async fn second_signal_ends_the_drain() {
 /// As when `systemctl kill` signals the daemon and its anchor, which passes it on.
 #[tokio::test]
 async fn signal_that_comes_twice_at_once_is_one() {
-    let mut stage = Stage::new().await;
-    stage.set("run.drain-timeout", "1h");
-    let mut daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO)));
-    daemon.asleep(&phone).await;
-    let held = stage.call(&daemon, "1001");
-    stage.push().await;
+    let (_stage, mut daemon, phone, held) = held_for_an_hour().await;
     // Of two equal signals at once the kernel keeps one.
     daemon.signal("TERM");
     daemon.signal("INT");

@@ -33,7 +33,7 @@ pub struct Outbound {
     pub node: NodeId,
     /// All of them.
     pub nodes: Nodes,
-    /// The same of all of them.
+    /// What the calls of each of them share.
     by_node: Arc<[OfNode]>,
     /// Legs from other FreeSWITCHes that were taken.
     pub(super) taken_legs: Arc<TakenLegs>,
