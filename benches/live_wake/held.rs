@@ -25,6 +25,8 @@ use super::waker::Waker;
 /// The interval between calls, and later between REGISTERs: 50 a second.
 const APART: Duration = Duration::from_millis(20);
 const HOLDS: Duration = Duration::from_secs(10);
+/// How long after the last answer all calls are up.
+const SETTLES: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What holds the calls.
@@ -67,6 +69,9 @@ struct Run {
     freeswitch: (f64, f64),
     /// NaN without fswake.
     fswake: (f64, f64),
+    /// FreeSWITCH's processor time for each phone that is woken, from its REGISTER until its call is up, in
+    /// milliseconds.
+    wake: f64,
 }
 
 fn chosen(name: &str, otherwise: &str) -> Vec<String> {
@@ -112,8 +117,8 @@ pub async fn all(prefix: &Path) {
         }
     }
     println!(
-        "\n| calls | way | held by | answered | REGISTER to INVITE p50, p99 ms | FreeSWITCH: threads a call | cores holding | KiB a call | \
-         fswake: cores holding | KiB a call |\n|---|---|---|---|---|---|---|---|---|---|"
+        "\n| calls | way | held by | answered | REGISTER to INVITE p50, p99 ms | FreeSWITCH: ms a wake | threads a call | cores holding \
+         | KiB a call | fswake: cores holding | KiB a call |\n|---|---|---|---|---|---|---|---|---|---|---|"
     );
     for (case, runs) in cases.iter().zip(&runs) {
         println!("{}", line(*case, runs));
@@ -129,12 +134,13 @@ fn line(case: Case, runs: &[Run]) -> String {
     };
     let hold = case.hold.name();
     format!(
-        "| {} | {} | `{hold}` | {:.0} | {:.1}, {:.0} | {:.2} | {:.2} | {:.0} | {:.3} | {:.1} |",
+        "| {} | {} | `{hold}` | {:.0} | {:.1}, {:.0} | {:.1} | {:.2} | {:.2} | {:.0} | {:.3} | {:.1} |",
         case.calls,
         case.way,
         median(|run| run.answered),
         median(|run| run.median),
         median(|run| run.p99),
+        median(|run| run.wake),
         median(|run| run.threads),
         median(|run| run.freeswitch.0),
         median(|run| run.freeswitch.1),
@@ -266,6 +272,7 @@ async fn hold(prefix: &Path, case: Case) -> Run {
         fswake.map_or(f64::NAN, |p| p.more_memory(calls)),
     );
     let held_at = load();
+    let before = freeswitch.process.cpu();
     let mut waking = tokio::task::JoinSet::new();
     for (phone, ..) in &pairs {
         pace.tick().await;
@@ -285,6 +292,13 @@ async fn hold(prefix: &Path, case: Case) -> Run {
         let outcome = call.response_within(left, |s| s >= 200).await;
         *outcomes.entry(outcome.map_or(0, |(_, status)| status)).or_default() += 1;
     }
+    // What follows the last answer is part of its wake.
+    tokio::time::sleep(SETTLES).await;
+    let woken = freeswitch.process.cpu().saturating_sub(before);
+    println!(
+        "         all connected: {:.2} cores",
+        freeswitch.process.cores(Duration::from_secs(3)).await
+    );
     let answered = outcomes.remove(&200).unwrap_or_default();
     if !outcomes.is_empty() {
         println!(
@@ -307,6 +321,7 @@ async fn hold(prefix: &Path, case: Case) -> Run {
         threads,
         freeswitch: (freeswitch_cores, memory.0),
         fswake: (fswake_cores, memory.1),
+        wake: ms(woken) / each(u64::try_from(calls).unwrap_or(u64::MAX), 1),
     }
 }
 

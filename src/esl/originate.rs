@@ -1,8 +1,10 @@
 //! `originate`: one leg as a child of the held channel, parked when answered.
 //!
-//! FreeSWITCH reads commands byte by byte (1.7 µs each, measured), and an `originate` has some 800. So everything that
-//! is the same for all phones is stored on the held channel ahead of time: `fswake_leg_N` has it for leg N, and
-//! `expand` inserts it. FreeSWITCH does not expand variables inside that variable: the caller's text stays text.
+//! FreeSWITCH reads commands byte by byte: 1 µs each if nothing else wants the processor, and a turn of the scheduler if
+//! something does (measured). An `originate` has some 1,000. So all of it but the phone's address is stored on the held
+//! channel ahead of time: `fswake_leg_N` has it for leg N, and `expand` inserts it. FreeSWITCH does not expand variables
+//! inside that variable: the caller's text stays text. Of two values for one variable the later one counts
+//! (`switch_event_create_brackets`), so what turns out differently follows what was prepared.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -59,8 +61,28 @@ pub struct Dial<'a> {
     pub early_media: bool,
     /// Through another FreeSWITCH.
     pub node: Option<&'a ViaNode>,
-    /// Its channel.
-    pub channel: Uuid,
+    /// Which leg it is.
+    pub leg: LegId,
+}
+
+/// How long a leg may ring as it is prepared. The engine's own deadline ends the leg, and its lease if fswake is dead;
+/// without this FreeSWITCH would end it after 60 s.
+const RINGS: Duration = Duration::from_secs(3600);
+/// How long it may stay answered without a bridge, as it is prepared.
+const PARKS: Duration = Duration::from_secs(20);
+/// The callee's name on a leg's channel, unless the phone sends one (switch_ivr_originate.c).
+const CALLEE: &str = "Outbound Call";
+
+/// Hooks that run at the end of a leg's originate, before FreeSWITCH swaps the leg's caller and callee: they make the
+/// callee its caller too ([`super::encode::name_callee`]).
+pub const NAMES: [&str; 2] = [
+    "execute_on_post_originate_fswake_1",
+    "execute_on_post_originate_fswake_2",
+];
+
+/// The callee's name and number on a leg's channel, unless the phone sends others.
+pub fn callee(aor: &Aor) -> Option<(&'static str, &str)> {
+    user(aor).map(|_| (CALLEE, &*aor.user))
 }
 
 /// How a leg through another FreeSWITCH is taken there.
@@ -109,6 +131,17 @@ impl Leg<'_> {
             for (name, value) in own.iter().filter(|(name, _)| parent.inherited.get(name).is_none()) {
                 let _ = write!(vars, ",{name}={value}");
             }
+            let context = parent.inherited.get("user_context").unwrap_or(&parent.context);
+            if let Some(context) = quoted(&format!("set_profile_var context={context}")) {
+                let _ = write!(vars, ",execute_on_originate_fswake={context}");
+            }
+        }
+        if let Some((name, number)) = callee(self.aor) {
+            let [first, second] = NAMES;
+            let _ = write!(
+                vars,
+                ",{first}='set_profile_var caller_id_name={name}',{second}='set_profile_var caller_id_number={number}'"
+            );
         }
         of_the_caller(&mut vars, parent);
         for (name, value) in self.dial_variables.iter().filter(|(name, _)| is_the_phones(name)) {
@@ -129,6 +162,12 @@ impl Leg<'_> {
             // Otherwise the leg would offer only the A leg's codecs.
             vars.push_str(",media_mix_inbound_outbound_codecs=true");
         }
+        let (rings, parks) = (RINGS.as_secs(), PARKS.as_secs());
+        let sip_call_id = self.leg.call.sip_call_id(0);
+        let _ = write!(
+            vars,
+            ",originate_timeout={rings},park_timeout={parks},sip_invite_call_id={sip_call_id}"
+        );
         vars
     }
 }
@@ -141,11 +180,11 @@ impl Dial<'_> {
 
     /// The same with those that [`prepare`] has stored on the held channel; `None` if `expand` would not leave this
     /// phone's address as it is.
-    pub fn command_prepared(&self, held: &str, leg: LegId) -> Option<String> {
+    pub fn command_prepared(&self, held: &str) -> Option<String> {
         if self.target.contains(['$', '\\']) {
             return None;
         }
-        let (n, own, target) = (leg.n, self.variables(), self.target);
+        let (n, own, target) = (self.leg.n, self.variables(), self.target);
         Some(format!(
             "expand uuid:{held} originate ${{variable_{VARIABLE}{n}}}{own}}}{target} &park()"
         ))
@@ -154,31 +193,40 @@ impl Dial<'_> {
     /// The channel forgets the header when it is answered: a transfer would give it to whoever is dialled next. The
     /// phone's own FreeSWITCH tells the phone to answer (`sip_auto_answer`); told so itself, it would answer instead of
     /// the phone.
+    ///
+    /// Between FreeSWITCHes each leg has a Call-ID of its own: `inbound-use-callid-as-uuid` takes no second one. The
+    /// phone's own FreeSWITCH gives the phone the one of its push.
     fn via(&self, node: &ViaNode) -> String {
-        let (channel, ViaNode { request_uri, header }) = (self.channel, node);
+        let (channel, ViaNode { request_uri, header }) = (self.leg.channel(), node);
+        let sip_call_id = Uuid::new_v5(&channel, b"between nodes");
         format!(
-            ",sip_auto_answer_suppress_notify=true,sip_invite_req_uri={request_uri},sip_h_{HEADER}={header},\
-             api_on_answer_fswake_leg='uuid_setvar {channel} sip_h_{HEADER}'"
+            ",sip_invite_call_id={sip_call_id},sip_auto_answer_suppress_notify=true,sip_invite_req_uri={request_uri},\
+             sip_h_{HEADER}={header},api_on_answer_fswake_leg='uuid_setvar {channel} sip_h_{HEADER}'"
         )
     }
 
+    /// What differs from [`Leg::variables`].
     fn variables(&self) -> String {
-        // FreeSWITCH counts full seconds of the clock, so N lasts between N - 1 and N (measured). The engine's own
-        // deadline ends the leg; this one is the fallback.
+        let mut vars = String::new();
+        // FreeSWITCH counts full seconds of the clock, so N lasts between N - 1 and N (measured).
         let timeout = seconds_up(self.timeout) + 1;
-        let park = seconds_up(self.park_timeout);
-        let early = if self.early_media {
-            ""
-        } else {
-            ",ignore_early_media=true"
-        };
-        // Between FreeSWITCHes each leg has a Call-ID of its own: `inbound-use-callid-as-uuid` takes no second one. The
-        // phone's own FreeSWITCH gives the phone the one of its push.
-        let to = match self.node {
-            Some(node) => self.via(node),
-            None => format!(",sip_invite_call_id={}", self.sip_call_id),
-        };
-        format!(",originate_timeout={timeout},park_timeout={park}{to}{early}")
+        if timeout > RINGS.as_secs() {
+            let _ = write!(vars, ",originate_timeout={timeout}");
+        }
+        if self.park_timeout != PARKS {
+            let _ = write!(vars, ",park_timeout={}", seconds_up(self.park_timeout));
+        }
+        match self.node {
+            Some(node) => vars.push_str(&self.via(node)),
+            None if self.sip_call_id == &*self.leg.call.sip_call_id(0) => {}
+            None => {
+                let _ = write!(vars, ",sip_invite_call_id={}", self.sip_call_id);
+            }
+        }
+        if !self.early_media {
+            vars.push_str(",ignore_early_media=true");
+        }
+        vars
     }
 }
 
@@ -264,14 +312,15 @@ mod tests {
 
     const CALL: CallId = CallId(Uuid::nil());
     const LEG: LegId = LegId { call: CALL, n: 0 };
+    /// Of a phone that does not ring alone.
     const DIAL: Dial<'_> = Dial {
         target: "sofia/internal/sip:1@h",
         sip_call_id: "id",
-        timeout: Duration::from_secs(1),
-        park_timeout: Duration::from_millis(4500),
+        timeout: Duration::from_secs(25),
+        park_timeout: PARKS,
         early_media: false,
         node: None,
-        channel: Uuid::nil(),
+        leg: LEG,
     };
 
     fn variables(parent: &Parent, offer: Offer<'_>) -> String {
@@ -293,13 +342,44 @@ mod tests {
     }
 
     #[test]
-    fn legs_never_ring_for_zero_seconds() {
-        let text = Dial {
-            timeout: Duration::ZERO,
+    fn legs_are_dialled_as_prepared_unless_they_differ() {
+        let prepared = variables(&Parent::default(), Offer::Callers);
+        let likely = CALL.sip_call_id(0);
+        let more = format!(",originate_timeout=3600,park_timeout=20,sip_invite_call_id={likely}");
+        assert!(prepared.ends_with(&more), "{prepared}");
+        let alone = Dial {
+            sip_call_id: &likely,
+            early_media: true,
             ..DIAL
+        };
+        assert_eq!(alone.command("x"), "originate {x}sofia/internal/sip:1@h &park()");
+        let longer = Dial {
+            timeout: Duration::from_secs(7200),
+            park_timeout: Duration::from_millis(4500),
+            ..DIAL
+        };
+        assert_eq!(
+            longer.command("x"),
+            "originate {x,originate_timeout=7201,park_timeout=5,sip_invite_call_id=id,ignore_early_media=true}\
+             sofia/internal/sip:1@h &park()"
+        );
+    }
+
+    #[test]
+    fn leg_has_the_callee_as_its_caller_before_freeswitch_swaps_them() {
+        let context = Parent {
+            context: "o'ffice, 2".into(),
+            ..Parent::default()
+        };
+        let text = variables(&context, Offer::Callers);
+        for part in [
+            r",execute_on_originate_fswake='set_profile_var context=o\\\\\\\'ffice\, 2'",
+            ",execute_on_post_originate_fswake_1='set_profile_var caller_id_name=Outbound Call'",
+            ",execute_on_post_originate_fswake_2='set_profile_var caller_id_number=1001',",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
         }
-        .command("");
-        assert!(text.contains(",originate_timeout=2,park_timeout=5,"), "{text}");
+        assert_eq!(callee(&Aor::new("a b", "fs.test")), None, "not a word in a command");
     }
 
     #[test]
@@ -401,10 +481,10 @@ mod tests {
             .expect("the variable");
         assert_eq!(value, r"'{a=\'b c\',d=\\\\\\\\\\\\\'e'");
         assert_eq!(
-            DIAL.command_prepared("held", LEG).as_deref(),
+            DIAL.command_prepared("held").as_deref(),
             Some(
-                "expand uuid:held originate ${variable_fswake_leg_0},originate_timeout=2,park_timeout=5,\
-                 sip_invite_call_id=id,ignore_early_media=true}sofia/internal/sip:1@h &park()"
+                "expand uuid:held originate ${variable_fswake_leg_0},sip_invite_call_id=id,ignore_early_media=true}\
+                 sofia/internal/sip:1@h &park()"
             )
         );
         assert_eq!(forget_prepared(2), ";fswake_leg_0=;fswake_leg_1=");
@@ -417,7 +497,7 @@ mod tests {
             "sofia/internal/sip:$1@h",
             r"sofia/internal/sip:a\\b@h",
         ] {
-            assert_eq!(Dial { target, ..DIAL }.command_prepared("held", LEG), None, "{target}");
+            assert_eq!(Dial { target, ..DIAL }.command_prepared("held"), None, "{target}");
         }
     }
 }

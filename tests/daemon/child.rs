@@ -94,14 +94,13 @@ async fn leg_is_a_child_of_the_callers_own_channel_with_both_routings() {
         // The callee's context, and the name for the caller's display.
         let ran = |app: &str, arg: &str| invite_has_run(&phone, &invite, app, arg);
         assert!(ran("set_profile_var", "context=default"));
+        until("the callee's name", || {
+            ran("set_profile_var", "caller_id_name=Outbound Call") && ran("set_profile_var", "caller_id_number=1001")
+        })
+        .await;
         assert!(
-            phone
-                .invites()
-                .last()
-                .unwrap()
-                .executed
-                .iter()
-                .any(|(_, arg)| arg.starts_with("callee_id_number="))
+            !ran("set_profile_var", "callee_id_number=1001"),
+            "FreeSWITCH has it there"
         );
         // The variables that `bridge` leaves on the A leg.
         let disposition = || held.variable("originate_disposition");
@@ -255,20 +254,34 @@ async fn what_a_leg_has_of_its_own_is_not_inherited() {
 
 #[tokio::test]
 async fn phone_to_be_confirmed_by_a_key_is_reported_before_the_key_is_pressed() {
-    let (stage, daemon, phone) = one_sleeper().await;
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let mut spec = PhoneSpec::new("1001", DOMAIN);
+    spec.asserts = Some("77".into());
+    let phone = stage.fs.phone(spec);
     phone.set_behaviour(Behaviour::Manual);
+    daemon.registered(&phone).await;
     let call = Call::to(daemon.address, "1001", DOMAIN).variable("group_confirm_key", "1");
-    let held = woken(&stage, &phone, &call).await;
+    let held = stage.fs.call(&call);
     phone.invite(1).await;
     phone.answer();
-    let is_named = |invites: &[Invite]| {
-        let mut executed = invites[0].executed.iter();
-        executed.any(|(_, argument)| argument.starts_with("callee_id_number="))
-    };
-    phone.wait_for("name", is_named).await;
+    // Of four commands, in any order with FreeSWITCH's own swap of caller and callee.
+    for name in ["caller_id_number=77", "callee_id_number=77"] {
+        let is_named = |invites: &[Invite]| invites[0].executed.iter().any(|(_, argument)| argument == name);
+        phone.wait_for(name, is_named).await;
+    }
     assert!(held.outcomes().is_empty(), "bridged before the key was pressed");
     phone.press_key();
     held.wait_bridged().await;
+    let named: Vec<_> = phone.invites()[0]
+        .executed
+        .iter()
+        .map(|(_, argument)| argument.clone())
+        .collect();
+    assert!(
+        !named.iter().any(|name| name.ends_with("=1001")),
+        "FreeSWITCH would swap that in: {named:?}"
+    );
 }
 
 const FIND: &str = "find_user_xml id 1001 fs.test";

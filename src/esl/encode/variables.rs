@@ -36,8 +36,14 @@ pub fn forget_hooks<'a>(channel: &str, names: impl Iterator<Item = &'a str>) -> 
 
 /// Sets the held channel's variables while it is held, and before it is handed back or ended.
 pub fn report(held: &str, call: CallId, result: &str, record: &Record) -> String {
+    let variables = reported(call, result, record);
+    format!("uuid_setvar_multi {held} {}", variables.trim_start_matches(';'))
+}
+
+/// The same as more variables for another command.
+pub fn reported(call: CallId, result: &str, record: &Record) -> String {
     format!(
-        "uuid_setvar_multi {held} fswake_result={result};fswake_call={call}{}{}",
+        ";fswake_result={result};fswake_call={call}{}{}",
         of_wake(record),
         // The dialplan's plain bridge must not ring what FreeSWITCH rings.
         if record.rung_by_freeswitch {

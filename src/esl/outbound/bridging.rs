@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long naming the callee to a leg may take.
 const NAME_PATIENCE: Duration = Duration::from_millis(100);
 
+/// What the channel's variables report of a call whose bridge stands.
+const CONNECTED: &str = "connected";
+
 /// How often FreeSWITCH is nudged meanwhile: each step of a bridge begins only after the last one was reported.
 const NUDGE: Duration = Duration::from_millis(1);
 
@@ -118,8 +121,8 @@ impl Connection {
     /// Answers the held channel.
     async fn answer(&mut self, connect: &Connect) -> Result<(), NotBridged> {
         let (channel, parent) = (&self.held.channel, &self.held.parent);
-        let prepare = encode::prepare_answer(channel, self.call, connect.codec.as_deref(), parent.codecs.as_deref());
-        let mut commands = vec![api(prepare)];
+        let prepare = encode::prepare_answer(channel, connect.codec.as_deref(), parent.codecs.as_deref());
+        let mut commands: Vec<_> = prepare.into_iter().map(api).collect();
         if let Some((_, end)) = self.replaceable(connect.early) {
             commands.extend(mark_loopback(&end));
         }
@@ -279,6 +282,9 @@ impl Connection {
         if a_leg == self.held.channel {
             command.push_str(&self.forget_prepared());
         }
+        if !early {
+            command.push_str(&encode::reported(self.call, CONNECTED, &self.record));
+        }
         self.api(command).await?;
         self.set_callee_variables_later(leg);
         self.name_caller(leg).await?;
@@ -289,7 +295,7 @@ impl Connection {
         if early {
             return Ok(());
         }
-        self.is_connected(a_leg).await?;
+        self.bypass_media(a_leg).await?;
         if a_leg != self.held.channel {
             // The loopback ends by itself: it has no caller any more.
             self.api(encode::kill(&self.held.channel, "NORMAL_CLEARING")).await?;
@@ -299,8 +305,13 @@ impl Connection {
 
     /// Caller and phone are connected.
     pub(super) async fn is_connected(&mut self, a_leg: &str) -> Result<(), EslError> {
-        self.api(encode::report(a_leg, self.call, "connected", &self.record))
+        self.api(encode::report(a_leg, self.call, CONNECTED, &self.record))
             .await?;
+        self.bypass_media(a_leg).await
+    }
+
+    /// Takes FreeSWITCH out of the call's media, if the call asks for it.
+    async fn bypass_media(&mut self, a_leg: &str) -> Result<(), EslError> {
         if self.held.bypasses_media() {
             // FreeSWITCH replies after both sides have, which may take seconds.
             self.command(EslCommand::BgApi {

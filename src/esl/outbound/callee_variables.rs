@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 use super::callee::Callee;
 use super::command::{api, execute};
 use super::connection::Connection;
-use super::parent::set_profile;
 use crate::esl::directory::User;
 use crate::esl::encode;
 use crate::types::LegId;
@@ -43,14 +42,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Sets the context for the caller's transfers on a leg, and the callee's variables once they are known.
+    /// Sets the callee's variables on a leg once they are known.
     pub(super) async fn set_callee_variables(&mut self, leg: LegId) -> Result<(), EslError> {
         if encode::user(&self.held.call.aor).is_none() {
             return Ok(());
         }
-        let context = self.held.parent.inherited.get("user_context");
-        let context = format!("context={}", context.unwrap_or(&self.held.parent.context));
-        self.all(vec![set_profile(leg, context)]).await?;
         self.ask_for_callee();
         self.write_variables(leg).await
     }

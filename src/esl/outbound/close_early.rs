@@ -11,7 +11,7 @@
 use freeswitch_esl_tokio::{EslCommand, EslError};
 use tracing::warn;
 
-use super::command::{all_events, api, filter};
+use super::command::filter;
 use super::connection::Connection;
 use super::second_link::SecondLink;
 use crate::engine::Cause;
@@ -36,13 +36,8 @@ impl Connection {
             SecondLink::Ready(link) => self.shared.standby.give_back(link).await,
             in_use => return self.second_link = in_use,
         }
-        let mut commands = vec![
-            // If its login may not run such commands, find out now and not when it matters.
-            api("expand uuid_setvar_multi".into()),
-            filter("Unique-ID", &self.held.channel),
-        ];
+        let mut commands = vec![filter("Unique-ID", &self.held.channel)];
         commands.extend(self.legs.keys().map(|leg| filter("Unique-ID", leg)));
-        commands.push(all_events());
         commands.extend(self.events_of_loopback());
         if let Some(link) = self.shared.standby.lend(&commands).await {
             self.second_link = SecondLink::Ready(link);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use freeswitch_esl_tokio::{EslCommand, EslError};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
 use tokio::time::Instant;
 
 use super::command::{api, filter};
@@ -22,7 +22,6 @@ impl Connection {
             self.never_was(leg, "NO_ANSWER").await;
             return Ok(());
         }
-        self.arm(leg.n).await?;
         let audio = self.audio_of_the_profile(&ring).await?;
         let offer = match &audio {
             _ if !ring.any_codec => Offer::Callers,
@@ -38,13 +37,14 @@ impl Connection {
         self.ringing.push(leg);
         self.dialed.push(leg);
         self.emit(Event::LegDialed(leg)).await;
-        let reply = self.link.send(EslCommand::BgApi { command }).await?;
-        if !reply.is_success() {
+        let mut commands = self.arming(leg.n);
+        commands.push(EslCommand::BgApi { command });
+        let replies = self.link.send_all(&commands).await?;
+        if !replies.last().is_some_and(EslResponse::is_success) {
             self.ringing.retain(|l| *l != leg);
             self.never_was(leg, "COMMAND_REFUSED").await;
         }
-        // Set the next leg's filter while nothing waits for it.
-        self.arm(leg.n + 1).await
+        Ok(())
     }
 
     /// The command that dials a leg: the prepared one, if it is still valid.
@@ -53,7 +53,7 @@ impl Connection {
         let dial = Dial {
             target: &target,
             node: node.as_ref(),
-            channel: ring.leg.channel(),
+            leg: ring.leg,
             sip_call_id: &ring.sip_call_id,
             timeout: ring.timeout,
             park_timeout: ring.park_timeout,
@@ -66,7 +66,7 @@ impl Connection {
         };
         let prepared = self.prepared.as_ref().filter(is_good);
         prepared
-            .and_then(|_| dial.command_prepared(&self.held.channel, ring.leg))
+            .and_then(|_| dial.command_prepared(&self.held.channel))
             .unwrap_or_else(|| dial.command(&self.leg(ring.leg, lease, offer).variables()))
     }
 
@@ -98,7 +98,7 @@ impl Connection {
 
     /// The next leg to dial.
     fn next_leg(&self) -> LegId {
-        let (call, n) = (self.call, self.armed.saturating_sub(1));
+        let (call, n) = (self.call, self.dialed.last().map_or(0, |last| last.n + 1));
         LegId { call, n }
     }
 
@@ -177,14 +177,7 @@ impl Connection {
         api(encode::lease_end(leg.channel(), renewals))
     }
 
-    /// Subscribes to the events of leg `n` and of all before it.
-    pub(super) async fn arm(&mut self, n: u32) -> Result<(), EslError> {
-        let commands = self.arming(n);
-        self.all(commands).await?;
-        Ok(())
-    }
-
-    /// The commands that subscribe to them.
+    /// The commands that subscribe to the events of leg `n` and of all before it.
     pub(super) fn arming(&mut self, n: u32) -> Vec<EslCommand> {
         let mut commands = Vec::new();
         while self.armed <= n {

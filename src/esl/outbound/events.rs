@@ -83,8 +83,7 @@ impl Connection {
                             .header_str(&format!("Caller-Callee-ID-{what}"))
                             .unwrap_or_default()
                     };
-                    let reached = encode::name_callee(callee("Name"), callee("Number"));
-                    self.reaches.insert(leg, reached);
+                    self.reached(leg, callee("Name"), callee("Number"));
                     if at_once {
                         let commands = self.name_callee(leg).collect();
                         let _ = self.all(commands).await;

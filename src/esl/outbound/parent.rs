@@ -7,6 +7,7 @@ use super::connection::Connection;
 use crate::esl::decode::HeldChannel;
 use crate::esl::inherit::{self, Of, Variable};
 use crate::esl::options::is_true;
+use crate::esl::originate::{self, NAMES};
 use crate::esl::{encode, link};
 use crate::input::Input;
 use crate::types::LegId;
@@ -88,10 +89,30 @@ impl Connection {
         encode::forget_hooks(&self.held.channel, hooks).map(api)
     }
 
+    /// A leg was answered or has early media, and this is the callee's name and number on it. Mostly they are what its
+    /// originate has named already.
+    pub(super) fn reached(&mut self, leg: LegId, name: &str, number: &str) {
+        if originate::callee(&self.held.call.aor) == Some((name, number)) {
+            self.reaches.remove(&leg);
+            self.named.push(leg);
+        } else {
+            self.named.retain(|named| *named != leg);
+            self.reaches.insert(leg, encode::name_callee(name, number));
+        }
+    }
+
     /// Names the callee to a leg that was answered or has early media; nothing if it has the name.
     pub(super) fn name_callee(&mut self, leg: LegId) -> impl Iterator<Item = EslCommand> + use<> {
-        let arguments = self.reaches.remove(&leg).into_iter().flatten();
-        arguments.map(move |argument| set_profile(leg, argument))
+        let reached = self.reaches.remove(&leg);
+        // Else the originate, which may still run, would name another afterwards.
+        let forget = reached
+            .as_ref()
+            .and_then(|_| encode::forget_hooks(&leg.channel().to_string(), NAMES.into_iter()));
+        let arguments = reached.into_iter().flatten();
+        forget
+            .map(api)
+            .into_iter()
+            .chain(arguments.map(move |argument| set_profile(leg, argument)))
     }
 
     /// Before the bridge: the phone is not to show the caller's own number and name, which `uuid_bridge` sends to a leg

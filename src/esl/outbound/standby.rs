@@ -10,6 +10,7 @@ use std::time::Duration;
 use freeswitch_esl_tokio::{EslCommand, EslError};
 use tracing::debug;
 
+use super::command::{all_events, api, filter};
 use crate::esl::endpoint::Endpoint;
 use crate::esl::event_socket::EventSocket;
 use crate::esl::link::Link;
@@ -35,19 +36,19 @@ impl Standby {
         }
     }
 
-    /// A connection on which these commands have succeeded; `None` if FreeSWITCH refuses the login or a command.
-    pub(super) async fn lend(&self, commands: &[EslCommand]) -> Option<Link> {
+    /// A connection with all events of calls that pass these filters; `None` if FreeSWITCH refuses the login or a command.
+    pub(super) async fn lend(&self, filters: &[EslCommand]) -> Option<Link> {
         let endpoint = self.socket.endpoint();
         while let Some((known, link)) = self.pop() {
             // FreeSWITCH may have closed it meanwhile, which shows only now.
             if known == endpoint
-                && let Some(link) = prepared(link, commands).await
+                && let Some(link) = after(link, filters).await
             {
                 return Some(link);
             }
         }
         match self.log_in(&endpoint).await {
-            Ok(link) => prepared(link, commands).await,
+            Ok(link) => after(link, filters).await,
             Err(error) => {
                 debug!(error = words::of_esl(&error), "no second connection to FreeSWITCH");
                 None
@@ -62,13 +63,14 @@ impl Standby {
             return Ok(link);
         }
         let _turn = turn?;
-        Link::log_in(endpoint).await
+        let link = Link::log_in(endpoint).await?;
+        after(link, &subscribed()).await.ok_or(EslError::ConnectionClosed)
     }
 
     /// Takes one back.
     pub(super) async fn give_back(&self, mut link: Link) {
-        let forget = [EslCommand::NoEvents, EslCommand::FilterDeleteAll];
-        if link.send_all(&forget).await.is_err() {
+        let (header, value) = ("Unique-ID".to_owned(), None);
+        if link.send(EslCommand::FilterDelete { header, value }).await.is_err() {
             return;
         }
         drop(link.take_kept());
@@ -84,7 +86,16 @@ impl Standby {
     }
 }
 
-async fn prepared(mut link: Link, commands: &[EslCommand]) -> Option<Link> {
+/// What is the same for all calls. It is sent once: FreeSWITCH reads commands byte by byte. The first filter lets no event
+/// pass while no call has the connection; without any filter all would.
+fn subscribed() -> [EslCommand; 3] {
+    // If its login may not run such commands, find out now and not when it matters.
+    let expands = api("expand uuid_setvar_multi".into());
+    [expands, filter("fswake", "lent"), all_events()]
+}
+
+/// The connection after these commands; `None` if one is refused.
+async fn after(mut link: Link, commands: &[EslCommand]) -> Option<Link> {
     let replies = link.send_all(commands).await.ok()?;
     let refused = replies.iter().find(|reply| !reply.is_success());
     if let Some(refused) = refused {

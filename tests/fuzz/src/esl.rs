@@ -154,7 +154,7 @@ fn held<'a>(header: impl Fn(&str) -> Option<&'a str>) {
     let variables = leg.variables();
     let dial = Dial {
         node: None,
-        channel: uuid::Uuid::nil(),
+        leg: id,
         target: "sofia/internal/sip:1001@192.0.2.7",
         sip_call_id: "00000000-0000-0000-0000-000000000001",
         timeout: Duration::from_secs(25),

@@ -189,7 +189,7 @@ impl Core {
     }
 
     /// Applications sent to a leg run while the leg rings, and afterwards.
-    fn run_app_on_leg(&self, world: &mut World, uuid: &str, app: &App) {
+    pub(super) fn run_app_on_leg(&self, world: &mut World, uuid: &str, app: &App) {
         let arg = app.arg.replace("${user_context}", "default");
         if !["set_user", "set_profile_var", "set"].contains(&app.name.as_str()) {
             world.complaints.push(format!("execute {}({arg}) on a leg", app.name));

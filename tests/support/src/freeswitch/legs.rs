@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
+use super::calls::variables_of;
 use super::catalog::catalog;
 use super::cause;
 use super::channel::{Channel, LegState, Partner, Role};
@@ -16,6 +17,7 @@ use super::core::{Core, World, new_uuid};
 use super::dialstring::Plan;
 use super::event::percent_decode;
 use super::hangup::HangupBy;
+use super::held::App;
 use super::phone::{Behaviour, Invite, PhoneAct};
 use super::template::When;
 
@@ -68,6 +70,7 @@ impl Core {
         }
         let leg = self.start_leg(&plan, uri);
         self.presence();
+        run_hooks(self, &mut self.world(), &leg.uuid, "execute_on_originate");
         // These run when the channel is made. Only those that fswake uses are modelled.
         let hooks = plan.endpoints[0].variables.iter();
         for (_, text) in hooks.filter(|(name, _)| name.starts_with("api_on_originate")) {
@@ -318,7 +321,13 @@ impl Core {
             return;
         };
         channel.stamp(When::Answered);
-        let peer = channel.peer.clone();
+        let (peer, phone) = (channel.peer.clone(), channel.leg().and_then(|leg| leg.phone));
+        let asserted = phone
+            .and_then(|index| world.phones.get(index))
+            .and_then(|phone| phone.asserts());
+        if let Some((channel, number)) = world.channels.get_mut(uuid).zip(asserted) {
+            channel.callee = number;
+        }
         self.emit(&world, uuid, &catalog().leg_answer);
         change_invite(&world, uuid, |invite| invite.answered = true);
         drop(world);
@@ -341,6 +350,7 @@ impl Core {
     /// The originate's thread has released the leg, which now runs `park`. A bridge made before this is lost.
     fn leg_parks(self: &Arc<Self>, uuid: &str) {
         let mut world = self.world();
+        run_hooks(self, &mut world, uuid, "execute_on_post_originate");
         let Some(channel) = world.channels.get_mut(uuid).filter(|c| c.cause.is_none()) else {
             return;
         };
@@ -377,6 +387,26 @@ impl Core {
                 }
             });
         }
+    }
+}
+
+/// Runs the applications of a leg's hooks: those whose names begin so.
+fn run_hooks(core: &Core, world: &mut World, uuid: &str, hook: &str) {
+    let Some(channel) = world.channels.get(uuid).filter(|channel| channel.cause.is_none()) else {
+        return;
+    };
+    let apps: Vec<_> = variables_of(channel)
+        .into_iter()
+        .filter_map(|(name, text)| {
+            let (app, arg) = text.split_once(' ')?;
+            name.starts_with(hook).then(|| App {
+                name: app.to_owned(),
+                arg: arg.to_owned(),
+            })
+        })
+        .collect();
+    for app in &apps {
+        core.run_app_on_leg(world, uuid, app);
     }
 }
 

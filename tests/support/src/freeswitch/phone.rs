@@ -36,6 +36,8 @@ pub struct PhoneSpec {
     pub authenticated: bool,
     /// The SIP profile that it registers on; the server's if empty.
     pub profile: String,
+    /// The number in its answers (P-Asserted-Identity), if not its own.
+    pub asserts: Option<String>,
 }
 
 impl PhoneSpec {
@@ -54,6 +56,7 @@ impl PhoneSpec {
             codecs: vec!["PCMU".into(), "PCMA".into()],
             authenticated: true,
             profile: String::new(),
+            asserts: None,
         }
     }
 
@@ -177,6 +180,11 @@ impl PhoneShared {
         let result = change(&mut lock(&self.state));
         self.changed.send_modify(|count| *count += 1);
         result
+    }
+
+    /// The number in its answers, if not its own.
+    pub(crate) fn asserts(&self) -> Option<String> {
+        lock(&self.state).spec.asserts.clone()
     }
 }
 
