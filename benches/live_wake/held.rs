@@ -7,17 +7,19 @@
 //! These variables select runs: `FSWAKE_BENCH_CALLS` (default `300,1000`), `FSWAKE_BENCH_ROUNDS` (default 3; medians
 //! are printed), `FSWAKE_BENCH_WAYS` (default `dialplan,dial-string`) and `FSWAKE_BENCH_HOLDS` (default `socket async
 //! full,socket full,mod_apn`; mod_apn has only one way, the dial-string). `FSWAKE_BENCH_CONNECTED` is how many calls are
-//! connected before, with sound in both directions, but not with mod_apn (default 0).
+//! connected before, with sound in both directions, but not with mod_apn (default 0). `FSWAKE_BENCH_TALK` is after how
+//! many seconds an answered caller hangs up; by default all calls stay up until the end.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fswake_test_support::process::{Process, load};
 use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script, What};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout_at};
 
 use super::ms;
 use super::waker::Waker;
@@ -79,12 +81,13 @@ fn chosen(name: &str, otherwise: &str) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
 }
 
+fn number_of(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 /// Measures all cases, and prints their medians as a table.
 pub async fn all(prefix: &Path) {
-    let rounds: usize = std::env::var("FSWAKE_BENCH_ROUNDS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(3);
+    let rounds = number_of("FSWAKE_BENCH_ROUNDS").unwrap_or(3);
     let ways = chosen("FSWAKE_BENCH_WAYS", "dialplan,dial-string");
     let holds = chosen("FSWAKE_BENCH_HOLDS", "socket async full,socket full,mod_apn");
     let mut cases = Vec::new();
@@ -196,7 +199,7 @@ async fn sleepers(waker: &Waker, domain: &str, count: usize) -> Vec<(Phone, Phon
 }
 
 /// Connects calls between phones that are awake and speak.
-async fn connected(waker: &Waker, count: usize) -> Vec<(Phone, OutgoingCall)> {
+async fn connected(waker: &Waker, count: u64) -> Vec<(Phone, OutgoingCall)> {
     let speaks = |voice| Script {
         voice: Some(voice),
         ..Script::default()
@@ -239,10 +242,7 @@ async fn hold(prefix: &Path, case: Case) -> Run {
         ("5", WAKE_DOMAIN)
     };
     let pairs = sleepers(&waker, domain, calls).await;
-    let beside = std::env::var("FSWAKE_BENCH_CONNECTED")
-        .ok()
-        .and_then(|n| n.parse().ok());
-    let beside: Option<usize> = beside.filter(|_| case.hold != Hold::ModApn);
+    let beside = number_of("FSWAKE_BENCH_CONNECTED").filter(|_| case.hold != Hold::ModApn);
     let _beside = connected(&waker, beside.unwrap_or(0)).await;
     if let Some(beside) = beside {
         let cores = Process(waker.fs().pid()).cores(HOLDS).await;
@@ -273,7 +273,9 @@ async fn hold(prefix: &Path, case: Case) -> Run {
     );
     let held_at = load();
     let before = freeswitch.process.cpu();
-    let mut waking = tokio::task::JoinSet::new();
+    let talk = number_of("FSWAKE_BENCH_TALK").map(Duration::from_secs);
+    let mut callers: JoinSet<u16> = held.into_iter().map(|call| outcome(call, talk)).collect();
+    let mut waking = JoinSet::new();
     for (phone, ..) in &pairs {
         pace.tick().await;
         let phone = phone.clone();
@@ -282,23 +284,22 @@ async fn hold(prefix: &Path, case: Case) -> Run {
             phone.register().await
         });
     }
-    waking.join_all().await;
+    // An overloaded FreeSWITCH may not answer a REGISTER: its call is not answered either.
+    while waking.join_next().await.is_some() {}
     let mut outcomes: BTreeMap<u16, u64> = BTreeMap::new();
-    let deadline = Instant::now() + PATIENCE;
-    for call in &held {
-        let left = deadline
-            .saturating_duration_since(Instant::now())
-            .max(Duration::from_millis(10));
-        let outcome = call.response_within(left, |s| s >= 200).await;
-        *outcomes.entry(outcome.map_or(0, |(_, status)| status)).or_default() += 1;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while let Ok(Some(outcome)) = timeout_at(deadline, callers.join_next()).await {
+        *outcomes.entry(outcome.unwrap_or_default()).or_default() += 1;
     }
+    *outcomes.entry(0).or_default() += u64::try_from(callers.len()).unwrap_or_default();
+    outcomes.retain(|_, calls| *calls > 0);
     // What follows the last answer is part of its wake.
     tokio::time::sleep(SETTLES).await;
     let woken = freeswitch.process.cpu().saturating_sub(before);
-    println!(
-        "         all connected: {:.2} cores",
-        freeswitch.process.cores(Duration::from_secs(3)).await
-    );
+    if talk.is_none() {
+        let cores = freeswitch.process.cores(Duration::from_secs(3)).await;
+        println!("         all connected: {cores:.2} cores");
+    }
     let answered = outcomes.remove(&200).unwrap_or_default();
     if !outcomes.is_empty() {
         println!(
@@ -323,6 +324,17 @@ async fn hold(prefix: &Path, case: Case) -> Run {
         fswake: (fswake_cores, memory.1),
         wake: ms(woken) / each(u64::try_from(calls).unwrap_or(u64::MAX), 1),
     }
+}
+
+/// A call's final response, 0 without one. An answered caller hangs up after this time.
+async fn outcome(call: OutgoingCall, talk: Option<Duration>) -> u16 {
+    let outcome = call.response_within(2 * PATIENCE, |status| status >= 200).await;
+    let status = outcome.map_or(0, |(_, status)| status);
+    if let Some(talk) = talk.filter(|_| status == 200) {
+        tokio::time::sleep(talk).await;
+        call.hang_up().await;
+    }
+    status
 }
 
 /// The time from the 200 OK of its second REGISTER to its INVITE.

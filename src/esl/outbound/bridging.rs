@@ -10,6 +10,7 @@
 //!   it does only inside the bridge.
 //! - Somebody takes the held channel meanwhile: fswake leaves it alone (`pickup_race`).
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
@@ -17,10 +18,11 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::command::api;
-use super::connection::{Connection, PICK_UP, Place};
+use super::connection::{Connection, MOST_NUDGED, PICK_UP, Place};
 use super::loopback::mark_loopback;
 use super::outcome::{NotBridged, WaitOutcome};
 use super::pickup_race::{SOON, UNPARK_PATIENCE};
+use super::shared::Counted;
 use crate::engine::{Cause, Connect, Event, LegEnd};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
@@ -36,10 +38,13 @@ const CONNECTED: &str = "connected";
 
 /// How often FreeSWITCH is nudged meanwhile: each step of a bridge begins only after the last one was reported.
 const NUDGE: Duration = Duration::from_millis(1);
+/// How often fswake looks at the time while too many calls are bridged at once to nudge them.
+const TICK: Duration = Duration::from_millis(20);
 
 impl Connection {
     /// Bridges the caller with a leg and returns the result. If it fails, the caller's codecs are restored.
     pub(super) async fn connect(&mut self, connect: &Connect) -> Result<Event, EslError> {
+        let _counted = Counted::new(&self.shared.bridging);
         self.early = connect.early.then_some(connect.leg);
         let told = match self.make_ready(connect).await {
             Ok(a_leg) => self.bridge(&a_leg, connect).await,
@@ -172,7 +177,7 @@ impl Connection {
         if leaves {
             self.end_other_legs().await?;
             self.leave().await?;
-        } else {
+        } else if !self.held.socket.is_static {
             // With socket_resume the end of this connection would end the call (measured, with either routing).
             self.let_go(&channel).await?;
         }
@@ -354,10 +359,13 @@ impl Connection {
             if Instant::now() >= self.renew_at {
                 self.renew_leases().await?;
             }
+            let is_nudged = self.shared.bridging.load(Ordering::Relaxed) <= MOST_NUDGED;
             let event = tokio::select! {
                 event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,
-                () = tokio::time::sleep(NUDGE) => {
-                    self.link.nudge();
+                () = tokio::time::sleep(if is_nudged { NUDGE } else { TICK }) => {
+                    if is_nudged {
+                        self.link.nudge();
+                    }
                     continue;
                 }
             };

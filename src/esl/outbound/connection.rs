@@ -23,10 +23,11 @@ use crate::esl::link::Link;
 use crate::input::Input;
 use crate::types::{CallId, LegId, NodeId};
 
-/// How often FreeSWITCH is nudged while legs ring, for all calls together. Ten ringing calls or more are not nudged:
-/// FreeSWITCH's own 20 ms tick is as good then.
+/// How often FreeSWITCH is nudged while legs ring.
 pub(super) const NUDGE: Duration = Duration::from_millis(2);
-const MOST_NUDGED: usize = 10;
+/// The most calls that are nudged. Each nudge wakes one of FreeSWITCH's threads, so of many calls FreeSWITCH's own 20 ms
+/// tick is better.
+pub(super) const MOST_NUDGED: usize = 10;
 /// After a leg was picked off, how long the event that the held channel was picked up may take.
 pub(super) const PICK_UP: Duration = Duration::from_millis(200);
 /// How often FreeSWITCH is asked again to release a channel.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -43,7 +43,10 @@ pub struct Outbound {
     pub(super) full: Arc<RateLimit>,
     /// Limits log lines about strangers, by address and reason.
     pub(super) warned: Arc<RateLimit>,
+    /// How many calls have legs that ring.
     pub(super) ringing: Arc<AtomicUsize>,
+    /// How many calls are being bridged.
+    pub(super) bridging: Arc<AtomicUsize>,
     pub(super) lease_time: Arc<LeaseTime>,
     /// Connections for calls that have to close their own early.
     pub(super) standby: Standby,
@@ -84,6 +87,7 @@ impl Outbound {
             full: Arc::new(RateLimit::new(Duration::from_secs(60), 1)),
             warned: Arc::new(RateLimit::new(Duration::from_secs(60), 10)),
             ringing: Arc::default(),
+            bridging: Arc::default(),
             lease_time: Arc::default(),
         }
     }
@@ -96,6 +100,22 @@ impl Outbound {
             self.channel_commands = own.channel_commands;
         }
         self
+    }
+}
+
+/// Counts one call while it exists.
+pub(super) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub(super) fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -69,6 +69,8 @@ pub const DEPARTURES: &[Departure] = &[
     departs("variables_of_the_caller", DIALPLAN, "current_application", &["socket"], SOCKET),
     departs("cdrs_of_an_answered_call", DIALPLAN, "applications", &["2: A: last_app=socket + B: last_app=set_profile_var"], SOCKET),
     departs("cdrs_of_an_answered_call", DIAL_STRING, "applications", &["2: A: last_app=bridge + B: last_app=set_profile_var"], SOCKET),
+    departs("cdrs_of_a_busy_callee", DIALPLAN, "applications", &["2: A: last_app=bridge + B: last_app=set_profile_var"], SOCKET),
+    departs("cdrs_of_a_busy_callee", DIAL_STRING, "applications", &["2: A: last_app=bridge + B: last_app=set_profile_var"], SOCKET),
     departs("cdrs_of_a_cancelled_call", DIALPLAN, "applications", &["2: A: last_app=socket + B: last_app=set_profile_var"], SOCKET),
     departs("cdrs_of_a_cancelled_call", DIAL_STRING, "applications", &["2: A: last_app=bridge + B: last_app=set_profile_var"], SOCKET),
     departs("cdrs_are_joined", BOTH, "legs", &["2: A: originated_legs=UUID + B: originated_legs=-"], JOINED),
