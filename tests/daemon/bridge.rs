@@ -444,3 +444,14 @@ async fn connection_stays_until_freeswitch_no_longer_needs_it() {
     held.caller_hangs_up();
     phone.got_bye().await;
 }
+
+/// With a limit of 3 s, calls were given up while FreeSWITCH was only slow.
+#[tokio::test]
+async fn call_is_connected_however_slowly_freeswitch_answers() {
+    let (stage, _daemon, phone, held) = one_ringing().await;
+    let question = format!("uuid_getvar {} transfer_source", held.uuid);
+    stage.fs.answer_after(Duration::from_secs(4), &question, "_undef_");
+    phone.answer();
+    held.wait_bridged().await;
+    assert!(stage.fs.asked(&question) > 0, "not the slow one");
+}
