@@ -151,6 +151,26 @@ async fn call_is_connected_where_no_further_connection_can_be_made() {
     phone.got_bye().await;
 }
 
+/// On a busy machine a login takes longer than a caller should wait.
+#[tokio::test]
+async fn result_of_a_bridge_is_known_although_the_second_connection_came_later() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    let held = ringing(&stage, &daemon, &[&phone], &call(&daemon)).await;
+    stage.fs.logins_take(Duration::from_millis(2500));
+    let answered = Instant::now();
+    phone.answer();
+    held.wait_bridged().await;
+    let bridged = answered.elapsed();
+    assert!(bridged < Duration::from_secs(2), "{bridged:?}: it waited for the login");
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "connected", "{line}");
+    assert_eq!(held.variable("fswake_result").as_deref(), Some("connected"));
+    held.caller_hangs_up();
+    phone.got_bye().await;
+}
+
 /// Early media reaches the caller, who is bridged before the phone answers.
 #[tokio::test]
 async fn early_media_reaches_the_caller_and_the_answer_is_noticed() {

@@ -174,9 +174,16 @@ impl Connection {
             self.held.parent.moved_by = None;
         }
         let leaves = self.has_to_leave(a_leg);
+        // The bridge may have been reported while there was no connection.
+        let mut is_late = false;
         if leaves {
             self.end_other_legs().await?;
-            self.leave().await?;
+            is_late = self.is_on_its_own();
+            if is_late {
+                self.leave_before().await?;
+            } else {
+                self.leave().await?;
+            }
         } else if !self.held.socket.is_static {
             // With socket_resume the end of this connection would end the call (measured, with either routing).
             self.let_go(&channel).await?;
@@ -194,6 +201,9 @@ impl Connection {
         let is_left = is_replaced || leaves;
         let mut is_lost = false;
         let heard = loop {
+            if is_late && self.is_with(a_leg, leg).await? {
+                break WaitOutcome::Done;
+            }
             let heard = self.wait(leg, SOON, is_bridge).await?;
             // Whoever takes the caller now keeps the call, if that order came after fswake's.
             if !matches!(heard, WaitOutcome::Done) && self.is_taken_from_bridge(a_leg, leg).await? {

@@ -6,9 +6,13 @@
 //! Races, each with its test in `tests/daemon/without_async.rs`:
 //! - An event arrives on the connection that is being closed: it is handled afterwards.
 //! - Another phone's `originate` still runs on it, and FreeSWITCH would wait for its end. So that leg ends first.
-//! - No second connection can be had: the bridge is ordered anyway, and its result is unknown.
+//! - No second connection can be had in time: the bridge is ordered anyway, and FreeSWITCH is asked for its result later.
+//!   If it cannot be asked, the result is unknown.
+
+use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError};
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::command::filter;
@@ -16,6 +20,9 @@ use super::connection::Connection;
 use super::second_link::SecondLink;
 use crate::engine::Cause;
 use crate::esl::encode;
+
+/// How long the bridge waits for the second connection.
+const SOON: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// Whether the held channel's bridge begins only after this connection has ended.
@@ -25,25 +32,50 @@ impl Connection {
 
     /// Whether commands still go over the connection that holds the channel.
     pub(super) fn is_on_its_own(&self) -> bool {
-        matches!(self.second_link, SecondLink::None | SecondLink::Ready(_))
+        matches!(
+            self.second_link,
+            SecondLink::None | SecondLink::Coming(_) | SecondLink::Ready(_)
+        )
     }
 
-    /// Prepares the second connection.
+    /// Prepares the second connection, as far as that takes no long time: the caller hears nothing meanwhile.
     pub(super) async fn stand_by(&mut self) {
         match std::mem::take(&mut self.second_link) {
             SecondLink::None => {}
             // It may lack the filters of phones that were rung since.
+            SecondLink::Coming(link) => link.abort(),
             SecondLink::Ready(link) => self.shared.standby.give_back(link).await,
             in_use => return self.second_link = in_use,
         }
-        let mut commands = vec![filter("Unique-ID", &self.held.channel)];
-        commands.extend(self.legs.keys().map(|leg| filter("Unique-ID", leg)));
-        commands.extend(self.events_of_loopback());
-        if let Some(link) = self.shared.standby.lend(&commands).await {
-            self.second_link = SecondLink::Ready(link);
-        } else {
-            warn!("no second connection to FreeSWITCH: fswake will not know whether this call is connected");
+        let (standby, filters) = (self.shared.standby.clone(), self.filters());
+        let mut coming = tokio::spawn(async move { standby.lend(&filters).await });
+        self.second_link = match timeout(SOON, &mut coming).await {
+            Ok(link) => link.ok().flatten().map_or(SecondLink::None, SecondLink::Ready),
+            Err(_) => SecondLink::Coming(coming),
+        };
+    }
+
+    /// What passes the second connection.
+    fn filters(&self) -> Vec<EslCommand> {
+        let mut filters = vec![filter("Unique-ID", &self.held.channel)];
+        filters.extend(self.legs.keys().map(|leg| filter("Unique-ID", leg)));
+        filters.extend(self.events_of_loopback());
+        filters
+    }
+
+    /// Ends the connection that holds the channel although the second one is not ready, and then waits for that. Events of
+    /// the meantime are lost.
+    pub(super) async fn leave_before(&mut self) -> Result<(), EslError> {
+        let coming = std::mem::take(&mut self.second_link);
+        let lost = self.leave().await;
+        if let SecondLink::Coming(link) = coming
+            && let Ok(Some(link)) = link.await
+        {
+            self.link = link;
+            return Ok(());
         }
+        warn!("no second connection to FreeSWITCH: fswake does not know whether this call is connected");
+        lost
     }
 
     /// From here on commands go over the second connection, if there is one.
@@ -78,7 +110,7 @@ impl Connection {
                 Ok(())
             }
             SecondLink::Left => Ok(()),
-            SecondLink::None | SecondLink::Ready(_) => {
+            SecondLink::None | SecondLink::Coming(_) | SecondLink::Ready(_) => {
                 let _ = self.link.send(EslCommand::Exit).await;
                 Err(EslError::ConnectionClosed)
             }
@@ -90,7 +122,7 @@ impl Connection {
         match self.second_link {
             SecondLink::Left => self.shared.standby.give_back(self.link).await,
             SecondLink::Ready(link) => self.shared.standby.give_back(link).await,
-            SecondLink::None | SecondLink::InUse(_) => {}
+            SecondLink::None | SecondLink::Coming(_) | SecondLink::InUse(_) => {}
         }
     }
 

@@ -83,6 +83,15 @@ impl Connection {
         true
     }
 
+    /// Whether the A leg is bridged with this leg. An error if it is gone: then nobody knows any more.
+    pub(super) async fn is_with(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
+        let other = self.ask(encode::bridged_with(a_leg)).await?;
+        if TransferSource(other.trim().to_owned()).is_gone() {
+            return Err(EslError::ConnectionClosed);
+        }
+        Ok(other.trim() == leg.channel().to_string())
+    }
+
     /// Whether somebody else has taken the A leg that fswake has ordered to be bridged with this leg.
     pub(super) async fn is_taken_from_bridge(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
         if matches!(self.place, Place::Gone | Place::Taken) {

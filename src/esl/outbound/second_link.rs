@@ -1,5 +1,7 @@
 //! Which connection takes the commands of a call that has to close its own early.
 
+use tokio::task::JoinHandle;
+
 use crate::esl::link::Link;
 
 /// Which connection takes the commands of a call that has to close its own early.
@@ -8,6 +10,8 @@ pub(super) enum SecondLink {
     /// The call's own connection.
     #[default]
     None,
+    /// The same; the second connection is being opened.
+    Coming(JoinHandle<Option<Link>>),
     /// The same; the second connection is ready.
     Ready(Link),
     /// The second one, while the first holds the channel.

@@ -18,8 +18,8 @@ use crate::words;
 
 /// Connections that are kept for the next call.
 const KEPT: usize = 8;
-/// How long a call waits for its turn to connect: its caller hears nothing meanwhile.
-const TURN_WITHIN: Duration = Duration::from_secs(1);
+/// How long a call waits for its turn to connect.
+const TURN_WITHIN: Duration = Duration::from_secs(15);
 
 /// Lends connections.
 #[derive(Clone)]

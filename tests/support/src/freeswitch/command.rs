@@ -123,6 +123,8 @@ impl Conn {
             self.running = false;
             "+OK bye".to_owned()
         } else if !self.authed {
+            let delay = self.core.world().login_delay;
+            tokio::time::sleep(delay).await;
             self.log_in(&line)
         } else if starts("filter ") {
             let text = line[7..].trim_start_matches(' ');

@@ -127,6 +127,8 @@ pub(crate) struct World {
     pub(crate) answers: HashMap<String, Answer>,
     /// Fault: `originate` makes its channel after this delay.
     pub(crate) originate_delay: Duration,
+    /// How long a login takes.
+    pub(crate) login_delay: Duration,
     /// Channels of phones that pick calls up, with their numbers.
     pub(crate) strangers: HashMap<String, String>,
     /// Fault: bridges are accepted but never made.

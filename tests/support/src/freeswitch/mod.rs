@@ -157,6 +157,11 @@ impl FakeFreeSwitch {
         self.core.world().answers.get(command).map_or(0, |answer| answer.asked)
     }
 
+    /// From now on each login takes this long.
+    pub fn logins_take(&self, time: Duration) {
+        self.core.world().login_delay = time;
+    }
+
     /// From now on `originate` makes its channel after this delay. Until then the channel is unknown.
     pub fn originates_late(&self, delay: Duration) {
         self.core.world().originate_delay = delay;
