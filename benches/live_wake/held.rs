@@ -331,8 +331,10 @@ async fn outcome(call: OutgoingCall, talk: Option<Duration>) -> u16 {
     let outcome = call.response_within(2 * PATIENCE, |status| status >= 200).await;
     let status = outcome.map_or(0, |(_, status)| status);
     if let Some(talk) = talk.filter(|_| status == 200) {
-        tokio::time::sleep(talk).await;
-        call.hang_up().await;
+        tokio::spawn(async move {
+            tokio::time::sleep(talk).await;
+            call.hang_up().await;
+        });
     }
     status
 }

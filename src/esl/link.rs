@@ -21,6 +21,8 @@ use super::endpoint::Endpoint;
 use super::frame::{Head, fields};
 use crate::clock::millis;
 
+/// How long a login may take.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long FreeSWITCH may take to answer a command. With 3 s, 216 of 1,000 calls were given up by a FreeSWITCH that was
 /// only slow (`benches/live_wake`). A host that is dead is noticed earlier ([`dead_host`]).
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(18);
@@ -69,13 +71,15 @@ impl Link {
 
     /// Connects to FreeSWITCH's event socket and logs in.
     pub async fn log_in(endpoint: &Endpoint) -> Result<Self, EslError> {
-        let connect = async { Ok(TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?) };
-        let mut link = Self::new(in_time(connect).await?);
-        if link.send(endpoint.login_command()).await?.is_success() {
-            Ok(link)
-        } else {
-            Err(EslError::ConnectionClosed)
-        }
+        let log_in = async {
+            let mut link = Self::new(TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?);
+            if link.send(endpoint.login_command()).await?.is_success() {
+                Ok(link)
+            } else {
+                Err(EslError::ConnectionClosed)
+            }
+        };
+        in_time(LOGIN_TIMEOUT, log_in).await
     }
 
     /// Sends a command whose reply may take any time; returns whether it came before the connection's end.
@@ -108,11 +112,12 @@ impl Link {
     async fn write(&mut self, commands: &[EslCommand]) -> Result<(), EslError> {
         let texts: Result<Vec<String>, EslError> = commands.iter().map(EslCommand::to_wire_format).collect();
         let text = texts?.concat();
-        in_time(async { Ok(self.socket.write_all(text.as_bytes()).await?) }).await
+        let write = async { Ok(self.socket.write_all(text.as_bytes()).await?) };
+        in_time(COMMAND_TIMEOUT, write).await
     }
 
     async fn reply(&mut self) -> Result<EslResponse, EslError> {
-        in_time(self.next_reply()).await
+        in_time(COMMAND_TIMEOUT, self.next_reply()).await
     }
 
     async fn next_reply(&mut self) -> Result<EslResponse, EslError> {
@@ -189,11 +194,11 @@ impl Link {
 }
 
 /// Time limit for what may be slow, but must end.
-async fn in_time<T>(step: impl Future<Output = Result<T, EslError>>) -> Result<T, EslError> {
+async fn in_time<T>(limit: Duration, step: impl Future<Output = Result<T, EslError>>) -> Result<T, EslError> {
     let late = |_| EslError::Timeout {
-        timeout_ms: millis(COMMAND_TIMEOUT),
+        timeout_ms: millis(limit),
     };
-    timeout(COMMAND_TIMEOUT, step).await.map_err(late)?
+    timeout(limit, step).await.map_err(late)?
 }
 
 /// Takes the first message off the buffer, if it is complete.

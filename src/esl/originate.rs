@@ -3,8 +3,8 @@
 //! FreeSWITCH reads commands byte by byte: 1 µs each if nothing else wants the processor, and a turn of the scheduler if
 //! something does (measured). An `originate` has some 1,000. So all of it but the phone's address is stored on the held
 //! channel ahead of time: `fswake_leg_N` has it for leg N, and `expand` inserts it. FreeSWITCH does not expand variables
-//! inside that variable: the caller's text stays text. Of two values for one variable the later one counts
-//! (`switch_event_create_brackets`), so what turns out differently follows what was prepared.
+//! inside that variable: the caller's text stays text. Of two values for one variable the later one counts (an event with
+//! `EF_UNIQ_HEADERS`, switch_event.c), so what turns out differently follows what was prepared.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -67,10 +67,10 @@ pub struct Dial<'a> {
 
 /// How long a leg may ring as it is prepared. The engine's own deadline ends the leg, and its lease if fswake is dead;
 /// without this FreeSWITCH would end it after 60 s.
-const RINGS: Duration = Duration::from_secs(3600);
+const RINGS: Duration = Duration::from_secs(300);
 /// How long it may stay answered without a bridge, as it is prepared.
 const PARKS: Duration = Duration::from_secs(20);
-/// The callee's name on a leg's channel, unless the phone sends one (switch_ivr_originate.c).
+/// The callee's name on a leg's channel, unless the phone or its Contact has one (switch_ivr_originate.c).
 const CALLEE: &str = "Outbound Call";
 
 /// Hooks that run at the end of a leg's originate, before FreeSWITCH swaps the leg's caller and callee: they make the
@@ -80,7 +80,11 @@ pub const NAMES: [&str; 2] = [
     "execute_on_post_originate_fswake_2",
 ];
 
-/// The callee's name and number on a leg's channel, unless the phone sends others.
+/// The hook that removes them and itself. FreeSWITCH runs it after them.
+const FORGETS: &str = "api_on_post_originate_fswake";
+
+/// The callee's name and number on a leg's channel, if its Contact has the user's own name for its user, and the phone
+/// sends no other.
 pub fn callee(aor: &Aor) -> Option<(&'static str, &str)> {
     user(aor).map(|_| (CALLEE, &*aor.user))
 }
@@ -131,16 +135,19 @@ impl Leg<'_> {
             for (name, value) in own.iter().filter(|(name, _)| parent.inherited.get(name).is_none()) {
                 let _ = write!(vars, ",{name}={value}");
             }
-            let context = parent.inherited.get("user_context").unwrap_or(&parent.context);
+            let context = parent.inherited.plain("user_context");
+            let context = context.as_deref().unwrap_or(&parent.context);
             if let Some(context) = quoted(&format!("set_profile_var context={context}")) {
                 let _ = write!(vars, ",execute_on_originate_fswake={context}");
             }
         }
         if let Some((name, number)) = callee(self.aor) {
             let [first, second] = NAMES;
+            // FreeSWITCH would run them again whenever this channel calls another.
             let _ = write!(
                 vars,
-                ",{first}='set_profile_var caller_id_name={name}',{second}='set_profile_var caller_id_number={number}'"
+                ",{first}='set_profile_var caller_id_name={name}',{second}='set_profile_var caller_id_number={number}',\
+                 {FORGETS}='uuid_setvar_multi {channel} {first}=;{second}=;{FORGETS}='"
             );
         }
         of_the_caller(&mut vars, parent);
@@ -345,7 +352,7 @@ mod tests {
     fn legs_are_dialled_as_prepared_unless_they_differ() {
         let prepared = variables(&Parent::default(), Offer::Callers);
         let likely = CALL.sip_call_id(0);
-        let more = format!(",originate_timeout=3600,park_timeout=20,sip_invite_call_id={likely}");
+        let more = format!(",originate_timeout=300,park_timeout=20,sip_invite_call_id={likely}");
         assert!(prepared.ends_with(&more), "{prepared}");
         let alone = Dial {
             sip_call_id: &likely,
@@ -376,6 +383,7 @@ mod tests {
             r",execute_on_originate_fswake='set_profile_var context=o\\\\\\\'ffice\, 2'",
             ",execute_on_post_originate_fswake_1='set_profile_var caller_id_name=Outbound Call'",
             ",execute_on_post_originate_fswake_2='set_profile_var caller_id_number=1001',",
+            "execute_on_post_originate_fswake_2=;api_on_post_originate_fswake=',",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

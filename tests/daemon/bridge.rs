@@ -447,7 +447,7 @@ async fn connection_stays_until_freeswitch_no_longer_needs_it() {
 
 /// With a limit of 3 s, calls were given up while FreeSWITCH was only slow.
 #[tokio::test]
-async fn call_is_connected_however_slowly_freeswitch_answers() {
+async fn call_is_connected_although_freeswitch_takes_seconds_to_answer() {
     let (stage, _daemon, phone, held) = one_ringing().await;
     let question = format!("uuid_getvar {} transfer_source", held.uuid);
     stage.fs.answer_after(Duration::from_secs(4), &question, "_undef_");

@@ -102,6 +102,14 @@ async fn leg_is_a_child_of_the_callers_own_channel_with_both_routings() {
             !ran("set_profile_var", "callee_id_number=1001"),
             "FreeSWITCH has it there"
         );
+        // They would run again when the phone's channel calls another.
+        for hook in [
+            "execute_on_post_originate_fswake_1",
+            "execute_on_post_originate_fswake_2",
+        ] {
+            assert!(invite.variable(hook).is_some(), "{hook}");
+            assert_eq!(stage.fs.variable(&invite.leg, hook), None, "{hook}");
+        }
         // The variables that `bridge` leaves on the A leg.
         let disposition = || held.variable("originate_disposition");
         until("SUCCESS", || disposition().as_deref() == Some("SUCCESS")).await;

@@ -171,6 +171,24 @@ async fn result_of_a_bridge_is_known_although_the_second_connection_came_later()
     phone.got_bye().await;
 }
 
+/// The phone hangs up while the login is under way, and the caller goes on in the dialplan.
+#[tokio::test]
+async fn call_that_was_over_before_the_second_connection_came_is_left_alone() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    let to = call(&daemon).variable("hangup_after_bridge", "false");
+    let held = ringing(&stage, &daemon, &[&phone], &to).await;
+    stage.fs.logins_take(Duration::from_millis(2500));
+    phone.answer();
+    held.wait_bridged().await;
+    phone.hang_up();
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "connected", "{line}");
+    let is_ended = |(_, outcome): &(Instant, Outcome)| matches!(outcome, Outcome::HungUp(_));
+    assert!(!held.outcomes().iter().any(is_ended), "{:?}", held.outcomes());
+}
+
 /// Early media reaches the caller, who is bridged before the phone answers.
 #[tokio::test]
 async fn early_media_reaches_the_caller_and_the_answer_is_noticed() {

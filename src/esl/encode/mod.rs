@@ -25,7 +25,7 @@ pub use bridge::{
 pub use caller::{name, number};
 pub use codec::{and_codecs, codecs, has_video, is_name_of_video};
 pub(super) use lease::seconds_up;
-pub use lease::{end_alone, end_latecomer, is_not_alone, kill, kill_later, lease_end, lease_renew};
+pub use lease::{end_alone, end_latecomer, is_not_alone, kill, kill_later, lease_ends, lease_renew};
 pub use node::{LEG_USER, ask_disposition, ask_taken, at_node, is_free, is_taken, pass_on, take_once, to_node};
 pub use variables::{IF_CANCELLED, fails, forget_hooks, report, reported, set_variables, status, time_left};
 pub(super) use word::is_plain;

@@ -30,6 +30,9 @@ use crate::types::LegId;
 /// How long FreeSWITCH may take to release a leg and to bridge it; less than the leg's `park_timeout`.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long an answered caller waits for the connection over which the bridge is reported.
+pub(super) const SILENCE: Duration = Duration::from_secs(1);
+
 /// How long naming the callee to a leg may take.
 const NAME_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -44,7 +47,6 @@ const TICK: Duration = Duration::from_millis(20);
 impl Connection {
     /// Bridges the caller with a leg and returns the result. If it fails, the caller's codecs are restored.
     pub(super) async fn connect(&mut self, connect: &Connect) -> Result<Event, EslError> {
-        let _counted = Counted::new(&self.shared.bridging);
         self.early = connect.early.then_some(connect.leg);
         let told = match self.make_ready(connect).await {
             Ok(a_leg) => self.bridge(&a_leg, connect).await,
@@ -88,7 +90,7 @@ impl Connection {
             return Err(NotBridged::Failed(None));
         }
         // End the lease first: it would cut the call.
-        let mut commands = vec![self.lease_end(leg)];
+        let mut commands: Vec<_> = self.lease_ends(leg).collect();
         // A parked leg reads them one tick later.
         commands.extend(self.name_callee(leg));
         let is_asked = self.who_moved_it();
@@ -101,7 +103,8 @@ impl Connection {
         // Parking takes a tick. The caller's answer and the bridge with the loopback need not wait for it.
         self.answer(connect).await?;
         if self.held.socket.is_static && self.replaceable(connect.early).is_none() {
-            self.stand_by().await;
+            // Before the answer the caller hears that the phone rings.
+            self.stand_by(if connect.early { PATIENCE } else { SILENCE }).await;
         }
         self.is_parked(leg).await?;
         // Wait only a moment: the phone's display must not cost the call.
@@ -155,7 +158,7 @@ impl Connection {
             return Err(NotBridged::Failed(None));
         }
         if self.has_to_leave(a_leg) {
-            self.use_second_link();
+            self.use_second_link().await;
         }
         if !self.order(a_leg, connect.leg).await? {
             self.use_own();
@@ -201,7 +204,7 @@ impl Connection {
         let is_left = is_replaced || leaves;
         let mut is_lost = false;
         let heard = loop {
-            if is_late && self.is_with(a_leg, leg).await? {
+            if is_late && self.was_with(a_leg, leg).await? {
                 break WaitOutcome::Done;
             }
             let heard = self.wait(leg, SOON, is_bridge).await?;
@@ -210,6 +213,10 @@ impl Connection {
                 return Err(NotBridged::Failed(None));
             }
             if !matches!(heard, WaitOutcome::Nothing) || ordered_at.elapsed() > PATIENCE {
+                if is_late && matches!(heard, WaitOutcome::Nothing) {
+                    // The call may be over long since, and the caller somewhere else.
+                    return Err(NotBridged::Lost(EslError::ConnectionClosed));
+                }
                 break heard;
             }
         };
@@ -344,6 +351,7 @@ impl Connection {
         patience: Duration,
         has_happened: impl Fn(&Self, Option<&EslEvent>) -> bool,
     ) -> Result<WaitOutcome, EslError> {
+        let _counted = Counted::new(&self.shared.bridging);
         let deadline = Instant::now() + patience;
         let channel = leg.channel().to_string();
         let mut last: Option<EslEvent> = None;

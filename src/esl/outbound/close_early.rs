@@ -15,14 +15,15 @@ use freeswitch_esl_tokio::{EslCommand, EslError};
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::command::filter;
+use super::command::{api, filter};
 use super::connection::Connection;
 use super::second_link::SecondLink;
 use crate::engine::Cause;
 use crate::esl::encode;
+use crate::types::LegId;
 
-/// How long the bridge waits for the second connection.
-const SOON: Duration = Duration::from_secs(1);
+/// How long a call that has ordered its bridge waits for the second connection.
+const LATE: Duration = Duration::from_secs(15);
 
 impl Connection {
     /// Whether the held channel's bridge begins only after this connection has ended.
@@ -38,24 +39,28 @@ impl Connection {
         )
     }
 
-    /// Prepares the second connection, as far as that takes no long time: the caller hears nothing meanwhile.
-    pub(super) async fn stand_by(&mut self) {
+    /// Prepares the second connection, and waits for it for so long.
+    pub(super) async fn stand_by(&mut self, patience: Duration) {
+        let standby = self.shared.standby.clone();
         match std::mem::take(&mut self.second_link) {
             SecondLink::None => {}
             // It may lack the filters of phones that were rung since.
             SecondLink::Coming(link) => link.abort(),
-            SecondLink::Ready(link) => self.shared.standby.give_back(link).await,
+            SecondLink::Ready(link) => {
+                let standby = standby.clone();
+                tokio::spawn(async move { standby.give_back(link).await });
+            }
             in_use => return self.second_link = in_use,
         }
-        let (standby, filters) = (self.shared.standby.clone(), self.filters());
+        let filters = self.filters();
         let mut coming = tokio::spawn(async move { standby.lend(&filters).await });
-        self.second_link = match timeout(SOON, &mut coming).await {
+        self.second_link = match timeout(patience, &mut coming).await {
             Ok(link) => link.ok().flatten().map_or(SecondLink::None, SecondLink::Ready),
             Err(_) => SecondLink::Coming(coming),
         };
     }
 
-    /// What passes the second connection.
+    /// The second connection's filters.
     fn filters(&self) -> Vec<EslCommand> {
         let mut filters = vec![filter("Unique-ID", &self.held.channel)];
         filters.extend(self.legs.keys().map(|leg| filter("Unique-ID", leg)));
@@ -63,14 +68,15 @@ impl Connection {
         filters
     }
 
-    /// Ends the connection that holds the channel although the second one is not ready, and then waits for that. Events of
-    /// the meantime are lost.
+    /// Ends the connection that holds the channel although the second one is not ready, and then waits for that. Events in
+    /// between are lost.
     pub(super) async fn leave_before(&mut self) -> Result<(), EslError> {
         let coming = std::mem::take(&mut self.second_link);
         let lost = self.leave().await;
         if let SecondLink::Coming(link) = coming
-            && let Ok(Some(link)) = link.await
+            && let Ok(Ok(Some(mut link))) = timeout(LATE, link).await
         {
+            link.keep(self.link.take_kept());
             self.link = link;
             return Ok(());
         }
@@ -79,8 +85,12 @@ impl Connection {
     }
 
     /// From here on commands go over the second connection, if there is one.
-    pub(super) fn use_second_link(&mut self) {
+    pub(super) async fn use_second_link(&mut self) {
         self.second_link = match std::mem::take(&mut self.second_link) {
+            SecondLink::Coming(link) if link.is_finished() => match link.await {
+                Ok(Some(link)) => SecondLink::InUse(std::mem::replace(&mut self.link, link)),
+                _ => SecondLink::None,
+            },
             SecondLink::Ready(link) => SecondLink::InUse(std::mem::replace(&mut self.link, link)),
             as_it_is => as_it_is,
         };
@@ -101,7 +111,7 @@ impl Connection {
 
     /// Ends the connection that holds the channel.
     pub(super) async fn leave(&mut self) -> Result<(), EslError> {
-        self.use_second_link();
+        self.use_second_link().await;
         match std::mem::replace(&mut self.second_link, SecondLink::Left) {
             SecondLink::InUse(mut own) => {
                 // Whatever the reply, that connection is over.
@@ -128,10 +138,10 @@ impl Connection {
 
     /// Ends all legs but one: FreeSWITCH keeps a connection until every `originate` that was ordered on it has ended.
     pub(super) async fn end_other_legs(&mut self) -> Result<(), EslError> {
-        for leg in std::mem::take(&mut self.ringing) {
-            let cause = Cause::COMPLETED_ELSEWHERE;
-            self.api(encode::kill(leg.channel(), cause.as_str())).await?;
-        }
+        let cause = Cause::COMPLETED_ELSEWHERE;
+        let ends = |leg: LegId| api(encode::kill(leg.channel(), cause.as_str()));
+        let commands = std::mem::take(&mut self.ringing).into_iter().map(ends).collect();
+        self.all(commands).await?;
         Ok(())
     }
 }

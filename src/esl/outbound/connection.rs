@@ -25,7 +25,7 @@ use crate::types::{CallId, LegId, NodeId};
 
 /// How often FreeSWITCH is nudged while legs ring.
 pub(super) const NUDGE: Duration = Duration::from_millis(2);
-/// The most calls that are nudged. Each nudge wakes one of FreeSWITCH's threads, so of many calls FreeSWITCH's own 20 ms
+/// With more calls than this, none is nudged. Each nudge wakes one of FreeSWITCH's threads, so of many calls FreeSWITCH's own 20 ms
 /// tick is better.
 pub(super) const MOST_NUDGED: usize = 10;
 /// After a leg was picked off, how long the event that the held channel was picked up may take.
@@ -68,8 +68,10 @@ pub(super) struct Connection {
     pub(super) parked: Vec<LegId>,
     /// The callee's name for legs that were answered or have early media, until it is sent ([`encode::name_callee`]).
     pub(super) reaches: HashMap<LegId, [String; 4]>,
-    /// Legs that have the callee's name.
+    /// Legs that have the callee's name when they are parked.
     pub(super) named: Vec<LegId>,
+    /// Legs that were dialled while only the callee's alias was known.
+    pub(super) dialled_by_alias: Vec<LegId>,
     /// Who is called.
     pub(super) callee: Callee,
     /// Legs that have the callee's variables, or wait for them.
@@ -155,6 +157,7 @@ impl Connection {
             parked: Vec::new(),
             reaches: HashMap::new(),
             named: Vec::new(),
+            dialled_by_alias: Vec::new(),
             callee: Callee::default(),
             with_variables: Vec::new(),
             awaiting_variables: Vec::new(),
@@ -293,6 +296,7 @@ impl Connection {
         match order {
             CallOrder::CallUser(aor) => {
                 self.held.call.aor = aor;
+                self.dialled_by_alias.clone_from(&self.dialed);
                 self.callee = Callee::Unasked;
                 // What was prepared names another.
                 if let Some(prepared) = &mut self.prepared {

@@ -30,16 +30,18 @@ impl Connection {
         };
         let lease = self.shared.lease_time.lease();
         let command = self.originate(&ring, offer, lease);
-        if self.ringing.is_empty() {
-            self.renew_at = Instant::now() + LeaseTime::renewal(lease);
-        }
+        let is_first = self.ringing.is_empty();
         self.may_not_be_taken(&ring);
         self.ringing.push(leg);
         self.dialed.push(leg);
         self.emit(Event::LegDialed(leg)).await;
         let mut commands = self.arming(leg.n);
         commands.push(EslCommand::BgApi { command });
-        let replies = self.link.send_all(&commands).await?;
+        let replies = self.all(commands).await?;
+        // FreeSWITCH makes the first lease of a leg after this reply.
+        if is_first {
+            self.renew_at = Instant::now() + LeaseTime::renewal(lease);
+        }
         if !replies.last().is_some_and(EslResponse::is_success) {
             self.ringing.retain(|l| *l != leg);
             self.never_was(leg, "COMMAND_REFUSED").await;
@@ -165,16 +167,16 @@ impl Connection {
             let last = *renewals;
             *renewals += 1;
             commands.push(api(encode::lease_renew(leg.channel(), last + 1, seconds)));
-            commands.push(api(encode::lease_end(leg.channel(), last)));
+            commands.extend(encode::lease_ends(leg.channel(), last).map(api));
         }
         self.all(commands).await?;
         Ok(())
     }
 
     /// Ends the lease of a leg that is about to be bridged: it would cut the call.
-    pub(super) fn lease_end(&self, leg: LegId) -> EslCommand {
+    pub(super) fn lease_ends(&self, leg: LegId) -> impl Iterator<Item = EslCommand> + use<> {
         let renewals = self.renewals.get(&leg).copied().unwrap_or_default();
-        api(encode::lease_end(leg.channel(), renewals))
+        encode::lease_ends(leg.channel(), renewals).map(api)
     }
 
     /// The commands that subscribe to the events of leg `n` and of all before it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use freeswitch_esl_tokio::{EslEvent, EslEventType};
 use tokio::time::{Instant, timeout_at};
 
+use super::bridging::SILENCE;
 use super::connection::{Connection, Place};
 use crate::engine::{Event, Takeover};
 use crate::esl::decode::{self, CallEvent, TransferTarget};
@@ -69,8 +70,8 @@ impl Connection {
                     Event::CallerGone { .. } => self.place = Place::Gone,
                     _ => {}
                 }
-                // A phone that needs confirmation by a key gets the callee's name while it waits for the key, any other
-                // with the caller's answer.
+                // If the originate has not named the callee, a phone that needs confirmation by a key gets the name while it
+                // waits for the key, any other with the caller's answer.
                 let is_answer = event.event_type() == Some(EslEventType::ChannelAnswer);
                 let (to_name, at_once) = match &told {
                     Event::LegAnswered { leg, .. } | Event::LegEarlyMedia { leg, .. } => (Some(*leg), false),
@@ -130,7 +131,7 @@ impl Connection {
         // If that fails, the connection is over and cannot harm the channel.
         if self.held.socket.is_static {
             // Whoever has the channel waits for the end of this connection.
-            self.stand_by().await;
+            self.stand_by(SILENCE).await;
             let _ = self.leave().await;
         } else {
             let channel = self.held.channel.clone();

@@ -83,9 +83,9 @@ impl Connection {
         true
     }
 
-    /// Whether the A leg is bridged with this leg. An error if it is gone: then nobody knows any more.
-    pub(super) async fn is_with(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
-        let other = self.ask(encode::bridged_with(a_leg)).await?;
+    /// Whether the A leg is or was bridged with this leg. An error if it is gone: then nobody knows any more.
+    pub(super) async fn was_with(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
+        let other = self.ask(format!("uuid_getvar {a_leg} last_bridge_to")).await?;
         if TransferSource(other.trim().to_owned()).is_gone() {
             return Err(EslError::ConnectionClosed);
         }

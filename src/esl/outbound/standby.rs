@@ -19,7 +19,7 @@ use crate::words;
 /// Connections that are kept for the next call.
 const KEPT: usize = 8;
 /// How long a call waits for its turn to connect.
-const TURN_WITHIN: Duration = Duration::from_secs(15);
+const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Lends connections.
 #[derive(Clone)]
@@ -62,12 +62,14 @@ impl Standby {
         if let Some((_, link)) = self.pop().filter(|(known, _)| known == endpoint) {
             return Ok(link);
         }
-        let _turn = turn?;
-        let link = Link::log_in(endpoint).await?;
+        let link = {
+            let _turn = turn?;
+            Link::log_in(endpoint).await?
+        };
         after(link, &subscribed()).await.ok_or(EslError::ConnectionClosed)
     }
 
-    /// Takes one back.
+    /// Takes one back. The next call may get events of this one that FreeSWITCH has queued, and ignores them.
     pub(super) async fn give_back(&self, mut link: Link) {
         let (header, value) = ("Unique-ID".to_owned(), None);
         if link.send(EslCommand::FilterDelete { header, value }).await.is_err() {

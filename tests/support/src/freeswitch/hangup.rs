@@ -59,7 +59,10 @@ impl Core {
                     tokio::time::sleep(core.config.poll + Duration::from_millis(5)).await;
                     let mut world = core.world();
                     world.channels.remove(&uuid);
-                    world.channels.remove(&peer);
+                    // It may go on in the dialplan.
+                    if world.channels.get(&peer).is_some_and(|peer| peer.cause.is_some()) {
+                        world.channels.remove(&peer);
+                    }
                 });
             }
             None => {
@@ -167,6 +170,7 @@ impl Core {
         };
         let stays = !channel.is_leg() && !channel.is_true("hangup_after_bridge");
         if stays {
+            channel.bridge_uuid.clear();
             let variables = channel
                 .variables
                 .iter()

@@ -351,6 +351,7 @@ impl Core {
     fn leg_parks(self: &Arc<Self>, uuid: &str) {
         let mut world = self.world();
         run_hooks(self, &mut world, uuid, "execute_on_post_originate");
+        forget_hooks(&mut world, uuid);
         let Some(channel) = world.channels.get_mut(uuid).filter(|c| c.cause.is_none()) else {
             return;
         };
@@ -407,6 +408,26 @@ fn run_hooks(core: &Core, world: &mut World, uuid: &str, hook: &str) {
         .collect();
     for app in &apps {
         core.run_app_on_leg(world, uuid, app);
+    }
+}
+
+/// Runs `api_on_post_originate`, as far as it is `uuid_setvar_multi` without values.
+fn forget_hooks(world: &mut World, uuid: &str) {
+    let Some(channel) = world.channels.get_mut(uuid) else {
+        return;
+    };
+    let hooks: Vec<_> = variables_of(channel)
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("api_on_post_originate"))
+        .collect();
+    for (_, text) in hooks {
+        let Some(names) = text.strip_prefix(&format!("uuid_setvar_multi {uuid} ")) else {
+            world.complaints.push(format!("api_on_post_originate={text}"));
+            return;
+        };
+        for name in names.split(';').filter_map(|pair| pair.strip_suffix('=')) {
+            channel.set_variable(name, "", true);
+        }
     }
 }
 
