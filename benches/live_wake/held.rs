@@ -7,8 +7,8 @@
 //! These variables select runs: `FSWAKE_BENCH_CALLS` (default `300,1000`), `FSWAKE_BENCH_ROUNDS` (default 3; medians
 //! are printed), `FSWAKE_BENCH_WAYS` (default `dialplan,dial-string`) and `FSWAKE_BENCH_HOLDS` (default `socket async
 //! full,socket full,mod_apn`; mod_apn has only one way, the dial-string). `FSWAKE_BENCH_CONNECTED` is how many calls are
-//! connected before, with sound in both directions, but not with mod_apn (default 0). `FSWAKE_BENCH_TALK` is after how
-//! many seconds an answered caller hangs up; by default all calls stay up until the end.
+//! connected before, with sound in both directions, but not with mod_apn (default 0). With `FSWAKE_BENCH_TALK`, an
+//! answered caller hangs up after so many seconds; by default all calls stay up until the end.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -23,7 +23,7 @@ use crate::clock::millis;
 
 /// How long a login may take.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long FreeSWITCH may take to answer a command. With 3 s, 216 of 1,000 calls were given up by a FreeSWITCH that was
+/// How long FreeSWITCH may take to answer a command. With 3 s, 216 of 1,000 calls were given up while FreeSWITCH was
 /// only slow (`benches/live_wake`). A host that is dead is noticed earlier ([`dead_host`]).
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(18);
 /// The size of one read.

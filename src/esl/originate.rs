@@ -1,10 +1,10 @@
 //! `originate`: one leg as a child of the held channel, parked when answered.
 //!
-//! FreeSWITCH reads commands byte by byte: 1 µs each if nothing else wants the processor, and a turn of the scheduler if
-//! something does (measured). An `originate` has some 1,000. So all of it but the phone's address is stored on the held
-//! channel ahead of time: `fswake_leg_N` has it for leg N, and `expand` inserts it. FreeSWITCH does not expand variables
-//! inside that variable: the caller's text stays text. Of two values for one variable the later one counts (an event with
-//! `EF_UNIQ_HEADERS`, switch_event.c), so what turns out differently follows what was prepared.
+//! FreeSWITCH reads commands byte by byte: 1 µs each if nothing else wants the processor, and a turn of the scheduler
+//! if something does (measured). An `originate` has some 1,000. So all of it but the phone's address is stored on the
+//! held channel ahead of time: `fswake_leg_N` has it for leg N, and `expand` inserts it. FreeSWITCH does not expand
+//! variables inside that variable: the caller's text stays text. Of two values for one variable the later one counts
+//! (an event with `EF_UNIQ_HEADERS`, switch_event.c), so what turns out differently follows what was prepared.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -12,10 +12,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::decode::Parent;
-use super::encode::{Word, codecs, name, number, seconds_up, user};
+use super::encode::{Word, codecs, forget_hooks, name, number, seconds_up, user};
 use super::inherit::quoted;
 use super::job::VARIABLE;
 use super::leg_token::HEADER;
+use crate::engine::policy::PARK_TIMEOUT;
 use crate::types::{Aor, LegId};
 
 /// A leg of a held call: what is known before it is dialled.
@@ -68,8 +69,6 @@ pub struct Dial<'a> {
 /// How long a leg may ring as it is prepared. The engine's own deadline ends the leg, and its lease if fswake is dead;
 /// without this FreeSWITCH would end it after 60 s.
 const RINGS: Duration = Duration::from_secs(300);
-/// How long it may stay answered without a bridge, as it is prepared.
-const PARKS: Duration = Duration::from_secs(20);
 /// The callee's name on a leg's channel, unless the phone or its Contact has one (switch_ivr_originate.c).
 const CALLEE: &str = "Outbound Call";
 
@@ -82,6 +81,22 @@ pub const NAMES: [&str; 2] = [
 
 /// The hook that removes them and itself. FreeSWITCH runs it after them.
 const FORGETS: &str = "api_on_post_originate_fswake";
+
+/// Hooks that set the leg's context and names.
+fn hooks(vars: &mut String, channel: Uuid, context: &str, number: &str) {
+    if let Some(context) = quoted(&format!("set_profile_var context={context}")) {
+        let _ = write!(vars, ",execute_on_originate_fswake={context}");
+    }
+    let [first, second] = NAMES;
+    let _ = write!(
+        vars,
+        ",{first}='set_profile_var caller_id_name={CALLEE}',{second}='set_profile_var caller_id_number={number}'"
+    );
+    // FreeSWITCH would run them again whenever this channel calls another.
+    if let Some(forget) = forget_hooks(&channel.to_string(), NAMES.into_iter().chain([FORGETS])) {
+        let _ = write!(vars, ",{FORGETS}='{forget}'");
+    }
+}
 
 /// The callee's name and number on a leg's channel, if its Contact has the user's own name for its user, and the phone
 /// sends no other.
@@ -136,19 +151,7 @@ impl Leg<'_> {
                 let _ = write!(vars, ",{name}={value}");
             }
             let context = parent.inherited.plain("user_context");
-            let context = context.as_deref().unwrap_or(&parent.context);
-            if let Some(context) = quoted(&format!("set_profile_var context={context}")) {
-                let _ = write!(vars, ",execute_on_originate_fswake={context}");
-            }
-        }
-        if let Some((name, number)) = callee(self.aor) {
-            let [first, second] = NAMES;
-            // FreeSWITCH would run them again whenever this channel calls another.
-            let _ = write!(
-                vars,
-                ",{first}='set_profile_var caller_id_name={name}',{second}='set_profile_var caller_id_number={number}',\
-                 {FORGETS}='uuid_setvar_multi {channel} {first}=;{second}=;{FORGETS}='"
-            );
+            hooks(&mut vars, channel, context.as_deref().unwrap_or(&parent.context), user);
         }
         of_the_caller(&mut vars, parent);
         for (name, value) in self.dial_variables.iter().filter(|(name, _)| is_the_phones(name)) {
@@ -169,7 +172,7 @@ impl Leg<'_> {
             // Otherwise the leg would offer only the A leg's codecs.
             vars.push_str(",media_mix_inbound_outbound_codecs=true");
         }
-        let (rings, parks) = (RINGS.as_secs(), PARKS.as_secs());
+        let (rings, parks) = (RINGS.as_secs(), PARK_TIMEOUT.as_secs());
         let sip_call_id = self.leg.call.sip_call_id(0);
         let _ = write!(
             vars,
@@ -220,7 +223,7 @@ impl Dial<'_> {
         if timeout > RINGS.as_secs() {
             let _ = write!(vars, ",originate_timeout={timeout}");
         }
-        if self.park_timeout != PARKS {
+        if self.park_timeout != PARK_TIMEOUT {
             let _ = write!(vars, ",park_timeout={}", seconds_up(self.park_timeout));
         }
         match self.node {
@@ -324,7 +327,7 @@ mod tests {
         target: "sofia/internal/sip:1@h",
         sip_call_id: "id",
         timeout: Duration::from_secs(25),
-        park_timeout: PARKS,
+        park_timeout: PARK_TIMEOUT,
         early_media: false,
         node: None,
         leg: LEG,

@@ -83,6 +83,9 @@ pub struct Refresh {
     pub gap: Duration,
 }
 
+/// [`Policy::park_timeout`], as it is by default.
+pub const PARK_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// All decisions about one wake. [`Policy::default`] is the shipped configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
@@ -155,7 +158,7 @@ impl Default for Policy {
             device_notifications_per_minute: 60,
             notification_ttl: Duration::from_secs(24 * 3600),
             token_ttl: Duration::from_secs(60 * 24 * 3600),
-            park_timeout: Duration::from_secs(20),
+            park_timeout: PARK_TIMEOUT,
             ignore_domain: false,
             domain_aliases: Vec::new(),
             apps: Vec::new(),

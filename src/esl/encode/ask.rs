@@ -40,6 +40,11 @@ pub fn bridged_with(channel: &str) -> String {
     format!("uuid_getvar {channel} bridge_to")
 }
 
+/// The last channel that a channel was bridged with, for as long as the channel exists.
+pub fn last_bridged_with(channel: &str) -> String {
+    format!("uuid_getvar {channel} last_bridge_to")
+}
+
 /// A user's dial-string.
 pub fn ask_dial_string(user: impl std::fmt::Display) -> String {
     format!("user_data {user} param dial-string")

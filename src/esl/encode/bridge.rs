@@ -7,8 +7,8 @@ use super::codec::{codec_list, is_video, name_of};
 use super::word::{Word, is_made_of};
 use crate::types::LegId;
 
-/// Before its answer the held channel gets the leg's codec, if the caller has offered it, so that nothing is transcoded.
-/// Its video codecs stay.
+/// Before its answer the held channel gets the leg's codec, if the caller has offered it, so that nothing is
+/// transcoded. Its video codecs stay.
 pub fn prepare_answer(held: &str, codec: Option<&str>, offered: Option<&str>) -> Option<String> {
     let is_offered = |codec: &&str| {
         offered.is_none_or(|all| {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_wake_is_left_on_a_bridged_call() {
+    fn bridged_call_has_what_bridge_leaves_and_nothing_of_the_hold() {
         let call = CallId(Uuid::nil());
         assert!(resumes("u", false).ends_with("socket_resume false"));
         let leg = |n| LegId { call, n };

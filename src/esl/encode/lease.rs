@@ -34,16 +34,13 @@ pub fn lease_renew(channel: Uuid, renewals: u32, seconds: u32) -> String {
     format!("sched_api +{seconds} {group} uuid_kill {channel} LOSE_RACE")
 }
 
-/// Ends that lease. A busy FreeSWITCH may file the first one after it was told to delete it, so the renewal that follows
-/// is not the last to do so.
-pub fn lease_ends(channel: Uuid, renewals: u32) -> impl Iterator<Item = String> {
-    let first = (renewals > 0).then_some(0);
-    let groups = first.into_iter().chain([renewals]);
-    groups.map(move |n| format!("sched_del {}", lease_group(channel, n)))
+/// Ends that lease.
+pub fn lease_end(channel: Uuid, renewals: u32) -> String {
+    format!("sched_del {}", lease_group(channel, renewals))
 }
 
-/// Within a second and a half, ends another channel that picked the A leg up too late: if the A leg is still bridged with this leg
-/// then, and the other channel has no partner.
+/// Within a second and a half, ends another channel that picked the A leg up too late: if the A leg is still bridged
+/// with this leg then, and the other channel has no partner.
 pub fn end_latecomer(other: &str, a_leg: &str, leg: LegId) -> String {
     let leg = leg.channel();
     let bridges = format!("${{uuid_getvar({a_leg} bridge_to)}}${{uuid_getvar({other} bridge_to)}}");

@@ -16,7 +16,7 @@ mod word;
 pub use ask::{
     ASK_CORE, ASK_EXPANSION, ASK_PROFILES, ASK_VERSION, all_moves, ask_acl, ask_configuration, ask_context,
     ask_dial_string, ask_dial_string_of_domain, ask_module, ask_profile, ask_registrations, ask_registrations_of,
-    ask_user, ask_variable, ask_variables, bridged_with, call_nobody, user, who_moved,
+    ask_user, ask_variable, ask_variables, bridged_with, call_nobody, last_bridged_with, user, who_moved,
 };
 pub use bridge::{
     LAST_OF_CALLEE, bridge, bridged, forget_leg, hold_with_async, name_callee, own_codecs, partner, plain_bridge,
@@ -25,7 +25,7 @@ pub use bridge::{
 pub use caller::{name, number};
 pub use codec::{and_codecs, codecs, has_video, is_name_of_video};
 pub(super) use lease::seconds_up;
-pub use lease::{end_alone, end_latecomer, is_not_alone, kill, kill_later, lease_ends, lease_renew};
+pub use lease::{end_alone, end_latecomer, is_not_alone, kill, kill_later, lease_end, lease_renew};
 pub use node::{LEG_USER, ask_disposition, ask_taken, at_node, is_free, is_taken, pass_on, take_once, to_node};
 pub use variables::{IF_CANCELLED, fails, forget_hooks, report, reported, set_variables, status, time_left};
 pub(super) use word::is_plain;

@@ -6,8 +6,8 @@
 //! Races, each with its test in `tests/daemon/without_async.rs`:
 //! - An event arrives on the connection that is being closed: it is handled afterwards.
 //! - Another phone's `originate` still runs on it, and FreeSWITCH would wait for its end. So that leg ends first.
-//! - No second connection can be had in time: the bridge is ordered anyway, and FreeSWITCH is asked for its result later.
-//!   If it cannot be asked, the result is unknown.
+//! - No second connection can be had in time: the bridge is ordered anyway, and FreeSWITCH is asked for its result
+//!   later. If it cannot be asked, the result is unknown.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Connection {
         )
     }
 
-    /// Prepares the second connection, and waits for it for so long.
+    /// Prepares the second connection, and waits this long for it.
     pub(super) async fn stand_by(&mut self, patience: Duration) {
         let standby = self.shared.standby.clone();
         match std::mem::take(&mut self.second_link) {
@@ -68,8 +68,8 @@ impl Connection {
         filters
     }
 
-    /// Ends the connection that holds the channel although the second one is not ready, and then waits for that. Events in
-    /// between are lost.
+    /// Ends the connection that holds the channel although the second one is not ready, and then waits for that. Events
+    /// in between are lost.
     pub(super) async fn leave_before(&mut self) -> Result<(), EslError> {
         let coming = std::mem::take(&mut self.second_link);
         let lost = self.leave().await;

@@ -15,6 +15,7 @@ use super::channel_commands::Watch;
 use super::command::{all_events, api, execute, filter};
 use super::prepared_originate::PreparedOriginate;
 use super::second_link::SecondLink;
+use super::shared::Counted;
 use super::transfer_source::CallerEnd;
 use crate::engine::{CallOrder, Cause, Event, LegEnd, Next, Record, Ringing};
 use crate::esl::decode::HeldChannel;
@@ -25,8 +26,8 @@ use crate::types::{CallId, LegId, NodeId};
 
 /// How often FreeSWITCH is nudged while legs ring.
 pub(super) const NUDGE: Duration = Duration::from_millis(2);
-/// With more calls than this, none is nudged. Each nudge wakes one of FreeSWITCH's threads, so of many calls FreeSWITCH's own 20 ms
-/// tick is better.
+/// With more calls than this, none is nudged. Each nudge wakes one of FreeSWITCH's threads, so for many calls
+/// FreeSWITCH's own 20 ms tick is better.
 pub(super) const MOST_NUDGED: usize = 10;
 /// After a leg was picked off, how long the event that the held channel was picked up may take.
 pub(super) const PICK_UP: Duration = Duration::from_millis(200);
@@ -101,7 +102,8 @@ pub(super) struct Connection {
     pub(super) caller_rings: bool,
     /// Somebody else has the channel, and FreeSWITCH has not accepted that the call outlives this connection.
     pub(super) holds_on: bool,
-    pub(super) counted: bool,
+    /// While legs ring.
+    pub(super) counted: Option<Counted>,
     /// The leg that the current order ends or bridges, and its cause if the order fails.
     pub(super) in_hand: Option<(LegId, Cause)>,
     /// What the held channel's variables will report of the wake.
@@ -172,7 +174,7 @@ impl Connection {
             caller_end: None,
             caller_rings: false,
             holds_on: false,
-            counted: false,
+            counted: None,
             in_hand: None,
             record: Record {
                 rung_by_freeswitch,

@@ -1,7 +1,5 @@
 //! Dials legs, follows their events, and keeps them alive by leases.
 
-use std::sync::atomic::Ordering;
-
 use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
 use tokio::time::Instant;
 
@@ -9,6 +7,7 @@ use super::command::{api, filter};
 use super::connection::{Connection, Place};
 use super::lease_time::LeaseTime;
 use super::prepared_originate::PreparedOriginate;
+use super::shared::Counted;
 use crate::engine::{Cause, Event, LegEnd, Ring};
 use crate::esl::originate::{self, Dial, Leg, Offer};
 use crate::esl::{decode, encode};
@@ -167,7 +166,11 @@ impl Connection {
             let last = *renewals;
             *renewals += 1;
             commands.push(api(encode::lease_renew(leg.channel(), last + 1, seconds)));
-            commands.extend(encode::lease_ends(leg.channel(), last).map(api));
+            // A busy FreeSWITCH may have made the first one after it was told to delete it.
+            if last == 1 {
+                commands.push(api(encode::lease_end(leg.channel(), 0)));
+            }
+            commands.push(api(encode::lease_end(leg.channel(), last)));
         }
         self.all(commands).await?;
         Ok(())
@@ -176,7 +179,9 @@ impl Connection {
     /// Ends the lease of a leg that is about to be bridged: it would cut the call.
     pub(super) fn lease_ends(&self, leg: LegId) -> impl Iterator<Item = EslCommand> + use<> {
         let renewals = self.renewals.get(&leg).copied().unwrap_or_default();
-        encode::lease_ends(leg.channel(), renewals).map(api)
+        let first = (renewals > 0).then_some(0);
+        let all = first.into_iter().chain([renewals]);
+        all.map(move |n| api(encode::lease_end(leg.channel(), n)))
     }
 
     /// The commands that subscribe to the events of leg `n` and of all before it.
@@ -196,13 +201,7 @@ impl Connection {
     }
 
     pub(super) fn count_ringing(&mut self, rings: bool) {
-        if rings != self.counted {
-            self.counted = rings;
-            if rings {
-                self.shared.ringing.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.shared.ringing.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
+        let counted = self.counted.take().filter(|_| rings);
+        self.counted = counted.or_else(|| rings.then(|| Counted::new(&self.shared.ringing)));
     }
 }

@@ -70,8 +70,8 @@ impl Connection {
                     Event::CallerGone { .. } => self.place = Place::Gone,
                     _ => {}
                 }
-                // If the originate has not named the callee, a phone that needs confirmation by a key gets the name while it
-                // waits for the key, any other with the caller's answer.
+                // If the originate has not named the callee, a phone that needs confirmation by a key gets the name
+                // while it waits for the key, any other with the caller's answer.
                 let is_answer = event.event_type() == Some(EslEventType::ChannelAnswer);
                 let (to_name, at_once) = match &told {
                     Event::LegAnswered { leg, .. } | Event::LegEarlyMedia { leg, .. } => (Some(*leg), false),

@@ -89,8 +89,8 @@ impl Connection {
         encode::forget_hooks(&self.held.channel, hooks).map(api)
     }
 
-    /// A leg was answered or has early media, and this is the callee's name and number on it. Often its originate has named
-    /// just that.
+    /// A leg was answered or has early media, and this is the callee's name and number on it. Often its originate has
+    /// named just that.
     pub(super) fn reached(&mut self, leg: LegId, name: &str, number: &str) {
         let is_named = originate::callee(&self.held.call.aor) == Some((name, number));
         if is_named && !self.dialled_by_alias.contains(&leg) {

@@ -85,7 +85,7 @@ impl Connection {
 
     /// Whether the A leg is or was bridged with this leg. An error if it is gone: then nobody knows any more.
     pub(super) async fn was_with(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
-        let other = self.ask(format!("uuid_getvar {a_leg} last_bridge_to")).await?;
+        let other = self.ask(encode::last_bridged_with(a_leg)).await?;
         if TransferSource(other.trim().to_owned()).is_gone() {
             return Err(EslError::ConnectionClosed);
         }

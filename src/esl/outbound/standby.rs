@@ -36,7 +36,8 @@ impl Standby {
         }
     }
 
-    /// A connection with all events of calls that pass these filters; `None` if FreeSWITCH refuses the login or a command.
+    /// A connection with all events of calls that pass these filters; `None` if FreeSWITCH refuses the login or a
+    /// command.
     pub(super) async fn lend(&self, filters: &[EslCommand]) -> Option<Link> {
         let endpoint = self.socket.endpoint();
         while let Some((known, link)) = self.pop() {
@@ -88,8 +89,8 @@ impl Standby {
     }
 }
 
-/// What is the same for all calls. It is sent once: FreeSWITCH reads commands byte by byte. The first filter lets no event
-/// pass while no call has the connection; without any filter all would.
+/// What is the same for all calls. It is sent once: FreeSWITCH reads commands byte by byte. The first filter lets no
+/// event pass while no call has the connection; without any filter all would.
 fn subscribed() -> [EslCommand; 3] {
     // If its login may not run such commands, find out now and not when it matters.
     let expands = api("expand uuid_setvar_multi".into());
